@@ -1,0 +1,33 @@
+"""nca: what does a diffusion model know at each noise level?
+
+Every command has a Python twin. They are loaded on first use, so that importing `nca_cli` costs
+nothing and only what computes loads torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "NcaError": "nca_cli.errors",
+    "Store": "nca_cli.store",
+    "find_model": "nca_cli.models",
+    "noise_images": "nca_cli.engine",
+    "reconstruct": "nca_cli.engine",
+}
+
+__all__ = ["NcaError", "Store", "__version__", "find_model", "noise_images", "reconstruct"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nca_cli' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+if TYPE_CHECKING:
+    from nca_cli.engine import noise_images, reconstruct
+    from nca_cli.errors import NcaError
+    from nca_cli.models import find_model
+    from nca_cli.store import Store

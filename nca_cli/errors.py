@@ -1,0 +1,64 @@
+"""Everything that can go wrong for a user, as one line that names the thing and the next step.
+
+Errors carry data; the command line turns them into text and an exit code, once. A bug is no
+`NcaError`: it keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class NcaError(Exception):
+    """`what` is wrong, and (`hint`) what to do next. Both are single lines of plain text."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, hint: str | None = None):
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+
+class UsageError(NcaError):
+    """The request itself makes no sense: an unknown name, a level out of range, a bad list."""
+
+    exit_code = 2
+
+
+class ImageError(NcaError):
+    """An input picture that cannot be used. One bad image never stops the others."""
+
+    def __init__(self, path: str | Path, reason: str, hint: str | None = None):
+        super().__init__(f"{path}: {reason}", hint)
+        self.path = Path(path)
+        self.reason = reason
+
+
+class ModelError(NcaError):
+    """A model that is unknown, unreachable, incomplete or not of a kind that nca can run."""
+
+    def __init__(self, model: str, reason: str, hint: str | None = None):
+        super().__init__(f"model {model}: {reason}", hint)
+        self.model = model
+        self.reason = reason
+
+
+class StoreError(NcaError):
+    """A store that cannot be read or written as a whole."""
+
+    def __init__(self, path: str | Path, reason: str, hint: str | None = None):
+        super().__init__(f"{path}: {reason}", hint)
+        self.path = Path(path)
+        self.reason = reason
+
+
+class DamagedArtifact(StoreError):
+    """One artifact whose content is not what was written. The others stay readable."""
+
+    def __init__(self, path: str | Path, reason: str):
+        super().__init__(path, f"damaged artifact ({reason})", "set it aside: nca verify --repair")
+
+
+class NothingStored(NcaError):
+    """The store holds nothing that fits a request; `hint` is the command that computes it."""

@@ -1,0 +1,155 @@
+"""What is asked for: levels, seeds, sampler settings, and the key under which a result is kept.
+
+The only place for defaults. No heavy import, so that the command line may read it at start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
+
+from nca_cli.errors import UsageError
+
+DEFAULT_LEVELS: tuple[int, ...] = tuple(range(100, 1000, 100))
+DEFAULT_SEEDS: tuple[int, ...] = (0,)
+DEFAULT_STEPS = 50
+SAMPLERS = ("one-step", "ddim", "ddpm", "pndm", "plms")
+STOCHASTIC = ("ddpm",)
+"""Samplers that draw fresh noise whatever η is."""
+DTYPES = ("float32", "bfloat16", "float16")
+STORE_DTYPES = ("float32", "float16")
+MAX_SEED = 2**63 - 1
+
+Number = int | float
+
+
+def canonical_json(value: object) -> str:
+    """One text for one value: sorted keys, no spaces, shortest round-trip floats."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: object) -> str:
+    """SHA-256 (hex) of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def parse_list(texts: Iterable[str], what: str = "t") -> list[Number]:
+    """`["100,300", "0:1000:250"]` → `[100, 300, 0, 250, 500, 750]`; ranges are half-open.
+
+    Order is kept and repeats are dropped. Raises `UsageError` that names the bad item.
+    """
+    items = [item.strip() for text in texts for item in str(text).split(",")]
+    numbers = [number for item in items for number in _parse_item(item, what)]
+    return list(dict.fromkeys(numbers))
+
+
+def parse_seeds(texts: Iterable[str]) -> list[int]:
+    """As `parse_list`, for whole numbers in 0 … 2⁶³-1."""
+    seeds = parse_list(texts, "seed")
+    for seed in seeds:
+        if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+            raise UsageError(f"seed {seed} is not a whole number from 0 to {MAX_SEED}")
+    return seeds
+
+
+def _parse_item(item: str, what: str) -> Iterable[Number]:
+    if ":" not in item:
+        return [_parse_number(item, what)]
+    bounds = [_parse_number(part, what) for part in item.split(":")]
+    if len(bounds) > 3 or not all(isinstance(bound, int) for bound in bounds):
+        raise UsageError(f"{what} range {item!r} is not START:STOP or START:STOP:STEP")
+    if len(bounds) == 3 and bounds[2] <= 0:
+        raise UsageError(f"{what} range {item!r} needs a step above 0")
+    span = range(*bounds)
+    if not span:
+        raise UsageError(f"{what} range {item!r} is empty", "ranges are half-open: 0:1000:100")
+    return span
+
+
+def _parse_number(text: str, what: str) -> Number:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    if re.fullmatch(r"-?(\d+\.\d*|\.\d+|\d+(\.\d*)?[eE][-+]?\d+)", text):
+        return float(text)
+    raise UsageError(
+        f"{what} {text!r} is not a number", f"give a list such as --{what} 100,300 or 0:1000:100"
+    )
+
+
+@dataclass(frozen=True)
+class SamplerChoice:
+    """A sampler as a user names it; `None` means "what the model's own configuration says"."""
+
+    name: str = "ddim"
+    steps: int = DEFAULT_STEPS
+    eta: float = 0.0
+    clip: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in SAMPLERS:
+            raise UsageError(f"unknown sampler {self.name!r}", f"one of: {', '.join(SAMPLERS)}")
+        if self.steps < 1:
+            raise UsageError(f"--steps {self.steps} is below 1")
+        if not 0.0 <= self.eta <= 1.0:
+            raise UsageError(f"--eta {self.eta:g} is outside 0 … 1")
+
+    def with_options(self, **options: object) -> SamplerChoice:
+        """A copy in which every option that is not `None` replaces the field of that name."""
+        return replace(self, **{key: value for key, value in options.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that changes an x̂0 other than image, t, seed and space.
+
+    A field that does not bear on a sampler is `None` for it, so that equal results have equal
+    keys: one-step reconstructions of `ddpm` and `ddim` are the same artifact.
+    """
+
+    weights: str
+    """Hub commit, or digest of a local folder's weight files and configurations."""
+    sampler: str
+    sampler_version: int = 1
+    steps: int | None = None
+    eta: float | None = None
+    clip: float | None = None
+    """x̂0 is held within ±clip inside a chain; `None`: not clipped."""
+    variance: str | None = None
+    """Of the stochastic step: fixed_small, fixed_large, learned_range or learned."""
+    final_alpha: str | None = None
+    """Where a chain ends: `one` (ᾱ = 1) or `first` (ᾱ of level 0)."""
+    latent_scale: float | None = None
+    dtype: str = "float32"
+    tf32: bool = False
+    guidance: float | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def canonical(self) -> str:
+        """Canonical JSON, without the fields that do not apply."""
+        return canonical_json({key: value for key, value in asdict(self).items() if value not in (None, {})})
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the canonical JSON."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """`ddim-50`, `one-step`: sampler and steps."""
+        return self.sampler if self.steps is None else f"{self.sampler}-{self.steps}"
+
+    @property
+    def name(self) -> str:
+        """Name of its artifacts: `ddim-50-7f31c02a`."""
+        return f"{self.label}-{self.digest[:8]}"
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """The inverse of `canonical`; fields of newer versions are ignored."""
+        known = {item.name for item in fields(cls)}
+        return cls(**{key: value for key, value in json.loads(text).items() if key in known})

@@ -1,0 +1,225 @@
+"""How x̂0 is drawn from x_t. Each sampler reads like its paper, for one trajectory.
+
+A sampler is a generator that asks for denoisings: it yields `(x, level)`, is sent a
+`Prediction`, and returns x̂0. Multi-step state lives in its local variables, so the engine may
+keep any number of trajectories in flight and answer their requests in one network call.
+
+`x` is an array of any shape (NumPy or torch; only arithmetic and `clip` are used), `levels` a
+chain of `Level` from the start to the clean end (`Schedule.chain`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nca_cli.recipe import Recipe
+from nca_cli.schedule import Level, Schedule
+
+Array = Any
+FreshNoise = Callable[[Level], Array]
+"""Standard normal noise, shaped like x, for the step that arrives at a level."""
+
+
+class Prediction(NamedTuple):
+    """A denoiser's answer: x̂0 = E[x0|x_t], and the learned variance signal where there is one.
+
+    `variance` is the network's raw output v in [-1, 1] of Nichol & Dhariwal (2102.09672), eq. 15.
+    """
+
+    x0: Array
+    variance: Array | None = None
+
+
+Sampler = Generator[tuple[Array, Level], Prediction, Array]
+
+
+def clipped(x0: Array, clip: float | None) -> Array:
+    """x̂0 held within ±clip, or as it is."""
+    return x0 if clip is None else x0.clip(-clip, clip)
+
+
+def noise_in(x: Array, x0: Array, level: Level) -> Array:
+    """ε̂ = (x - a·x̂0)/s: the noise that x would hold if x̂0 were its image."""
+    return (x - level.a * x0) / level.s
+
+
+def move(x: Array, noise: Array, here: Level, there: Level) -> Array:
+    """Along the deterministic path: x̂0 = (x - s·ε)/a, mixed again at the next level.
+
+    DDIM (2010.02502), eq. 12 with σ = 0; the transfer φ of PNDM (2202.09778), eq. 11.
+    """
+    return there.a / here.a * (x - here.s * noise) + there.s * noise
+
+
+def one_step(x: Array, levels: Sequence[Level]) -> Sampler:
+    """The posterior mean E[x0|x_t]: one evaluation, unclipped."""
+    prediction = yield x, levels[0]
+    return prediction.x0
+
+
+def ddim(
+    x: Array, levels: Sequence[Level], *, eta: float = 0.0,
+    clip: float | None = None, fresh: FreshNoise | None = None,
+) -> Sampler:  # fmt: skip
+    """DDIM (Song et al., 2010.02502), eq. 12 and 16. η = 0 is deterministic, η = 1 is ancestral.
+
+    Clipping holds x̂0 but keeps the ε of the unclipped x̂0, as in the reference code.
+    """
+    for here, there in pairwise(levels):
+        prediction = yield x, here
+        noise = noise_in(x, prediction.x0, here)
+        sigma = eta * math.sqrt(_posterior_variance(here, there))
+        x = there.a * clipped(prediction.x0, clip) + math.sqrt(there.s**2 - sigma**2) * noise
+        if sigma > 0:
+            x = x + sigma * fresh(there)
+    return x
+
+
+def ddpm(
+    x: Array, levels: Sequence[Level], *, clip: float | None = None,
+    variance: str = "fixed_small", fresh: FreshNoise | None = None,
+) -> Sampler:  # fmt: skip
+    """DDPM's ancestral steps (Ho et al., 2006.11239), eq. 6-7, between any two levels.
+
+    The last step, to the clean end, adds no noise.
+    """
+    for here, there in pairwise(levels):
+        prediction = yield x, here
+        x0, ratio = clipped(prediction.x0, clip), here.a / there.a
+        forward = _forward_variance(here, there)
+        mean = (there.a * forward * x0 + ratio * there.s**2 * x) / here.s**2
+        if there is levels[-1]:
+            return mean
+        x = mean + _ddpm_sigma(variance, here, there, prediction.variance) * fresh(there)
+    return x
+
+
+def _forward_variance(here: Level, there: Level) -> float:
+    """Variance of q(x_here|x_there): s² - (a/a')²·s'²; β_t between neighbouring DDPM levels."""
+    return here.s**2 - (here.a / there.a * there.s) ** 2
+
+
+def _posterior_variance(here: Level, there: Level) -> float:
+    """Variance of q(x_there|x_here, x0): β̃_t of DDPM, eq. 7."""
+    return there.s**2 * _forward_variance(here, there) / here.s**2
+
+
+def _ddpm_sigma(kind: str, here: Level, there: Level, learned: Array | None) -> Array:
+    """Standard deviation of an ancestral step: β̃, β, or between them as the network says."""
+    small, large = _posterior_variance(here, there), _forward_variance(here, there)
+    if kind.startswith("fixed_small"):
+        return math.sqrt(small)
+    if kind.startswith("fixed_large"):
+        return math.sqrt(large)
+    # learned_range: an interpolation in the log domain, Nichol & Dhariwal (2102.09672), eq. 15
+    share = (learned + 1) / 2
+    low, high = math.log(max(small, 1e-20)), math.log(large)
+    return math.e ** ((share * high + (1 - share) * low) / 2)
+
+
+Midpoint = Callable[[Level, Level], Level]
+"""The level halfway between two levels of a schedule."""
+
+
+def pndm(x: Array, levels: Sequence[Level], *, midpoint: Midpoint) -> Sampler:
+    """PNDM (Liu et al., 2202.09778), algorithm 2: Runge-Kutta warm-up, then linear multi-step.
+
+    A chain of fewer than four levels stays with Runge-Kutta throughout; its last step, to the
+    clean end where no network can be asked, is the plain transfer.
+    """
+    slopes: list[Array] = []
+    warm_up = min(3, len(levels) - 2)
+    for here, there in pairwise(levels[: warm_up + 1]):
+        half = midpoint(here, there)
+        first = noise_in(x, (yield x, here).x0, here)
+        trial = move(x, first, here, half)
+        second = noise_in(trial, (yield trial, half).x0, half)
+        trial = move(x, second, here, half)
+        third = noise_in(trial, (yield trial, half).x0, half)
+        trial = move(x, third, here, there)
+        fourth = noise_in(trial, (yield trial, there).x0, there)
+        slopes.append(first)
+        x = move(x, (first + 2 * second + 2 * third + fourth) / 6, here, there)
+    if warm_up < 3:
+        slopes.clear()
+    return (yield from _multistep(x, levels[warm_up:], slopes))
+
+
+def plms(x: Array, levels: Sequence[Level]) -> Sampler:
+    """Pseudo linear multi-step without Runge-Kutta: the warm-up of latent diffusion (2112.10752).
+
+    The first step is taken twice, the second time with the mean slope of its two ends.
+    """
+    here, there = levels[0], levels[1]
+    slope = noise_in(x, (yield x, here).x0, here)
+    trial = move(x, slope, here, there)
+    if len(levels) == 2:
+        return trial
+    end = noise_in(trial, (yield trial, there).x0, there)
+    x = move(x, (slope + end) / 2, here, there)
+    return (yield from _multistep(x, levels[1:], [slope]))
+
+
+ADAMS_BASHFORTH = {
+    1: (1.0,),
+    2: (3 / 2, -1 / 2),
+    3: (23 / 12, -16 / 12, 5 / 12),
+    4: (55 / 24, -59 / 24, 37 / 24, -9 / 24),
+}
+"""Weights of the newest slope first; PNDM, eq. 12, and its lower orders."""
+
+
+def _multistep(x: Array, levels: Sequence[Level], slopes: list[Array]) -> Sampler:
+    """Linear multi-step transfers along `levels`; `slopes` are the ε̂ of earlier levels."""
+    for here, there in pairwise(levels):
+        slopes = [*slopes[-3:], noise_in(x, (yield x, here).x0, here)]
+        weights = ADAMS_BASHFORTH[len(slopes)]
+        slope = sum(weight * past for weight, past in zip(weights, reversed(slopes), strict=True))
+        x = move(x, slope, here, there)
+    return x
+
+
+def start(
+    recipe: Recipe, schedule: Schedule, x: Array, t: int | float, fresh: FreshNoise | None = None
+) -> Sampler:
+    """The trajectory that `recipe` describes, from x_t at exactly the level t.
+
+    `fresh` gives the new noise of stochastic steps; deterministic samplers never call it.
+    """
+    if recipe.sampler == "one-step":
+        return one_step(x, [schedule.level(t)])
+    schedule = schedule.ending(recipe.final_alpha or "one")
+    levels = schedule.chain(t, recipe.steps)
+    if recipe.sampler == "ddim":
+        return ddim(x, levels, eta=recipe.eta or 0.0, clip=recipe.clip, fresh=fresh)
+    if recipe.sampler == "ddpm":
+        variance = recipe.variance or "fixed_small"
+        return ddpm(x, levels, clip=recipe.clip, variance=variance, fresh=fresh)
+    if recipe.sampler == "pndm":
+        return pndm(x, levels, midpoint=schedule.midpoint)
+    return plms(x, levels)
+
+
+def evaluations(recipe: Recipe, schedule: Schedule, t: int | float) -> int:
+    """How many network evaluations the trajectory from t takes (by running it on a number)."""
+    zero = np.float64(0.0)
+    trajectory = start(recipe, schedule, zero, t, fresh=lambda level: zero)
+    return drive(trajectory, lambda x, level: Prediction(zero, zero))[1]
+
+
+def drive(
+    trajectory: Sampler, denoise: Callable[[Array, Level], Prediction]
+) -> tuple[Array, int]:
+    """Run one trajectory alone: x̂0 and the number of evaluations. The engine runs many at once."""
+    count, request = 0, next(trajectory)
+    while True:
+        count += 1
+        try:
+            request = trajectory.send(denoise(*request))
+        except StopIteration as finished:
+            return finished.value, count

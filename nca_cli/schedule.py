@@ -1,0 +1,188 @@
+"""Noise levels: signal scale, noise scale, SNR, seeded noise and x_t. NumPy only.
+
+A level mixes an image with noise, x_t = a_t·x0 + s_t·ε with ε ~ N(0, I). For DDPM-like models
+a_t = √ᾱ_t and s_t = √(1-ᾱ_t); nothing above this module assumes so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from nca_cli.errors import UsageError
+from nca_cli.recipe import digest
+
+NOISE_VERSION = 1
+CLEAN = -1
+"""The t of the clean end of a chain, below level 0."""
+
+
+class Level(NamedTuple):
+    """One noise level: t, signal scale a and noise scale s."""
+
+    t: int | float
+    a: float
+    s: float
+
+    @property
+    def snr(self) -> float:
+        """Signal-to-noise ratio a²/s²."""
+        return self.a**2 / self.s**2
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A variance-preserving schedule of `steps` discrete levels.
+
+    `beta_schedule`, `beta_start` and `beta_end` mean what they mean in a diffusers scheduler
+    config; `trained_betas` replaces them. `final_alpha` says where chains end: "one" (ᾱ = 1) or
+    "first" (ᾱ_0, what diffusers calls `set_alpha_to_one=False`).
+    """
+
+    beta_schedule: str = "linear"
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+    steps: int = 1000
+    trained_betas: tuple[float, ...] | None = None
+    zero_terminal_snr: bool = False
+    final_alpha: str = "one"
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, object]) -> Schedule:
+        """The schedule of a diffusers scheduler config (`scheduler_config.json`)."""
+        trained = config.get("trained_betas")
+        return cls(
+            beta_schedule=str(config.get("beta_schedule", "linear")),
+            beta_start=float(config.get("beta_start", 1e-4)),
+            beta_end=float(config.get("beta_end", 0.02)),
+            steps=int(config.get("num_train_timesteps", 1000)),
+            trained_betas=None if trained is None else tuple(float(beta) for beta in trained),
+            zero_terminal_snr=bool(config.get("rescale_betas_zero_snr", False)),
+        )
+
+    def ending(self, final_alpha: str) -> Schedule:
+        """The same levels with another clean end: "one" or "first"."""
+        return replace(self, final_alpha=final_alpha)
+
+    @cached_property
+    def betas(self) -> np.ndarray:
+        """β_t, float64 `(steps,)`."""
+        if self.trained_betas is not None:
+            return np.asarray(self.trained_betas, np.float64)
+        if self.beta_schedule == "linear":
+            return np.linspace(self.beta_start, self.beta_end, self.steps)
+        if self.beta_schedule == "scaled_linear":
+            return np.linspace(self.beta_start**0.5, self.beta_end**0.5, self.steps) ** 2
+        if self.beta_schedule == "squaredcos_cap_v2":
+            return _cosine_betas(self.steps)
+        raise UsageError(f"unknown noise schedule {self.beta_schedule!r}")
+
+    @cached_property
+    def alpha_bar(self) -> np.ndarray:
+        """ᾱ_t, the cumulative product of 1-β, float64 `(steps,)`."""
+        alpha_bar = np.cumprod(1.0 - self.betas)
+        return _rescaled_to_zero_terminal_snr(alpha_bar) if self.zero_terminal_snr else alpha_bar
+
+    def level(self, t: int | float) -> Level:
+        """The level t, or with t = `CLEAN` the clean end. Raises `UsageError` out of range."""
+        if t == CLEAN:
+            alpha_bar = 1.0 if self.final_alpha == "one" else float(self.alpha_bar[0])
+        else:
+            alpha_bar = float(self.alpha_bar[self.check(t)])
+        return Level(t, alpha_bar**0.5, (1.0 - alpha_bar) ** 0.5)
+
+    def check(self, t: int | float) -> int:
+        """t as a valid level, or `UsageError`."""
+        if t != int(t) or not 0 <= t < self.steps:
+            raise UsageError(
+                f"t {t} is not a level of this model", f"whole numbers from 0 to {self.steps - 1}"
+            )
+        return int(t)
+
+    def chain(self, t: int | float, steps: int) -> list[Level]:
+        """Levels t, t-h, t-2h, … ≥ 0 (rounded), h = T/steps, and then the clean end.
+
+        `steps` counts the whole range 0 … T, so a chain that starts at t takes about t/h of them.
+        """
+        if not 1 <= steps <= self.steps:
+            raise UsageError(f"--steps {steps} is outside 1 … {self.steps} for this model")
+        start, h = self.check(t), self.steps / steps
+        count = int(start / h + 1e-9) + 1
+        ts = [int(start - k * h + 0.5) for k in range(count)]
+        return [self.level(value) for value in [*ts, CLEAN]]
+
+    def midpoint(self, here: Level, there: Level) -> Level:
+        """The level halfway in t, rounded down; `there` is no clean end."""
+        return self.level((here.t + there.t) // 2)
+
+    def snr(self, t: int | float) -> float:
+        """SNR(t) = a²/s²."""
+        return self.level(t).snr
+
+    def log_snr(self, t: int | float) -> float:
+        """Natural logarithm of SNR(t): the axis on which models are compared."""
+        level = self.level(t)
+        with np.errstate(divide="ignore"):
+            return float(2.0 * (np.log(level.a) - np.log(level.s)))
+
+    def describe(self) -> dict[str, object]:
+        """Plain data that identifies the levels (not the clean end, which belongs to a recipe)."""
+        if self.trained_betas is not None:
+            return {"kind": "vp", "trained_betas": digest(list(self.trained_betas)), "steps": self.steps}
+        return {
+            "kind": "vp",
+            "beta_schedule": self.beta_schedule,
+            "beta_start": self.beta_start,
+            "beta_end": self.beta_end,
+            "steps": self.steps,
+            **({"zero_terminal_snr": True} if self.zero_terminal_snr else {}),
+        }
+
+
+def _cosine_betas(steps: int, largest: float = 0.999) -> np.ndarray:
+    """Nichol & Dhariwal (2102.09672), eq. 17: ᾱ(u) = cos²((u + 0.008)/1.008 · π/2)."""
+    edges = np.cos((np.arange(steps + 1) / steps + 0.008) / 1.008 * np.pi / 2) ** 2
+    return np.minimum(1.0 - edges[1:] / edges[:-1], largest)
+
+
+def _rescaled_to_zero_terminal_snr(alpha_bar: np.ndarray) -> np.ndarray:
+    """Lin et al. (2305.08891), algorithm 1: shift and scale √ᾱ so that the last level is pure noise."""
+    root = np.sqrt(alpha_bar)
+    return ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+
+
+def _normal(key: Sequence[object], shape: Sequence[int]) -> np.ndarray:
+    """Standard normal float32 from a Philox stream that `key` alone determines."""
+    text = "|".join(str(part) for part in key)
+    bits = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+    return np.random.Generator(np.random.Philox(key=bits)).standard_normal(shape, dtype=np.float32)
+
+
+def seeded_noise(seed: int, image_digest: str, shape: Sequence[int]) -> np.ndarray:
+    """ε for one image: float32 `shape`, a function of (seed, image, shape) and nothing else.
+
+    The same on every device, in every batch and shard, for every sampler and every t.
+    """
+    size = "x".join(map(str, shape))
+    return _normal(["nca-noise", NOISE_VERSION, seed, image_digest, size], shape)
+
+
+def step_noise(
+    seed: int, image_digest: str, shape: Sequence[int], start: float, t: float
+) -> np.ndarray:
+    """Fresh noise of the stochastic step that arrives at level `t` of a chain begun at `start`.
+
+    Its own key, never the stream of ε: a chain must not see again the noise it removes.
+    """
+    size = "x".join(map(str, shape))
+    return _normal(["nca-step", NOISE_VERSION, seed, image_digest, size, start, t], shape)
+
+
+def diffuse(x0: np.ndarray, level: Level, noise: np.ndarray) -> np.ndarray:
+    """x_t = a·x0 + s·ε, float32, shapes as `x0`. q(x_t|x0) of Ho et al. (2006.11239), eq. 4."""
+    return (np.float32(level.a) * x0 + np.float32(level.s) * noise).astype(np.float32)
