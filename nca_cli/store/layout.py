@@ -1,0 +1,54 @@
+"""Names inside a store: which file holds what. The only place that knows them.
+
+    nca-store/
+      nca-store.json                      format name and version
+      <model>-<8 hex of its space>/       model.json
+        <image>-<12 hex of its digest>/   noise.h5, <recipe name>.h5, <recipe name>.1.h5, …
+
+A packed store is one HDF5 file with the same hierarchy as groups.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+FORMAT = "nca-store"
+ARTIFACT_FORMAT = "nca-artifact"
+FORMAT_VERSION = 1
+MARKER = "nca-store.json"
+MODEL_FILE = "model.json"
+LOCKS = ".locks"
+NOISE = "noise"
+"""Name of the artifact that holds x0 and x_t; every other one holds x̂0 of a recipe."""
+SUFFIX = ".h5"
+IMAGE_HEX = 12
+
+_PART = re.compile(r"^(?P<name>.+?)(?:\.(?P<part>\d+))?$")
+
+
+def image_folder(name: str, image_digest: str) -> str:
+    """`astronaut-1a2b3c4d5e6f`."""
+    return f"{name}-{image_digest[:IMAGE_HEX]}"
+
+
+def split_folder(folder: str) -> tuple[str, str]:
+    """`astronaut-1a2b3c4d5e6f` → (`astronaut`, `1a2b3c4d5e6f`); also for model folders."""
+    name, _, hexes = folder.rpartition("-")
+    return name, hexes
+
+
+def part_name(name: str, part: int) -> str:
+    """`ddim-50-7f31c02a` for the first part, `ddim-50-7f31c02a.1` for the second."""
+    return name if part == 0 else f"{name}.{part}"
+
+
+def split_part(stem: str) -> tuple[str, int]:
+    """The inverse of `part_name`."""
+    match = _PART.match(stem)
+    return match["name"], int(match["part"] or 0)
+
+
+def part_file(folder: Path, name: str, part: int) -> Path:
+    """File of one part of an artifact."""
+    return folder / (part_name(name, part) + SUFFIX)

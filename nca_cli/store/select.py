@@ -1,0 +1,76 @@
+"""Which artifacts and which of their samples a request means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nca_cli.store.artifact import Artifact, Key
+from nca_cli.store.layout import split_folder
+
+
+class ModelFilter(NamedTuple):
+    """A stored model's name or folder, and the sampler that goes with an alias (`ddim`)."""
+
+    name: str
+    sampler: str | None = None
+
+    def fits(self, artifact: Artifact, any_sampler: bool) -> bool:
+        """Whether an artifact is of this model (noise is of every sampler)."""
+        if self.name not in (artifact.model, artifact.model_name):
+            return False
+        if self.sampler is None or any_sampler or artifact.is_noise:
+            return True
+        return artifact.sampler == self.sampler
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What is wanted; an empty field means everything stored."""
+
+    t: Sequence[int | float] = ()
+    seeds: Sequence[int] = ()
+    images: Sequence[str] = ()
+    """Stems (`astronaut`) or folder names (`astronaut-1a2b3c4d5e6f`)."""
+    models: Sequence[ModelFilter] = ()
+    samplers: Sequence[str] = ()
+    """`ddim` or `ddim-50`."""
+    recipes: Sequence[str] = ()
+    """First digits of recipe digests."""
+
+    def fits_image(self, folder: str) -> bool:
+        """By folder name, stem or digest."""
+        return not self.images or any(text in (folder, *split_folder(folder)) for text in self.images)
+
+    def fits_model(self, folder: str) -> bool:
+        """By folder name or stored name."""
+        return not self.models or any(
+            wanted.name in (folder, split_folder(folder)[0]) for wanted in self.models
+        )
+
+    def fits(self, artifact: Artifact) -> bool:
+        """Whether an artifact as a whole is wanted; noise belongs to every sampler and recipe."""
+        if not self.fits_image(artifact.image):
+            return False
+        explicit = bool(self.samplers or self.recipes)
+        if self.models and not any(wanted.fits(artifact, explicit) for wanted in self.models):
+            return False
+        if artifact.is_noise:
+            return True
+        if self.samplers and not {artifact.sampler, artifact.label} & set(self.samplers):
+            return False
+        hexes = split_folder(artifact.name)[1]
+        return not self.recipes or any(_same_hex(hexes, wanted) for wanted in self.recipes)
+
+    def keys(self, artifact: Artifact) -> list[Key]:
+        """(t, seed) of the wanted samples of an artifact, sorted."""
+        return sorted(
+            (t, seed)
+            for t, seed in artifact.keys
+            if (not self.t or t in self.t) and (not self.seeds or seed in self.seeds)
+        )
+
+
+def _same_hex(stored: str, wanted: str) -> bool:
+    return stored.startswith(wanted[:8]) if wanted else False
