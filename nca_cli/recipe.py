@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from nca_cli.errors import UsageError
 
@@ -98,6 +98,11 @@ class SamplerChoice:
         if not 0.0 <= self.eta <= 1.0:
             raise UsageError(f"--eta {self.eta:g} is outside 0 … 1")
 
+    @classmethod
+    def default(cls, name: str) -> SamplerChoice:
+        """A sampler by name alone; `ddpm` takes every level, the others `DEFAULT_STEPS`."""
+        return cls(name, 1000 if name == "ddpm" else DEFAULT_STEPS)
+
     def with_options(self, **options: object) -> SamplerChoice:
         """A copy in which every option that is not `None` replaces the field of that name."""
         return replace(self, **{key: value for key, value in options.items() if value is not None})
@@ -127,11 +132,10 @@ class Recipe:
     dtype: str = "float32"
     tf32: bool = False
     guidance: float | None = None
-    extra: dict[str, str] = field(default_factory=dict)
 
     def canonical(self) -> str:
         """Canonical JSON, without the fields that do not apply."""
-        return canonical_json({key: value for key, value in asdict(self).items() if value not in (None, {})})
+        return canonical_json({key: value for key, value in asdict(self).items() if value is not None})
 
     @property
     def digest(self) -> str:

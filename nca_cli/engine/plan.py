@@ -1,0 +1,181 @@
+"""What a request still needs, compared with what the store already holds. Loads no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from nca_cli.errors import NcaError, UsageError
+from nca_cli.images import PREPROCESSING_VERSION, image_digest, image_name
+from nca_cli.models import Model
+from nca_cli.recipe import Recipe, canonical_json
+from nca_cli.samplers import evaluations
+from nca_cli.store import Key, Place, Store
+from nca_cli.store.layout import NOISE
+
+Complain = Callable[[NcaError], None]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Share `index` of `count` of a request; the shares of all indices make the whole."""
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """`0/4` … `3/4`. Raises `UsageError`."""
+        index, slash, count = text.partition("/")
+        if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+            raise UsageError(f"--shard {text!r} is not I/N with I from 0 to N-1", "for example 0/4")
+        return cls(int(index), int(count))
+
+    def of(self, row: int, keys: Sequence[Key]) -> list[Key]:
+        """This shard's keys of image number `row`; diagonal, so that costly levels are spread."""
+        return [key for column, key in enumerate(keys) if (row + column) % self.count == self.index]
+
+
+@dataclass
+class ImagePlan:
+    """One image: who it is, and which (t, seed) of it are missing."""
+
+    path: Path
+    name: str
+    digest: str
+    noise: list[Key] = field(default_factory=list)
+    reconstructions: dict[str, list[Key]] = field(default_factory=dict)
+    """Recipe name → missing (t, seed), most expensive first."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything is there already."""
+        return not self.noise and not any(self.reconstructions.values())
+
+
+@dataclass
+class Plan:
+    """All that is missing for one model. Made by `make_plan`, carried out by `engine.run`."""
+
+    store: Store
+    model: Model
+    recipes: dict[str, Recipe]
+    fit: str
+    images: list[ImagePlan]
+    wanted: int
+    """Samples asked for, cached or not, this shard's alone."""
+
+    @property
+    def missing(self) -> int:
+        """Reconstructions to compute, or x_t's where only noise was asked for."""
+        if not self.recipes:
+            return sum(len(image.noise) for image in self.images)
+        return sum(len(keys) for image in self.images for keys in image.reconstructions.values())
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(image.empty for image in self.images)
+
+    @cached_property
+    def _costs(self) -> dict[tuple[str, float], int]:
+        """(recipe name, t) → network evaluations of one trajectory."""
+        needed = {
+            (name, t) for image in self.images
+            for name, keys in image.reconstructions.items() for t, _ in keys
+        }  # fmt: skip
+        schedule = self.model.space.schedule
+        return {(name, t): evaluations(self.recipes[name], schedule, t) for name, t in needed}
+
+    def cost(self, recipe: str, t: float) -> int:
+        """Network evaluations of one missing trajectory."""
+        return self._costs[recipe, t]
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations of all missing trajectories."""
+        return sum(
+            self.cost(name, t) for image in self.images
+            for name, keys in image.reconstructions.items() for t, _ in keys
+        )  # fmt: skip
+
+    def bytes(self, store_dtype: str = "float32") -> int:
+        """Estimate of what the store will grow by."""
+        space, width = self.model.space, 2 if store_dtype == "float16" else 4
+        pixels = space.channels * space.resolution**2 * width
+        latents = math.prod(space.shape) * width if space.latent else 0
+        each = pixels + latents + 3 * space.resolution**2
+        noises = sum(len(image.noise) for image in self.images)
+        fixed = 2 * pixels * sum(bool(image.noise) for image in self.images)
+        return (noises + (self.missing if self.recipes else 0)) * each + fixed
+
+    def header(self, image: ImagePlan, recipe: Recipe | None = None) -> dict[str, str]:
+        """Text attributes of an artifact: what it is, of which model and image, by which recipe."""
+        space = self.model.space
+        identity = {
+            "name": image.name, "digest": image.digest, "file": image.path.name, "fit": self.fit,
+            "resolution": space.resolution, "preprocessing": PREPROCESSING_VERSION,
+        }  # fmt: skip
+        texts = {"kind": NOISE if recipe is None else "reconstruction",
+                 "model": canonical_json(self.model_info), "image": canonical_json(identity)}  # fmt: skip
+        return texts if recipe is None else {**texts, "recipe": recipe.canonical()}
+
+    @property
+    def model_info(self) -> dict[str, object]:
+        """What `model.json` says."""
+        model = self.model
+        return {"name": model.name, "source": model.source, "licence": model.licence,
+                "space": model.space.describe()}  # fmt: skip
+
+    def place(self, image: ImagePlan) -> Place:
+        """Folders of the image's artifacts, made when they are not there yet."""
+        return self.store.place(self.model.folder_name, self.model_info, image.name, image.digest)
+
+
+def make_plan(
+    store: Store, model: Model, recipes: Sequence[Recipe], paths: Sequence[Path], keys: Sequence[Key],
+    *, fit: str = "crop", shard: Shard = Shard(), on_error: Complain | None = None,  # noqa: B008
+) -> Plan:  # fmt: skip
+    """Compare a request with the store: every image of `paths` at every (t, seed) of `keys`.
+
+    Without recipes only x_t is wanted. An image that cannot be used goes to `on_error` (without
+    it: raised) and is left out. Raises `UsageError` for levels that the model does not have.
+    """
+    schedule = model.space.schedule
+    keys = [(schedule.check(t), seed) for t, seed in keys]
+    plan = Plan(store, model, {recipe.name: recipe for recipe in recipes}, fit, [], 0)
+    seen: set[str] = set()
+    for row, path in enumerate(paths):
+        try:
+            image, mine = _image(plan, path), shard.of(row, keys)
+            if image.digest not in seen:
+                _find_missing(plan, image, mine)
+                plan.images.append(image)
+                plan.wanted += len(mine) * max(1, len(plan.recipes))
+            seen.add(image.digest)
+        except NcaError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+    return plan
+
+
+def _image(plan: Plan, path: Path) -> ImagePlan:
+    resolution = plan.model.space.resolution
+    return ImagePlan(path, image_name(path), image_digest(path, resolution, plan.fit))
+
+
+def _find_missing(plan: Plan, image: ImagePlan, keys: list[Key]) -> None:
+    folder = plan.store.find_image(plan.model.folder_name, image.digest)
+    place = Place(plan.model.folder_name, folder) if folder else None
+
+    def lacking(name: str) -> list[Key]:
+        artifact = plan.store.artifact(place, name) if place else None
+        stored = artifact.keys if artifact else set()
+        return sorted((key for key in keys if key not in stored), reverse=True)
+
+    image.noise = lacking(NOISE)
+    image.reconstructions = {name: lacking(name) for name in plan.recipes}

@@ -1,0 +1,102 @@
+"""From what a user asks (images, models, samplers, levels) to plans, one per model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nca_cli.engine.plan import Complain, Plan, Shard, make_plan
+from nca_cli.errors import UsageError
+from nca_cli.images import FITS, find_images, sample_images
+from nca_cli.models import Model, find_model, recipe_for
+from nca_cli.recipe import DEFAULT_LEVELS, DEFAULT_SEEDS, DTYPES, Recipe, SamplerChoice
+from nca_cli.store import Key, Store
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compute. `None` leaves a setting to the model's alias or configuration."""
+
+    images: Sequence[str | Path] = ()
+    """Files, folders, globs, "-"; none: the sample images."""
+    models: Sequence[str] = ("demo",)
+    t: Sequence[int | float] = DEFAULT_LEVELS
+    seeds: Sequence[int] = DEFAULT_SEEDS
+    samplers: Sequence[str] = ()
+    steps: int | None = None
+    eta: float | None = None
+    clip: bool | None = None
+    fit: str = "crop"
+    size: int = 256
+    """Side in pixels for `wiener`, which has no size of its own."""
+    dtype: str = "float32"
+    tf32: bool = False
+    shard: Shard = Shard()
+    offline: bool = False
+    refresh: bool = False
+
+    def __post_init__(self) -> None:
+        for value, known, option in ((self.fit, FITS, "--fit"), (self.dtype, DTYPES, "--dtype")):
+            if value not in known:
+                raise UsageError(f"{option} {value!r} is unknown", f"one of: {', '.join(known)}")
+        if not self.models:
+            raise UsageError("no model named", "give --model demo, or see: nca models")
+
+    @property
+    def keys(self) -> list[Key]:
+        """Every (t, seed) asked for."""
+        return [(t, seed) for seed in self.seeds for t in self.t]
+
+
+def noise_plans(request: Request, store: Store, on_error: Complain | None = None) -> list[Plan]:
+    """What is missing of x_t, for every model. Pixel models need no weights and no network."""
+    return _plans(request, store, with_recipes=False, on_error=on_error)
+
+
+def reconstruction_plans(
+    request: Request, store: Store, on_error: Complain | None = None
+) -> list[Plan]:
+    """What is missing of x_t and x̂0, for every model and each of its samplers."""
+    return _plans(request, store, with_recipes=True, on_error=on_error)
+
+
+def _plans(
+    request: Request, store: Store, *, with_recipes: bool, on_error: Complain | None
+) -> list[Plan]:
+    named = find_images(request.images, on_error=on_error) if request.images else None
+    recipes: dict[str, tuple[Model, dict[str, Recipe]]] = {}
+    for name in request.models:
+        model = find_model(name, weights=with_recipes, offline=request.offline,
+                           refresh=request.refresh, size=request.size)  # fmt: skip
+        home = f"{model.folder_name} {model.folder} {model.revision}"
+        wanted = recipes_of(request, model) if with_recipes else []
+        recipes.setdefault(home, (model, {}))[1].update({recipe.name: recipe for recipe in wanted})
+    return [
+        make_plan(store, model, list(wanted.values()),
+                  sample_images(_samples_for(model)) if named is None else named, request.keys,
+                  fit=request.fit, shard=request.shard, on_error=on_error)
+        for model, wanted in recipes.values()
+    ]  # fmt: skip
+
+
+def _samples_for(model: Model) -> str:
+    return "portraits" if model.name.startswith("demo") else "photos"
+
+
+def recipes_of(request: Request, model: Model) -> list[Recipe]:
+    """The recipes that a request means for a model. Raises `UsageError` for idle options."""
+    choices = [
+        SamplerChoice.default(name) if name != model.sampler.name else model.sampler
+        for name in request.samplers
+    ] or [model.sampler]
+    names = {choice.name for choice in choices}
+    if request.steps is not None and names == {"one-step"}:
+        raise UsageError("--steps does not apply to one-step", "add --sampler ddim")
+    if request.eta is not None and "ddim" not in names:
+        raise UsageError(f"--eta applies to ddim, not to {', '.join(sorted(names))}")
+    options = {"steps": request.steps, "eta": request.eta, "clip": request.clip}
+    return [
+        recipe_for(model, choice.with_options(**options), dtype=request.dtype, tf32=request.tf32)
+        for choice in choices
+    ]

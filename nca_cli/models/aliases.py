@@ -1,0 +1,66 @@
+"""Short names for models, with the sampler that each stands for.
+
+Pixel aliases carry schedule and shape, so that noising an image needs neither network nor files.
+Where the model's own files are on this disk, their configurations win over what is carried here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nca_cli.models.space import Space
+from nca_cli.recipe import SamplerChoice
+from nca_cli.schedule import Schedule
+
+BUILT_IN = "built in"
+CELEBAHQ = "google/ddpm-ema-celebahq-256"
+LATENT_CELEBAHQ = "CompVis/ldm-celebahq-256"
+LINEAR = Schedule()
+"""Ho et al. (2006.11239), section 4: β from 1e-4 to 0.02 in 1000 equal steps."""
+
+
+@dataclass(frozen=True)
+class Alias:
+    """What a short name stands for."""
+
+    name: str
+    what: str
+    source: str
+    """Hub id, or "built in"."""
+    sampler: SamplerChoice
+    resolution: int
+    licence: str
+    space: Space | None = None
+    """Carried for pixel models of the hub."""
+    scheduler: Mapping[str, object] = field(default_factory=dict)
+
+
+def _celebahq(name: str, sampler: SamplerChoice, what: str) -> Alias:
+    scheduler = {
+        "_class_name": "DDPMScheduler",
+        "beta_schedule": "linear",
+        "beta_start": 1e-4,
+        "beta_end": 0.02,
+        "num_train_timesteps": 1000,
+        "clip_sample": True,
+        "variance_type": "fixed_small",
+    }
+    space = Space(LINEAR, (3, 256, 256), 256, 3)
+    return Alias(name, what, CELEBAHQ, sampler, 256, "apache-2.0", space, scheduler)
+
+
+ALIASES: dict[str, Alias] = {
+    alias.name: alias
+    for alias in (
+        Alias("demo", "small pixel model, portraits", BUILT_IN, SamplerChoice(), 64, "MIT"),
+        Alias("demo-ldm", "small latent model, portraits", BUILT_IN, SamplerChoice(), 64, "MIT"),
+        Alias("wiener", "spectral prior of natural images, no weights", BUILT_IN,
+              SamplerChoice("one-step"), 256, "MIT"),
+        _celebahq("ddpm", SamplerChoice("ddpm", 1000), "CelebA-HQ, pixels, ancestral sampler"),
+        _celebahq("ddim", SamplerChoice("ddim", 50), "CelebA-HQ, pixels, deterministic sampler"),
+        _celebahq("pndm", SamplerChoice("pndm", 50), "CelebA-HQ, pixels, multi-step sampler"),
+        Alias("ldm", "CelebA-HQ, latents, deterministic sampler", LATENT_CELEBAHQ,
+              SamplerChoice("ddim", 50, 0.0), 256, "apache-2.0"),
+    )
+}  # fmt: skip

@@ -1,0 +1,265 @@
+"""From a name to a `Model`: alias, local folder or hub id, by raw configurations and file names.
+
+Neither torch nor diffusers is loaded here, and huggingface_hub only to look into its cache.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from nca_cli.errors import ModelError, UsageError
+from nca_cli.models import hub
+from nca_cli.models.aliases import ALIASES, BUILT_IN, LINEAR, Alias
+from nca_cli.models.digests import content_digest
+from nca_cli.models.pipeline import (
+    CONFIGS,
+    STEM,
+    IncompletePipeline,
+    Pipeline,
+    choose_weights,
+    join,
+    read_pipeline,
+)
+from nca_cli.models.space import Model, Space
+from nca_cli.recipe import SamplerChoice
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+WIENER_SIZES = (2, 4096)
+
+
+def find_model(
+    name: str,
+    *,
+    weights: bool = True,
+    offline: bool = False,
+    refresh: bool = False,
+    size: int = 256,
+) -> Model:
+    """The model called `name`: an alias, an existing folder, or a hub id (`org/name@revision`).
+
+    With `weights`, all its files are on this disk afterwards; without, only what noising an image
+    needs: nothing for a pixel alias, configurations otherwise, and a latent model's autoencoder.
+    A hub model on this disk is used as it is; `refresh` asks for a newer revision, `offline` never
+    asks. `size` is the side of `wiener` in pixels. Raises `ModelError`.
+    """
+    alias = ALIASES.get(name)
+    if name == "wiener":
+        return _wiener(size)
+    if alias is not None and alias.source == BUILT_IN:
+        return _built_in(alias, weights)
+    if alias is None and _looks_like_folder(name):
+        return _local(name, weights)
+    repo, revision = _hub_id(alias.source if alias else name)
+    return _Hub(repo, revision, alias, weights).find(offline, refresh)
+
+
+def _wiener(size: int) -> Model:
+    low, high = WIENER_SIZES
+    if not low <= size <= high:
+        raise UsageError(f"--size {size} is outside {low} … {high}")
+    return Model(
+        name="wiener",
+        source=BUILT_IN,
+        space=Space(LINEAR, (3, size, size), size, 3),
+        sampler=ALIASES["wiener"].sampler,
+        alias="wiener",
+        licence=ALIASES["wiener"].licence,
+        scheduler={"_class_name": "DDPMScheduler", "clip_sample": False},
+    )
+
+
+def _built_in(alias: Alias, weights: bool) -> Model:
+    folder = ASSETS / alias.name
+    if not folder.is_dir():
+        hint = "reinstall nca from a complete source or wheel"
+        raise ModelError(alias.name, f"its files are not in this installation ({folder})", hint)
+    return _from_folder(folder, alias.name, BUILT_IN, weights, alias)
+
+
+def _looks_like_folder(name: str) -> bool:
+    """Whether `name` means a path: it exists, or it could be nothing else."""
+    return Path(name).expanduser().exists() or name.startswith(("/", ".", "~"))
+
+
+def _local(name: str, weights: bool) -> Model:
+    folder = Path(name).expanduser().absolute()
+    if folder.is_file():
+        raise ModelError(name, "is a file; nca needs the folder of a diffusers pipeline")
+    if not folder.is_dir():
+        raise ModelError(name, "there is no such folder")
+    resolved = folder.resolve()
+    return _from_folder(resolved, _folder_label(resolved), str(resolved), weights)
+
+
+def _folder_label(folder: Path) -> str:
+    """The folder's name; for a snapshot of the hub's cache, the repository's."""
+    if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
+        return folder.parent.parent.name.rpartition("--")[2]
+    return folder.name
+
+
+def _from_folder(
+    folder: Path, label: str, source: str, weights: bool, alias: Alias | None = None
+) -> Model:
+    name = alias.name if alias else str(folder)
+    pipeline = read_pipeline(folder, name)
+    if missing := pipeline.missing(weights):
+        raise ModelError(name, f"{folder / missing} is missing (or a .bin in its place)")
+    return _model(pipeline, label, source, alias)
+
+
+def _hub_id(name: str) -> tuple[str, str | None]:
+    match = HUB_ID.fullmatch(name)
+    if match is None or ".." in name:
+        near = difflib.get_close_matches(name, ALIASES, 1)
+        hint = f"did you mean {near[0]}?" if near else f"built-in names: {', '.join(ALIASES)}"
+        raise ModelError(name, "is neither a built-in name, a folder nor a hub id (org/name)", hint)
+    return match[1], match[2]
+
+
+@dataclass(frozen=True)
+class _Hub:
+    """The search for one model of the hub."""
+
+    repo: str
+    revision: str | None
+    alias: Alias | None
+    weights: bool
+
+    def find(self, offline: bool, refresh: bool) -> Model:
+        """From this disk if it has all that is needed, else carried by an alias, else fetched."""
+        offline = offline or hub.is_offline()
+        if not refresh or offline:
+            if (pipeline := self._stored()) is not None:
+                return self._model(pipeline)
+            if self.alias and self.alias.space and not self.weights:
+                return self._carried(self.alias)
+            if offline:
+                hint = hub.GET_IT.format(self.alias.name if self.alias else self.repo)
+                raise ModelError(self.repo, "is not on this disk, and the network is off", hint)
+        return self._model(self._fetched())
+
+    def _stored(self) -> Pipeline | None:
+        """The pipeline in the hub's cache, if its files suffice."""
+        folder = hub.on_disk(self.repo, self.revision)
+        try:
+            pipeline = folder and read_pipeline(folder, self.repo)
+        except IncompletePipeline:
+            return None
+        return None if not pipeline or pipeline.missing(self.weights) else pipeline
+
+    def _fetched(self) -> Pipeline:
+        """Configurations first, so that a pipeline nca cannot run costs no download of weights."""
+        names = hub.list_repo(self.repo, self.revision)
+        configs = [name for name in CONFIGS if name in names]
+        if not configs:
+            raise ModelError(self.repo, "is no diffusers pipeline (no model_index.json)")
+        folder = hub.download(self.repo, self.revision, configs)
+        pipeline = read_pipeline(folder, self.repo)
+        chosen = [self._choose(names, part.folder) for part in pipeline.parts(self.weights)]
+        if chosen:
+            hub.download(self.repo, folder.name, [file for files in chosen for file in files])
+        return read_pipeline(folder, self.repo)
+
+    def _choose(self, names: list[str], folder: str) -> tuple[str, ...]:
+        chosen = choose_weights(names, folder)
+        if not chosen:
+            file = join(folder, STEM)
+            raise ModelError(self.repo, f"has neither {file}.safetensors nor {file}.bin")
+        return chosen
+
+    def _model(self, pipeline: Pipeline) -> Model:
+        source = f"{self.repo}@{self.revision}" if self.revision else self.repo
+        label = self.repo.rpartition("/")[2]
+        return _model(pipeline, label, source, self.alias, pipeline.root.name)
+
+    def _carried(self, alias: Alias) -> Model:
+        return Model(
+            name=self.repo.rpartition("/")[2],
+            source=self.repo,
+            space=alias.space,
+            sampler=alias.sampler,
+            alias=alias.name,
+            licence=alias.licence,
+            scheduler=alias.scheduler,
+        )
+
+
+def _model(
+    pipeline: Pipeline, label: str, source: str, alias: Alias | None, revision: str | None = None
+) -> Model:
+    return Model(
+        name=safe_name(label),
+        source=source,
+        space=_space(pipeline, source),
+        sampler=alias.sampler if alias else SamplerChoice(),
+        alias=alias.name if alias else None,
+        licence=alias.licence if alias else None,
+        scheduler=pipeline.scheduler,
+        folder=pipeline.root,
+        revision=revision,
+    )
+
+
+def _space(pipeline: Pipeline, name: str) -> Space:
+    part, autoencoder = pipeline.autoencoder, None
+    if part is not None:
+        try:
+            files = [pipeline.root / file for file in part.files]
+            autoencoder = content_digest(files, pipeline.root / part.folder)
+        except OSError as error:
+            raise ModelError(name, f"cannot read {error.filename}: {error.strerror}") from error
+    return Space(
+        schedule=pipeline.schedule,
+        shape=pipeline.shape,
+        resolution=pipeline.resolution,
+        channels=pipeline.channels,
+        autoencoder=autoencoder,
+        latent_scale=pipeline.latent_scale,
+    )
+
+
+def safe_name(label: str) -> str:
+    """`label` as a folder name on any system: letters, digits, `.`, `_`, `-`; 80 at most."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", label)[:80].strip("-.") or "model"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of `nca models`."""
+
+    name: str
+    what: str
+    resolution: int
+    sampler: str
+    licence: str
+    source: str
+    on_disk: bool
+
+
+def list_models() -> list[Row]:
+    """The built-in names, and which of them this disk has. Asks no network."""
+    return [
+        Row(alias.name, alias.what, alias.resolution, _label(alias.sampler), alias.licence,
+            alias.source, _is_on_disk(alias))
+        for alias in ALIASES.values()
+    ]  # fmt: skip
+
+
+def _label(choice: SamplerChoice) -> str:
+    return choice.name if choice.name == "one-step" else f"{choice.name}-{choice.steps}"
+
+
+def _is_on_disk(alias: Alias) -> bool:
+    if alias.name == "wiener":
+        return True
+    if alias.source == BUILT_IN:
+        return (ASSETS / alias.name).is_dir()
+    try:
+        return _Hub(alias.source, None, alias, weights=True)._stored() is not None
+    except ModelError:
+        return False

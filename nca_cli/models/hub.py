@@ -1,0 +1,121 @@
+"""The model hub: what of it is on this disk, and downloads of just what is needed.
+
+A snapshot on this disk is found by huggingface_hub's cache layout (`refs/<revision>` holds a
+commit, `snapshots/<commit>` its files), without asking the network. The environment variables of
+huggingface_hub (HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE) are honoured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from nca_cli.errors import ModelError
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+MAIN = "main"
+GET_IT = (
+    "download it once with network: nca reconstruct --model {} without --offline, "
+    "or give a local folder"
+)
+
+
+def on_disk(repo: str, revision: str | None) -> Path | None:
+    """The snapshot folder of `repo` at `revision` (default: main), if this disk has one.
+
+    The folder's name is the commit. It may hold only some of the files.
+    """
+    from huggingface_hub import constants
+
+    storage = Path(constants.HF_HUB_CACHE).expanduser() / f"models--{repo.replace('/', '--')}"
+    revision = revision or MAIN
+    commit = revision if COMMIT.fullmatch(revision) else _read_ref(storage / "refs" / revision)
+    folder = storage / "snapshots" / commit if commit else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def _read_ref(path: Path) -> str | None:
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="utf-8").strip() or None
+    return None
+
+
+def is_offline() -> bool:
+    """Whether the environment forbids the network (HF_HUB_OFFLINE)."""
+    from huggingface_hub import constants
+
+    return constants.HF_HUB_OFFLINE
+
+
+def list_repo(repo: str, revision: str | None) -> list[str]:
+    """Names of all files of `repo`. Asks the network; raises `ModelError`."""
+    with _plain_errors(repo, revision):
+        from huggingface_hub import HfApi
+
+        info = HfApi().model_info(repo, revision=revision)
+        return [file.rfilename for file in info.siblings or ()]
+
+
+def download(repo: str, revision: str | None, names: Sequence[str]) -> Path:
+    """Fetch the files `names`, all of one commit; the snapshot folder, named by the commit.
+
+    Files that are on this disk already are not fetched again. Raises `ModelError`.
+    """
+    with _plain_errors(repo, revision), _quiet_bars():
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(names)))
+
+
+@contextlib.contextmanager
+def _quiet_bars() -> Iterator[None]:
+    """No progress bars where stderr is not a terminal."""
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    quieten = not sys.stderr.isatty() and not are_progress_bars_disabled()
+    if quieten:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if quieten:
+            enable_progress_bars()
+
+
+@contextlib.contextmanager
+def _plain_errors(repo: str, revision: str | None) -> Iterator[None]:
+    """Turn the hub's errors into one line each."""
+    from huggingface_hub import errors
+
+    hint = GET_IT.format(repo)
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            repo, "is gated: its owners must grant you access",
+            "ask for access on its page at the hub, then set HF_TOKEN (or give a local folder)",
+        ) from error  # fmt: skip
+    except errors.RevisionNotFoundError as error:
+        raise ModelError(repo, f"has no revision {revision!r} on the hub") from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelError(
+            repo, "is not on the hub, or is private",
+            "check the spelling, or set HF_TOKEN; nca models lists the built-in names",
+        ) from error  # fmt: skip
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
+        raise ModelError(repo, "is not on this disk and the hub cannot be reached", hint) from error
+    except errors.HFValidationError as error:
+        raise ModelError(repo, "is no valid hub id") from error
+    except errors.HfHubHTTPError as error:
+        status = getattr(error.response, "status_code", "?")
+        raise ModelError(repo, f"the hub answered with status {status}", hint) from error
+    except (errors.HTTPError, OSError) as error:
+        reason = f"cannot be fetched from the hub ({type(error).__name__})"
+        raise ModelError(repo, reason, hint) from error

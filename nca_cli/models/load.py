@@ -1,0 +1,212 @@
+"""Networks from files. torch and diffusers are imported here, inside the functions.
+
+Weights are only ever read as tensors: .safetensors, or .bin without running any code in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nca_cli.errors import ModelError, UsageError
+from nca_cli.models.aliases import BUILT_IN
+from nca_cli.models.pipeline import Part, Pipeline, read_pipeline
+from nca_cli.models.space import Model
+from nca_cli.recipe import DTYPES
+
+if TYPE_CHECKING:
+    import torch
+
+    from nca_cli.models.autoencoder import Autoencoder
+    from nca_cli.models.denoiser import Denoiser
+    from nca_cli.models.wiener import WienerDenoiser
+
+OLD_ATTENTION = re.compile(r"(.*\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
+NEW_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+"""Names of attention weights before diffusers 0.13, still in older repositories."""
+PICKLED = "weights come from {} (a pickle): only tensors are read from it, no code in it is run"
+
+
+def load_denoiser(
+    model: Model, *, device: str, dtype: str = "float32", tf32: bool = False
+) -> Denoiser | WienerDenoiser:
+    """The model's network on `device`, ready to call. Raises `ModelError`."""
+    import torch
+
+    if dtype not in DTYPES:
+        raise UsageError(f"unknown dtype {dtype!r}", f"one of: {', '.join(DTYPES)}")
+    if model.folder is None and model.source == BUILT_IN:
+        from nca_cli.models.wiener import WienerDenoiser
+
+        return WienerDenoiser(model.space.resolution, model.space.schedule, device)
+    from nca_cli.models.denoiser import Denoiser
+
+    pipeline = _pipeline(model)
+    _check_variance(pipeline, model.name)
+    network, notes = _load(pipeline, pipeline.unet, model.name)
+    return Denoiser(
+        network, pipeline.schedule, pipeline.prediction, pipeline.shape,
+        device=device, dtype=getattr(torch, dtype), tf32=tf32, notes=notes,
+    )  # fmt: skip
+
+
+def load_autoencoder(model: Model, *, device: str) -> Autoencoder:
+    """The autoencoder of a latent model on `device`. Raises `ModelError`."""
+    from nca_cli.models.autoencoder import Autoencoder
+
+    pipeline = _pipeline(model)
+    if pipeline.autoencoder is None:
+        raise ModelError(model.name, "works on pixels and has no autoencoder")
+    network, notes = _load(pipeline, pipeline.autoencoder, model.name)
+    scale, shape = pipeline.latent_scale, pipeline.shape
+    return Autoencoder(network, scale, shape, device=device, notes=notes)
+
+
+def pick_device(name: str) -> str:
+    """A device that is there: `auto` prefers cuda, then mps, then cpu. Raises `UsageError`."""
+    import torch
+
+    has_mps = torch.backends.mps.is_available()
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    match = re.fullmatch(r"(cpu|mps|cuda)(?::(\d+))?", name)
+    if match is None:
+        raise UsageError(f"unknown device {name!r}", "one of: auto, cpu, cuda, cuda:1, mps")
+    counts = {"cpu": 1, "mps": int(has_mps), "cuda": torch.cuda.device_count()}
+    if int(match[2] or 0) >= counts[match[1]]:
+        raise UsageError(f"there is no device {name} here", "--device auto takes what is there")
+    return name
+
+
+def _pipeline(model: Model) -> Pipeline:
+    if model.folder is None:
+        raise ModelError(model.name, "its weights are not on this disk")
+    return read_pipeline(model.folder, model.name)
+
+
+def _check_variance(pipeline: Pipeline, name: str) -> None:
+    """A scheduler that reads the variance from the network needs a network that gives it."""
+    config = pipeline.unet.config
+    doubled = config.get("out_channels", 3) == 2 * config.get("in_channels", 3)
+    if str(pipeline.scheduler.get("variance_type")).startswith("learned") and not doubled:
+        raise ModelError(name, "its scheduler expects a learned variance, its network gives none")
+
+
+def _load(pipeline: Pipeline, part: Part, name: str) -> tuple[torch.nn.Module, tuple[str, ...]]:
+    """The network of `part` with its weights, float32 on the CPU, and notes for the user."""
+    import diffusers
+
+    if not part.weights:
+        raise ModelError(name, f"{pipeline.root / (pipeline.missing() or '')} is missing")
+    with _silent_diffusers():
+        try:
+            network = getattr(diffusers, part.kind).from_config(dict(part.config))
+        except (TypeError, ValueError, KeyError) as error:
+            reason = f"{pipeline.root / part.config_file} does not describe a {part.kind}: {error}"
+            raise ModelError(name, _one_line(reason)) from error
+    _fill(network, [pipeline.root / file for file in part.weights], name)
+    pickled = [file for file in part.weights if file.endswith(".bin")]
+    return network.eval(), tuple(PICKLED.format(file) for file in pickled[:1])
+
+
+@contextlib.contextmanager
+def _silent_diffusers() -> Iterator[None]:
+    """Without diffusers' log lines: nca says what matters itself."""
+    from diffusers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _fill(network: torch.nn.Module, files: list[Path], name: str) -> None:
+    """Copy the tensors of `files` into the network: every one of them, and nothing else."""
+    import torch
+
+    wanted, filled = network.state_dict(), set()
+    for file in files:
+        if file.suffix == ".json":
+            continue
+        for key, value in _with_new_attention(_read(file, name)).items():
+            _check_tensor(key, value, wanted, file, name)
+            with torch.no_grad():
+                wanted[key].copy_(value)
+            filled.add(key)
+    if absent := sorted(set(wanted) - filled):
+        raise ModelError(name, f"{files[0]} lacks {_names(absent)}")
+
+
+def _check_tensor(
+    key: str, value: object, wanted: Mapping[str, torch.Tensor], file: Path, name: str
+) -> None:
+    if key not in wanted:
+        raise ModelError(name, f"{file} holds {key}, which its config.json knows nothing of")
+    shape = tuple(getattr(value, "shape", ()))
+    if shape != tuple(wanted[key].shape):
+        raise ModelError(name, f"{file}: {key} is {shape}, not {tuple(wanted[key].shape)}")
+
+
+def _names(keys: list[str]) -> str:
+    return keys[0] if len(keys) == 1 else f"{keys[0]} and {len(keys) - 1} more"
+
+
+def _with_new_attention(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same tensors with the attention names of diffusers ≥ 0.13."""
+
+    def rename(match: re.Match[str]) -> str:
+        return f"{match[1]}.{NEW_ATTENTION[match[2]]}.{match[3]}"
+
+    return {OLD_ATTENTION.sub(rename, key): value for key, value in tensors.items()}
+
+
+def _read(file: Path, name: str) -> Mapping[str, torch.Tensor]:
+    """The tensors of one weight file, memory-mapped where its format allows."""
+    _check_pointer(file, name)
+    try:
+        return _read_safetensors(file) if file.suffix == ".safetensors" else _read_bin(file)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            name, f"{file} holds more than tensors, or is damaged; no code in it was run",
+            "ask its makers for a .safetensors file",
+        ) from error  # fmt: skip
+    except Exception as error:
+        reason = f"{file} is damaged or incomplete ({_one_line(str(error))})"
+        raise ModelError(name, reason, "fetch it again") from error
+
+
+def _read_safetensors(file: Path) -> Mapping[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(file, device="cpu")
+
+
+def _read_bin(file: Path) -> Mapping[str, torch.Tensor]:
+    import zipfile
+
+    import torch
+
+    mapped = zipfile.is_zipfile(file)
+    value = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    if not isinstance(value, dict) or not all(map(torch.is_tensor, value.values())):
+        raise ValueError("not a table of tensors")
+    return value
+
+
+def _check_pointer(file: Path, name: str) -> None:
+    """A file of a few bytes that only says where Git LFS keeps the real one."""
+    with contextlib.suppress(OSError), open(file, "rb") as stream:
+        if stream.read(24).startswith(b"version https://git-lfs"):
+            raise ModelError(name, f"{file} is a Git LFS pointer", "git lfs pull in that folder")
+
+
+def _one_line(text: str, limit: int = 120) -> str:
+    """`text` on one line, cut at `limit` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"

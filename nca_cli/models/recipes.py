@@ -1,0 +1,104 @@
+"""The recipe of a model under a sampler: the scheduler's configuration settles what is open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nca_cli.errors import ModelError, UsageError
+from nca_cli.models.aliases import BUILT_IN
+from nca_cli.models.digests import content_digest
+from nca_cli.models.pipeline import read_pipeline
+from nca_cli.models.space import Model
+from nca_cli.models.wiener import WIENER_VERSION
+from nca_cli.recipe import Recipe, SamplerChoice
+
+CLIPPING = ("ddim", "ddpm")
+VARIANCES = ("fixed_small", "fixed_large", "learned_range")
+
+
+def recipe_for(
+    model: Model, choice: SamplerChoice, *, dtype: str = "float32", tf32: bool = False
+) -> Recipe:
+    """Everything that changes an x̂0. Fields that do not bear on the sampler are `None`.
+
+    Raises `ModelError` where the weights are not on this disk or their configuration asks for what
+    nca has not, `UsageError` for a choice that the sampler cannot honour.
+    """
+    config, chain = model.scheduler, choice.name != "one-step"
+    return Recipe(
+        weights=weights_identity(model),
+        sampler=choice.name,
+        steps=choice.steps if chain else None,
+        eta=choice.eta if choice.name == "ddim" else None,
+        clip=_clip(model, choice),
+        variance=_variance(model) if choice.name == "ddpm" else None,
+        final_alpha=_final_alpha(config, choice.name) if chain else None,
+        latent_scale=model.space.latent_scale,
+        dtype=dtype,
+        tf32=tf32,
+    )
+
+
+def weights_identity(model: Model) -> str:
+    """Hub commit, else the digest of a folder's configurations and weights."""
+    if model.revision is not None:
+        return model.revision
+    if model.folder is None and model.source == BUILT_IN:
+        return f"{model.name}-{WIENER_VERSION}:{model.space.resolution}"
+    if model.folder is None:
+        raise ModelError(model.name, "its weights are not on this disk")
+    pipeline = read_pipeline(model.folder, model.name)
+    if missing := pipeline.missing():
+        raise ModelError(model.name, f"{model.folder / missing} is missing")
+    try:
+        return content_digest([pipeline.root / file for file in pipeline.files], pipeline.root)
+    except OSError as error:
+        raise ModelError(model.name, f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def _clip(model: Model, choice: SamplerChoice) -> float | None:
+    """±range that x̂0 is held in. PNDM knows no clipping; DDPM and DDIM clip unless told not to."""
+    config = model.scheduler
+    if choice.name not in CLIPPING:
+        if choice.clip and choice.name != "one-step":
+            raise UsageError(f"{choice.name} cannot clip", "leave out --clip, or use ddim or ddpm")
+        return None
+    if choice.clip is None and config.get("thresholding"):
+        raise ModelError(
+            model.name, "its scheduler clips by dynamic thresholding, which nca has not",
+            "say --clip or --no-clip",
+        )  # fmt: skip
+    clip = choice.clip
+    if clip is None:
+        clip = config.get("clip_sample", _clips_by_default(model))
+    return float(config.get("clip_sample_range", 1.0)) if clip else None
+
+
+def _clips_by_default(model: Model) -> bool:
+    """What an absent `clip_sample` means: True, as in diffusers' DDPM and DDIM schedulers.
+
+    Not for latents whose scheduler has no such field: they are not bounded by 1.
+    """
+    return not model.space.latent or str(model.scheduler.get("_class_name")).startswith("DD")
+
+
+def _variance(model: Model) -> str:
+    """Variance of the ancestral step; the `_log` spellings mean the same numbers."""
+    variance = str(model.scheduler.get("variance_type") or "fixed_small").removesuffix("_log")
+    if variance not in VARIANCES:
+        raise ModelError(
+            model.name, f"its ddpm variance is {variance!r}, which nca has not", "use ddim"
+        )
+    return variance
+
+
+def _final_alpha(config: Mapping[str, object], sampler: str) -> str:
+    """Where a chain ends: ᾱ = 1 ("one") or ᾱ_0 ("first"), as diffusers would for this sampler."""
+    if sampler == "ddpm":
+        return "one"
+    if sampler == "ddim":
+        to_one = config.get("set_alpha_to_one", True)
+    else:
+        knows = str(config.get("_class_name")).startswith(("PNDM", "DDIM"))
+        to_one = knows and config.get("set_alpha_to_one", False)
+    return "one" if to_one else "first"

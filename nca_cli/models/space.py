@@ -1,0 +1,78 @@
+"""What a model is to the rest of the program: plain data, without torch.
+
+`Space` is all that a noised image depends on; `Model` adds where the weights are and how they
+are sampled by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nca_cli.recipe import SamplerChoice, digest
+from nca_cli.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where x0 and x_t live. Two models with equal spaces share their noised images."""
+
+    schedule: Schedule
+    shape: tuple[int, int, int]
+    """(C, H, W) the network works in: pixels, or latents of an autoencoder."""
+    resolution: int
+    """Side of the image in pixels."""
+    channels: int
+    """Of the image: 3, or 1 for greyscale models."""
+    autoencoder: str | None = None
+    """Content digest of the autoencoder's configuration and weights; `None` for pixel models."""
+    latent_scale: float | None = None
+    """z = encode(x)·latent_scale; `None` for pixel models."""
+
+    @property
+    def latent(self) -> bool:
+        """Whether the network works on latents."""
+        return self.autoencoder is not None
+
+    def describe(self) -> dict[str, object]:
+        """Plain data that identifies the space."""
+        description: dict[str, object] = {
+            "schedule": self.schedule.describe(),
+            "shape": list(self.shape),
+            "resolution": self.resolution,
+            "channels": self.channels,
+        }
+        if self.latent:
+            description |= {"autoencoder": self.autoencoder, "latent_scale": self.latent_scale}
+        return description
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the canonical JSON of `describe()`."""
+        return digest(self.describe())
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was found: its space, its default sampler, and where its files are."""
+
+    name: str
+    """Stored name, safe as a folder name: `ddpm-ema-celebahq-256`, `demo`, `wiener`."""
+    source: str
+    """Hub id with `@revision` if one was asked for, absolute folder, or "built in"."""
+    space: Space
+    sampler: SamplerChoice = field(default_factory=SamplerChoice)
+    alias: str | None = None
+    licence: str | None = None
+    scheduler: Mapping[str, object] = field(default_factory=dict)
+    """The scheduler's raw configuration."""
+    folder: Path | None = None
+    """Local folder that holds the pipeline; `None` if it is not on this disk, or has no files."""
+    revision: str | None = None
+    """Hub commit, where it is known."""
+
+    @property
+    def folder_name(self) -> str:
+        """Name of its folder in a store: name and 8 hex of the space's digest."""
+        return f"{self.name}-{self.space.digest[:8]}"
