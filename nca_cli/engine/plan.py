@@ -13,7 +13,7 @@ from nca_cli.images import PREPROCESSING_VERSION, image_digest, image_name
 from nca_cli.models import Model
 from nca_cli.recipe import Recipe, canonical_json
 from nca_cli.samplers import evaluations
-from nca_cli.store import Key, Place, Store
+from nca_cli.store import Artifact, Key, Place, Store
 from nca_cli.store.layout import NOISE
 
 Complain = Callable[[NcaError], None]
@@ -130,6 +130,11 @@ class Plan:
         return {"name": model.name, "source": model.source, "licence": model.licence,
                 "space": model.space.describe()}  # fmt: skip
 
+    def stored(self, image: ImagePlan, name: str) -> Artifact | None:
+        """An artifact of the image as the store has it now."""
+        folder = self.store.find_image(self.model.folder_name, image.digest)
+        return self.store.artifact(Place(self.model.folder_name, folder), name) if folder else None
+
     def place(self, image: ImagePlan) -> Place:
         """Folders of the image's artifacts, made when they are not there yet."""
         return self.store.place(self.model.folder_name, self.model_info, image.name, image.digest)
@@ -169,11 +174,8 @@ def _image(plan: Plan, path: Path) -> ImagePlan:
 
 
 def _find_missing(plan: Plan, image: ImagePlan, keys: list[Key]) -> None:
-    folder = plan.store.find_image(plan.model.folder_name, image.digest)
-    place = Place(plan.model.folder_name, folder) if folder else None
-
     def lacking(name: str) -> list[Key]:
-        artifact = plan.store.artifact(place, name) if place else None
+        artifact = plan.stored(image, name)
         stored = artifact.keys if artifact else set()
         return sorted((key for key in keys if key not in stored), reverse=True)
 

@@ -1,0 +1,82 @@
+"""The Typer app: global options, and the one place where errors become text and exit codes.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from nca_cli import __version__
+from nca_cli.errors import NcaError
+
+
+class Group(TyperGroup):
+    """Commands in the order of the work, and errors as one line with the next step."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the command; `NcaError` → one line, interrupts → 130, bugs → traceback on request."""
+        try:
+            return super().invoke(ctx)
+        except NcaError as error:
+            if ctx.params.get("debug"):
+                raise
+            from nca_cli.cli.console import complain
+
+            complain(error)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            from nca_cli.cli.console import note
+
+            note("interrupted; what was finished is in the store, the same command goes on from there")
+            raise typer.Exit(130) from error
+        except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            from nca_cli.cli.console import complain
+
+            text = " ".join(str(error).split()) or type(error).__name__
+            complain(NcaError(f"unexpected {type(error).__name__}: {text}",
+                              "see the traceback: nca --debug, then the same command"))  # fmt: skip
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=Group,
+    name="nca",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""What does a diffusion model know at each noise level?
+
+    Noise images to chosen levels, reconstruct them with any model and sampler, and keep \
+every tensor in an HDF5 store, so that nothing is computed twice and figures are recombined \
+freely.
+
+    Start with: [bold]nca demo[/bold]""",
+    epilog="Every option has an environment variable: --store is NCA_STORE, --t is NCA_T, and so on.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nca {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="NCA_DEBUG", show_envvar=False, help="Show tracebacks.")
+    ] = False,
+) -> None:
+    """Options before the command."""

@@ -1,0 +1,174 @@
+"""`nca noise` and `nca reconstruct`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from nca_cli.cli import options as opt
+from nca_cli.cli.app import app
+from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results, size
+from nca_cli.errors import NcaError, UsageError
+from nca_cli.recipe import DEFAULT_LEVELS, DEFAULT_SEEDS, STORE_DTYPES, parse_list, parse_seeds
+
+if TYPE_CHECKING:
+    from nca_cli.engine import Plan, Request
+
+
+@app.command()
+def noise(
+    images: opt.Images = None, model: opt.Models = None, t: opt.Levels = None, seed: opt.Seeds = None,
+    fit: opt.Fit = "crop", size: opt.Size = 256, store: opt.StoreDir = opt.DEFAULT_STORE,
+    store_dtype: opt.StoreDtype = "float32", device: opt.Device = "auto", shard: opt.ShardText = None,
+    offline: opt.Offline = False, refresh: opt.Refresh = False, dry_run: opt.DryRun = False,
+    stamp: opt.Stamp = None, json: opt.Json = False, quiet: opt.Quiet = False,
+) -> None:  # fmt: skip
+    """Perturb images to x_t at chosen noise levels. Pixel models need no weights for it."""
+    from nca_cli.engine import Noising, noise_plans
+
+    be_quiet(quiet)
+    request = _request(images, model, t, seed, fit=fit, size=size, shard=shard,
+                       offline=offline, refresh=refresh)  # fmt: skip
+    run = _Run(store, store_dtype, dry_run, stamp, json)
+    for plan in noise_plans(request, run.store, run.failed):
+        work = Noising(plan, device, store_dtype, run.failed)
+        run.carry_out(plan, work, plan.missing, "x_t")
+    run.end()
+
+
+@app.command()
+def reconstruct(
+    images: opt.Images = None, model: opt.Models = None, t: opt.Levels = None, seed: opt.Seeds = None,
+    sampler: opt.Samplers = None, steps: opt.Steps = None, eta: opt.Eta = None, clip: opt.Clip = None,
+    fit: opt.Fit = "crop", size: opt.Size = 256, device: opt.Device = "auto",
+    dtype: opt.Dtype = "float32", tf32: opt.Tf32 = False, store: opt.StoreDir = opt.DEFAULT_STORE,
+    store_dtype: opt.StoreDtype = "float32", batch: opt.Batch = "auto", shard: opt.ShardText = None,
+    offline: opt.Offline = False, refresh: opt.Refresh = False, dry_run: opt.DryRun = False,
+    stamp: opt.Stamp = None, json: opt.Json = False, quiet: opt.Quiet = False,
+) -> None:  # fmt: skip
+    """Reconstruct x̂0 from x_t, from exactly the levels asked for. Computes only what is missing."""
+    from nca_cli.engine import Reconstruction, reconstruction_plans
+
+    be_quiet(quiet)
+    request = _request(
+        images, model, t, seed, samplers=tuple(sampler or ()), steps=steps, eta=eta, clip=clip, fit=fit,
+        size=size, dtype=dtype, tf32=tf32, shard=shard, offline=offline, refresh=refresh,
+    )  # fmt: skip
+    run = _Run(store, store_dtype, dry_run, stamp, json)
+    count = _batch(batch)
+    for plan in reconstruction_plans(request, run.store, run.failed):
+        work = Reconstruction(plan, device, dtype, tf32, store_dtype, count, on_error=run.failed)
+        run.carry_out(plan, work, plan.evaluations, "evaluations")
+    run.end()
+
+
+def _request(
+    images: Sequence[str] | None, models: Sequence[str] | None, t: Sequence[str] | None,
+    seeds: Sequence[str] | None, *, shard: str | None, **settings: Any,
+) -> Request:  # fmt: skip
+    from nca_cli.engine import Request, Shard
+
+    return Request(
+        images=tuple(images or ()),
+        models=tuple(models or ("demo",)),
+        t=parse_list(t) if t else DEFAULT_LEVELS,
+        seeds=parse_seeds(seeds) if seeds else DEFAULT_SEEDS,
+        shard=Shard.parse(shard) if shard else Shard(),
+        **settings,
+    )
+
+
+def _batch(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--batch {text!r} is not a whole number above 0", "or auto")
+    return int(text)
+
+
+class _Run:
+    """One call of a computing command: its errors, its files, and how it ends."""
+
+    def __init__(self, store: Path, store_dtype: str, dry_run: bool, stamp: Path | None, json: bool):
+        from nca_cli.store import Store
+
+        if store_dtype not in STORE_DTYPES:
+            raise UsageError(f"--store-dtype {store_dtype!r} is unknown", f"one of: {', '.join(STORE_DTYPES)}")
+        self.store, self.store_dtype = Store(store), store_dtype
+        self.dry_run, self.stamp, self.json = dry_run, stamp, json
+        self.errors: list[NcaError] = []
+        self.plans: list[Plan] = []
+        self.computed = 0
+
+    def failed(self, error: NcaError) -> None:
+        """One image could not be used; the others go on."""
+        if str(error) not in map(str, self.errors):
+            self.errors.append(error)
+            complain(error)
+
+    def carry_out(self, plan: Plan, work: Any, total: int, unit: str) -> None:
+        """Announce a plan, run it under a bar, and say what it noticed."""
+        self.plans.append(plan)
+        note(_announcement(plan, self.store_dtype))
+        if self.dry_run or plan.empty:
+            return
+        signal.signal(signal.SIGTERM, _interrupt)
+        with bar(plan.model.name, total, unit) as advance:
+            if hasattr(work, "tick"):
+                work.tick = advance
+            for _ in work:
+                self.computed += 1
+                if not hasattr(work, "tick"):
+                    advance(1)
+        for text in work.notes:
+            note(text)
+
+    def end(self) -> None:
+        """Print the results; fail if an image failed or nothing was usable."""
+        cached = sum(plan.wanted - plan.missing for plan in self.plans)
+        results(self._files(), self.json, computed=self.computed, cached=cached,
+                errors=[error.what for error in self.errors], **self._dry())  # fmt: skip
+        if self.errors:
+            note(f"{plural(len(self.errors), 'input')} left out, the others are done")
+            raise typer.Exit(1)
+        if self.stamp and not self.dry_run:
+            self.stamp.parent.mkdir(parents=True, exist_ok=True)
+            self.stamp.touch()
+
+    def _dry(self) -> dict[str, int]:
+        if not self.dry_run:
+            return {}
+        return {
+            "missing": sum(plan.missing for plan in self.plans),
+            "evaluations": sum(plan.evaluations for plan in self.plans),
+            "bytes": sum(plan.bytes(self.store_dtype) for plan in self.plans),
+        }
+
+    def _files(self) -> list[Path]:
+        """The artifacts that hold what was asked for."""
+        return [
+            part.path
+            for plan in self.plans for image in plan.images for name in plan.recipes or ("noise",)
+            if (artifact := plan.stored(image, name)) for part in artifact.parts
+        ]  # fmt: skip
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    """SIGTERM (a cluster's time limit, `make`) ends as Ctrl-C does: finished work is committed."""
+    raise KeyboardInterrupt
+
+
+def _announcement(plan: Plan, store_dtype: str) -> str:
+    """`demo · ddim-50 · 3 images: 27 of 27 to compute, 675 evaluations, about 1.3 MB`."""
+    labels = ", ".join(recipe.label for recipe in plan.recipes.values()) or "noise"
+    text = f"{plan.model.name} · {labels} · {plural(len(plan.images), 'image')}: "
+    if plan.empty:
+        return text + f"all {plural(plan.wanted, 'sample')} cached"
+    parts = [f"{plan.missing:,} of {plan.wanted:,} to compute"]
+    if plan.evaluations:
+        parts.append(plural(plan.evaluations, "evaluation"))
+    return text + ", ".join([*parts, f"about {size(plan.bytes(store_dtype))}"])

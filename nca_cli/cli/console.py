@@ -1,0 +1,108 @@
+"""What people see: notes, errors and progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from nca_cli.errors import NcaError
+
+_quiet = False
+
+
+def be_quiet(quiet: bool) -> None:
+    """Leave out notes and progress from here on."""
+    global _quiet
+    _quiet = quiet
+
+
+def stderr() -> Console:
+    """A console on stderr as it is now (tests and pipes replace it)."""
+    return Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def stdout() -> Console:
+    """A console on stdout. Tables keep their width when piped."""
+    return Console(soft_wrap=False, highlight=False)
+
+
+def note(text: str) -> None:
+    """One line of information, unless quiet."""
+    if not _quiet:
+        stderr().print(Text(text, style="dim"))
+
+
+def complain(error: NcaError) -> None:
+    """One line for an error: what is wrong, and what to do next."""
+    line = Text("error: ", style="bold red")
+    line.append(_one_line(error.what), style="default not bold")
+    if error.hint:
+        line.append(f" ({_one_line(error.hint)})", style="default not bold dim")
+    stderr().print(line)
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else "�" for char in " ".join(text.split()))
+
+
+def results(paths: Sequence[Path], as_json: bool, **data: Any) -> None:
+    """Print results: a path a line, or one JSON object that holds them as `files`."""
+    if as_json:
+        typer.echo(json.dumps({"files": [str(path) for path in paths], **data}, ensure_ascii=False))
+    else:
+        for path in paths:
+            typer.echo(relative(path))
+
+
+def relative(path: Path) -> str:
+    """`path` from the working folder where it lies below it."""
+    try:
+        return os.fspath(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return os.fspath(path)
+
+
+def size(count: float) -> str:
+    """Bytes for people: `1.3 MB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 image`, `3 images`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+@contextmanager
+def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar that is told of finished units; silent when piped or quiet."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = stderr()
+    if _quiet or not console.is_terminal or not total:
+        yield lambda count: None
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
+        TextColumn(unit), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(compact=True),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=60) as progress:
+        task = progress.add_task(title, total=total, rate="")
+
+        def advance(count: int) -> None:
+            speed = progress.tasks[0].speed
+            progress.update(task, advance=count, rate=f"{speed:.1f}/s" if speed else "")
+
+        yield advance
