@@ -340,7 +340,7 @@ def _is_transparent(image: Image.Image) -> bool:
     """Whether any pixel lets the background through."""
     if not image.has_transparency_data:
         return False
-    return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
+    return image.convert("RGBA").getchannel("A").getextrema() != (255, 255)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -353,8 +353,8 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _fit(image: Image.Image, resolution: int, fit: str) -> Image.Image:
     """An L or RGB image as a square of `resolution`.
 
-    Lanczos is the filter that FFHQ and CelebA-HQ are commonly prepared with; Pillow widens it by
-    the reduction factor, which is the antialiasing. Resizing to the size it has copies an image.
+    Lanczos keeps the most detail of Pillow's filters; Pillow widens it by the reduction factor,
+    which is the antialiasing. Resizing an image to the size that it has copies it.
     """
     from PIL import Image
 

@@ -1,6 +1,8 @@
 """The command line: options, progress, messages, nothing else. Each command makes one call."""
 
-from nca_cli.cli import compute
-from nca_cli.cli.app import app
+from nca_cli.cli.app import app  # isort: skip
 
-__all__ = ["app", "compute"]
+# Importing a module adds its commands, in the order in which `nca --help` lists them.
+from nca_cli.cli import compute, figures, manage, about, demo  # noqa: F401  # isort: skip
+
+__all__ = ["app"]

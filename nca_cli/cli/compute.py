@@ -33,7 +33,7 @@ def noise(
     be_quiet(quiet)
     request = _request(images, model, t, seed, fit=fit, size=size, shard=shard,
                        offline=offline, refresh=refresh)  # fmt: skip
-    run = _Run(store, store_dtype, dry_run, stamp, json)
+    run = Run(store, store_dtype, dry_run, stamp, json)
     for plan in noise_plans(request, run.store, run.failed):
         work = Noising(plan, device, store_dtype, run.failed)
         run.carry_out(plan, work, plan.missing, "x_t")
@@ -58,7 +58,7 @@ def reconstruct(
         images, model, t, seed, samplers=tuple(sampler or ()), steps=steps, eta=eta, clip=clip, fit=fit,
         size=size, dtype=dtype, tf32=tf32, shard=shard, offline=offline, refresh=refresh,
     )  # fmt: skip
-    run = _Run(store, store_dtype, dry_run, stamp, json)
+    run = Run(store, store_dtype, dry_run, stamp, json)
     count = _batch(batch)
     for plan in reconstruction_plans(request, run.store, run.failed):
         work = Reconstruction(plan, device, dtype, tf32, store_dtype, count, on_error=run.failed)
@@ -90,10 +90,13 @@ def _batch(text: str) -> int | None:
     return int(text)
 
 
-class _Run:
+class Run:
     """One call of a computing command: its errors, its files, and how it ends."""
 
-    def __init__(self, store: Path, store_dtype: str, dry_run: bool, stamp: Path | None, json: bool):
+    def __init__(
+        self, store: Path, store_dtype: str = "float32", dry_run: bool = False,
+        stamp: Path | None = None, json: bool = False,
+    ):  # fmt: skip
         from nca_cli.store import Store
 
         if store_dtype not in STORE_DTYPES:

@@ -27,7 +27,7 @@ from nca_cli.models.space import Model, Space
 from nca_cli.recipe import SamplerChoice
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
-HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\w[\w./-]*))?")
 WIENER_SIZES = (2, 4096)
 
 
@@ -163,7 +163,10 @@ class _Hub:
         chosen = [self._choose(names, part.folder) for part in pipeline.parts(self.weights)]
         if chosen:
             hub.download(self.repo, folder.name, [file for files in chosen for file in files])
-        return read_pipeline(folder, self.repo)
+        pipeline = read_pipeline(folder, self.repo)
+        if missing := pipeline.missing(self.weights):
+            raise ModelError(self.repo, f"{missing} did not arrive", "try again")
+        return pipeline
 
     def _choose(self, names: list[str], folder: str) -> tuple[str, ...]:
         chosen = choose_weights(names, folder)

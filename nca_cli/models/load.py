@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,8 +107,9 @@ def _load(pipeline: Pipeline, part: Part, name: str) -> tuple[torch.nn.Module, t
         try:
             network = getattr(diffusers, part.kind).from_config(dict(part.config))
         except (TypeError, ValueError, KeyError) as error:
-            reason = f"{pipeline.root / part.config_file} does not describe a {part.kind}: {error}"
-            raise ModelError(name, _one_line(reason)) from error
+            file = pipeline.root / part.config_file
+            reason = f"{file} does not describe a {part.kind} ({_one_line(str(error))})"
+            raise ModelError(name, reason) from error
     _fill(network, [pipeline.root / file for file in part.weights], name)
     pickled = [file for file in part.weights if file.endswith(".bin")]
     return network.eval(), tuple(PICKLED.format(file) for file in pickled[:1])
@@ -193,7 +195,8 @@ def _read_bin(file: Path) -> Mapping[str, torch.Tensor]:
     import torch
 
     mapped = zipfile.is_zipfile(file)
-    value = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    with warnings.catch_warnings(action="ignore"):
+        value = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     if not isinstance(value, dict) or not all(map(torch.is_tensor, value.values())):
         raise ValueError("not a table of tensors")
     return value

@@ -206,16 +206,15 @@ def _check(pipeline: Pipeline, name: str) -> None:
     """Refuse what the configurations say and nca cannot run."""
     _check_unet(pipeline.unet.config, name)
     _check_scheduler(pipeline.scheduler, pipeline.prediction, name)
-    channels, side = pipeline.channels, pipeline.resolution
-    if channels not in (1, 3):
-        raise ModelError(name, f"works on images of {channels} channels; nca has 3 or 1")
+    if pipeline.channels not in (1, 3):
+        raise ModelError(name, f"works on images of {pipeline.channels} channels; nca has 3 or 1")
     if pipeline.autoencoder is None:
         return
     config = pipeline.autoencoder.config
     latents = config.get("vq_embed_dim") or config.get("latent_channels", pipeline.shape[0])
     if latents != pipeline.shape[0]:
         raise ModelError(name, f"unet of {pipeline.shape[0]} and latents of {latents} channels")
-    if config.get("shift_factor") is not None or side <= 0:
+    if config.get("shift_factor") is not None:
         raise ModelError(name, "its autoencoder shifts latents (shift_factor), which nca does not")
 
 

@@ -65,7 +65,7 @@ class Model:
     sampler: SamplerChoice = field(default_factory=SamplerChoice)
     alias: str | None = None
     licence: str | None = None
-    scheduler: Mapping[str, object] = field(default_factory=dict)
+    scheduler: Mapping[str, object] = field(default_factory=dict, hash=False)
     """The scheduler's raw configuration."""
     folder: Path | None = None
     """Local folder that holds the pipeline; `None` if it is not on this disk, or has no files."""

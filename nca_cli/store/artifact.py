@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import h5py
 import numpy as np
 
-from nca_cli.errors import NothingStored
+from nca_cli.errors import DamagedArtifact, NothingStored
 from nca_cli.recipe import Recipe
 from nca_cli.store import hdf5
-from nca_cli.store.layout import NOISE, split_folder
-
-Key = tuple[int | float, int]
-"""(t, seed) of a sample."""
+from nca_cli.store.layout import NOISE, SUFFIX, split_folder, split_part
+from nca_cli.store.samples import FIXED, INDEX, PER_SAMPLE, Key
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,61 @@ class Location:
     path: Path
     group: str = "/"
 
+    def __str__(self) -> str:
+        return str(self.path) if self.group == "/" else f"{self.path}:{self.group}"
+
+    @property
+    def stem(self) -> str:
+        """`ddim-50-7f31c02a.1`: name and number of the part."""
+        if self.group != "/":
+            return self.group.rpartition("/")[2]
+        return self.path.name.removesuffix(SUFFIX)
+
+    @property
+    def number(self) -> int:
+        """0 for the first part of an artifact. Numbers may have gaps."""
+        return split_part(self.stem)[1]
+
+    def opened(self):
+        """The part for reading: `hdf5.opened`."""
+        return hdf5.opened(self.path, self.group)
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk, of the file or of the datasets in the group."""
+        if self.group != "/":
+            with self.opened() as group:
+                return sum(data.id.get_storage_size() for data in group.values())
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+
+@dataclass(frozen=True)
+class _Index:
+    """t, seed and logSNR of each sample, and the part that holds it."""
+
+    t: np.ndarray
+    seed: np.ndarray
+    log_snr: np.ndarray
+    parts: dict[Key, Location]
+
 
 @dataclass(frozen=True)
 class Artifact:
-    """Samples of one (model, image, recipe). Reads lazily; `model` and `image` are folder names."""
+    """Samples of one (model, image, recipe). Reads lazily; `model` and `image` are folder names.
+
+    Raises `DamagedArtifact` when, and only when, a part that cannot be read is asked for.
+    """
 
     model: str
     image: str
     name: str
     parts: tuple[Location, ...]
+
+    def __str__(self) -> str:
+        return f"{self.model}/{self.image}/{self.name}"
 
     @property
     def is_noise(self) -> bool:
@@ -58,87 +104,100 @@ class Artifact:
 
     @property
     def sampler(self) -> str:
-        """`ddim`: the sampler alone."""
-        return self.label if self.is_noise else self.recipe.sampler
+        """`ddim`: the sampler alone, from the name, so that filtering opens no file."""
+        return re.sub(r"-\d+$", "", self.label)
 
     @cached_property
     def header(self) -> dict[str, str]:
         """Text attributes: kind, model, image, recipe (JSON), written_by."""
-        with hdf5.opened(self.parts[0].path, self.parts[0].group) as group:
+        with self.parts[0].opened() as group:
             return hdf5.read_header(group)
 
     @property
     def recipe(self) -> Recipe | None:
         """Settings of the reconstruction; `None` for noise."""
-        return None if self.is_noise else Recipe.from_json(self.header["recipe"])
+        return None if self.is_noise else self._parsed("recipe", Recipe.from_json)
 
     @property
     def model_info(self) -> dict:
         """Source, space (schedule, shape, resolution, …), licence."""
-        return json.loads(self.header["model"])
+        return self._parsed("model", json.loads)
 
     @property
     def image_info(self) -> dict:
         """Digest, name, fit, resolution, preprocessing version, size of the file in pixels."""
-        return json.loads(self.header["image"])
+        return self._parsed("image", json.loads)
+
+    def _parsed(self, key: str, parse):
+        try:
+            return parse(self.header[key])
+        except (LookupError, ValueError, TypeError) as error:
+            raise DamagedArtifact(str(self.parts[0]), f"no readable {key!r}") from error
 
     @cached_property
-    def _index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[Key, tuple[int, int]]]:
-        columns: list[list[np.ndarray]] = []
-        rows: dict[Key, tuple[int, int]] = {}
-        for number, part in enumerate(self.parts):
-            with hdf5.opened(part.path, part.group) as group:
-                columns.append([group[key][()] for key in hdf5.INDEX])
-            for row, key in enumerate(zip(*(c.tolist() for c in columns[-1][:2]), strict=True)):
-                rows.setdefault(key, (number, row))
-        t, seed, log_snr = (np.concatenate(column) for column in zip(*columns, strict=True))
-        return t, seed, log_snr, rows
+    def _index(self) -> _Index:
+        held: dict[Key, Location] = {}
+        columns = []
+        for part in self.parts:
+            with part.opened() as group:
+                keys, index = hdf5.read_keys(group), [group[name][()] for name in INDEX]
+                rows = [row for row, key in enumerate(keys) if key not in held]
+                columns.append([column[rows] for column in index])
+            held.update((keys[row], part) for row in rows)
+        return _Index(*(np.concatenate(column) for column in zip(*columns, strict=True)), held)
 
     @property
     def t(self) -> np.ndarray:
         """Level of each sample, `(N,)`."""
-        return self._index[0]
+        return self._index.t
 
     @property
     def seed(self) -> np.ndarray:
         """Seed of each sample, int64 `(N,)`."""
-        return self._index[1]
+        return self._index.seed
 
     @property
     def log_snr(self) -> np.ndarray:
         """logSNR of each sample, float64 `(N,)`."""
-        return self._index[2]
+        return self._index.log_snr
 
     @property
     def keys(self) -> set[Key]:
         """(t, seed) of all samples."""
-        return set(self._index[3])
+        return set(self._index.parts)
 
     def __len__(self) -> int:
-        return len(self._index[3])
+        return len(self._index.parts)
+
+    def __bool__(self) -> bool:
+        return True
 
     @property
     def bytes(self) -> int:
-        """Size on disk (of the whole file, where the store is packed)."""
-        return sum(part.path.stat().st_size for part in self.parts)
+        """Size on disk."""
+        return sum(part.bytes for part in self.parts)
 
     @cached_property
     def datasets(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Name → (shape, dtype) of the tensors; the sample axis counts all parts."""
-        with hdf5.opened(self.parts[0].path, self.parts[0].group) as group:
-            found = {name: (group[name].shape, str(group[name].dtype)) for name in group}
+        found: dict[str, tuple[tuple[int, ...], str]] = {}
+        for part in self.parts:
+            with part.opened() as group:
+                for name in (*FIXED, *PER_SAMPLE, "preview"):
+                    if name in group and name not in found:
+                        found[name] = (group[name].shape, str(group[name].dtype))
         return {
-            name: ((len(self), *shape[1:]) if name in (*hdf5.PER_SAMPLE, "preview") else shape, dtype)
+            name: (shape if name in FIXED else (len(self), *shape[1:]), dtype)
             for name, (shape, dtype) in found.items()
-            if name in (*hdf5.PER_SAMPLE, "preview", "x0", "z0", "x0_floor")
         }
 
     def fixed(self, dataset: str) -> np.ndarray:
         """`x0`, `z0` or `x0_floor` `(C, H, W)`, float32. Raises `NothingStored`."""
-        with hdf5.opened(self.parts[0].path, self.parts[0].group) as group:
-            if dataset not in group:
-                raise NothingStored(f"{self.parts[0].path} holds no {dataset}")
-            return group[dataset][()].astype(np.float32)
+        for part in self.parts:
+            with part.opened() as group:
+                if dataset in group:
+                    return group[dataset][()].astype(np.float32)
+        raise NothingStored(f"{self} holds no {dataset}", "compute it again: nca reconstruct")
 
     def read(self, dataset: str, keys: Iterable[Key]) -> np.ndarray:
         """Tensors of the given (t, seed), `(len(keys), C, H, W)` float32 (`preview`: uint8).
@@ -146,25 +205,35 @@ class Artifact:
         Raises `NothingStored` for a sample or dataset that is not there.
         """
         keys = list(keys)
-        missing = next((key for key in keys if key not in self._index[3]), None)
-        if missing is not None:
-            raise NothingStored(f"{self.model}/{self.image}/{self.name} holds no t={missing[0]} seed={missing[1]}")
         if not keys:
-            raise NothingStored(f"no samples asked of {self.model}/{self.image}/{self.name}")
+            raise NothingStored(f"no samples asked of {self}")
+        wanted: dict[Location, list[Key]] = {}
+        for key in keys:
+            wanted.setdefault(self._part_of(key), []).append(key)
         found: dict[Key, np.ndarray] = {}
-        for number, part in enumerate(self.parts):
-            rows = {key: self._index[3][key][1] for key in keys if self._index[3][key][0] == number}
-            if rows:
-                found.update(_read_rows(part, dataset, rows))
+        for part, held in wanted.items():
+            with part.opened() as group:
+                found.update(self._rows(group, dataset, held))
         return np.stack([found[key] for key in keys])
 
+    def _part_of(self, key: Key) -> Location:
+        try:
+            return self._index.parts[key]
+        except KeyError:
+            raise self._lacks(key) from None
 
-def _read_rows(part: Location, dataset: str, rows: dict[Key, int]) -> dict[Key, np.ndarray]:
-    with hdf5.opened(part.path, part.group) as group:
+    def _rows(
+        self, group: h5py.Group, dataset: str, keys: list[Key]
+    ) -> Iterator[tuple[Key, np.ndarray]]:
+        """Rows by the file's own index: it may have been rewritten since ours was read."""
         if dataset not in group:
-            raise NothingStored(f"{part.path} holds no {dataset}")
-        data = group[dataset]
-        values = {key: data[row] for key, row in rows.items()}
-    if dataset == "preview":
-        return values
-    return {key: value.astype(np.float32, copy=False) for key, value in values.items()}
+            raise NothingStored(f"{self} holds no {dataset}")
+        data, rows = group[dataset], {key: row for row, key in enumerate(hdf5.read_keys(group))}
+        dtype = data.dtype if dataset == "preview" else np.dtype(np.float32)
+        for key in keys:
+            if key not in rows:
+                raise self._lacks(key)
+            yield key, data[rows[key]].astype(dtype, copy=False)
+
+    def _lacks(self, key: Key) -> NothingStored:
+        return NothingStored(f"{self} holds no t={key[0]} seed={key[1]}")

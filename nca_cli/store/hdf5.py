@@ -5,81 +5,36 @@ The layout is described for other programs in docs/store-format.md.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from nca_cli.errors import DamagedArtifact, StoreError
+from nca_cli.recipe import digest
 from nca_cli.store.layout import ARTIFACT_FORMAT, FORMAT_VERSION
+from nca_cli.store.samples import FIXED, INDEX, PER_SAMPLE, PREVIEWED, Key, Part, Samples
 
 PIXEL_AXES = ("channel", "height", "width")
 LATENT_AXES = ("latent_channel", "latent_height", "latent_width")
 PREVIEW_AXES = ("sample", "height", "width", "rgb")
 LATENT = frozenset({"z0", "z_t", "z0_hat"})
 """Datasets in the space of a latent model; all others are pixels."""
-PER_SAMPLE = ("x_t", "z_t", "x0_hat", "z0_hat")
-PREVIEWED = ("x_t", "x0_hat")
-INDEX = ("t", "seed", "log_snr")
+STAMP = ("format", "version", "content_sha256")
+"""Attributes that every file has and that are no header of its own."""
+IMAGE_TAGS = {
+    "CLASS": "IMAGE",
+    "IMAGE_SUBCLASS": "IMAGE_TRUECOLOR",
+    "IMAGE_VERSION": "1.2",
+    "INTERLACE_MODE": "INTERLACE_PIXEL",
+}
+"""What the HDF5 Image specification asks of a picture, so that viewers draw it."""
 LIBVER = ("v110", "v110")
 """HDF5 1.10 files: half the size of the oldest format for small files, and more checksums."""
-
-
-@dataclass
-class Samples:
-    """N samples of one artifact: their t, seed and logSNR `(N,)`, and tensors `(N, C, H, W)`."""
-
-    t: np.ndarray
-    seed: np.ndarray
-    log_snr: np.ndarray
-    tensors: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.t)
-
-    @property
-    def keys(self) -> list[tuple[int | float, int]]:
-        """(t, seed) of each sample."""
-        return list(zip(self.t.tolist(), self.seed.tolist(), strict=True))
-
-    def take(self, rows: np.ndarray | list[int] | slice) -> Samples:
-        """The samples at `rows`."""
-        tensors = {name: tensor[rows] for name, tensor in self.tensors.items()}
-        return Samples(self.t[rows], self.seed[rows], self.log_snr[rows], tensors)
-
-    def followed_by(self, other: Samples) -> Samples:
-        """These samples and then `other`'s; both hold the same tensors."""
-        tensors = {
-            name: np.concatenate([tensor, other.tensors[name].astype(tensor.dtype, copy=False)])
-            for name, tensor in self.tensors.items()
-        }
-        index = [np.concatenate([getattr(self, key), getattr(other, key)]) for key in INDEX]
-        return Samples(*index, tensors)
-
-    @property
-    def bytes_per_sample(self) -> int:
-        """Size of one sample in a file, preview included, filters and labels left out."""
-        sizes = [tensor[:1].nbytes for tensor in self.tensors.values()]
-        previews = [tensor[0, 0].size * 3 for name, tensor in self.tensors.items() if name in PREVIEWED]
-        return sum(sizes) + sum(previews) + 32
-
-
-@dataclass
-class Part:
-    """The content of one file: text attributes, tensors that belong to all samples, samples."""
-
-    header: dict[str, str]
-    fixed: dict[str, np.ndarray]
-    samples: Samples
-
-    @property
-    def dtype(self) -> np.dtype | None:
-        """Stored dtype of the samples' tensors; `None` while there are none."""
-        return next((tensor.dtype for tensor in self.samples.tensors.values()), None)
 
 
 def write_part(group: h5py.Group, part: Part) -> None:
@@ -131,41 +86,54 @@ def _scale(group: h5py.Group, label: str, size: int) -> h5py.Dataset:
 def _write_preview(group: h5py.Group, values: np.ndarray) -> None:
     """uint8 pictures of the samples, marked as the HDF5 Image specification asks for."""
     _write_tensor(group, "preview", preview(values), PREVIEW_AXES)
-    for key, text in {"CLASS": "IMAGE", "IMAGE_SUBCLASS": "IMAGE_TRUECOLOR",
-                      "IMAGE_VERSION": "1.2", "INTERLACE_MODE": "INTERLACE_PIXEL"}.items():  # fmt: skip
+    for key, text in IMAGE_TAGS.items():
         group["preview"].attrs[key] = np.bytes_(text)
 
 
 def preview(values: np.ndarray) -> np.ndarray:
     """float `(N, C, H, W)` in [-1, 1] → uint8 `(N, H, W, 3)`, clipped; grey becomes RGB."""
-    bytes_ = (np.clip(values.astype(np.float32), -1, 1) * 127.5 + 128).astype(np.uint8)
-    pixels = np.moveaxis(bytes_, 1, -1)
+    unit = np.clip(np.nan_to_num(values.astype(np.float32), nan=-1.0), -1, 1)
+    pixels = np.moveaxis(np.rint((unit + 1) * 127.5).astype(np.uint8), 1, -1)
     return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
 
 
 def content_digest(group: h5py.Group) -> str:
-    """SHA-256 over every dataset (name, dtype, shape, bytes) and text attribute of the group."""
-    hasher = hashlib.sha256()
-    for name in sorted(group):
-        values = group[name][()]
-        hasher.update(f"{name}|{values.dtype.str}|{values.shape}|".encode())
-        hasher.update(np.ascontiguousarray(values).data)
-    for key in sorted(set(group.attrs) - {"content_sha256"}):
-        hasher.update(f"{key}={group.attrs[key]}|".encode())
-    return hasher.hexdigest()
+    """SHA-256 of the canonical JSON that lists a part's text attributes, version and datasets.
+
+    A dataset counts with its dtype, its shape and the SHA-256 of its bytes in C order.
+    """
+    attributes = {"version": int(group.attrs["version"]), "format": str(group.attrs["format"])}
+    datasets = {name: _fingerprint(group[name]) for name in group}
+    return digest({"attributes": attributes | read_header(group), "datasets": datasets})
+
+
+def _fingerprint(data: h5py.Dataset) -> dict[str, object]:
+    values = np.ascontiguousarray(data[()])
+    sha256 = hashlib.sha256(values.reshape(-1).view(np.uint8)).hexdigest()
+    return {"dtype": values.dtype.str, "shape": list(data.shape), "sha256": sha256}
 
 
 def read_part(group: h5py.Group) -> Part:
-    """Everything in a group, as `write_part` wrote it (previews and labels are made anew)."""
+    """Everything in a group, as `write_part` wrote it (previews and labels are made anew).
+
+    Checks the content digest first, so that a rewrite never hides damage: `ValueError`.
+    """
+    if content_digest(group) != group.attrs["content_sha256"]:
+        raise ValueError(WRONG_DIGEST)
     tensors = {name: group[name][()] for name in PER_SAMPLE if name in group}
-    fixed = {name: group[name][()] for name in ("x0", "z0", "x0_floor") if name in group}
+    fixed = {name: group[name][()] for name in FIXED if name in group}
     return Part(read_header(group), fixed, Samples(*(group[key][()] for key in INDEX), tensors))
 
 
 def read_header(group: h5py.Group) -> dict[str, str]:
     """The text attributes: kind, model, image, recipe, written_by."""
-    own = {"format", "version", "content_sha256"}
-    return {key: value for key, value in group.attrs.items() if key not in own and isinstance(value, str)}
+    header = {key: value for key, value in group.attrs.items() if key not in STAMP}
+    return {key: value for key, value in header.items() if isinstance(value, str)}
+
+
+def read_keys(group: h5py.Group) -> list[Key]:
+    """(t, seed) of each row."""
+    return list(zip(group["t"][()].tolist(), group["seed"][()].tolist(), strict=True))
 
 
 def file_image(part: Part) -> bytes:
@@ -178,18 +146,17 @@ def file_image(part: Part) -> bytes:
 
 @contextmanager
 def opened(path: Path, group: str = "/") -> Iterator[h5py.Group]:
-    """A part for reading. Any failure to read it becomes `DamagedArtifact` or `StoreError`."""
+    """A part for reading, without a lock. Failing to read it is `DamagedArtifact` or `StoreError`.
+
+    So the body of the `with` reads from the file and does nothing else.
+    """
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             part = file[group]
             check_version(path, part.attrs)
             yield part
-    except PermissionError as error:
-        raise StoreError(path, "no permission to read it") from error
-    except FileNotFoundError as error:
-        raise StoreError(path, "no such artifact") from error
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise DamagedArtifact(path, _reason(error)) from error
+    except _UNREADABLE as error:
+        raise _explained(path, group, error) from error
 
 
 def check_version(path: Path, attributes: Mapping[str, object]) -> None:
@@ -202,12 +169,35 @@ def check_version(path: Path, attributes: Mapping[str, object]) -> None:
         )  # fmt: skip
 
 
+WRONG_DIGEST = "content digest differs"
+_UNREADABLE = (
+    OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, ArithmeticError,
+    MemoryError, SystemError,
+)  # fmt: skip
+"""What h5py raises on files that were changed at random."""
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT}
+"""Troubles of the machine at this moment, which say nothing about the file."""
+_REASONS = {
+    "checksum": "checksum error",
+    "fletcher": "checksum error",
+    "truncated": "truncated file",
+    "signature": "not an HDF5 file",
+}
+
+
+def _explained(path: Path, group: str, error: Exception) -> StoreError:
+    """The error that a reader sees."""
+    if isinstance(error, PermissionError):
+        return StoreError(path, "no permission to read it")
+    if isinstance(error, FileNotFoundError):
+        return StoreError(path, "no such artifact")
+    if isinstance(error, OSError) and error.errno in _PASSING:
+        return StoreError(path, "cannot be read now", "run the same command again")
+    return DamagedArtifact(path if group == "/" else f"{path}:{group}", _reason(error))
+
+
 def _reason(error: Exception) -> str:
+    """One short line about what is wrong with a file."""
     text = " ".join(str(error).split())
-    if "checksum" in text or "fletcher" in text.lower():
-        return "checksum error"
-    if "truncated" in text:
-        return "truncated file"
-    if "signature" in text:
-        return "not an HDF5 file"
-    return text[:120] or type(error).__name__
+    known = (reason for mark, reason in _REASONS.items() if mark in text.lower())
+    return next(known, text[:120] or type(error).__name__)

@@ -1,0 +1,46 @@
+"""From filter options to the store's `Filters`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nca_cli.recipe import parse_list, parse_seeds
+
+if TYPE_CHECKING:
+    from nca_cli.store import Filters, ModelFilter
+
+Texts = Sequence[str] | None
+
+
+def filters(
+    t: Texts = None, seed: Texts = None, image: Texts = None, model: Texts = None,
+    sampler: Texts = None, recipe: Texts = None,
+) -> Filters:  # fmt: skip
+    """What the filter options mean; those not given mean everything stored."""
+    from nca_cli.store import Filters
+
+    return Filters(
+        t=tuple(parse_list(t or ())),
+        seeds=tuple(parse_seeds(seed or ())),
+        images=tuple(image or ()),
+        models=tuple(model_filter(name) for name in model or ()),
+        samplers=tuple(sampler or ()),
+        recipes=tuple(recipe or ()),
+    )
+
+
+def model_filter(text: str) -> ModelFilter:
+    """An alias (with its sampler), a hub id, a folder's path or a stored name."""
+    from nca_cli.models.aliases import ALIASES, BUILT_IN
+    from nca_cli.store import ModelFilter
+
+    alias = ALIASES.get(text)
+    if alias is None or alias.source == BUILT_IN:
+        return ModelFilter(_last_part(text))
+    return ModelFilter(_last_part(alias.source), alias.sampler.name)
+
+
+def _last_part(text: str) -> str:
+    """`org/name@revision` and `path/to/name/` → `name`."""
+    return text.split("@")[0].rstrip("/").rpartition("/")[2]

@@ -1,0 +1,133 @@
+"""What would go wrong on this machine, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from nca_cli.errors import NcaError
+
+PACKAGES = ("torch", "diffusers", "huggingface_hub", "h5py", "numpy", "pillow", "scikit-image", "typer")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: its state is good, note (works, but worth knowing) or bad."""
+
+    what: str
+    state: str
+    found: str
+    hint: str = ""
+
+
+def examine(store: Path, *, offline: bool = False) -> Iterator[Finding]:
+    """All checks, cheap ones first."""
+    yield Finding("python", "good", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield from map(_package, PACKAGES)
+    yield _diffusers()
+    yield _devices()
+    yield _locks(store)
+    yield _space(store)
+    yield _hub(offline)
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, "good", metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, "bad", "not installed", f"pip install {name}")
+
+
+def _python(code: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` in a fresh interpreter, so that a broken import breaks nothing here."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+
+
+def _diffusers() -> Finding:
+    """A torchvision built for another torch makes `import diffusers` itself fail."""
+    run = _python("from diffusers import UNet2DModel")
+    if run.returncode == 0:
+        return Finding("networks", "good", "diffusers' UNet2DModel can be imported")
+    last = (run.stderr.strip().splitlines() or ["no message"])[-1]
+    guilty = importlib.util.find_spec("torchvision") is not None and "torchvision" in run.stderr
+    hint = "pip uninstall torchvision (nca does not need it)" if guilty else "reinstall diffusers and torch"
+    return Finding("networks", "bad", f"diffusers cannot be imported: {last}", hint)
+
+
+def _devices() -> Finding:
+    code = (
+        "import torch as t; n = t.cuda.device_count(); "
+        "print('; '.join([f'cuda:{i} {t.cuda.get_device_name(i)}' for i in range(n)]"
+        " + (['mps'] if t.backends.mps.is_available() else []) + [f'cpu, {t.get_num_threads()} threads']))"
+    )
+    run = _python(code)
+    if run.returncode:
+        return Finding("devices", "bad", "torch cannot be imported", "reinstall torch")
+    found = run.stdout.strip()
+    return Finding("devices", "good" if ";" in found else "note", found)
+
+
+def _locks(store: Path) -> Finding:
+    """Two processes must exclude one another on the store's disk."""
+    from filelock import FileLock, Timeout
+
+    with tempfile.TemporaryDirectory(dir=_existing(store), prefix=".nca-doctor-") as folder:
+        path = Path(folder) / "lock"
+        try:
+            with FileLock(path):
+                code = f"from filelock import FileLock; FileLock({str(path)!r}).acquire(timeout=0.2)"
+                excluded = _python(code).returncode != 0
+        except (OSError, NotImplementedError, Timeout) as error:
+            return Finding("locks", "bad", f"the store's disk has none: {error}", "choose another --store")
+    if excluded:
+        return Finding("locks", "good", f"work on the disk of {store}")
+    return Finding("locks", "bad", f"do not exclude on the disk of {store}", "write to it from one process only")
+
+
+def _existing(path: Path) -> Path:
+    path = path.absolute()
+    while not path.is_dir():
+        path = path.parent
+    return path
+
+
+def _space(store: Path) -> Finding:
+    folder = _existing(store)
+    free = shutil.disk_usage(folder).free
+    if not os.access(folder, os.W_OK):
+        return Finding("store", "bad", f"{folder} cannot be written", "choose another --store")
+    try:
+        from nca_cli.store import Store
+
+        Store(store)
+    except NcaError as error:
+        return Finding("store", "bad", error.what, error.hint or "")
+    return Finding("store", "note" if free < 2e9 else "good", f"{free / 1e9:.1f} GB free for {store}")
+
+
+def _hub(offline: bool) -> Finding:
+    """Whether the hub answers at all; any HTTP status is an answer."""
+    from huggingface_hub import constants
+
+    if offline or constants.HF_HUB_OFFLINE:
+        return Finding("hub", "note", "switched off; models on this disk can be used")
+    try:
+        urllib.request.urlopen(constants.ENDPOINT, timeout=5).close()
+    except urllib.error.HTTPError:
+        pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        return Finding("hub", "note", f"{constants.ENDPOINT} does not answer ({reason})",
+                       "models on this disk and the demo work all the same")  # fmt: skip
+    return Finding("hub", "good", f"{constants.ENDPOINT} answers")

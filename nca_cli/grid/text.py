@@ -1,0 +1,201 @@
+"""Type for figures: labels of words and mathematics, measured and fitted before they are drawn.
+
+A label is a sequence of runs, each a text in one style. Sizes are pixels per em. The fonts are
+shipped (nca_cli/assets/fonts), so that a figure looks the same on every machine; Pillow's basic
+layout is used for the same reason. What the fonts lack is replaced before it is measured.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from PIL import ImageDraw, ImageFont
+
+FONTS = Path(__file__).parents[1] / "assets" / "fonts"
+_FILES = {
+    "text": "SourceSansPro-Regular.ttf",
+    "bold": "SourceSansPro-Semibold.ttf",
+    "math": "SourceSerifPro-It.ttf",
+}
+_SMALL = 0.68  # size of sub- and superscripts
+_DROP, _RAISE = 0.16, 0.36  # their baselines, in em below and above the line's
+ASCENT, DESCENT = 0.82, 0.28  # what a line takes above and below its baseline, in em
+LINE = 1.25  # distance of baselines, in em
+ELLIPSIS = "…"
+
+
+class Run(NamedTuple):
+    """A text in one style: text, bold, math (italic), hat (math under ^), sub, mathsub or sup."""
+
+    text: str
+    style: str = "text"
+
+
+Label = tuple[Run, ...]
+
+X0: Label = (Run("x", "math"), Run("0", "sub"))
+X_T: Label = (Run("x", "math"), Run("t", "mathsub"))
+X0_HAT: Label = (Run("x", "hat"), Run("0", "sub"))
+DIFF: Label = (*X0_HAT, Run(" − "), *X0)
+FLOOR: Label = (Run("D", "math"), Run("("), Run("E", "math"), Run("("), *X0, Run("))"))
+T: Label = (Run("t", "math"),)
+
+
+def words(text: str, style: str = "text") -> Label:
+    """Plain text as a label; what the fonts cannot show becomes "?"."""
+    return (Run(drawable(text), style),)
+
+
+def join(labels: list[Label], by: str) -> Label:
+    """The labels in one line, with `by` between them."""
+    runs: list[Run] = []
+    for label in labels:
+        runs += [Run(by), *label] if runs and label else label
+    return tuple(runs)
+
+
+def number(value: float | None) -> Label:
+    """Two significant digits; powers of ten below 0.1 and from 1000: 8.5, 0.27, 3.8×10⁻²."""
+    if value is None or math.isnan(value):
+        return (Run("–"),)
+    if math.isinf(value):
+        return (Run("∞"),)
+    if value == 0:
+        return (Run("0"),)
+    digits, exponent = f"{value:.1e}".split("e")
+    if -1 <= int(exponent) < 3:
+        return (Run(f"{float(f'{value:.2g}'):g}"),)
+    power = (Run("10"), Run(str(int(exponent)).replace("-", "−"), "sup"))
+    return power if digits == "1.0" else (Run(f"{digits}×"), *power)
+
+
+def rough(value: float | None) -> Label:
+    """One significant digit, for narrow columns: 8, 0.3, 4×10⁻²."""
+    if value is None or not 0 < value < math.inf:
+        return number(value)
+    digit, exponent = f"{value:.0e}".split("e")
+    if -1 <= int(exponent) < 3:
+        return (Run(f"{float(f'{value:.1g}'):g}"),)
+    power = (Run("10"), Run(str(int(exponent)).replace("-", "−"), "sup"))
+    return power if digit == "1" else (Run(f"{digit}×"), *power)
+
+
+def drawable(text: str) -> str:
+    """`text` in one line of characters that the fonts have.
+
+    Control and direction marks go, accents are composed or dropped, the rest becomes "?".
+    """
+    composed = unicodedata.normalize("NFC", text)
+    kept = (" " if c.isspace() else c for c in composed if unicodedata.category(c) not in _HIDDEN)
+    return "".join(_shown(c) for c in kept if c == " " or not _is_control(c)).strip()
+
+
+_HIDDEN = ("Cf", "Cs", "Co", "Mn", "Me")
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) == "Cc"
+
+
+@lru_cache(maxsize=4096)
+def _shown(character: str) -> str:
+    if character.isascii() or _has(character):
+        return character
+    base = unicodedata.normalize("NFKD", character)[0]
+    return base if base.isascii() and base.isprintable() else "?"
+
+
+def _has(character: str) -> bool:
+    probe = font("text", 24)
+    return bytes(probe.getmask(character)) != bytes(probe.getmask("\uffff"))
+
+
+@cache
+def font(style: str, size: int) -> ImageFont.FreeTypeFont:
+    """The font of a style at a size."""
+    from PIL import ImageFont
+
+    file = FONTS / _FILES[style]
+    return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def _of(run: Run, size: int) -> tuple[ImageFont.FreeTypeFont, float]:
+    """Font of a run, and how far its baseline is below the line's."""
+    small = max(7, round(size * _SMALL))
+    if run.style == "sub":
+        return font("text", small), size * _DROP
+    if run.style == "mathsub":
+        return font("math", small), size * _DROP
+    if run.style == "sup":
+        return font("text", small), -size * _RAISE
+    return font("math" if run.style == "hat" else run.style, size), 0.0
+
+
+def width(label: Label, size: int) -> float:
+    """Advance of a label in pixels."""
+    return sum(_of(run, size)[0].getlength(run.text) for run in label)
+
+
+def fit(label: Label, size: int, room: float) -> Label:
+    """The label, its end cut off and replaced by an ellipsis where it is wider than `room`."""
+    if width(label, size) <= room:
+        return label
+    for index in range(len(label) - 1, -1, -1):
+        run, before = label[index], label[:index]
+        for length in range(len(run.text) - 1, -1, -1):
+            if run.style == "hat" and length < len(run.text):
+                break
+            text = run.text[:length].rstrip(" -·") + ELLIPSIS
+            shorter = (*before, Run(text, run.style if run.style == "bold" else "text"))
+            if width(shorter, size) <= room:
+                return shorter
+    return ()
+
+
+def split(label: Label, size: int, room: float) -> list[Label]:
+    """A label of one run in lines of at most `room`, broken after "-", "_", "." and spaces."""
+    if len(label) != 1 or width(label, size) <= room:
+        return [label]
+    lines = [""]
+    for piece in _pieces(label[0].text):
+        if lines[-1] and width((Run(lines[-1] + piece.rstrip(), label[0].style),), size) > room:
+            lines.append("")
+        lines[-1] += piece
+    return [(Run(line.strip(), label[0].style),) for line in lines]
+
+
+def _pieces(text: str) -> list[str]:
+    pieces = [""]
+    for character in text:
+        pieces[-1] += character
+        if character in "-_. ":
+            pieces.append("")
+    return [piece for piece in pieces if piece]
+
+
+def draw(canvas: ImageDraw.ImageDraw, at: tuple[float, float], label: Label, size: int, ink: str) -> None:
+    """Draw a label with the left end of its baseline at `at`."""
+    x, y = at
+    for run in label:
+        face, drop = _of(run, size)
+        canvas.text((x, y + drop), run.text, ink, face, anchor="ls")
+        if run.style == "hat":
+            _draw_hat(canvas, (x, y), run, size, ink)
+        x += face.getlength(run.text)
+
+
+def _draw_hat(
+    canvas: ImageDraw.ImageDraw, at: tuple[float, float], run: Run, size: int, ink: str
+) -> None:
+    """A circumflex over the middle of an italic letter, which leans to the right."""
+    face = _of(run, size)[0]
+    left, top, right, _ = face.getbbox(run.text, anchor="ls")
+    hat = face.getbbox("ˆ", anchor="ls")
+    middle = at[0] + (left + right) / 2 + 0.06 * size
+    lift = top - 0.05 * size - hat[3]
+    canvas.text((middle - (hat[0] + hat[2]) / 2, at[1] + lift), "ˆ", ink, face, anchor="ls")

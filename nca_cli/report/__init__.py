@@ -1,0 +1,116 @@
+"""The report: one HTML page about what a store holds, and its numbers as CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+
+from nca_cli.analysis import Value
+from nca_cli.errors import NcaError
+from nca_cli.report.content import Report, collect, selection
+from nca_cli.report.page import render
+from nca_cli.report.words import headlines, title
+from nca_cli.store import Filters, Store
+
+__all__ = ["Report", "build_report", "collect", "render", "write_csv", "write_json"]
+
+COLUMNS = Value._fields
+"""Of the CSV; a contract."""
+JSON_VERSION = 1
+
+
+def build_report(
+    store: Store, path: str | Path | None = "report.html", filters: Filters = Filters(),  # noqa: B008
+    *, csv: str | Path | None = None, json: str | Path | None = None,
+) -> Report:  # fmt: skip
+    """Collect a report and write it: HTML to `path`, its numbers to `csv` and `json`.
+
+    Any of them may be `None`. Each file is replaced as a whole or not at all. Raises
+    `NothingStored` where the store has no fitting reconstruction, and `NcaError` where a file
+    cannot be written.
+    """
+    report = collect(store, filters)
+    texts = [(path, render), (csv, csv_text), (json, json_text)]
+    ready = [(Path(file), make(report)) for file, make in texts if file is not None]
+    for file, text in ready:
+        _write(file, text)
+    return report
+
+
+def write_csv(report: Report, path: str | Path) -> None:
+    """The tidy table: a row per sample and measure, columns `COLUMNS`."""
+    _write(Path(path), csv_text(report))
+
+
+def write_json(report: Report, path: str | Path) -> None:
+    """Settings, values and curves as strict JSON: what is not finite is null."""
+    _write(Path(path), json_text(report))
+
+
+def csv_text(report: Report) -> str:
+    """Floats in full; NaN is an empty cell, the PSNR of equal pictures is `inf`."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(cell) for cell in value] for value in report.values)
+    return file.getvalue()
+
+
+def _cell(cell: str | float) -> str:
+    """Shortest text that reads back as the same number."""
+    return "" if cell != cell else str(cell)
+
+
+def json_text(report: Report) -> str:
+    """See `write_json`."""
+    content = {
+        "format": "nca-report",
+        "version": JSON_VERSION,
+        "title": title(report),
+        "headlines": headlines(report),
+        "store": report.store,
+        "selection": selection(report.filters),
+        "models": [asdict(model) for model in report.models],
+        "images": [asdict(image) for image in report.images],
+        "series": [{"model": series.model, "sampler": series.sampler, "artifact": series.artifact,
+                    "recipe": series.recipe} for series in report.series],
+        "curves": [asdict(curve) for curve in report.curves],
+        "values": [value._asdict() for value in report.values],
+        "files": report.files,
+        "notes": report.notes,
+    }  # fmt: skip
+    return json.dumps(_strict(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _strict(value: object) -> object:
+    """The same with `None` for every float that is not finite: JSON has no word for them."""
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write(path: Path, text: str) -> None:
+    """Write beside `path` and rename; into `path` itself where that is no plain file (a pipe)."""
+    try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, "utf-8", newline="\n")
+            return
+        target = path.resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
+        try:
+            temporary.write_text(text, "utf-8", newline="\n")
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise NcaError(f"{path}: cannot be written ({reason})", "choose another place") from error

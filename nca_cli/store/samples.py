@@ -1,0 +1,103 @@
+"""Samples of an artifact in memory, and the names of the datasets that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+Key = tuple[int | float, int]
+"""(t, seed) of a sample."""
+
+PER_SAMPLE = ("x_t", "z_t", "x0_hat", "z0_hat")
+FIXED = ("x0", "z0", "x0_floor")
+"""Datasets that belong to all samples of an artifact; they lie in its first part."""
+PREVIEWED = ("x_t", "x0_hat")
+INDEX = ("t", "seed", "log_snr")
+
+
+@dataclass
+class Samples:
+    """N samples of one artifact: their t, seed and logSNR `(N,)`, and tensors `(N, C, H, W)`."""
+
+    t: np.ndarray
+    seed: np.ndarray
+    log_snr: np.ndarray
+    tensors: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    @property
+    def keys(self) -> list[Key]:
+        """(t, seed) of each sample."""
+        return list(zip(self.t.tolist(), self.seed.tolist(), strict=True))
+
+    @property
+    def layout(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+        """Tensor name → (dtype, shape of one sample). One part holds one layout."""
+        return {name: (tensor.dtype, tensor.shape[1:]) for name, tensor in self.tensors.items()}
+
+    def as_stored(self, dtype: str) -> Samples:
+        """As they go into a file: t int64 (float64 where levels are continuous), tensors `dtype`."""
+        t = np.asarray(self.t)
+        return Samples(
+            t.astype(np.int64 if t.dtype.kind in "iu" else np.float64, copy=False),
+            np.asarray(self.seed).astype(np.int64, copy=False),
+            np.asarray(self.log_snr).astype(np.float64, copy=False),
+            {name: np.asarray(tensor).astype(dtype, copy=False)
+             for name, tensor in self.tensors.items()},
+        )  # fmt: skip
+
+    def take(self, rows: np.ndarray | list[int] | slice) -> Samples:
+        """The samples at `rows`."""
+        tensors = {name: tensor[rows] for name, tensor in self.tensors.items()}
+        return Samples(self.t[rows], self.seed[rows], self.log_snr[rows], tensors)
+
+    def without(self, keys: set[Key]) -> Samples:
+        """The samples whose (t, seed) is not in `keys`, each (t, seed) once."""
+        seen, rows = set(keys), []
+        for row, key in enumerate(self.keys):
+            if key not in seen:
+                seen.add(key)
+                rows.append(row)
+        return self.take(rows)
+
+    def followed_by(self, other: Samples) -> Samples:
+        """These samples and then `other`'s; both have the same layout."""
+        tensors = {
+            name: np.concatenate([tensor, other.tensors[name]])
+            for name, tensor in self.tensors.items()
+        }
+        index = [np.concatenate([getattr(self, key), getattr(other, key)]) for key in INDEX]
+        return Samples(*index, tensors)
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Size of one sample in a file, preview included, filters and labels left out."""
+        tensors = sum(tensor[:1].nbytes for tensor in self.tensors.values())
+        previews = sum(
+            3 * tensor.shape[-2] * tensor.shape[-1]
+            for name, tensor in self.tensors.items()
+            if name in PREVIEWED
+        )
+        return tensors + previews + 8 * len(INDEX) + 8
+
+
+@dataclass
+class Part:
+    """The content of one file: text attributes, tensors that belong to all samples, samples."""
+
+    header: dict[str, str]
+    fixed: dict[str, np.ndarray]
+    samples: Samples
+
+    def joined(self, samples: Samples, fixed: Mapping[str, np.ndarray]) -> Part:
+        """This part with more samples and more fixed tensors; what it holds stays as it is."""
+        merged = self.samples.followed_by(samples) if len(self.samples) else samples
+        return Part(self.header, {**fixed, **self.fixed}, merged)
+
+    def takes(self, samples: Samples) -> bool:
+        """Whether samples of this layout may follow the ones that are here."""
+        return not len(self.samples) or self.samples.layout == samples.layout
