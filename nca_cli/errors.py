@@ -58,6 +58,7 @@ class DamagedArtifact(StoreError):
 
     def __init__(self, path: str | Path, reason: str):
         super().__init__(path, f"damaged artifact ({reason})", "set it aside: nca verify --repair")
+        self.damage = reason
 
 
 class NothingStored(NcaError):

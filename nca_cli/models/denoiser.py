@@ -40,9 +40,7 @@ class Denoiser:
         self._prediction, self._dtype, self._tf32 = prediction, dtype, tf32
         self._a, self._s = level_tables(schedule, self.device)
 
-    def __call__(
-        self, x: torch.Tensor, t: torch.Tensor, condition: object = None
-    ) -> Prediction:
+    def __call__(self, x: torch.Tensor, t: torch.Tensor, condition: object = None) -> Prediction:
         """x̂0 `(B, C, H, W)` from x `(B, C, H, W)` and t `(B,)`; learned variance if any."""
         with torch.inference_mode(), matmul_precision(self._tf32):
             x, t = x.to(self.device), t.to(self.device).long()

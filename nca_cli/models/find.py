@@ -134,7 +134,7 @@ class _Hub:
         """From this disk if it has all that is needed, else carried by an alias, else fetched."""
         offline = offline or hub.is_offline()
         if not refresh or offline:
-            if (pipeline := self._stored()) is not None:
+            if (pipeline := self.stored()) is not None:
                 return self._model(pipeline)
             if self.alias and self.alias.space and not self.weights:
                 return self._carried(self.alias)
@@ -143,7 +143,7 @@ class _Hub:
                 raise ModelError(self.repo, "is not on this disk, and the network is off", hint)
         return self._model(self._fetched())
 
-    def _stored(self) -> Pipeline | None:
+    def stored(self) -> Pipeline | None:
         """The pipeline in the hub's cache, if its files suffice."""
         folder = hub.on_disk(self.repo, self.revision)
         try:
@@ -246,23 +246,32 @@ class Row:
 
 def list_models() -> list[Row]:
     """The built-in names, and which of them this disk has. Asks no network."""
-    return [
-        Row(alias.name, alias.what, alias.resolution, _label(alias.sampler), alias.licence,
-            alias.source, _is_on_disk(alias))
-        for alias in ALIASES.values()
-    ]  # fmt: skip
+    return [_row(alias) for alias in ALIASES.values()]
+
+
+def _row(alias: Alias) -> Row:
+    pipeline = _pipeline_on_disk(alias)
+    return Row(
+        name=alias.name,
+        what=alias.what,
+        resolution=pipeline.resolution if pipeline else alias.resolution,
+        sampler=_label(alias.sampler),
+        licence=alias.licence,
+        source=alias.source,
+        on_disk=pipeline is not None or alias.name == "wiener",
+    )
 
 
 def _label(choice: SamplerChoice) -> str:
     return choice.name if choice.name == "one-step" else f"{choice.name}-{choice.steps}"
 
 
-def _is_on_disk(alias: Alias) -> bool:
-    if alias.name == "wiener":
-        return True
-    if alias.source == BUILT_IN:
-        return (ASSETS / alias.name).is_dir()
+def _pipeline_on_disk(alias: Alias) -> Pipeline | None:
+    """The alias's files, where this disk has all of them."""
     try:
-        return _Hub(alias.source, None, alias, weights=True)._stored() is not None
+        if alias.source != BUILT_IN:
+            return _Hub(alias.source, None, alias, weights=True).stored()
+        pipeline = read_pipeline(ASSETS / alias.name, alias.name)
     except ModelError:
-        return False
+        return None
+    return None if pipeline.missing() else pipeline

@@ -117,5 +117,5 @@ def _plain_errors(repo: str, revision: str | None) -> Iterator[None]:
         status = getattr(error.response, "status_code", "?")
         raise ModelError(repo, f"the hub answered with status {status}", hint) from error
     except (errors.HTTPError, OSError) as error:
-        reason = f"cannot be fetched from the hub ({type(error).__name__})"
-        raise ModelError(repo, reason, hint) from error
+        cause = getattr(error, "strerror", None) or type(error).__name__
+        raise ModelError(repo, f"cannot be fetched from the hub ({cause})", hint) from error

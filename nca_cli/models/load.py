@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 OLD_ATTENTION = re.compile(r"(.*\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
 NEW_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """Names of attention weights before diffusers 0.13, still in older repositories."""
+UNUSED = "{} holds tensors that its config.json knows nothing of, left out: {}"
 PICKLED = "weights come from {} (a pickle): only tensors are read from it, no code in it is run"
 
 
@@ -110,9 +111,11 @@ def _load(pipeline: Pipeline, part: Part, name: str) -> tuple[torch.nn.Module, t
             file = pipeline.root / part.config_file
             reason = f"{file} does not describe a {part.kind} ({_one_line(str(error))})"
             raise ModelError(name, reason) from error
-    _fill(network, [pipeline.root / file for file in part.weights], name)
-    pickled = [file for file in part.weights if file.endswith(".bin")]
-    return network.eval(), tuple(PICKLED.format(file) for file in pickled[:1])
+    unused = _fill(network, [pipeline.root / file for file in part.weights], name)
+    pickled = [file for file in part.weights if file.endswith(".bin")][:1]
+    notes = [PICKLED.format(file) for file in pickled]
+    notes += [UNUSED.format(part.weights[0], _names(unused))] if unused else []
+    return network.eval(), tuple(notes)
 
 
 @contextlib.contextmanager
@@ -128,31 +131,29 @@ def _silent_diffusers() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def _fill(network: torch.nn.Module, files: list[Path], name: str) -> None:
-    """Copy the tensors of `files` into the network: every one of them, and nothing else."""
+def _fill(network: torch.nn.Module, files: list[Path], name: str) -> list[str]:
+    """Copy the tensors of `files` into the network, each of which must be there.
+
+    The names of tensors that the network has no place for; they cannot change a result.
+    """
     import torch
 
-    wanted, filled = network.state_dict(), set()
+    wanted, found = network.state_dict(), set()
     for file in files:
         if file.suffix == ".json":
             continue
         for key, value in _with_new_attention(_read(file, name)).items():
-            _check_tensor(key, value, wanted, file, name)
+            found.add(key)
+            if key not in wanted:
+                continue
+            if value.shape != wanted[key].shape:
+                shapes = f"{tuple(value.shape)}, not {tuple(wanted[key].shape)}"
+                raise ModelError(name, f"{file}: {key} is {shapes}")
             with torch.no_grad():
                 wanted[key].copy_(value)
-            filled.add(key)
-    if absent := sorted(set(wanted) - filled):
+    if absent := sorted(set(wanted) - found):
         raise ModelError(name, f"{files[0]} lacks {_names(absent)}")
-
-
-def _check_tensor(
-    key: str, value: object, wanted: Mapping[str, torch.Tensor], file: Path, name: str
-) -> None:
-    if key not in wanted:
-        raise ModelError(name, f"{file} holds {key}, which its config.json knows nothing of")
-    shape = tuple(getattr(value, "shape", ()))
-    if shape != tuple(wanted[key].shape):
-        raise ModelError(name, f"{file}: {key} is {shape}, not {tuple(wanted[key].shape)}")
+    return sorted(found - set(wanted))
 
 
 def _names(keys: list[str]) -> str:

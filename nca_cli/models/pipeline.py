@@ -13,6 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nca_cli.errors import ModelError
 from nca_cli.schedule import Schedule
@@ -55,7 +56,7 @@ class Part:
     """A network of a pipeline: its folder ("" at the root), configuration and weight files."""
 
     folder: str
-    config: Mapping[str, object]
+    config: Mapping[str, Any]
     weights: tuple[str, ...]
     """Names relative to the pipeline, an index file first; empty if there are none."""
 
@@ -81,7 +82,7 @@ class Pipeline:
 
     root: Path
     unet: Part
-    scheduler: Mapping[str, object]
+    scheduler: Mapping[str, Any]
     scheduler_file: str
     autoencoder: Part | None
 
@@ -168,13 +169,13 @@ def read_pipeline(root: Path, name: str) -> Pipeline:
     return pipeline
 
 
-def _names(index: Mapping[str, object], part: str) -> bool:
+def _names(index: Mapping[str, Any], part: str) -> bool:
     """Whether `model_index.json` names a component (null components are written as nulls)."""
     entry = index.get(part)
     return isinstance(entry, list) and entry[-1:] not in ([], [None])
 
 
-def _check_index(index: Mapping[str, object], name: str) -> None:
+def _check_index(index: Mapping[str, Any], name: str) -> None:
     """Refuse a pipeline whose index names parts that an unconditional UNet pipeline lacks."""
     if index and not _names(index, "unet"):
         raise ModelError(name, f"a {index.get('_class_name')} has no {NETWORK} as its unet")
@@ -218,7 +219,7 @@ def _check(pipeline: Pipeline, name: str) -> None:
         raise ModelError(name, "its autoencoder shifts latents (shift_factor), which nca does not")
 
 
-def _check_unet(config: Mapping[str, object], name: str) -> None:
+def _check_unet(config: Mapping[str, Any], name: str) -> None:
     if config.get("num_class_embeds") is not None or config.get("class_embed_type") is not None:
         raise ModelError(name, "is class-conditional; nca runs unconditional models only")
     if config.get("sample_size") is None:
@@ -232,7 +233,7 @@ def _check_unet(config: Mapping[str, object], name: str) -> None:
         raise ModelError(name, f"its network turns {ins} channels into {outs}")
 
 
-def _check_scheduler(config: Mapping[str, object], prediction: str, name: str) -> None:
+def _check_scheduler(config: Mapping[str, Any], prediction: str, name: str) -> None:
     kind = config.get("_class_name")
     if kind not in SCHEDULERS or config.get("use_flow_sigmas"):
         raise ModelError(name, f"its scheduler is a {kind}, which nca does not know")
@@ -285,7 +286,7 @@ def list_files(root: Path) -> set[str]:
     }  # fmt: skip
 
 
-def read_json(path: Path, name: str) -> dict[str, object]:
+def read_json(path: Path, name: str) -> dict[str, Any]:
     """A JSON object from a file, or `ModelError`."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

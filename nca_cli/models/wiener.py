@@ -56,9 +56,7 @@ class WienerDenoiser:
         self._basis = torch.tensor(OPPONENT, dtype=torch.float32, device=self.device)
         self._a, self._s = level_tables(schedule, self.device)
 
-    def __call__(
-        self, x: torch.Tensor, t: torch.Tensor, condition: object = None
-    ) -> Prediction:
+    def __call__(self, x: torch.Tensor, t: torch.Tensor, condition: object = None) -> Prediction:
         """x̂0 `(B, 3, H, W)` from x `(B, 3, H, W)`, both float32, and t `(B,)`."""
         import torch
 

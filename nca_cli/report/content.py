@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import json
 import math
-import shlex
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from nca_cli.analysis import Curve, Value, curves
-from nca_cli.errors import DamagedArtifact, NcaError, NothingStored
+from nca_cli.errors import NcaError, NothingStored, StoreError
 from nca_cli.metrics import MEASURES, measure
 from nca_cli.store import Artifact, Filters, Key, Place, Store
 from nca_cli.store.layout import NOISE
@@ -119,7 +118,7 @@ def collect(store: Store, filters: Filters = Filters()) -> Report:  # noqa: B008
     """Measure all stored reconstructions that fit, and gather what describes them.
 
     An artifact that cannot be read is named in the notes and left out. Raises `NothingStored`
-    where no reconstruction fits, and `DamagedArtifact` where none that fits can be read.
+    where no reconstruction fits, and the first `StoreError` where none that fits can be read.
     """
     found = _Findings(store, filters, _Names(_reconstructions(store, filters)))
     for artifact in found.names.artifacts:
@@ -200,7 +199,7 @@ class _Findings:
             x0 = noise.fixed("x0")
             measured = list(_measured(artifact, keys, x0))
             self._describe(artifact, noise, x0)
-        except (DamagedArtifact, NothingStored) as error:
+        except (StoreError, NothingStored) as error:
             self.problems.append(error)
             return
         self.kept.append(artifact)
@@ -237,7 +236,7 @@ class _Findings:
             series=tuple(self._series()),
             values=tuple(self.values),
             files=tuple(name for artifact in self.kept for name in _files(self.store, artifact)),
-            notes=tuple([*self._notes(), *problem]),
+            notes=(*self._notes(), *problem),
             picture=picture,
         )
 
@@ -336,21 +335,7 @@ def selection(filters: Filters) -> dict[str, list[str]]:
 
 def _command(store: Store, filters: Filters) -> str:
     """What computes the missing reconstructions."""
-    asked = selection(filters)
-    models = [_argument(store, name) for name in asked.get("model", ["demo"])]
-    samplers = [name.partition("-")[0] if name[-1].isdigit() else name
-                for name in asked.get("sampler", [])]  # fmt: skip
-    words = ["nca", "reconstruct", *(["IMAGES"] if filters.images else [])]
-    words += [word for model in models for word in ("--model", model)]
-    words += [word for sampler in samplers for word in ("--sampler", sampler)]
-    for option in ("t", "seed"):
-        words += [f"--{option}", ",".join(asked[option])] if option in asked else []
-    return shlex.join(words)
+    from nca_cli.grid.command import suggestion
 
-
-def _argument(store: Store, stored_name: str) -> str:
-    """What `--model` takes for a stored model: its source, where it has one."""
-    wanted: Callable[[str], bool] = lambda folder: stored_name in (folder, folder.rpartition("-")[0])  # noqa: E731
-    folder = next(filter(wanted, store.models()), None)
-    source = str(store.model_info(folder).get("source", "")) if folder else ""
-    return source if source and source != "built in" else stored_name
+    samplers = [*filters.samplers, *(model.sampler for model in filters.models if model.sampler)]
+    return suggestion(store, replace(filters, samplers=tuple(dict.fromkeys(samplers))))

@@ -18,6 +18,8 @@ from nca_cli.report.words import measured, number, scientific, snr
 WIDTH, HEIGHT = 360, 264
 LEFT, RIGHT, TOP, BOTTOM = 46, 352, 40, 224
 """Edges of the plot inside the chart."""
+STRIP = 16
+"""Height of the strip at its top that holds the names of the stages."""
 COLOURS = 7
 DASHES = ("", "6 3", "2 2.5", "8 3 2 3")
 MARKERS = (
@@ -154,19 +156,21 @@ def _style(kind: int, variant: int) -> Style:
 def _chart(report: Report, name: str, x: Scale) -> Chart:
     measure = MEASURES[name]
     curves = [series.curve(name) for series in report.series]
-    floors = {model.name: model.floor[name] for model in report.models
+    known = {model.name: model.floor[name] for model in report.models
               if math.isfinite(model.floor.get(name, math.nan))}  # fmt: skip
     bands = len(curves) <= MOST_BANDS
-    y = _value_scale(curves, list(floors.values()), bands, measure.bounds)
+    y = _value_scale(curves, list(known.values()), bands, measure.bounds)
     drawn = zip(report.series, styles(report.series), curves, strict=True)
+    lines = (_line(one.name, style, curve, x, y, bands) for one, style, curve in drawn)
+    floors = (Floor(y(value), model, measured(name, value)) for model, value in known.items())
     return Chart(
         measure.title, measure.unit, measure.better, measure.what,
         x_ticks=_ticks(x, 7),
         y_ticks=_ticks(y, 5),
         t_ticks=_t_ticks(report, x),
         stages=_stages(x),
-        lines=tuple(_line(series.name, style, curve, x, y, bands) for series, style, curve in drawn),
-        floors=tuple(Floor(y(value), model, measured(name, value)) for model, value in floors.items()),
+        lines=tuple(lines),
+        floors=tuple(floors),
     )  # fmt: skip
 
 
@@ -191,7 +195,7 @@ def _value_scale(
     ends = [p.mean + sign * std for p, std in zip(points, spreads, strict=True) for sign in (-1, 1)]
     low, high = _widened(min([*ends, *floors]), max([*ends, *floors]), 0.06)
     low, high = max(low, bounds[0]), min(high, bounds[1])
-    return Scale(low, high, BOTTOM, TOP)
+    return Scale(low, high, BOTTOM, TOP + STRIP)
 
 
 def _widened(low: float, high: float, share: float) -> tuple[float, float]:
@@ -204,7 +208,7 @@ def _line(name: str, style: Style, curve: Curve, x: Scale, y: Scale, bands: bool
     points = _points(curve)
     dots = tuple(Dot(x(p.log_snr), y(p.mean), _tooltip(name, curve.measure, p)) for p in points)
     wide = [p for p in points if bands and math.isfinite(p.std)]
-    upper = [(x(p.log_snr), max(TOP, y(p.mean + p.std))) for p in wide]
+    upper = [(x(p.log_snr), max(TOP + STRIP, y(p.mean + p.std))) for p in wide]
     lower = [(x(p.log_snr), min(BOTTOM, y(p.mean - p.std))) for p in reversed(wide)]
     band = _path([*upper, *lower]) + "z" if len(wide) > 1 else ""
     return Line(name, style, _path([(dot.x, dot.y) for dot in dots]), band, dots)
@@ -240,15 +244,21 @@ def _ticks(scale: Scale, count: int) -> tuple[Tick, ...]:
 
 
 def _t_ticks(report: Report, x: Scale) -> tuple[Tick, ...]:
-    """The t of each level, where all models agree on it, as far apart as they can be read."""
-    found = {(p.log_snr, p.t) for curve in report.curves for p in _points(curve)}
-    if len({t for _, t in found}) < len(found):
+    """The t of levels, where all models agree on it: round ones first, as many as have room."""
+    found = {p.t: p.log_snr for curve in report.curves for p in _points(curve)}
+    if any(found[p.t] != p.log_snr for curve in report.curves for p in _points(curve)):
         return ()
     ticks: list[Tick] = []
-    for log_snr, t in sorted(found, reverse=True):
-        if not ticks or x(log_snr) - ticks[-1].at >= T_SPACING:
-            ticks.append(Tick(x(log_snr), str(t)))
+    for t in sorted(found, key=_roundness):
+        at = x(found[t])
+        if all(abs(at - tick.at) >= T_SPACING for tick in ticks):
+            ticks.append(Tick(at, str(t)))
     return tuple(ticks)
+
+
+def _roundness(t: float) -> tuple[int, float]:
+    """Smaller for rounder numbers: hundreds, fifties, tens, then all others."""
+    return next((rank for rank, unit in enumerate((100, 50, 10)) if t % unit == 0), 3), t
 
 
 def _stages(x: Scale) -> tuple[Stage, ...]:

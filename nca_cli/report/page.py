@@ -5,32 +5,29 @@ from __future__ import annotations
 import base64
 import json
 import math
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 import nca_cli
-from nca_cli.analysis import stage
+from nca_cli.analysis import Point, stage
 from nca_cli.metrics import MEASURES
 from nca_cli.report import curves, words
 from nca_cli.report.content import Report, Series, selection
 
 HOME = Path(__file__).parent
+MOST_HEADLINES = 3
 MOST_ROWS = 5000
 """Samples that are listed one by one; a page of more is slow to open."""
 
 
 def render(report: Report) -> str:
     """The page. Every text from a store is escaped by the template."""
-    environment = Environment(
-        loader=FileSystemLoader(HOME), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"measured": _measured, "scientific": words.scientific,
-                            "number": words.number, "snr": words.snr, "pretty": _pretty}  # fmt: skip
-    environment.tests["nan"] = math.isnan
-    return environment.get_template("report.html.j2").render(
+    names = [series.name for series in report.series]
+    return _template().render(
         report=report,
         version=nca_cli.__version__,
         style=Markup((HOME / "report.css").read_text("utf-8")),
@@ -40,13 +37,28 @@ def render(report: Report) -> str:
         picture=report.picture and base64.b64encode(report.picture.content).decode(),
         charts=curves.charts(report),
         geometry=curves,
-        styles=dict(zip((s.name for s in report.series), curves.styles(report.series), strict=True)),
+        styles=dict(zip(names, curves.styles(report.series), strict=True)),
         measures={name: MEASURES[name] for name in report.measures},
-        tables=[(series, rows, _count(rows)) for series in report.series for rows in [_table(series)]],
+        tables=[_table(series) for series in report.series],
         samples=_samples(report),
+        most_headlines=MOST_HEADLINES,
         most_rows=MOST_ROWS,
         selection=selection(report.filters),
     )
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(HOME), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["measured"] = _measured
+    environment.filters["number"] = words.number
+    environment.filters["pretty"] = _pretty
+    environment.filters["scientific"] = words.scientific
+    environment.filters["snr"] = words.snr
+    environment.tests["nan"] = math.isnan
+    return environment.get_template("report.html.j2")
 
 
 def _measured(value: float, name: str) -> str:
@@ -57,30 +69,45 @@ def _pretty(value: object) -> str:
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
 
 
-def _table(series: Series) -> list[dict]:
-    """A row per level: the point of each measure, and the level's stage."""
-    rows = zip(*(curve.points for curve in series.curves), strict=True)
-    return [
-        {
-            "t": points[0].t,
-            "log_snr": points[0].log_snr,
-            "stage": stage(words.snr(points[0].log_snr)),
-            "points": {c.measure: p for c, p in zip(series.curves, points, strict=True)},
-            "images": max(point.images for point in points),
-            "n": max(point.n for point in points),
-        }
-        for points in rows
-    ]
+@dataclass(frozen=True)
+class Row:
+    """A level in the table of a series: the point of each measure."""
+
+    points: dict[str, Point]
+
+    @property
+    def any(self) -> Point:
+        """Of the measure that most samples have."""
+        return max(self.points.values(), key=attrgetter("n"))
+
+    @property
+    def stage(self) -> str:
+        """Coarse, content or clean-up."""
+        return stage(words.snr(self.any.log_snr))
 
 
-def _count(rows: list[dict]) -> str:
-    """`3 images, 4 samples` where that holds of every level, else nothing."""
-    counts = {(row["images"], row["n"]) for row in rows}
-    if len(counts) > 1:
-        return ""
-    images, n = counts.pop()
-    what = words.count(images, "image")
-    return what if n == images else f"{what}, {words.count(n, 'sample')}"
+@dataclass(frozen=True)
+class Table:
+    """The levels of a series."""
+
+    series: Series
+    rows: tuple[Row, ...]
+
+    @property
+    def count(self) -> str:
+        """`3 images, 4 samples` where that holds of every level, else nothing."""
+        counts = {(row.any.images, row.any.n) for row in self.rows}
+        if len(counts) > 1:
+            return ""
+        images, n = counts.pop()
+        what = words.count(images, "image")
+        return what if n == images else f"{what}, {words.count(n, 'sample')}"
+
+
+def _table(series: Series) -> Table:
+    levels = zip(*(curve.points for curve in series.curves), strict=True)
+    names = [curve.measure for curve in series.curves]
+    return Table(series, tuple(Row(dict(zip(names, level, strict=True))) for level in levels))
 
 
 def _samples(report: Report) -> dict[str, dict[tuple, dict[str, float]]]:

@@ -1,8 +1,8 @@
 """The artifact store: layout, artifacts, atomic merge, query, pack and verify."""
 
-from nca_cli.store.artifact import Artifact, Key, Location
+from nca_cli.store.artifact import Artifact, Location
 from nca_cli.store.folder import MAX_PART_BYTES, Place, Store
-from nca_cli.store.hdf5 import Part, Samples
+from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters, ModelFilter
 
 __all__ = [

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -37,11 +39,17 @@ class Location:
         return self.path.name.removesuffix(SUFFIX)
 
     @property
+    def names(self) -> tuple[str, str, str]:
+        """Model, image and artifact (without the number of the part)."""
+        *_, model, image, _ = self.path.parts if self.group == "/" else self.group.split("/")
+        return model, image, split_part(self.stem)[0]
+
+    @property
     def number(self) -> int:
         """0 for the first part of an artifact. Numbers may have gaps."""
         return split_part(self.stem)[1]
 
-    def opened(self):
+    def opened(self) -> AbstractContextManager[h5py.Group]:
         """The part for reading: `hdf5.opened`."""
         return hdf5.opened(self.path, self.group)
 
@@ -128,7 +136,7 @@ class Artifact:
         """Digest, name, fit, resolution, preprocessing version, size of the file in pixels."""
         return self._parsed("image", json.loads)
 
-    def _parsed(self, key: str, parse):
+    def _parsed(self, key: str, parse: Callable[[str], Any]) -> Any:
         try:
             return parse(self.header[key])
         except (LookupError, ValueError, TypeError) as error:

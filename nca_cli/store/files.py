@@ -6,15 +6,24 @@ import contextlib
 import errno
 import hashlib
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from filelock import FileLock
 
 from nca_cli.errors import StoreError
-from nca_cli.store.layout import LOCKS
+from nca_cli.store.layout import LOCKS, TEMPORARY
+
+STALE_SECONDS = 600.0
+"""A temporary that was not written to for so long is left over from a kill."""
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EACCES, errno.EROFS, errno.EPERM}
+_NO_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EISDIR, errno.EBADF}
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -22,22 +31,60 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     The caller holds the lock of `path`, so temporaries of the same name are left over from kills.
     """
-    with writing(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for stale in path.parent.glob(f".{path.name}.*.tmp"):
+    with writing(path):
+        for stale in temporaries(path):
             stale.unlink(missing_ok=True)
-        temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
-        try:
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+        with replacing(path) as temporary, _created(temporary) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed to it at the end, removed when that is not reached.
+
+    What is written there must be on the disk (fsync) before the body ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY}"
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def _created(path: Path) -> IO[bytes]:
+    """`path`, opened for writing; its folder is made again if another process just removed it."""
+    for _ in range(10):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            return open(path, "wb")
+    return open(path, "wb")
+
+
+def temporaries(path: Path) -> list[Path]:
+    """Temporaries of `path`, of this or of other processes."""
+    start = f".{path.name}."
+    return [other for other in path.parent.glob(f".*{TEMPORARY}") if other.name.startswith(start)]
+
+
+def is_stale(path: Path) -> bool:
+    """Whether a temporary is too old to belong to a write that is going on."""
+    try:
+        return time.time() - path.stat().st_mtime > STALE_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a closed file durable."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
@@ -47,6 +94,9 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
     finally:
         os.close(handle)
 
@@ -57,16 +107,19 @@ def writing(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(
-                place, "the disk is full; what was committed before is kept",
-                "make room or choose another --store, then run the same command again",
-            ) from error  # fmt: skip
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise StoreError(place, "cannot be written", "choose another --store") from error
-        if error.errno in (errno.ENOTDIR, errno.EEXIST):
-            raise StoreError(place, "is not a folder", "choose another --store") from error
-        raise
+        raise _explained(place, error) from error
+
+
+def _explained(place: Path, error: OSError) -> StoreError:
+    if error.errno in _FULL:
+        return StoreError(
+            place, "the disk is full; what was committed before is kept",
+            "make room or choose another --store, then run the same command again",
+        )  # fmt: skip
+    if error.errno in _NO_FOLDER:
+        return StoreError(place, "is not a folder", "choose another --store")
+    why = "" if error.errno in _REFUSED else f" ({error.strerror or error})"
+    return StoreError(place, f"cannot be written{why}", "choose another --store")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ A packed store is one HDF5 file with the same hierarchy as groups.
 from __future__ import annotations
 
 import re
+from itertools import count
 from pathlib import Path
 
 FORMAT = "nca-store"
@@ -22,6 +23,10 @@ LOCKS = ".locks"
 NOISE = "noise"
 """Name of the artifact that holds x0 and x_t; every other one holds x̂0 of a recipe."""
 SUFFIX = ".h5"
+TEMPORARY = ".tmp"
+"""Ending of a file that is being written; its name begins with a dot."""
+DAMAGED = ".damaged-"
+"""Follows the name of a file that was set aside, before a number."""
 IMAGE_HEX = 12
 
 _PART = re.compile(r"^(?P<name>.+?)(?:\.(?P<part>\d+))?$")
@@ -47,6 +52,12 @@ def split_part(stem: str) -> tuple[str, int]:
     """The inverse of `part_name`."""
     match = _PART.match(stem)
     return match["name"], int(match["part"] or 0)
+
+
+def set_aside_file(path: Path) -> Path:
+    """The first free name for a damaged file: `ddim-50-7f31c02a.h5.damaged-1`."""
+    names = (path.with_name(f"{path.name}{DAMAGED}{number}") for number in count(1))
+    return next(name for name in names if not name.exists())
 
 
 def part_file(folder: Path, name: str, part: int) -> Path:

@@ -40,7 +40,7 @@ class Samples:
         return {name: (tensor.dtype, tensor.shape[1:]) for name, tensor in self.tensors.items()}
 
     def as_stored(self, dtype: str) -> Samples:
-        """As they go into a file: t int64 (float64 where levels are continuous), tensors `dtype`."""
+        """As they go into a file: t int64 (or float64, for continuous levels), tensors `dtype`."""
         t = np.asarray(self.t)
         return Samples(
             t.astype(np.int64 if t.dtype.kind in "iu" else np.float64, copy=False),
@@ -95,8 +95,9 @@ class Part:
 
     def joined(self, samples: Samples, fixed: Mapping[str, np.ndarray]) -> Part:
         """This part with more samples and more fixed tensors; what it holds stays as it is."""
-        merged = self.samples.followed_by(samples) if len(self.samples) else samples
-        return Part(self.header, {**fixed, **self.fixed}, merged)
+        if len(self.samples):
+            samples = self.samples.followed_by(samples) if len(samples) else self.samples
+        return Part(self.header, {**fixed, **self.fixed}, samples)
 
     def takes(self, samples: Samples) -> bool:
         """Whether samples of this layout may follow the ones that are here."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nca_cli.store.artifact import Artifact, Key
+from nca_cli.store.artifact import Artifact
 from nca_cli.store.layout import split_folder
+from nca_cli.store.samples import Key
 
 
 class ModelFilter(NamedTuple):
@@ -41,13 +42,13 @@ class Filters:
 
     def fits_image(self, folder: str) -> bool:
         """By folder name, stem or digest."""
-        return not self.images or any(text in (folder, *split_folder(folder)) for text in self.images)
+        names = (folder, *split_folder(folder))
+        return not self.images or any(text in names for text in self.images)
 
     def fits_model(self, folder: str) -> bool:
         """By folder name or stored name."""
-        return not self.models or any(
-            wanted.name in (folder, split_folder(folder)[0]) for wanted in self.models
-        )
+        names = (folder, split_folder(folder)[0])
+        return not self.models or any(wanted.name in names for wanted in self.models)
 
     def fits(self, artifact: Artifact) -> bool:
         """Whether an artifact as a whole is wanted; noise belongs to every sampler and recipe."""
@@ -73,4 +74,5 @@ class Filters:
 
 
 def _same_hex(stored: str, wanted: str) -> bool:
-    return stored.startswith(wanted[:8]) if wanted else False
+    """Whether a digest begins as the one in a file name does; an empty one means none."""
+    return stored.startswith(wanted[:8].lower()) if wanted else False

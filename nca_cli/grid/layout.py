@@ -1,0 +1,244 @@
+"""Where everything of a figure lies: boxes of cells and baselines of texts, in pixels.
+
+The layout knows no picture and draws nothing; whatever paints (PNG today) only follows it.
+Type grows with the width of the sheet, so that it is readable when the sheet is fitted to a page,
+and never falls below `SMALLEST` pixels. Texts never overlap: what does not fit is said shorter,
+cut with an ellipsis, or (in headers) left out between neighbours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from nca_cli.grid import text
+from nca_cli.grid.table import Cell, Column, Group, Row, Table
+from nca_cli.grid.text import Label
+
+SMALLEST = 11
+INK, FAINT = "#1f1f1f", "#666666"
+
+
+class Box(NamedTuple):
+    """A rectangle; right and bottom are outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+class Picture(NamedTuple):
+    """A cell in its place; `row` counts over all groups."""
+
+    cell: Cell
+    box: Box
+    row: int
+    column: int
+
+
+class Text(NamedTuple):
+    """A label on its baseline."""
+
+    label: Label
+    x: float
+    y: float
+    size: int
+    ink: str
+    box: Box
+
+
+@dataclass
+class Layout:
+    """A sheet of `size` (width, height) with pictures and texts."""
+
+    size: tuple[int, int] = (0, 0)
+    cell: int = 0
+    em: int = 0
+    pictures: list[Picture] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
+
+    def box(self, row: int, column: int) -> Box:
+        """Where the picture in a row (over all groups) and a column is. Raises `KeyError`."""
+        for picture in self.pictures:
+            if (picture.row, picture.column) == (row, column):
+                return picture.box
+        raise KeyError((row, column))
+
+    def write(self, label: Label, x: float, y: float, size: int, ink: str = INK) -> None:
+        """Add a text that begins at x on the baseline y."""
+        if label:
+            top, bottom = y - text.ASCENT * size, y + text.DESCENT * size
+            box = Box(math.floor(x), round(top), math.ceil(x + text.width(label, size)), round(bottom))
+            self.texts.append(Text(label, x, y, size, ink, box))
+
+
+def arrange(table: Table, cell: int) -> Layout:
+    """Lay out a table with square cells of `cell` pixels."""
+    return _Arranger(table, cell).run()
+
+
+def type_size(columns: int, cell: int) -> int:
+    """Pixels per em: about 7 pt on a sheet as wide as a page, within reason for the cell."""
+    wanted = 0.0145 * (columns + 1) * cell * 1.05
+    return round(max(SMALLEST, min(max(wanted, 0.085 * cell), 0.145 * cell)))
+
+
+class _Arranger:
+    def __init__(self, table: Table, cell: int):
+        self.table, self.cell = table, cell
+        self.em = type_size(len(table.columns), cell)
+        self.gap = max(1, round(0.02 * cell))
+        self.margin = max(8, self.em)
+        self.bands = any(len(group.rows) > 1 for group in table.groups)
+        self.header = _Header(table, self.em, cell + self.gap)
+        self.stubs = [self._stub(group, row) for group in table.groups for row in group.rows]
+        self.layout = Layout(cell=cell, em=self.em)
+
+    def run(self) -> Layout:
+        lefts = self._lefts(self.margin + self._stub_width())
+        right = (lefts[-1] if lefts else self.margin) + self.cell
+        bottom = self._groups(lefts, self._top(lefts, right), right)
+        bottom = self._notes(bottom, lefts[0], right)
+        self.layout.size = (right + self.margin, bottom + self.margin)
+        return self.layout
+
+    # -- widths ----------------------------------------------------------------------------------
+
+    def _stub(self, group: Group, row: Row) -> list[Label]:
+        """Lines at the left of a row: its names, and the group's where there is no band for it."""
+        names = row.names if self.bands else [*([group.name] if group.name else []), *row.names]
+        room = max(7.5 * self.em, min(13 * self.em, 1.1 * self.cell))
+        count = max(1, int(self.cell / (1.12 * self.em)))
+        lines = [line for name in names for line in text.split(name, self.em, room)]
+        if len(lines) > count:
+            lines = list(names)
+        while len(lines) > count:
+            widths = [text.width(a + b, self.em) for a, b in zip(lines, lines[1:], strict=False)]
+            at = widths.index(min(widths))
+            lines[at : at + 2] = [text.join(lines[at : at + 2], "  ")]
+            room = 17 * self.em
+        return [text.fit(line, self.em, room) for line in lines]
+
+    def _stub_width(self) -> int:
+        labels = [label for lines in self.stubs for label in lines]
+        labels += self.header.names
+        widest = max((text.width(label, self.em) for label in labels), default=0)
+        return math.ceil(widest + 0.7 * self.em) if widest else 0
+
+    def _lefts(self, left: int) -> list[int]:
+        """Left edges of the columns; the levels stand apart from x0."""
+        lefts, kinds = [], [column.t is None for column in self.table.columns]
+        for index, fixed in enumerate(kinds):
+            if index and kinds[index - 1] and not fixed:
+                left += max(3, 2 * self.gap)
+            lefts.append(left)
+            left += self.cell + self.gap
+        return lefts
+
+    # -- from top to bottom ----------------------------------------------------------------------
+
+    def _top(self, lefts: Sequence[int], right: int) -> int:
+        top = float(self.margin)
+        if self.table.title:
+            size = round(1.15 * self.em)
+            title = text.fit(self.table.title, size, right - self.margin)
+            self.layout.write(title, self.margin, top + text.ASCENT * size, size)
+            top += 1.7 * size
+        for line in range(self.header.lines):
+            y = top + text.ASCENT * self.em
+            ink = INK if line == 0 else FAINT
+            if self.header.names:
+                self.layout.write(self.header.names[line], self.margin, y, self.em, ink)
+            for label, size, column in self.header.line(line):
+                x = lefts[column] + (self.cell - text.width(label, size)) / 2
+                level = self.table.columns[column].t is not None
+                self.layout.write(label, x, y, size, ink if level else INK)
+            top += text.LINE * self.em
+        return round(top + 0.2 * self.em)
+
+    def _groups(self, lefts: Sequence[int], top: int, right: int) -> int:
+        number = 0
+        for index, group in enumerate(self.table.groups):
+            if index:
+                top += round(0.45 * self.em) if self.bands else 0
+            if self.bands and group.name:
+                size = self.em
+                name = text.fit(group.name, size, right - self.margin)
+                self.layout.write(name, self.margin, top + text.ASCENT * size, size)
+                top += round(1.35 * size)
+            for row in group.rows:
+                self._row(row, number, lefts, top)
+                number += 1
+                top += self.cell + self.gap
+        return top - self.gap
+
+    def _row(self, row: Row, number: int, lefts: Sequence[int], top: int) -> None:
+        lines = self.stubs[number]
+        pitch = min(text.LINE * self.em, self.cell / max(1, len(lines)))
+        y = top + self.cell / 2 - (len(lines) - 1) * pitch / 2 + 0.27 * self.em
+        for index, line in enumerate(lines):
+            self.layout.write(line, self.margin, y + index * pitch, self.em, FAINT if index else INK)
+        for column, cell in enumerate(row.cells):
+            if cell is not None:
+                left = lefts[column]
+                box = Box(left, top, left + self.cell, top + self.cell)
+                self.layout.pictures.append(Picture(cell, box, number, column))
+
+    def _notes(self, top: int, left: int, right: int) -> int:
+        size = max(SMALLEST, round(0.85 * self.em))
+        for note in self.table.notes:
+            y = top + 0.5 * size + text.ASCENT * size
+            self.layout.write(text.fit(note, size, right - self.margin), self.margin, y, size, FAINT)
+            top = round(y + text.DESCENT * size)
+        return top
+
+
+class _Header:
+    """The header's lines in the longest form that fits every column."""
+
+    def __init__(self, table: Table, em: int, pitch: int):
+        self.columns, self.em, self.pitch = table.columns, em, pitch
+        self.room = pitch - 0.45 * em
+        self.lines = max((len(column.header) for column in self.columns), default=0)
+        levels = [column for column in self.columns if column.t is not None]
+        forms = [self._form(levels, line) for line in range(self.lines)]
+        self.bare = any(forms)
+        self.forms = [max(form, int(self.bare)) for form in forms]
+        self.names = table.header_names if self.bare else []
+
+    def _form(self, levels: list[Column], line: int) -> int:
+        """Index of the first way of saying a line that fits everywhere (or of the last one)."""
+        count = max((len(column.header[line]) for column in levels), default=1)
+        for form in range(count):
+            if all(text.width(column.header[line][form], self.em) <= self.room for column in levels):
+                return form
+        return count - 1
+
+    def line(self, line: int) -> list[tuple[Label, int, int]]:
+        """Label, size and column of one line; labels that would touch are thinned out."""
+        placed = []
+        for index, column in enumerate(self.columns):
+            missing = self.lines - len(column.header)
+            if line < missing:
+                continue
+            ways = column.header[line - missing]
+            if column.t is None:
+                placed.append((text.fit(ways[0], self.em, self.room), self.em, index))
+            else:
+                placed.append((ways[min(self.forms[line], len(ways) - 1)], self.em, index))
+        return self._thinned(placed)
+
+    def _thinned(self, placed: list[tuple[Label, int, int]]) -> list[tuple[Label, int, int]]:
+        levels = [each for each in placed if self.columns[each[2]].t is not None]
+        widest = max((text.width(label, size) for label, size, _ in levels), default=0)
+        if widest <= self.room:
+            return placed
+        size = max(9, min(self.em - 1, int(self.em * self.room / widest)))
+        widest = max(text.width(label, size) for label, _, _ in levels)
+        every = math.ceil((widest + 0.45 * size) / self.pitch)
+        first = levels[0][2] + (every - 1) // 2
+        kept = [(label, size, index) for label, _, index in levels if (index - first) % every == 0]
+        return [each for each in placed if self.columns[each[2]].t is None] + kept

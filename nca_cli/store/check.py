@@ -1,0 +1,115 @@
+"""Whether one part holds what was written. Run as a program, it checks what it is told to.
+
+A damaged HDF5 file may hang or crash whoever reads it, so `verify` reads in a child process:
+`python -m nca_cli.store.check` takes one JSON request per line and answers with one JSON line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import h5py
+
+from nca_cli.errors import DamagedArtifact, NcaError
+from nca_cli.store import hdf5, layout
+from nca_cli.store.artifact import Location
+from nca_cli.store.samples import INDEX, PER_SAMPLE, Key
+
+READY = "ready"
+ADDRESS_SPACE = 16 * 2**30
+"""A damaged size must not make the child ask for all the memory there is."""
+NEEDED = {"noise": "x_t", "reconstruction": "x0_hat"}
+"""The dataset that an artifact with samples has, by its kind."""
+
+
+@dataclass
+class Checked:
+    """What is wrong with a part (`reason`, empty if nothing), and what could be read of it."""
+
+    reason: str = ""
+    damaged: bool = False
+    """False for a part that is sound, gone, of a newer format, or not to be read by this user."""
+    header: dict[str, str] = field(default_factory=dict)
+    keys: list[Key] = field(default_factory=list)
+
+
+def check_part(location: Location, full: bool = True) -> Checked:
+    """Read a part; with `full`, check its structure, its place and its content digest too."""
+    checked = Checked()
+    try:
+        with location.opened() as group:
+            checked.header = hdf5.read_header(group)
+            checked.keys = hdf5.read_keys(group)
+            checked.reason = _problem(location, group, checked.header) if full else ""
+            checked.damaged = bool(checked.reason)
+    except DamagedArtifact as error:
+        checked.reason, checked.damaged = error.damage, True
+    except NcaError as error:
+        checked.reason = error.reason if location.path.exists() else ""
+    return checked
+
+
+def _problem(location: Location, group: h5py.Group, header: dict[str, str]) -> str:
+    """The first thing that is wrong, or an empty text."""
+    if group.attrs.get("format") != layout.ARTIFACT_FORMAT:
+        return "not an nca artifact"
+    for name, data in group.items():
+        if not isinstance(data, h5py.Dataset) or data.nbytes > data.id.get_storage_size():
+            return f"incomplete dataset {name}"
+    return (
+        _structure(group, header.get("kind", ""))
+        or ("" if group.attrs["content_sha256"] == hdf5.content_digest(group) else
+            hdf5.WRONG_DIGEST)
+        or _misplaced(location, header)
+    )  # fmt: skip
+
+
+def _structure(group: h5py.Group, kind: str) -> str:
+    """Every dataset that is needed is there, and counts the same samples."""
+    needed = NEEDED.get(kind)
+    if needed is None:
+        return f"unknown kind {kind!r}"
+    count = len(group["t"])
+    if count and needed not in group:
+        return f"no dataset {needed}"
+    per_sample = [name for name in (*INDEX, *PER_SAMPLE, "preview", "sample") if name in group]
+    wrong = [name for name in per_sample if group[name].shape[0] != count]
+    return f"{wrong[0]} counts other samples than t" if wrong else ""
+
+
+def _misplaced(location: Location, header: dict[str, str]) -> str:
+    """An artifact lies under the names that its attributes give it."""
+    _, image, name = location.names
+    image_digest = json.loads(header["image"])["digest"]
+    if layout.split_folder(image)[1] != image_digest[: layout.IMAGE_HEX]:
+        return "belongs to another image"
+    if header["kind"] == "noise":
+        return "" if name == layout.NOISE else "noise under another name"
+    recipe = hashlib.sha256(header["recipe"].encode()).hexdigest()
+    return "" if layout.split_folder(name)[1] == recipe[:8] else "belongs to another recipe"
+
+
+def _limit_memory() -> None:
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+
+
+def main() -> None:
+    """Answer requests `{"path", "group", "full"}`, one per line, until the input ends."""
+    _limit_memory()
+    print(READY, flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        location = Location(Path(request["path"]), request["group"])
+        print(json.dumps(asdict(check_part(location, request["full"]))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

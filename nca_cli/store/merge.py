@@ -1,0 +1,82 @@
+"""How new samples enter an artifact's files, and how they leave. The caller holds its lock."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from nca_cli.store import hdf5
+from nca_cli.store.artifact import Artifact, Location
+from nca_cli.store.files import write_atomically
+from nca_cli.store.layout import part_file
+from nca_cli.store.samples import Key, Part, Samples
+
+
+def lacking(known: Artifact | None, fixed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The fixed tensors that no part of the artifact holds yet."""
+    if not fixed:
+        return {}
+    held = known.datasets if known else {}
+    return {name: np.asarray(values) for name, values in fixed.items() if name not in held}
+
+
+def append(folder: Path, name: str, known: Artifact | None, new: Part, part_bytes: int) -> None:
+    """Fill the last part up to `part_bytes`, then begin new ones.
+
+    A first part that was set aside is begun again before the last one is filled, since fixed
+    tensors belong there. No file of another part is ever touched.
+    """
+    numbers = [part.number for part in known.parts] if known else []
+    number = max(numbers) if 0 in numbers else 0
+    part = _read(known.parts[-1]) if number in numbers else _empty(new)
+    rest, fixed = new.samples, new.fixed
+    while True:
+        room = _room(part, rest, part_bytes)
+        if room or fixed or number not in numbers:
+            part = part.joined(rest.take(slice(0, room)), fixed)
+            write_atomically(part_file(folder, name, number), hdf5.file_image(part))
+        rest, fixed = rest.take(slice(room, None)), {}
+        if not len(rest):
+            return
+        number, part = max([number, *numbers]) + 1, _empty(new)
+
+
+def _empty(new: Part) -> Part:
+    """A part without samples or fixed tensors."""
+    return Part(new.header, {}, new.samples.take(slice(0, 0)))
+
+
+def _read(location: Location) -> Part:
+    with location.opened() as group:
+        return hdf5.read_part(group)
+
+
+def _room(part: Part, rest: Samples, part_bytes: int) -> int:
+    """How many of `rest` the part may still take; an empty one takes at least one."""
+    if not part.takes(rest):
+        return 0
+    room = part_bytes // rest.bytes_per_sample - len(part.samples)
+    return int(min(len(rest), max(room, 0 if len(part.samples) else 1)))
+
+
+def remove_samples(artifact: Artifact, gone: set[Key]) -> None:
+    """Rewrite each part that holds one of `gone`. A part left with nothing at all is deleted."""
+    for location in artifact.parts:
+        part = _read(location)
+        rest = part.samples.without(gone)
+        if not len(rest) and not part.fixed:
+            location.path.unlink(missing_ok=True)
+        elif len(rest) < len(part.samples):
+            kept = Part(part.header, part.fixed, rest)
+            write_atomically(location.path, hdf5.file_image(kept))
+
+
+def delete(artifact: Artifact) -> None:
+    """Delete all parts, the one with the fixed tensors last, and the folder if it is empty now."""
+    for location in reversed(artifact.parts):
+        location.path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        artifact.parts[0].path.parent.rmdir()

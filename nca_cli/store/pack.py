@@ -1,0 +1,135 @@
+"""One self-contained, read-only file of a whole store, and back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+
+from nca_cli.errors import StoreError
+from nca_cli.store import hdf5, layout
+from nca_cli.store.artifact import Location
+from nca_cli.store.files import (
+    is_stale,
+    replacing,
+    sync_file,
+    sync_folder,
+    temporaries,
+    write_atomically,
+    writing,
+)
+from nca_cli.store.folder import Store
+
+Progress = Callable[[int], None]
+"""Told the number of parts that are done, 0 first; `len(list(store.all_parts()))` in all."""
+
+
+def pack(store: Store, path: str | Path, progress: Progress | None = None) -> Path:
+    """Join a store into one `.h5` file with groups /model/image/name, one part in memory at a time.
+
+    Every part's content digest is checked on the way. A file at `path` is replaced at the very
+    end. Raises `NothingStored`, `DamagedArtifact`, `StoreError` (no room, not writable).
+    """
+    path = Path(path)
+    store.require()
+    if path.is_dir():
+        raise StoreError(path, "is a folder", "give the name of a file, such as store.h5")
+    with writing(path):
+        for stale in filter(is_stale, temporaries(path)):
+            stale.unlink(missing_ok=True)
+        with replacing(path) as temporary:
+            _require_room(store, path)
+            _write(store, temporary, progress or _silent)
+            sync_file(temporary)
+    return path
+
+
+def _write(store: Store, path: Path, progress: Progress) -> None:
+    with h5py.File(path, "w", libver=hdf5.LIBVER) as file:
+        file.attrs["format"] = layout.FORMAT
+        file.attrs["version"] = layout.FORMAT_VERSION
+        for model in store.models():
+            file.create_group(model).attrs["model"] = store.model_text(model)
+            for image in store.images(model):
+                file[model].create_group(image)
+        progress(0)
+        for done, location in enumerate(store.all_parts(), 1):
+            model, image, _ = location.names
+            _copy(location, file[model][image])
+            progress(done)
+
+
+def _copy(location: Location, image: h5py.Group) -> None:
+    with location.opened() as source:
+        part = hdf5.read_part(source)
+    hdf5.write_part(image.create_group(location.stem), part)
+
+
+def _require_room(store: Store, path: Path) -> None:
+    """Refuse before gigabytes are written in vain."""
+    needed, free = sum(part.bytes for part in store.all_parts()), shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise StoreError(
+            path, f"needs about {needed / 2**20:.0f} MiB, and {free / 2**20:.0f} MiB are free",
+            "make room or choose another place",
+        )  # fmt: skip
+
+
+def unpack(path: str | Path, folder: str | Path, progress: Progress | None = None) -> Store:
+    """Make a folder of a packed file; parts and their content digests are the same again.
+
+    `folder` must be absent or empty, and appears complete or not at all. Raises `StoreError`,
+    `DamagedArtifact`.
+    """
+    source, folder = Store(path), Path(folder)
+    if not source.packed:
+        raise StoreError(path, "is no packed store", "give a file that nca pack has made")
+    _require_empty(folder)
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        name = f".{folder.absolute().name}.{uuid.uuid4().hex[:8]}{layout.TEMPORARY}"
+        temporary = folder.absolute().parent / name
+        try:
+            _require_room(source, temporary)
+            _spread(source, temporary, progress or _silent)
+            temporary.rename(folder)
+        finally:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(temporary)
+        sync_folder(folder.absolute().parent)
+    return Store(folder)
+
+
+def _require_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists():
+        raise StoreError(folder, "is there already", "unpack into a new folder: -o DIR")
+
+
+def _spread(source: Store, root: Path, progress: Progress) -> None:
+    """Write a packed store as files under `root`."""
+    marker = {"format": layout.FORMAT, "version": layout.FORMAT_VERSION}
+    write_atomically(root / layout.MARKER, f"{json.dumps(marker)}\n".encode())
+    for model in source.models():
+        text = source.model_text(model)
+        write_atomically(root / model / layout.MODEL_FILE, text.encode())
+        for image in source.images(model):
+            (root / model / image).mkdir(parents=True, exist_ok=True)
+    progress(0)
+    for done, location in enumerate(source.all_parts(), 1):
+        model, image, _ = location.names
+        with location.opened() as group:
+            part = hdf5.read_part(group)
+        write_atomically(root / model / image / f"{location.stem}{layout.SUFFIX}",
+                         hdf5.file_image(part))  # fmt: skip
+        progress(done)
+
+
+def _silent(_: int) -> None:
+    """No progress shown."""

@@ -1,0 +1,162 @@
+"""Is every file what was written? Damaged ones are named and, on request, set aside."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nca_cli.errors import StoreError
+from nca_cli.store import layout
+from nca_cli.store.artifact import Location
+from nca_cli.store.check import Checked
+from nca_cli.store.child import Child
+from nca_cli.store.files import is_stale, locked, sync_folder, write_atomically, writing
+from nca_cli.store.folder import PACKED_HINT, Store
+from nca_cli.store.recompute import command
+
+TIME_LIMIT = 60.0
+"""Seconds that reading one part may take. A part is 256 MB at most."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found about one file (of a packed store: `file.h5:/model/image/name`)."""
+
+    path: Path
+    ok: bool = True
+    """False where content is lost. A temporary left over from a kill is no loss: `stale`."""
+    reason: str = ""
+    command: str | None = None
+    """How to compute again what is lost, one line."""
+    set_aside: Path | None = None
+    """Where the damaged file is now."""
+    stale: bool = False
+
+
+def verify(store: Store, *, repair: bool = False, time_limit: float = TIME_LIMIT) -> Verification:
+    """Check every file of a store; `len()` says how many, iterating yields a `Finding` each.
+
+    With `repair`, a damaged file is renamed (`….h5.damaged-1`), `model.json` is restored from an
+    artifact, and temporaries left over from kills are removed. A file is read in a child process,
+    for `time_limit` seconds at most. Raises `StoreError` for the repair of a packed store.
+    """
+    if repair and store.packed:
+        raise StoreError(store.root, "is a packed store, read-only", PACKED_HINT)
+    return Verification(store, repair, time_limit)
+
+
+class Verification:
+    """A sized iterable of findings: model files, then parts, then left-over temporaries."""
+
+    def __init__(self, store: Store, repair: bool, time_limit: float):
+        self.store, self.repair, self.time_limit = store, repair, time_limit
+        self._models = [] if store.packed else store.models()
+        self._parts = list(store.all_parts())
+        left = [] if store.packed else _temporaries(store)
+        self._temporaries = [path for path in left if repair or is_stale(path)]
+
+    def __len__(self) -> int:
+        return len(self._models) + len(self._parts) + len(self._temporaries)
+
+    def __iter__(self) -> Iterator[Finding]:
+        with Child(self.time_limit) as self._child:
+            yield from map(self._model, self._models)
+            yield from map(self._part, self._parts)
+            yield from map(self._temporary, self._temporaries)
+
+    # -- parts -----------------------------------------------------------------------------------
+
+    def _part(self, location: Location) -> Finding:
+        path = Path(str(location))
+        checked = self._child.check(location)
+        if not checked.reason:
+            return Finding(path)
+        lost = Finding(path, False, checked.reason)
+        if not checked.damaged:
+            return lost
+        if self.repair:
+            lost = self._set_aside(location, lost)
+        return lost if lost.ok else replace(lost, command=self._command(location, checked))
+
+    def _set_aside(self, location: Location, lost: Finding) -> Finding:
+        """Rename a damaged file, unless a writer has replaced it in the meantime."""
+        with locked(self.store.root, *location.names), writing(location.path):
+            if not self._child.check(location).damaged:
+                return Finding(lost.path)
+            return replace(lost, set_aside=_renamed(location.path))
+
+    def _command(self, location: Location, checked: Checked) -> str:
+        return command(self.store, location, checked, self._look)
+
+    def _look(self, location: Location) -> Checked:
+        return self._child.check(location, full=False)
+
+    # -- models and temporaries ------------------------------------------------------------------
+
+    def _model(self, model: str) -> Finding:
+        path = self.store.root / model / layout.MODEL_FILE
+        try:
+            self.store.model_info(model)
+            return Finding(path)
+        except StoreError as error:
+            lost = Finding(path, False, error.reason)
+        return self._restored(model, lost) if self.repair else lost
+
+    def _restored(self, model: str, lost: Finding) -> Finding:
+        """Write `model.json` again, as the artifacts of the model tell it."""
+        text = next(self._model_texts(model), None)
+        with locked(self.store.root, model), writing(lost.path):
+            aside = _renamed(lost.path) if lost.path.exists() else None
+            if text is not None:
+                pretty = json.dumps(text, indent=2, sort_keys=True, ensure_ascii=False)
+                write_atomically(lost.path, f"{pretty}\n".encode())
+        return replace(lost, set_aside=aside, reason=f"{lost.reason}; " + (
+            "nothing to restore it from" if text is None else "restored from an artifact"
+        ))  # fmt: skip
+
+    def _model_texts(self, model: str) -> Iterator[dict]:
+        for image in self.store.images(model):
+            for location in self.store.parts(model, image):
+                found = self._look(location)
+                if not found.reason and "model" in found.header:
+                    yield json.loads(found.header["model"])
+
+    def _temporary(self, path: Path) -> Finding:
+        note = Finding(path, reason="left over from an interrupted write", stale=True)
+        if not self.repair:
+            return note
+        with locked(self.store.root, *_lock_key(self.store.root, path)), writing(path):
+            path.unlink(missing_ok=True)
+        return replace(note, reason=f"{note.reason}; removed")
+
+
+def _renamed(path: Path) -> Path:
+    """Give a damaged file a name that nothing reads."""
+    aside = layout.set_aside_file(path)
+    os.rename(path, aside)
+    sync_folder(path.parent)
+    return aside
+
+
+def _temporaries(store: Store) -> list[Path]:
+    """Temporaries in the root, model and image folders; live ones too."""
+    folders = [store.root]
+    for model in store.models():
+        folders.append(store.root / model)
+        folders.extend(store.root / model / image for image in store.images(model))
+    found = (sorted(folder.glob(f".*{layout.TEMPORARY}")) for folder in folders)
+    return [path for paths in found for path in paths]
+
+
+def _lock_key(root: Path, temporary: Path) -> tuple[str, ...]:
+    """The lock under which a temporary is written: `.noise.h5.1a2b3c4d.tmp` is noise.h5's."""
+    target = temporary.name.removeprefix(".").removesuffix(layout.TEMPORARY).rpartition(".")[0]
+    folders = temporary.parent.relative_to(root).parts
+    if not folders:
+        return (layout.MARKER,)
+    if len(folders) == 1:
+        return folders
+    return (*folders, layout.split_part(target.removesuffix(layout.SUFFIX))[0])

@@ -1,0 +1,53 @@
+"""Shared by all tests: a quiet, offline environment and one tiny pipeline per session."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+for name in [name for name in os.environ if name.startswith("NCA_")]:
+    del os.environ[name]
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ["COLUMNS"] = "100"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """Digests of weights are remembered in a folder of this session, never in the user's."""
+    os.environ["NCA_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    del os.environ["NCA_CACHE"]
+
+
+@pytest.fixture(scope="session")
+def pixel_pipeline(tmp_path_factory):
+    """A tiny pixel pipeline (16×16) saved by diffusers."""
+    from pipelines import tiny_pixel
+
+    return tiny_pixel(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def latent_pipeline(tmp_path_factory):
+    """A tiny latent pipeline (32×32 pixels, 16×16 latents) with a VQ autoencoder."""
+    from pipelines import tiny_latent
+
+    return tiny_latent(tmp_path_factory.mktemp("models") / "tiny-latent")
+
+
+@pytest.fixture
+def faces(tmp_path):
+    """Three small pictures in a folder."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for name in ("anna", "ben", "cleo"):
+        coarse = random.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((40, 40), Image.Resampling.BICUBIC).save(folder / f"{name}.png")
+    return folder

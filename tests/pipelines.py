@@ -1,0 +1,149 @@
+"""Tiny but real diffusers pipelines, saved in the layouts that the hub has.
+
+The last layer is scaled down: a randomly initialised network is chaotic over a chain, so that even
+diffusers differs from itself when its input changes in the last digit.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+CHANNELS = (8, 16)
+OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+STEM = "diffusion_pytorch_model"
+
+
+def tiny_unet(size=16, channels=3, learned_variance=False, seed=0, **overrides):
+    """A UNet2DModel of a few thousand parameters with attention, tame over chains."""
+    import torch
+    from diffusers import UNet2DModel
+
+    torch.manual_seed(seed)
+    settings = {
+        "sample_size": size,
+        "in_channels": channels,
+        "out_channels": channels * (2 if learned_variance else 1),
+        "layers_per_block": 1,
+        "block_out_channels": CHANNELS,
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+        "norm_num_groups": 4,
+        "attention_head_dim": 8,
+    }
+    unet = UNet2DModel(**(settings | overrides)).eval()
+    with torch.no_grad():
+        unet.conv_out.weight.mul_(0.1)
+        unet.conv_out.bias.zero_()
+    return unet
+
+
+def tiny_autoencoder(kind="vq", size=32, latent_channels=3, seed=0):
+    """A VQModel or AutoencoderKL that halves the side of an image."""
+    import torch
+    from diffusers import AutoencoderKL, VQModel
+
+    torch.manual_seed(seed + 1)
+    settings = {
+        "sample_size": size,
+        "block_out_channels": CHANNELS,
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2,
+        "latent_channels": latent_channels,
+        "norm_num_groups": 4,
+    }
+    if kind == "kl":
+        return AutoencoderKL(**settings).eval()
+    model = VQModel(num_vq_embeddings=64, **settings).eval()
+    with torch.no_grad():
+        model.quantize.embedding.weight.normal_()
+    return model
+
+
+def tiny_pixel(
+    folder, layout="nested", weights="safetensors", size=16, prediction_type="epsilon",
+    learned_variance=False, seed=0, old_attention_keys=False, scheduler="DDPMScheduler",
+    channels=3, **overrides,
+):  # fmt: skip
+    """Save a pixel pipeline; `overrides` go into the scheduler's configuration. The folder."""
+    import diffusers
+
+    folder = Path(folder)
+    nested = layout == "nested"
+    unet = tiny_unet(size, channels, learned_variance, seed)
+    save_part(unet, folder / "unet" if nested else folder, weights, old_attention_keys)
+    config = getattr(diffusers, scheduler)(prediction_type=prediction_type, **overrides)
+    config.save_pretrained(folder / "scheduler" if nested else folder)
+    save_index(folder, scheduler.replace("Scheduler", "Pipeline"), {
+        "scheduler": ["diffusers", scheduler], "unet": ["diffusers", "UNet2DModel"],
+    })  # fmt: skip
+    return folder
+
+
+def tiny_latent(
+    folder, autoencoder="vq", weights="safetensors", scaling_factor=None, size=16, seed=0,
+    part="vqvae", old_attention_keys=False, scheduler="DDIMScheduler", **overrides,
+):  # fmt: skip
+    """Save a latent pipeline whose images are twice as wide as its latents. The folder.
+
+    `scaling_factor=None` removes the key from the raw configuration, as older repositories have it.
+    """
+    import diffusers
+
+    folder = Path(folder)
+    save_part(tiny_unet(size, seed=seed), folder / "unet", weights, old_attention_keys)
+    network = tiny_autoencoder(autoencoder, 2 * size, seed=seed)
+    save_part(network, folder / part, weights, old_attention_keys)
+    edit_json(folder / part / "config.json", scaling_factor=scaling_factor)
+    settings = {"clip_sample": False, "beta_start": 0.0015, "beta_end": 0.0195,
+                "beta_schedule": "scaled_linear"}  # fmt: skip
+    config = getattr(diffusers, scheduler)(**(settings | overrides))
+    config.save_pretrained(folder / "scheduler")
+    save_index(folder, "LDMPipeline", {
+        "scheduler": ["diffusers", scheduler], "unet": ["diffusers", "UNet2DModel"],
+        part: ["diffusers", type(network).__name__],
+    })  # fmt: skip
+    return folder
+
+
+def like_celebahq(folder, seed=0, size=16):
+    """The layout of google/ddpm-ema-celebahq-256: flat, a pickle, attention names of 2022."""
+    return tiny_pixel(
+        folder, layout="flat", weights="bin", size=size, seed=seed, old_attention_keys=True
+    )
+
+
+def like_ldm_celebahq(folder, seed=0, size=16):
+    """The layout of CompVis/ldm-celebahq-256: nested, pickles, no `scaling_factor`."""
+    return tiny_latent(folder, weights="bin", seed=seed, size=size, old_attention_keys=True)
+
+
+def save_part(network, folder, weights="safetensors", old_attention_keys=False):
+    """Write a network's configuration and weights as diffusers names them."""
+    import torch
+    from safetensors.torch import save_file
+
+    network.save_config(folder)
+    tensors = {_old_name(key) if old_attention_keys else key: value.contiguous()
+               for key, value in network.state_dict().items()}  # fmt: skip
+    (save_file if weights == "safetensors" else torch.save)(tensors, folder / f"{STEM}.{weights}")
+
+
+def _old_name(key):
+    """`…attentions.0.to_q.weight` → `…attentions.0.query.weight`."""
+    for new, old in OLD_ATTENTION.items():
+        key = key.replace(f".{new}.", f".{old}.")
+    return key
+
+
+def save_index(folder, pipeline, parts):
+    """Write `model_index.json`."""
+    index = {"_class_name": pipeline, "_diffusers_version": "0.42.1", **parts}
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2))
+
+
+def edit_json(path, **changes):
+    """Set keys of a JSON file; `None` removes a key."""
+    path = Path(path)
+    value = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: item for key, item in value.items() if item is not None}))

@@ -1,0 +1,422 @@
+"""The report says what the store holds: the page, its CSV and its JSON agree, and lie nowhere."""
+
+import csv
+import html
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from skimage.metrics import structural_similarity
+
+from nca_cli.errors import DamagedArtifact, NcaError, NothingStored
+from nca_cli.recipe import Recipe, digest
+from nca_cli.report import build_report, collect, csv_text, json_text, render
+from nca_cli.schedule import Schedule, diffuse, seeded_noise
+from nca_cli.store import Filters, ModelFilter, Samples, Store
+
+LEVELS = (100, 300, 900)
+SEEDS = (0, 1)
+SIDE = 16
+ONE_STEP = Recipe("0" * 40, "one-step")
+DDIM = Recipe("0" * 40, "ddim", steps=50, eta=0.0, clip=1.0, final_alpha="one")
+HOSTILE = '"><script>alert(1)<'
+
+
+def fill(
+    store, model="demo", image="cat", recipe=DDIM, *, levels=LEVELS, seeds=SEEDS, source="built in",
+    floor=False, side=SIDE, content="", spoil=None,
+):  # fmt: skip
+    """Noise and reconstructions of one image; `spoil(x0, x0_hat)` may change what is stored."""
+    schedule, rng = Schedule(), np.random.default_rng(sum(image.encode()))
+    space = {"schedule": schedule.describe(), "shape": [3, side, side], "resolution": side}
+    info = {"name": model, "source": source, "space": space, "licence": "MIT"}
+    key = digest([image, side, content])
+    place = store.place(f"{model}-{digest(space)[:8]}", info, image, key)
+    described = {"digest": key, "name": image, "fit": "crop", "resolution": side, "size": [99, 88]}
+    header = {"model": json.dumps(info), "image": json.dumps(described)}
+    x0 = rng.uniform(-1, 1, (3, side, side)).astype(np.float32)
+    keys = [(t, seed) for t in levels for seed in seeds]
+    noise = {seed: seeded_noise(seed, key, x0.shape) for seed in seeds}
+    x_t = np.stack([diffuse(x0, schedule.level(t), noise[seed]) for t, seed in keys])
+    index = [np.array(column) for column in zip(*keys, strict=True)]
+    index.append(np.array([schedule.log_snr(t) for t, _ in keys]))
+    fixed = {"x0": x0, **({"x0_floor": x0 * 0.9} if floor else {})}
+    store.commit(place, "noise", header | {"kind": "noise"}, Samples(*index, {"x_t": x_t}), fixed)
+    x0_hat = x0 + np.stack([rng.normal(0, t / 1000, x0.shape) for t, _ in keys]).astype(np.float32)
+    if spoil:
+        spoil(x0, x0_hat)
+    header |= {"kind": "reconstruction", "recipe": recipe.canonical()}
+    store.commit(place, recipe.name, header, Samples(*index, {"x0_hat": x0_hat}))
+    return place
+
+
+@pytest.fixture
+def store(tmp_path):
+    """One model, two images, two samplers, three levels, two seeds."""
+    store = Store(tmp_path / "store")
+    for image in ("astronaut", "cat"):
+        for recipe in (ONE_STEP, DDIM):
+            fill(store, image=image, recipe=recipe)
+    return store
+
+
+class Page(HTMLParser):
+    """What a page consists of: its tags with attributes, its text, the values of <data>."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self.data = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "data":
+            self.data.append(dict(attrs)["value"])
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def rows(report):
+    return list(csv.DictReader(io.StringIO(csv_text(report))))
+
+
+def strict(report):
+    """The JSON, parsed by a reader that knows no NaN and no Infinity."""
+    return json.loads(json_text(report), parse_constant=lambda word: pytest.fail(word))
+
+
+# --- the numbers --------------------------------------------------------------------------------
+
+
+def test_the_csv_is_tidy_with_exactly_the_promised_columns(store):
+    report = collect(store)
+    header = csv_text(report).splitlines()[0]
+    assert header == "image,model,sampler,t,seed,log_snr,measure,value"
+    table = rows(report)
+    assert len(table) == 2 * 2 * len(LEVELS) * len(SEEDS) * 3
+    assert len({tuple(row.values())[:7] for row in table}) == len(table)
+    assert {row["sampler"] for row in table} == {"one-step", "ddim-50"}
+    assert {row["model"] for row in table} == {"demo"}
+    assert {row["measure"] for row in table} == {"psnr", "ssim", "mse"}
+
+
+def test_each_value_is_measured_on_the_stored_tensors(store):
+    by_name = {(a.image_name, a.label): a for a in store.select()}
+    for row in rows(collect(store)):
+        if row["measure"] != "ssim":
+            continue
+        x0 = by_name[row["image"], "noise"].fixed("x0")
+        artifact = by_name[row["image"], row["sampler"]]
+        x0_hat = artifact.read("x0_hat", [(int(row["t"]), int(row["seed"]))])[0]
+        a, b = (np.moveaxis((np.clip(x, -1, 1) + 1) / 2, 0, -1) for x in (x0, x0_hat))
+        expected = structural_similarity(a, b, channel_axis=2, data_range=1)
+        assert float(row["value"]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_log_snr_is_that_of_the_level(store):
+    for row in rows(collect(store)):
+        assert float(row["log_snr"]) == pytest.approx(Schedule().log_snr(int(row["t"])))
+
+
+def test_the_means_are_numpys_over_the_tidy_rows(store):
+    report = collect(store)
+    groups = defaultdict(list)
+    for row in rows(report):
+        groups[row["sampler"], row["measure"], int(row["t"])].append(float(row["value"]))
+    for curve in strict(report)["curves"]:
+        for point in curve["points"]:
+            expected = np.mean(groups[curve["sampler"], curve["measure"], point["t"]])
+            assert point["mean"] == pytest.approx(expected)
+
+
+def test_the_page_holds_every_number_that_the_csv_holds(store):
+    report = collect(store)
+    on_page = Counter(Page(render(report)).data)
+    assert not Counter(row["value"] for row in rows(report)) - on_page
+    assert not Counter(str(p.mean) for curve in report.curves for p in curve.points) - on_page
+
+
+def test_the_page_names_every_level_image_sampler_and_file(store):
+    report = collect(store)
+    text = Page(render(report)).text
+    assert "100, 300, 900" in text
+    assert all(f"demo · {sampler}" in text for sampler in ("one-step", "ddim-50"))
+    assert all(name in text for name in (*report.image_names, *report.files))
+
+
+def test_json_and_csv_hold_the_same_values(store):
+    report = collect(store)
+    text = [{key: str(cell) for key, cell in row.items()} for row in strict(report)["values"]]
+    assert text == rows(report)
+
+
+def test_equal_pictures_are_infinite_in_csv_null_in_json_and_said_on_the_page(tmp_path):
+    def perfect(x0, x0_hat):
+        x0_hat[:] = x0
+
+    store = Store(tmp_path / "store")
+    fill(store, spoil=perfect)
+    report = collect(store)
+    assert {row["value"] for row in rows(report) if row["measure"] == "psnr"} == {"inf"}
+    assert {row["value"] for row in strict(report)["values"] if row["measure"] == "psnr"} == {None}
+    assert "∞" in Page(render(report)).text
+
+
+def test_a_sample_that_is_no_number_is_blank_and_noted(tmp_path):
+    def spoil(x0, x0_hat):
+        x0_hat[0, 1, 2, 3] = np.nan
+
+    store = Store(tmp_path / "store")
+    fill(store, spoil=spoil)
+    report = collect(store)
+    blank = [row for row in rows(report) if row["value"] == ""]
+    assert {(row["t"], row["seed"]) for row in blank} == {("100", "0")}
+    assert any("not numbers" in note for note in report.notes)
+    curve = next(c for c in strict(report)["curves"] if c["measure"] == "psnr")
+    assert [point["n"] for point in curve["points"]] == [1, 2, 2]
+    assert "nan" not in Page(render(report)).text.lower()
+
+
+def test_pictures_too_small_for_ssim_still_have_a_page(tmp_path):
+    store = Store(tmp_path / "store")
+    fill(store, side=6)
+    page = Page(render(collect(store)))
+    assert "–" in page.text
+    assert sum(tag == "svg" and a.get("role") == "img" for tag, a in page.tags) == 2
+
+
+def test_two_recipes_of_one_label_keep_apart(tmp_path):
+    store = Store(tmp_path / "store")
+    noisy = Recipe("0" * 40, "ddim", steps=50, eta=1.0, clip=1.0, final_alpha="one")
+    for recipe in (DDIM, noisy):
+        fill(store, recipe=recipe)
+    assert {series.sampler for series in collect(store).series} == {DDIM.name, noisy.name}
+
+
+def test_two_images_of_one_name_keep_apart(tmp_path):
+    store = Store(tmp_path / "store")
+    folders = [fill(store, content=content).image for content in ("one", "another")]
+    assert set(collect(store).image_names) == set(folders)
+
+
+def test_two_models_of_one_name_keep_apart(tmp_path):
+    store = Store(tmp_path / "store")
+    folders = [fill(store, side=side).model for side in (16, 32)]
+    assert {model.name for model in collect(store).models} == set(folders)
+
+
+def test_filters_choose_what_is_reported(store):
+    filters = Filters(t=(300,), seeds=(1,), images=("cat",), models=(ModelFilter("demo", "ddim"),))
+    found = {tuple(row.values())[:5] for row in rows(collect(store, filters))}
+    assert found == {("cat", "demo", "ddim-50", "300", "1")}
+
+
+def test_a_latent_models_floor_is_stated(tmp_path):
+    store = Store(tmp_path / "store")
+    fill(store, floor=True)
+    report = collect(store)
+    (model,) = report.models
+    assert model.floor["psnr"] > 20
+    page = render(report)
+    assert f'value="{model.floor["psnr"]}"' in page
+    assert page.count('<path class="floor"') == 3 + 1  # charts and legend
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+
+def test_the_page_asks_nothing_of_any_network(store):
+    text = render(collect(store))
+    page = Page(text)
+    links = [a[key] for _, a in page.tags for key in ("src", "href", "data", "action") if key in a]
+    assert all(link.startswith(("data:", "#")) for link in links)
+    assert not re.search(r"url\(|@import", text)
+    assert "default-src 'none'" in text
+    assert "script" not in {tag for tag, _ in page.tags}
+
+
+def test_hostile_names_are_text(tmp_path):
+    store = Store(tmp_path / "store")
+    fill(store, model=HOSTILE, image="=<b>'&amp;", source='javascript:"><img src=x onerror=y>')
+    report = collect(store)
+    page = Page(render(report))
+    names = {tag for tag, _ in page.tags}
+    assert not names & {"script", "b"}
+    assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on")]
+    assert HOSTILE in page.text
+    assert "=<b>'&amp;" in page.text
+    assert rows(report)[0]["model"] == HOSTILE
+
+
+def test_the_page_is_built_for_readers_of_every_kind(store):
+    page = Page(render(collect(store)))
+    assert [tag for tag, _ in page.tags].count("h1") == 1
+    assert all(a.get("alt") for tag, a in page.tags if tag == "img")
+    assert all(a.get("scope") for tag, a in page.tags if tag == "th")
+    assert all("aria-label" in a or "aria-hidden" in a for tag, a in page.tags if tag == "svg")
+    assert next(a for tag, a in page.tags if tag == "html")["lang"] == "en"
+
+
+def test_the_grid_is_in_the_page(store):
+    report = collect(store)
+    (image,) = [a for tag, a in Page(render(report)).tags if tag == "img"]
+    assert image["src"].startswith("data:image/webp;base64,")
+    assert report.picture.content[8:12] == b"WEBP"
+    assert report.picture.width > 100
+
+
+def test_the_headline_states_the_level_nearest_to_equal_signal_and_noise(store):
+    report = collect(store)
+    text = strict(report)["headlines"][0]
+    assert "t = 300 (SNR 0.65)" in text
+    for series in report.series:
+        mean = next(p.mean for p in series.curve("psnr").points if p.t == 300)
+        assert f"{mean:.1f} dB with {series.sampler}" in text
+
+
+def test_the_same_store_gives_the_same_page(store):
+    assert render(collect(store)) == render(collect(store))
+
+
+def test_one_level_one_image_one_seed_is_enough(tmp_path):
+    store = Store(tmp_path / "store")
+    fill(store, levels=(0,), seeds=(0,))
+    text = Page(render(collect(store))).text
+    assert text.startswith("1 image, reconstructed from noise by demo")
+    assert "±" not in text.split("Numbers by level")[1].split("A dash")[1]
+
+
+# --- what can go wrong --------------------------------------------------------------------------
+
+
+def test_an_empty_store_names_the_command_that_fills_it(tmp_path):
+    with pytest.raises(NothingStored) as caught:
+        collect(Store(tmp_path / "nothing"))
+    assert "nca reconstruct" in caught.value.hint
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_selection_that_fits_nothing_is_repeated_with_the_command(store):
+    with pytest.raises(NothingStored) as caught:
+        collect(store, Filters(t=(555,), models=(ModelFilter("demo", "ddim"),)))
+    assert "t 555" in caught.value.what
+    command = "nca reconstruct --model demo --sampler ddim --t 555"
+    assert command in caught.value.hint
+
+
+def test_noise_alone_is_no_report(tmp_path):
+    store = Store(tmp_path / "store")
+    place = fill(store)
+    store.remove(next(a for a in store.artifacts(place.model, place.image) if not a.is_noise))
+    with pytest.raises(NothingStored):
+        collect(store)
+
+
+def test_a_damaged_artifact_is_named_and_takes_no_other_with_it(store):
+    good = len(collect(store).values)
+    path = next(a for a in store.select() if a.label == "ddim-50").parts[0].path
+    path.write_bytes(path.read_bytes()[:3000])
+    report = collect(store)
+    assert len(report.values) == good * 3 // 4
+    assert any(path.name in note for note in report.notes)
+    assert path.name in Page(render(report)).text
+
+
+def test_where_all_is_damaged_the_damage_is_the_error(tmp_path):
+    store = Store(tmp_path / "store")
+    fill(store)
+    for artifact in store.select():
+        artifact.parts[0].path.write_bytes(b"no longer HDF5")
+    with pytest.raises(DamagedArtifact):
+        collect(store)
+
+
+def test_a_missing_noise_file_is_noted(store):
+    next(a for a in store.select() if a.is_noise).parts[0].path.unlink()
+    report = collect(store)
+    assert report.image_names == ["cat"]
+    assert any("noise.h5" in note for note in report.notes)
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_build_report_writes_what_it_was_asked_for(store, tmp_path):
+    out = tmp_path / "new" / "folder"
+    report = build_report(
+        store, out / "a.html", csv=out / "a.csv", json=out / "a.json", filters=Filters(t=(300,))
+    )
+    assert sorted(path.name for path in out.iterdir()) == ["a.csv", "a.html", "a.json"]
+    assert (out / "a.html").read_text("utf-8") == render(report)
+    assert (out / "a.csv").read_text("utf-8") == csv_text(report)
+    assert json.loads((out / "a.json").read_text("utf-8"))["format"] == "nca-report"
+
+
+def test_nothing_is_written_where_nothing_is_stored(tmp_path):
+    with pytest.raises(NothingStored):
+        build_report(Store(tmp_path / "nothing"), tmp_path / "a.html")
+    assert not (tmp_path / "a.html").exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_line(store, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NcaError, match="cannot be written") as caught:
+        build_report(store, tmp_path / "file" / "a.html")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_report_loads_no_torch_and_writes_nothing_into_the_store(store, tmp_path):
+    def state():
+        return {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in store.root.rglob("*")}
+
+    before = state()
+    code = (
+        "import sys; from nca_cli.store import Store; from nca_cli.report import build_report;"
+        f"build_report(Store({str(store.root)!r}), {str(tmp_path / 'a.html')!r});"
+        "assert not {'torch', 'diffusers', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert state() == before
+
+
+# --- a real browser -----------------------------------------------------------------------------
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), "")
+PHONE = """<!doctype html><body><iframe width="400" height="900" style="border:0"></iframe><script>
+const frame = document.querySelector("iframe");
+frame.onload = () => {
+  const root = frame.contentDocument.documentElement;
+  document.body.dataset.overflow = root.scrollWidth - root.clientWidth;
+  document.body.dataset.charts = root.querySelectorAll("svg.chart").length;
+};
+frame.srcdoc = %s;
+</script>"""
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")
+def test_a_browser_shows_it_on_a_phone_without_scrolling_sideways_or_complaint(store, tmp_path):
+    page = json.dumps(render(collect(store))).replace("</", "<\\/")
+    (tmp_path / "phone.html").write_text(PHONE % page, "utf-8")
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+        f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--dump-dom",
+        "--virtual-time-budget=3000", (tmp_path / "phone.html").as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    body = re.search(r"<body[^>]*>", html.unescape(done.stdout))[0]
+    assert 'data-overflow="0"' in body
+    assert 'data-charts="3"' in body
+    assert "CONSOLE" not in done.stderr
