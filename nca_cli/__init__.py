@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Filters": "nca_cli.store",
     "NcaError": "nca_cli.errors",
     "Store": "nca_cli.store",
+    "build_report": "nca_cli.report",
+    "compose_grid": "nca_cli.grid",
     "find_model": "nca_cli.models",
     "noise_images": "nca_cli.engine",
     "reconstruct": "nca_cli.engine",
 }
 
-__all__ = ["NcaError", "Store", "__version__", "find_model", "noise_images", "reconstruct"]
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> object:
@@ -29,5 +32,7 @@ def __getattr__(name: str) -> object:
 if TYPE_CHECKING:
     from nca_cli.engine import noise_images, reconstruct
     from nca_cli.errors import NcaError
+    from nca_cli.grid import compose_grid
     from nca_cli.models import find_model
-    from nca_cli.store import Store
+    from nca_cli.report import build_report
+    from nca_cli.store import Filters, Store

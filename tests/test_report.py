@@ -275,6 +275,8 @@ def test_the_grid_is_in_the_page(store):
     assert image["src"].startswith("data:image/webp;base64,")
     assert report.picture.content[8:12] == b"WEBP"
     assert report.picture.width > 100
+    assert (report.picture.images, report.picture.seed) == (("astronaut", "cat"), 0)
+    assert "Here seed 0." in Page(render(report)).text
 
 
 def test_the_headline_states_the_level_nearest_to_equal_signal_and_noise(store):
@@ -408,6 +410,7 @@ frame.srcdoc = %s;
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")
 def test_a_browser_shows_it_on_a_phone_without_scrolling_sideways_or_complaint(store, tmp_path):
+    fill(store, model="a-model-of-a-very-long-name-" * 4)
     page = json.dumps(render(collect(store))).replace("</", "<\\/")
     (tmp_path / "phone.html").write_text(PHONE % page, "utf-8")
     command = [

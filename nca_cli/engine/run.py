@@ -120,9 +120,9 @@ def noise_image(plan: Plan, image: ImagePlan, codec: Codec, store_dtype: str) ->
     """Compute and commit the x_t that `image` lacks (and x0). Returns notes about the picture."""
     if not image.noise:
         return []
-    space, place = plan.model.space, plan.place(image)
+    space = plan.model.space
     picture = load_image(image.path, space.resolution, plan.fit, space.channels)
-    fixed = _fixed(picture.pixels, codec)
+    fixed, place = _fixed(picture.pixels, codec), plan.place(image)
     for i in range(0, len(image.noise), CHUNK):
         samples = _noised(plan, image, fixed["z0" if codec.latent else "x0"], image.noise[i : i + CHUNK], codec)
         plan.store.commit(place, NOISE, plan.header(image), samples, fixed, store_dtype)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nca_cli.errors import NothingStored, StoreError, UsageError
+from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.grid import save
 from nca_cli.grid.content import ROWS, SHOW, Content, check_request
 from nca_cli.grid.layout import Layout, arrange
@@ -40,7 +40,7 @@ class Grid:
     """Samples that blank cells stand for."""
     command: str | None
     """One line that computes what is missing; `None` when nothing is."""
-    problems: list[StoreError]
+    problems: list[NcaError]
     """Damaged artifacts, whose cells are blank."""
 
     def image(self) -> Image.Image:
@@ -60,7 +60,9 @@ class Grid:
         """
         path, suffix = Path(path), save.suffix_of(path)
         is_gif = suffix == save.GIF
-        save.write(path, save.animation(self.frames()) if is_gif else save.still(self.image(), suffix))
+        save.write(
+            path, save.animation(self.frames()) if is_gif else save.still(self.image(), suffix)
+        )
         return path
 
     def _repr_png_(self) -> bytes:

@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from nca_cli.errors import NcaError
@@ -19,6 +20,7 @@ from nca_cli.store import Filters, ModelFilter, Store
 IMAGES = "IMAGES"
 """Stands for paths that a store does not know."""
 _MANY = 8
+ONE_STEP = ("one-step",)
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,14 @@ def fill_command(content: Content, blanks: Sequence[tuple[Strip, Missing]]) -> s
 
 def suggestion(store: Store, filters: Filters) -> str:
     """What to run when nothing at all fits the filters."""
-    models = tuple(dict.fromkeys(_requested(store, wanted) for wanted in filters.models)) or ("demo",)
+    models = tuple(dict.fromkeys(_requested(store, wanted) for wanted in filters.models)) or (
+        "demo",
+    )
     samplers = [word.rpartition("-") for word in filters.samplers]
     names = tuple(word[0] if word[2].isdigit() else "".join(word) for word in samplers)
-    return _Run("reconstruct", models, names, (), tuple(filters.t), tuple(filters.seeds)).line(store)
+    return _Run("reconstruct", models, names, (), tuple(filters.t), tuple(filters.seeds)).line(
+        store
+    )
 
 
 def _requested(store: Store, wanted: ModelFilter) -> str:
@@ -90,7 +96,9 @@ def _model(store: Store, folder: str) -> str:
     return next((source for source in sources if source.rpartition("/")[2] == folder), folder)
 
 
-def _settings(store: Store, strip: Strip, missing: Missing) -> tuple[str, str, str, tuple[str, ...]]:
+def _settings(
+    store: Store, strip: Strip, missing: Missing
+) -> tuple[str, str, str, tuple[str, ...]]:
     """Verb, model, sampler and other options that make one sample."""
     model = _model(store, strip.pair.model)
     fit = _image_info(strip).get("fit", "crop")
@@ -125,21 +133,33 @@ def _image_info(strip: Strip) -> dict:
 def _implied(run: _Run, runs: Sequence[_Run]) -> bool:
     """Whether a reconstruction in `runs` writes the noise that `run` would make."""
     return run.verb == "noise" and any(
-        other.verb == "reconstruct" and other.models == run.models
-        and {*run.t} <= {*other.t} and {*run.seeds} <= {*other.seeds} and {*run.images} <= {*other.images}
+        other.verb == "reconstruct" and other.models == run.models and other.images == run.images
+        and {*run.t} <= {*other.t} and {*run.seeds} <= {*other.seeds}
         for other in runs
     )  # fmt: skip
 
 
 def _merged(runs: list[_Run]) -> list[_Run]:
-    """Runs that differ in their models or in their samplers alone, as one."""
+    """Runs that differ in their models or in their samplers alone, as one.
+
+    One step is one step whatever `--steps` says, so it joins any chain.
+    """
     for what in ("models", "samplers"):
-        merged: dict[_Run, tuple[str, ...]] = {}
-        for run in runs:
-            key = replace(run, **{what: ()})
-            merged[key] = (*merged.get(key, ()), *(x for x in getattr(run, what) if x not in merged.get(key, ())))
-        runs = [replace(key, **{what: names}) for key, names in merged.items()]
+        merged: list[_Run] = []
+        for run in sorted(runs, key=lambda run: run.samplers == ONE_STEP):
+            same = next((each for each in merged if _joins(run, each, what)), None)
+            if same is None:
+                merged.append(run)
+            else:
+                names = dict.fromkeys((*getattr(same, what), *getattr(run, what)))
+                merged[merged.index(same)] = replace(same, **{what: tuple(names)})
+        runs = merged
     return runs
+
+
+def _joins(run: _Run, other: _Run, what: str) -> bool:
+    options = other.options if what == "samplers" and run.samplers == ONE_STEP else run.options
+    return replace(run, options=options, **{what: ()}) == replace(other, **{what: ()})
 
 
 # -- images --------------------------------------------------------------------------------------
@@ -186,8 +206,10 @@ def _images(content: Content, strips: Sequence[Strip], samples: _SamplePaths) ->
 
 def _list(numbers: Sequence[Number]) -> str:
     """`100,300,600`; a long even row of whole numbers as `0:1000:10`."""
-    steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(numbers)}
     if len(numbers) > 12 and len(steps) == 1 and all(isinstance(number, int) for number in numbers):
         step = steps.pop()
         return f"{numbers[0]}:{numbers[-1] + 1}:{step}"
-    return ",".join(f"{number:g}" if isinstance(number, float) else str(number) for number in numbers)
+    return ",".join(
+        f"{number:g}" if isinstance(number, float) else str(number) for number in numbers
+    )

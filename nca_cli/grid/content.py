@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from nca_cli.errors import DamagedArtifact, NothingStored, StoreError, UsageError
+from nca_cli.errors import DamagedArtifact, NcaError, NothingStored, UsageError
 from nca_cli.grid import text
 from nca_cli.grid.table import Cell, Column, Group, Missing, Row, Table
 from nca_cli.grid.text import Label, Run
@@ -19,7 +19,13 @@ from nca_cli.store.layout import split_folder
 SHOW = ("x0", "floor", "x_t", "x0_hat", "diff")
 FIXED = ("x0", "floor")
 ROWS = ("images", "models", "seeds")
-SYMBOLS = {"x0": text.X0, "floor": text.FLOOR, "x_t": text.X_T, "x0_hat": text.X0_HAT, "diff": text.DIFF}
+SYMBOLS = {
+    "x0": text.X0,
+    "floor": text.FLOOR,
+    "x_t": text.X_T,
+    "x0_hat": text.X0_HAT,
+    "diff": text.DIFF,
+}
 DIFF_NOTE: Label = (*text.DIFF, Run(": black −1, mid-grey 0, white +1"))
 
 
@@ -34,7 +40,9 @@ class Choice:
     @property
     def order(self) -> tuple:
         """One-step first, then chains, then by steps."""
-        sampler, _, steps = self.label.rpartition("-") if self.label not in SAMPLERS else (self.label, "", "0")
+        sampler, _, steps = (
+            self.label.rpartition("-") if self.label not in SAMPLERS else (self.label, "", "0")
+        )
         rank = SAMPLERS.index(sampler) if sampler in SAMPLERS else len(SAMPLERS)
         return rank, int(steps) if steps.isdigit() else 0, self.name
 
@@ -86,7 +94,7 @@ class Content:
     def __init__(self, store: Store, filters: Filters, show: Sequence[str], rows: str):
         self.store, self.filters = store.require(), filters
         self.show, self.rows = show, rows
-        self.problems: list[StoreError] = []
+        self.problems: list[NcaError] = []
         self._keys: dict[int, frozenset[Key]] = {}
         self.pairs = self._pairs()
         self.choices = {pair.model: self._choices(pair.model) for pair in self.pairs}
@@ -101,7 +109,9 @@ class Content:
     def _pairs(self) -> list[Pair]:
         pairs: dict[tuple[str, str], Pair] = {}
         for artifact in self.store.select(self.filters):
-            pair = pairs.setdefault((artifact.model, artifact.image), Pair(artifact.model, artifact.image))
+            pair = pairs.setdefault(
+                (artifact.model, artifact.image), Pair(artifact.model, artifact.image)
+            )
             if artifact.is_noise:
                 pair.noise = artifact
             else:
@@ -109,7 +119,11 @@ class Content:
         if not pairs:
             raise NothingStored(f"{self.store.root} holds nothing that fits")
         found = [*pairs.values(), *self._unstored(list(pairs.values()))]
-        return sorted(found, key=lambda pair: (self._image_rank(pair), pair.image, self._model_rank(pair)))
+        return sorted(found, key=self._order)
+
+    def _order(self, pair: Pair) -> tuple:
+        """Images as asked for, else by name; an image's models as asked for, else by name."""
+        return self._image_rank(pair), _stem(pair.image), self._model_rank(pair), pair.image
 
     def _unstored(self, pairs: list[Pair]) -> Iterator[Pair]:
         """Images and models that were asked for by name and are not there: rows of blanks."""
@@ -206,7 +220,9 @@ class Content:
             return list(dict.fromkeys(self.filters.seeds))
         sources = pair.artifacts if "x_t" in self.kinds else pair.recipes.values()
         wanted = ((t, seed) for source in sources for t, seed in self.keys(source))
-        return sorted({seed for t, seed in wanted if not self.filters.t or t in self.filters.t}) or [0]
+        return sorted(
+            {seed for t, seed in wanted if not self.filters.t or t in self.filters.t}
+        ) or [0]
 
     def _levels(self) -> list[int | float]:
         if not self.kinds:
@@ -251,15 +267,32 @@ class Content:
             return [text.words(part) for part in self._sampler_words(strip)]
         if not self._several[what]:
             return []
-        name = {"model": self.model_names[strip.pair.model], "image": strip.image, "seed": f"seed {strip.seed}"}
+        if what == "model":
+            return [text.words(name) for name in self._model_words(strip)]
+        name = {
+            "model": self.model_names[strip.pair.model],
+            "image": strip.image,
+            "seed": f"seed {strip.seed}",
+        }
         return [text.words(name[what])]
+
+    def _model_words(self, strip: Strip) -> list[str]:
+        """The model of a row; of x_t all that share it, or none where all models do."""
+        if strip.kind != "x_t":
+            return [self.model_names[strip.pair.model]]
+        same = [pair.model for pair in self.pairs if pair.space == strip.pair.space]
+        if {*same} == {pair.model for pair in self.pairs}:
+            return []
+        return [", ".join(self.model_names[model] for model in dict.fromkeys(same))]
 
     def _sampler_words(self, strip: Strip) -> list[str]:
         """`ddim-50`, and what tells it from another recipe of that name: η, or the digest."""
         if strip.choice is None or not strip.choice.label:
             return []
         label, recipe = strip.choice.label, strip.choice.recipe
-        twins = [each for each in self.choices[strip.pair.model] if each.label == label and each.recipe]
+        twins = [
+            each for each in self.choices[strip.pair.model] if each.label == label and each.recipe
+        ]
         if len(twins) < 2 or recipe is None:
             return [label]
         etas = [each.recipe.eta for each in twins]
@@ -321,7 +354,7 @@ class Content:
         for _, table in self.schedules:
             snr = table.get(t)
             long = (Run("SNR "), *text.number(snr))
-            ways = (long, text.number(snr), text.rough(snr))
+            ways = (long, text.number(snr), text.rough(snr), text.terse(snr))
             lines.append(ways if len(self.schedules) == 1 else ways[1:])
         return lines
 
@@ -345,14 +378,14 @@ class Content:
         return [(", ".join(names), snr) for names, snr in tables]
 
     def _snr(self, pairs: list[Pair]) -> dict[int | float, float]:
-        found = _snr_of_schedule(self.space_info(pairs[0]), self.levels)
+        stored: dict[int | float, float] = {}
         for artifact in (artifact for pair in pairs for artifact in pair.artifacts):
-            if set(self.levels) <= set(found):
-                break
             if self.keys(artifact):
                 log_snr = zip(artifact.t.tolist(), artifact.log_snr.tolist(), strict=True)
-                found.update({t: math.exp(value) for t, value in log_snr if t in self.levels})
-        return found
+                stored.update({t: math.exp(value) for t, value in log_snr if t in self.levels})
+            if set(self.levels) <= set(stored):
+                return stored
+        return {**_snr_of_schedule(self.space_info(pairs[0]), self.levels), **stored}
 
     # -- blanks ----------------------------------------------------------------------------------
 
@@ -373,7 +406,11 @@ class Content:
 
 def check_request(show: str | Iterable[str], rows: str) -> tuple[str, ...]:
     """`show` as known names, each once. Raises `UsageError`."""
-    items = show.split(",") if isinstance(show, str) else [part for item in show for part in item.split(",")]
+    items = (
+        show.split(",")
+        if isinstance(show, str)
+        else [part for item in show for part in item.split(",")]
+    )
     names = list(dict.fromkeys(item.strip() for item in items if item.strip()))
     for name in names:
         if name not in SHOW:
@@ -390,10 +427,18 @@ def _missing(strip: Strip, t: int | float) -> Missing:
     return Missing(strip.pair.model, strip.pair.image, label, t, strip.seed)
 
 
-def _heading(labels: list[Label]) -> Label:
-    """Group name: the first part bold, the rest after it."""
-    bold = [tuple(Run(run.text, "bold") if run.style == "text" else run for run in labels[0])] if labels else []
-    return text.join([*bold, *labels[1:]], "  ")
+def _heading(labels: list[Label]) -> list[Label]:
+    """Names of a group: the first one bold, a symbol and its sampler as one."""
+    if not labels:
+        return []
+    bold = tuple(Run(run.text, "bold") if run.style == "text" else run for run in labels[0])
+    names = [bold]
+    for label in labels[1:]:
+        if names[-1] in SYMBOLS.values():
+            names[-1] = text.join([names[-1], label], " ")
+        else:
+            names.append(label)
+    return names
 
 
 def _image_names(pairs: list[Pair]) -> dict[tuple[str, str], str]:

@@ -11,13 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 from nca_cli.grid import text
 from nca_cli.grid.table import Cell, Column, Group, Row, Table
 from nca_cli.grid.text import Label
 
-SMALLEST = 11
+SMALLEST = 12
+TITLE = 1.15  # size of the title, in em
 INK, FAINT = "#1f1f1f", "#666666"
 
 
@@ -71,7 +73,9 @@ class Layout:
         """Add a text that begins at x on the baseline y."""
         if label:
             top, bottom = y - text.ASCENT * size, y + text.DESCENT * size
-            box = Box(math.floor(x), round(top), math.ceil(x + text.width(label, size)), round(bottom))
+            box = Box(
+                math.floor(x), round(top), math.ceil(x + text.width(label, size)), round(bottom)
+            )
             self.texts.append(Text(label, x, y, size, ink, box))
 
 
@@ -92,14 +96,15 @@ class _Arranger:
         self.em = type_size(len(table.columns), cell)
         self.gap = max(1, round(0.02 * cell))
         self.margin = max(8, self.em)
-        self.bands = any(len(group.rows) > 1 for group in table.groups)
         self.header = _Header(table, self.em, cell + self.gap)
+        self.fit = max(1, int(cell / (1.15 * self.em)))
+        self.names = self._group_names()
         self.stubs = [self._stub(group, row) for group in table.groups for row in group.rows]
         self.layout = Layout(cell=cell, em=self.em)
 
     def run(self) -> Layout:
         lefts = self._lefts(self.margin + self._stub_width())
-        right = (lefts[-1] if lefts else self.margin) + self.cell
+        right = max(lefts[-1] + self.cell, self.margin + self._line_width())
         bottom = self._groups(lefts, self._top(lefts, right), right)
         bottom = self._notes(bottom, lefts[0], right)
         self.layout.size = (right + self.margin, bottom + self.margin)
@@ -107,26 +112,51 @@ class _Arranger:
 
     # -- widths ----------------------------------------------------------------------------------
 
+    def _group_names(self) -> list[list[Label]] | None:
+        """Lines that name the groups at the left of their first rows; `None`: in bands above."""
+        stacked = [group.names for group in self.table.groups]
+        joined = [[text.join(names, "  ")] if names else [] for names in stacked]
+        return next((names for names in (stacked, joined) if self._fits_left(names)), None)
+
+    def _fits_left(self, names: list[list[Label]]) -> bool:
+        """Whether each group's lines, and one more for its first row, fit beside that row."""
+        for lines, group in zip(names, self.table.groups, strict=True):
+            if len(lines) + bool(group.rows[0].names) > self.fit:
+                return False
+            if any(text.width(line, self.em) > 12 * self.em for line in lines):
+                return False
+        return True
+
     def _stub(self, group: Group, row: Row) -> list[Label]:
-        """Lines at the left of a row: its names, and the group's where there is no band for it."""
-        names = row.names if self.bands else [*([group.name] if group.name else []), *row.names]
+        """Lines at the left of a row: its names, in the room that the group's leave."""
+        above = (
+            self.names[self.table.groups.index(group)]
+            if self.names and row is group.rows[0]
+            else []
+        )
         room = max(7.5 * self.em, min(13 * self.em, 1.1 * self.cell))
-        count = max(1, int(self.cell / (1.12 * self.em)))
-        lines = [line for name in names for line in text.split(name, self.em, room)]
+        count = max(1, self.fit - len(above))
+        lines = [line for name in row.names for line in text.split(name, self.em, room)]
         if len(lines) > count:
-            lines = list(names)
+            lines = list(row.names)
         while len(lines) > count:
-            widths = [text.width(a + b, self.em) for a, b in zip(lines, lines[1:], strict=False)]
+            widths = [text.width(a + b, self.em) for a, b in pairwise(lines)]
             at = widths.index(min(widths))
-            lines[at : at + 2] = [text.join(lines[at : at + 2], "  ")]
+            lines[at : at + 2] = [text.join(lines[at : at + 2], " ")]
             room = 17 * self.em
         return [text.fit(line, self.em, room) for line in lines]
 
     def _stub_width(self) -> int:
         labels = [label for lines in self.stubs for label in lines]
-        labels += self.header.names
+        labels += [*self.header.names, *(line for lines in self.names or [] for line in lines)]
         widest = max((text.width(label, self.em) for label in labels), default=0)
         return math.ceil(widest + 0.7 * self.em) if widest else 0
+
+    def _line_width(self) -> int:
+        """Room for the title and notes on a narrow sheet, within reason."""
+        lines = (self.table.title, *self.table.notes)
+        size = round(TITLE * self.em)
+        return math.ceil(min(28 * self.em, max(text.width(line, size) for line in lines)))
 
     def _lefts(self, left: int) -> list[int]:
         """Left edges of the columns; the levels stand apart from x0."""
@@ -143,7 +173,7 @@ class _Arranger:
     def _top(self, lefts: Sequence[int], right: int) -> int:
         top = float(self.margin)
         if self.table.title:
-            size = round(1.15 * self.em)
+            size = round(TITLE * self.em)
             title = text.fit(self.table.title, size, right - self.margin)
             self.layout.write(title, self.margin, top + text.ASCENT * size, size)
             top += 1.7 * size
@@ -162,25 +192,35 @@ class _Arranger:
     def _groups(self, lefts: Sequence[int], top: int, right: int) -> int:
         number = 0
         for index, group in enumerate(self.table.groups):
-            if index:
-                top += round(0.45 * self.em) if self.bands else 0
-            if self.bands and group.name:
-                size = self.em
-                name = text.fit(group.name, size, right - self.margin)
-                self.layout.write(name, self.margin, top + text.ASCENT * size, size)
-                top += round(1.35 * size)
+            if index and (self.names is None or len(group.rows) > 1):
+                top += round(0.45 * self.em)
+            if self.names is None:
+                name = text.fit(text.join(group.names, "  "), self.em, right - self.margin)
+                self.layout.write(name, self.margin, top + text.ASCENT * self.em, self.em)
+                top += round(1.35 * self.em) if name else 0
             for row in group.rows:
-                self._row(row, number, lefts, top)
+                above = self.names[index] if self.names and row is group.rows[0] else []
+                self._write_stub(above, self.stubs[number], top, centred=len(group.rows) == 1)
+                self._place(row, number, lefts, top)
                 number += 1
                 top += self.cell + self.gap
         return top - self.gap
 
-    def _row(self, row: Row, number: int, lefts: Sequence[int], top: int) -> None:
-        lines = self.stubs[number]
-        pitch = min(text.LINE * self.em, self.cell / max(1, len(lines)))
-        y = top + self.cell / 2 - (len(lines) - 1) * pitch / 2 + 0.27 * self.em
+    def _write_stub(self, above: list[Label], lines: list[Label], top: int, centred: bool) -> None:
+        """A row's names in its middle, the group's above them (at the top if it has more rows)."""
+        count = len(above) + len(lines)
+        pitch = min(text.LINE * self.em, self.cell / max(1, count))
+        middle = (self.cell - (count if centred else len(lines)) * pitch) / 2
+        first = middle if centred else 0.0
+        own = middle + len(above) * pitch if centred else max(middle, len(above) * pitch)
+        rise = pitch / 2 + 0.27 * self.em
+        for index, line in enumerate(above):
+            self.layout.write(line, self.margin, top + first + index * pitch + rise, self.em)
         for index, line in enumerate(lines):
-            self.layout.write(line, self.margin, y + index * pitch, self.em, FAINT if index else INK)
+            ink = FAINT if index or (centred and above) else INK
+            self.layout.write(line, self.margin, top + own + index * pitch + rise, self.em, ink)
+
+    def _place(self, row: Row, number: int, lefts: Sequence[int], top: int) -> None:
         for column, cell in enumerate(row.cells):
             if cell is not None:
                 left = lefts[column]
@@ -191,7 +231,9 @@ class _Arranger:
         size = max(SMALLEST, round(0.85 * self.em))
         for note in self.table.notes:
             y = top + 0.5 * size + text.ASCENT * size
-            self.layout.write(text.fit(note, size, right - self.margin), self.margin, y, size, FAINT)
+            self.layout.write(
+                text.fit(note, size, right - self.margin), self.margin, y, size, FAINT
+            )
             top = round(y + text.DESCENT * size)
         return top
 
@@ -213,7 +255,9 @@ class _Header:
         """Index of the first way of saying a line that fits everywhere (or of the last one)."""
         count = max((len(column.header[line]) for column in levels), default=1)
         for form in range(count):
-            if all(text.width(column.header[line][form], self.em) <= self.room for column in levels):
+            if all(
+                text.width(column.header[line][form], self.em) <= self.room for column in levels
+            ):
                 return form
         return count - 1
 
@@ -236,9 +280,7 @@ class _Header:
         widest = max((text.width(label, size) for label, size, _ in levels), default=0)
         if widest <= self.room:
             return placed
-        size = max(9, min(self.em - 1, int(self.em * self.room / widest)))
-        widest = max(text.width(label, size) for label, _, _ in levels)
-        every = math.ceil((widest + 0.45 * size) / self.pitch)
+        every = math.ceil((widest + 0.45 * self.em) / self.pitch)
         first = levels[0][2] + (every - 1) // 2
-        kept = [(label, size, index) for label, _, index in levels if (index - first) % every == 0]
+        kept = [each for each in levels if (each[2] - first) % every == 0]
         return [each for each in placed if self.columns[each[2]].t is None] + kept

@@ -49,7 +49,9 @@ def _requests(content: Content) -> dict[Artifact, dict[Key, list[tuple[Strip, Ce
     return found
 
 
-def _read(artifact: Artifact, dataset: str, keys: Iterable[Key]) -> Iterator[tuple[Key, np.ndarray]]:
+def _read(
+    artifact: Artifact, dataset: str, keys: Iterable[Key]
+) -> Iterator[tuple[Key, np.ndarray]]:
     keys = list(keys)
     for start in range(0, len(keys), AT_ONCE):
         some = keys[start : start + AT_ONCE]
@@ -78,7 +80,7 @@ class _Originals:
 
 
 def _picture(values: np.ndarray | None) -> np.ndarray | None:
-    """float (C, H, W) in [-1, 1] → uint8 (H, W, 3); one channel becomes grey, more than 3 are cut."""
+    """float (C, H, W) in [-1, 1] → uint8 (H, W, 3); one channel becomes three."""
     if values is None:
         return None
     pixels = to_uint8(values)

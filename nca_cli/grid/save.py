@@ -88,7 +88,9 @@ def _pdf_file(objects: Sequence[bytes]) -> bytes:
     start = out.tell()
     out.write(b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1))
     out.write(b"".join(b"%010d 00000 n \n" % offset for offset in offsets))
-    out.write(b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, start))
+    out.write(
+        b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, start)
+    )
     return out.getvalue()
 
 
@@ -97,6 +99,7 @@ def animation(frames: Sequence[Image.Image]) -> bytes:
     from PIL import Image
 
     palettes = [each.quantize(256, Image.Quantize.MEDIANCUT) for each in frames]
+    palettes = [each.quantize(palette=own) for each, own in zip(frames, palettes, strict=True)]
     durations = [FRAME_MS] * (len(frames) - 1) + [LAST_MS]
     return _encoded(
         palettes[0], "GIF", save_all=True, append_images=palettes[1:], duration=durations, loop=0

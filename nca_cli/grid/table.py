@@ -49,9 +49,9 @@ class Row:
 
 @dataclass
 class Group:
-    """Rows under one name."""
+    """Rows under one name, which may have several parts."""
 
-    name: Label
+    names: list[Label]
     rows: list[Row]
 
 
@@ -84,7 +84,9 @@ def frame(table: Table, column: int) -> Table:
     for group in table.groups:
         by_name = {str(row.names): row.cells[column] for row in group.rows}
         first = [_first(group, index) for index in fixed]
-        groups.append(Group(group.name, [Row([], [*first, *(by_name.get(name) for name in names)])]))
+        groups.append(
+            Group(group.names, [Row([], [*first, *(by_name.get(name) for name in names)])])
+        )
     ways = [line[0] for line in level.header if line]
     title = tuple(run for index, way in enumerate(ways) for run in _spaced(way, index))
     return Table(columns, groups, [], table.notes, title)

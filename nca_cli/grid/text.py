@@ -23,6 +23,7 @@ _FILES = {
     "math": "SourceSerifPro-It.ttf",
 }
 _SMALL = 0.68  # size of sub- and superscripts
+_SMALLEST = 9  # … which stay readable
 _DROP, _RAISE = 0.16, 0.36  # their baselines, in em below and above the line's
 ASCENT, DESCENT = 0.82, 0.28  # what a line takes above and below its baseline, in em
 _SLANT = 0.05  # how far the top of an italic x leans to the right, in em
@@ -86,6 +87,14 @@ def rough(value: float | None) -> Label:
     return power if digit == "1" else (Run(f"{digit}×"), *power)
 
 
+def terse(value: float | None) -> Label:
+    """As `rough`, powers of ten as programs write them: 4e-2."""
+    short = rough(value)
+    if value is None or short[-1].style != "sup":
+        return short
+    return (Run(f"{value:.0e}".replace("e-0", "e−").replace("e+0", "e").replace("e-", "e−")),)
+
+
 def drawable(text: str) -> str:
     """`text` in one line of characters that the fonts have.
 
@@ -127,7 +136,7 @@ def font(style: str, size: int) -> ImageFont.FreeTypeFont:
 
 def _of(run: Run, size: int) -> tuple[ImageFont.FreeTypeFont, float]:
     """Font of a run, and how far its baseline is below the line's."""
-    small = max(7, round(size * _SMALL))
+    small = max(_SMALLEST, round(size * _SMALL))
     if run.style == "sub":
         return font("text", small), size * _DROP
     if run.style == "mathsub":
@@ -179,7 +188,9 @@ def _pieces(text: str) -> list[str]:
     return [piece for piece in pieces if piece]
 
 
-def draw(canvas: ImageDraw.ImageDraw, at: tuple[float, float], label: Label, size: int, ink: str) -> None:
+def draw(
+    canvas: ImageDraw.ImageDraw, at: tuple[float, float], label: Label, size: int, ink: str
+) -> None:
     """Draw a label with the left end of its baseline at `at`."""
     x, y = at
     for run in label:

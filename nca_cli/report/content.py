@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import mode
 
 import numpy as np
 
@@ -19,6 +20,10 @@ from nca_cli.store.layout import NOISE
 PICTURE_LIMIT = (2400, 16000)
 """Largest grid in pixels that goes into a page; WebP itself ends at 16383."""
 PICTURE_QUALITY = 85
+CELL = 128
+"""Side of a picture in the grid of a page."""
+MOST_IMAGES = 6
+"""In the grid of a page; every one is in its numbers."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +75,13 @@ class Series:
 
 @dataclass(frozen=True)
 class Picture:
-    """The grid as a WebP file."""
+    """The grid as a WebP file: one seed of the first images."""
 
     content: bytes
     width: int
     height: int
+    images: tuple[str, ...]
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -227,7 +234,7 @@ class _Findings:
         self.images[key] = Image(name, model, artifact.image, artifact.image_info)
 
     def report(self) -> Report:
-        picture, problem = _picture(self.store, self.filters)
+        picture, problem = self._picture()
         return Report(
             store=str(self.store.root),
             filters=self.filters,
@@ -258,6 +265,17 @@ class _Findings:
             recipe = json.loads(artifact.recipe.canonical())
             yield Series(model, sampler, artifact.name, recipe, tuple(drawn[model, sampler]))
 
+    def _picture(self) -> tuple[Picture | None, list[str]]:
+        """The grid of one seed and the first images, or a note why there is none."""
+        names = list(dict.fromkeys(image.name for image in self.images.values()))[:MOST_IMAGES]
+        folders = [image.folder for image in self.images.values() if image.name in names]
+        seed = mode(sorted(value.seed for value in self.values))
+        filters = replace(self.filters, images=tuple(folders), seeds=(seed,))
+        try:
+            return Picture(*_webp(self.store, filters), tuple(names), seed), []
+        except NcaError as error:
+            return None, [f"No grid: {error.what}."]
+
     def _notes(self) -> Iterator[str]:
         yield from (f"Left out: {error.what}." for error in self.problems)
         broken = {value[:5] for value in self.values
@@ -282,28 +300,22 @@ def _measured(artifact: Artifact, keys: Sequence[Key], x0: np.ndarray) -> Iterat
             yield *key, log_snr[key], name, value
 
 
+def _webp(store: Store, filters: Filters) -> tuple[bytes, int, int]:
+    """The grid of what fits: a file, its width and its height."""
+    from nca_cli.grid import compose_grid
+
+    image = compose_grid(store, filters, cell=CELL).image().convert("RGB")
+    image.thumbnail(PICTURE_LIMIT)
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=PICTURE_QUALITY)
+    return file.getvalue(), *image.size
+
+
 def _files(store: Store, artifact: Artifact) -> list[str]:
     """Where an artifact lies within the store."""
     if store.packed:
         return [part.group for part in artifact.parts]
     return [part.path.relative_to(store.root).as_posix() for part in artifact.parts]
-
-
-# --- the grid -----------------------------------------------------------------------------------
-
-
-def _picture(store: Store, filters: Filters) -> tuple[Picture | None, list[str]]:
-    """The grid of the same selection, or a note why there is none."""
-    from nca_cli.grid import compose_grid
-
-    try:
-        image = compose_grid(store, filters).image()
-    except NcaError as error:
-        return None, [f"No grid: {error.what}."]
-    image.thumbnail(PICTURE_LIMIT)
-    file = io.BytesIO()
-    image.convert("RGB").save(file, "WEBP", quality=PICTURE_QUALITY)
-    return Picture(file.getvalue(), *image.size), []
 
 
 # --- what to do about nothing -------------------------------------------------------------------

@@ -34,6 +34,7 @@ def render(report: Report) -> str:
         title=words.title(report),
         headlines=words.headlines(report),
         alt=words.alt_text(report),
+        caption=words.caption(report) if report.picture else "",
         picture=report.picture and base64.b64encode(report.picture.content).decode(),
         charts=curves.charts(report),
         geometry=curves,

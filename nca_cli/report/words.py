@@ -58,10 +58,20 @@ def _listed(words: list[str]) -> str:
 
 
 def alt_text(report: Report) -> str:
-    """What the grid shows, for who cannot see it."""
+    """What the grid shows, for who cannot see it; nothing where there is none."""
+    if report.picture is None:
+        return ""
     levels = ", ".join(map(str, report.levels))
-    return (f"Grid of pictures: {_listed(report.image_names)}; the noised image and its "
+    return (f"Grid of pictures: {_listed(list(report.picture.images))}; each noised image and its "
             f"reconstructions at t = {levels}.")  # fmt: skip
+
+
+def caption(report: Report) -> str:
+    """Which part of the images and seeds the grid shows; nothing where it shows all."""
+    shown, every = len(report.picture.images), len(report.image_names)
+    parts = [f"the first {shown} of {every} images"] if shown < every else []
+    parts += [f"seed {report.picture.seed}"] if len(report.seeds) > 1 else []
+    return f"Here {' with '.join(parts)}." if parts else ""
 
 
 def snr(log_snr: float) -> float:

@@ -81,12 +81,6 @@ def is_stale(path: Path) -> bool:
         return False
 
 
-def sync_file(path: Path) -> None:
-    """Make the content of a closed file durable."""
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
-
-
 def sync_folder(folder: Path) -> None:
     """Make a rename in `folder` durable, where the system can."""
     if os.name == "nt":

@@ -110,9 +110,12 @@ class Store:
     def model_info(self, model: str) -> dict:
         """What `model.json` says: source, schedule, shape, licence."""
         try:
-            return dict(json.loads(self.model_text(model)))
-        except (ValueError, TypeError) as error:
+            info = json.loads(self.model_text(model))
+        except ValueError as error:
             raise self._no_model(model) from error
+        if not isinstance(info, dict):
+            raise self._no_model(model)
+        return info
 
     def _no_model(self, model: str) -> StoreError:
         path = self.root / model / layout.MODEL_FILE

@@ -17,13 +17,13 @@ from nca_cli.store.artifact import Location
 from nca_cli.store.files import (
     is_stale,
     replacing,
-    sync_file,
     sync_folder,
     temporaries,
     write_atomically,
     writing,
 )
 from nca_cli.store.folder import Store
+from nca_cli.store.samples import Part
 
 Progress = Callable[[int], None]
 """Told the number of parts that are done, 0 first; `len(list(store.all_parts()))` in all."""
@@ -44,35 +44,34 @@ def pack(store: Store, path: str | Path, progress: Progress | None = None) -> Pa
             stale.unlink(missing_ok=True)
         with replacing(path) as temporary:
             _require_room(store, path)
-            _write(store, temporary, progress or _silent)
-            sync_file(temporary)
+            with hdf5.new_file(temporary) as file:
+                _write(store, file, progress or _silent)
     return path
 
 
-def _write(store: Store, path: Path, progress: Progress) -> None:
-    with h5py.File(path, "w", libver=hdf5.LIBVER) as file:
-        file.attrs["format"] = layout.FORMAT
-        file.attrs["version"] = layout.FORMAT_VERSION
-        for model in store.models():
-            file.create_group(model).attrs["model"] = store.model_text(model)
-            for image in store.images(model):
-                file[model].create_group(image)
-        progress(0)
-        for done, location in enumerate(store.all_parts(), 1):
-            model, image, _ = location.names
-            _copy(location, file[model][image])
-            progress(done)
+def _write(store: Store, file: h5py.File, progress: Progress) -> None:
+    file.attrs["format"] = layout.FORMAT
+    file.attrs["version"] = layout.FORMAT_VERSION
+    for model in store.models():
+        file.create_group(model).attrs["model"] = store.model_text(model)
+        for image in store.images(model):
+            file[model].create_group(image)
+    progress(0)
+    for done, location in enumerate(store.all_parts(), 1):
+        model, image, _ = location.names
+        hdf5.write_part(file[model][image].create_group(location.stem), _read(location))
+        progress(done)
 
 
-def _copy(location: Location, image: h5py.Group) -> None:
-    with location.opened() as source:
-        part = hdf5.read_part(source)
-    hdf5.write_part(image.create_group(location.stem), part)
+def _read(location: Location) -> Part:
+    with location.opened() as group:
+        return hdf5.read_part(group)
 
 
 def _require_room(store: Store, path: Path) -> None:
     """Refuse before gigabytes are written in vain."""
-    needed, free = sum(part.bytes for part in store.all_parts()), shutil.disk_usage(path.parent).free
+    needed = sum(part.bytes for part in store.all_parts())
+    free = shutil.disk_usage(path.parent).free
     if needed > free:
         raise StoreError(
             path, f"needs about {needed / 2**20:.0f} MiB, and {free / 2**20:.0f} MiB are free",
@@ -124,10 +123,8 @@ def _spread(source: Store, root: Path, progress: Progress) -> None:
     progress(0)
     for done, location in enumerate(source.all_parts(), 1):
         model, image, _ = location.names
-        with location.opened() as group:
-            part = hdf5.read_part(group)
-        write_atomically(root / model / image / f"{location.stem}{layout.SUFFIX}",
-                         hdf5.file_image(part))  # fmt: skip
+        path = root / model / image / f"{location.stem}{layout.SUFFIX}"
+        write_atomically(path, hdf5.file_image(_read(location)))
         progress(done)
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 from nca_cli.errors import NcaError
 from nca_cli.store.artifact import Location
@@ -83,10 +84,11 @@ def _keys(keys: list[Key]) -> list[str]:
 
 
 def _list(numbers: list[int | float]) -> str:
-    steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
+    """`100,300`, and as a half-open range where there are many at even distances."""
+    steps = {after - before for before, after in pairwise(numbers)}
     if len(numbers) > 3 and len(steps) == 1 and all(isinstance(n, int) for n in numbers):
         step = steps.pop()
-        return f"{numbers[0]}:{numbers[-1] + 1}:{step}"
+        return f"{numbers[0]}:{numbers[-1] + step}:{step}"
     return ",".join(str(number) for number in numbers)
 
 

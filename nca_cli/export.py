@@ -1,0 +1,151 @@
+"""Stored tensors as plain files, one each: PNG to look at, NumPy to go on with.
+
+    DIR/<model>/<image>/x0.png
+    DIR/<model>/<image>/noise/t0300_seed0_x_t.png
+    DIR/<model>/<image>/ddim-50-7f31c02a/t0300_seed0_x0_hat.png
+
+Folder names are the store's. PNG holds pixels, clipped and rounded to 8 bits; NumPy (`.npy`) holds
+what is stored, float32 (C, H, W), neither clipped nor rounded, and latents too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nca_cli.errors import NcaError, NothingStored, UsageError
+from nca_cli.images import to_uint8
+from nca_cli.store import Artifact, Filters, Key, Store
+
+FIXED = ("x0", "z0", "x0_floor")
+PER_SAMPLE = ("x_t", "z_t", "x0_hat", "z0_hat")
+LATENT = frozenset({"z0", "z_t", "z0_hat"})
+AT_ONCE = 32
+"""Samples that are in memory together."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One tensor and the file it goes to; without a key it belongs to all samples."""
+
+    artifact: Artifact
+    dataset: str
+    key: Key | None
+    path: Path
+
+
+@dataclass(frozen=True)
+class Export:
+    """What will be written. Iterating writes and yields each path; `len` is known before."""
+
+    tasks: tuple[Task, ...]
+    encode: Callable[[np.ndarray], bytes]
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __iter__(self) -> Iterator[Path]:
+        start = 0
+        while start < len(self.tasks):
+            some = self._together(start)
+            for task, values in zip(some, _values(some), strict=True):
+                _write(task.path, self.encode(values))
+                yield task.path
+            start += len(some)
+
+    def _together(self, start: int) -> tuple[Task, ...]:
+        """The task at `start` and those after it that one read can answer."""
+        first, stop = self.tasks[start], start + 1
+        while first.key is not None and stop < min(start + AT_ONCE, len(self.tasks)):
+            task = self.tasks[stop]
+            if (task.artifact, task.dataset) != (first.artifact, first.dataset) or task.key is None:
+                break
+            stop += 1
+        return self.tasks[start:stop]
+
+
+def export(
+    store: Store,
+    folder: str | Path,
+    filters: Filters = Filters(),  # noqa: B008
+    *,
+    format: str = "png",
+) -> Export:
+    """Write every tensor that fits into a file of its own under `folder`.
+
+    Returns a sized iterable: each step writes one file (replacing one of that name as a whole) and
+    yields its path. Raises `UsageError` for an unknown format, `NothingStored` when nothing fits.
+    """
+    if format not in ENCODERS:
+        raise UsageError(f"--format {format!r} is unknown", f"one of: {', '.join(ENCODERS)}")
+    tasks = tuple(_tasks(store.require(), Path(folder), filters, format))
+    if not tasks:
+        raise NothingStored(f"{store.root} holds nothing that fits", "see what it holds: nca ls")
+    return Export(tasks, ENCODERS[format])
+
+
+def _tasks(store: Store, folder: Path, filters: Filters, format: str) -> Iterator[Task]:
+    for artifact in store.select(filters):
+        keys = filters.keys(artifact)
+        names = [name for name in artifact.datasets if format == "npy" or name not in LATENT]
+        place = folder / artifact.model / artifact.image
+        for name in (name for name in FIXED if name in names and keys):
+            yield Task(artifact, name, None, place / f"{name}.{format}")
+        for name in (name for name in PER_SAMPLE if name in names):
+            for key in keys:
+                path = place / artifact.name / f"{_stem(key)}_{name}.{format}"
+                yield Task(artifact, name, key, path)
+
+
+def _stem(key: Key) -> str:
+    """`t0300_seed0`; levels that are no whole numbers as `t0000.35`."""
+    t, seed = key
+    whole, _, rest = repr(t).partition(".")
+    return f"t{whole.zfill(4)}{'.' + rest if rest else ''}_seed{seed}"
+
+
+def _values(tasks: tuple[Task, ...]) -> np.ndarray:
+    first = tasks[0]
+    if first.key is None:
+        return first.artifact.fixed(first.dataset)[None]
+    return first.artifact.read(first.dataset, [task.key for task in tasks if task.key is not None])
+
+
+def _png(values: np.ndarray) -> bytes:
+    from PIL import Image
+
+    pixels = to_uint8(values)
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels[..., :3])
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+def _npy(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(values, np.float32), allow_pickle=False)
+    return buffer.getvalue()
+
+
+ENCODERS: dict[str, Callable[[np.ndarray], bytes]] = {"png": _png, "npy": _npy}
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace `path` as a whole. Raises `NcaError` where it cannot be written."""
+    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise NcaError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,305 @@
+"""The engine: the same tensors however the work is cut, only what is missing, nothing lost."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from nca_cli.engine import Engine, Reconstruction, Request, Shard, noise_images, reconstruct, reconstruction_plans
+from nca_cli.engine.batching import BatchSize
+from nca_cli.errors import DamagedArtifact, ImageError, NcaError, UsageError
+from nca_cli.models import find_model
+from nca_cli.samplers import Prediction
+from nca_cli.schedule import Schedule, diffuse, seeded_noise
+from nca_cli.store import Filters, Store
+
+LEVELS = [20, 250, 600]
+SAMPLERS = ["one-step", "ddim", "ddpm", "pndm"]
+
+
+def run(store, model, images, **settings):
+    """A small reconstruction, unclipped (a random net amplifies rounding when clipped)."""
+    settings = {"t": LEVELS, "seeds": [0, 1], "samplers": SAMPLERS, "steps": 10, "clip": None} | settings
+    if settings["samplers"] == ["one-step"]:
+        settings["steps"] = None
+    return reconstruct(images, store=store, models=[str(model)], **settings)
+
+
+def tensors(store):
+    """(image, artifact, dataset, t, seed) → tensor, of everything in a store."""
+    return {
+        (artifact.image, artifact.name, name, *key): artifact.read(name, [key])[0]
+        for artifact in Store(store).select()
+        for name in artifact.datasets if name in ("x_t", "x0_hat", "z_t", "z0_hat")
+        for key in artifact.keys
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def calm_pipeline(tmp_path_factory):
+    """A pipeline whose chains do not amplify rounding: it predicts x0."""
+    from pipelines import tiny_pixel
+
+    return tiny_pixel(tmp_path_factory.mktemp("models") / "calm", prediction_type="sample")
+
+
+@pytest.fixture
+def whole(calm_pipeline, faces, tmp_path):
+    """Everything computed in one call, with measured batches."""
+    summary = run(tmp_path / "whole", calm_pipeline, faces)
+    assert summary.computed == 3 * len(LEVELS) * 2 * len(SAMPLERS)
+    return tensors(tmp_path / "whole")
+
+
+def assert_same(mine, whole):
+    assert mine.keys() == whole.keys()
+    for key, tensor in mine.items():
+        exact = key[2] in ("x_t", "z_t")
+        assert np.abs(tensor - whole[key]).max() <= (0 if exact else 1e-4), key
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_the_batch_size_changes_nothing(batch, whole, calm_pipeline, faces, tmp_path):
+    run(tmp_path / "batch", calm_pipeline, faces, batch=batch)
+    assert_same(tensors(tmp_path / "batch"), whole)
+
+
+def test_the_order_of_images_and_levels_changes_nothing(whole, calm_pipeline, faces, tmp_path):
+    for name in ("cleo", "anna", "ben"):
+        run(tmp_path / "order", calm_pipeline, faces / f"{name}.png", t=LEVELS[::-1], seeds=[1, 0])
+    assert_same(tensors(tmp_path / "order"), whole)
+
+
+def test_levels_asked_for_in_three_calls_equal_those_of_one(whole, calm_pipeline, faces, tmp_path):
+    for t in LEVELS:
+        run(tmp_path / "calls", calm_pipeline, faces, t=[t])
+    assert_same(tensors(tmp_path / "calls"), whole)
+
+
+def test_shards_are_disjoint_and_make_the_whole(whole, calm_pipeline, faces, tmp_path):
+    counts = [run(tmp_path / "shards", calm_pipeline, faces, shard=Shard(i, 4)).computed for i in range(4)]
+    assert sum(counts) == len(whole) * len(SAMPLERS) // (len(SAMPLERS) + 1)
+    assert max(counts) - min(counts) <= 2 * len(SAMPLERS)
+    assert_same(tensors(tmp_path / "shards"), whole)
+
+
+def test_reconstructing_after_noising_starts_from_the_stored_x_t(whole, calm_pipeline, faces, tmp_path):
+    noise_images(faces, store=tmp_path / "two", models=[str(calm_pipeline)], t=LEVELS, seeds=[0, 1])
+    run(tmp_path / "two", calm_pipeline, faces)
+    assert_same(tensors(tmp_path / "two"), whole)
+
+
+def test_a_half_precision_store_changes_only_its_rounding(whole, calm_pipeline, faces, tmp_path):
+    run(tmp_path / "half", calm_pipeline, faces, store_dtype="float16")
+    for key, tensor in tensors(tmp_path / "half").items():
+        assert np.abs(tensor - whole[key]).max() <= 2e-3 * max(1, np.abs(whole[key]).max())
+
+
+def test_x_t_is_the_mix_that_the_formula_says(calm_pipeline, faces, tmp_path):
+    noise_images(faces, store=tmp_path / "s", models=[str(calm_pipeline)], t=[0, 999], seeds=[5])
+    for artifact in Store(tmp_path / "s").select():
+        x0, digest = artifact.fixed("x0"), artifact.image_info["digest"]
+        for t in (0, 999):
+            expected = diffuse(x0, Schedule().level(t), seeded_noise(5, digest, x0.shape))
+            assert np.array_equal(artifact.read("x_t", [(t, 5)])[0], expected)
+
+
+def test_only_what_is_missing_is_computed(calm_pipeline, faces, tmp_path):
+    store = tmp_path / "s"
+    assert run(store, calm_pipeline, faces, t=[20]).computed == 3 * 2 * 4
+    again = run(store, calm_pipeline, faces, t=[20, 250], samplers=["ddim"])
+    assert (again.computed, again.cached) == (6, 6)
+    (plan,) = reconstruction_plans(Request([faces], [str(calm_pipeline)], t=[20, 250], seeds=[0, 1],
+                                           samplers=["ddim"], steps=10), Store(store))  # fmt: skip
+    assert plan.empty
+    assert plan.evaluations == 0
+
+
+def test_a_renamed_image_keeps_its_cache(calm_pipeline, faces, tmp_path):
+    run(tmp_path / "s", calm_pipeline, faces / "anna.png")
+    (faces / "anna.png").rename(faces / "zoe.png")
+    assert run(tmp_path / "s", calm_pipeline, faces / "zoe.png").computed == 0
+    assert {artifact.image_name for artifact in Store(tmp_path / "s").select()} == {"anna"}
+
+
+def test_copies_of_one_image_are_computed_once(calm_pipeline, faces, tmp_path):
+    (faces / "copy.png").write_bytes((faces / "anna.png").read_bytes())
+    assert run(tmp_path / "s", calm_pipeline, faces).computed == 3 * 6 * len(SAMPLERS)
+
+
+def test_settings_that_change_the_result_never_share_an_artifact(pixel_pipeline, faces, tmp_path):
+    settings = [{"eta": 0.0}, {"eta": 0.5}, {"clip": True}, {"clip": False}, {"steps": 5}, {"steps": 10},
+                {"dtype": "bfloat16"}]  # fmt: skip
+    for extra in settings:
+        run(tmp_path / "s", pixel_pipeline, faces / "anna.png", t=[600], seeds=[0], samplers=["ddim"], **extra)
+    found = [artifact for artifact in Store(tmp_path / "s").select() if not artifact.is_noise]
+    # η 0, clipping and 10 steps are what is done anyway: saying so is no other recipe
+    assert len(found) == 5
+    values = [artifact.read("x0_hat", [(600, 0)])[0] for artifact in found]
+    assert all(not np.array_equal(a, b) for a, b in itertools.combinations(values, 2))
+
+
+def test_retrained_weights_in_the_same_folder_are_another_recipe(faces, tmp_path):
+    from pipelines import tiny_pixel
+
+    found = []
+    for seed in (0, 1):
+        tiny_pixel(tmp_path / "model", prediction_type="sample", seed=seed)
+        assert run(tmp_path / "s", tmp_path / "model", faces / "anna.png", samplers=["one-step"]).computed == 6
+    found = [artifact for artifact in Store(tmp_path / "s").select() if not artifact.is_noise]
+    assert len(found) == 2
+    assert len({artifact.model for artifact in found}) == 1, "x_t is shared: the space is the same"
+
+
+def test_two_folders_of_one_name_are_two_recipes(faces, tmp_path):
+    from pipelines import tiny_pixel
+
+    for seed in (0, 1):
+        folder = tiny_pixel(tmp_path / str(seed) / "model", prediction_type="sample", seed=seed)
+        assert run(tmp_path / "s", folder, faces / "anna.png", samplers=["one-step"]).computed == 6
+
+
+
+def test_a_bad_image_is_left_out_and_the_others_are_done(calm_pipeline, faces, tmp_path):
+    (faces / "bad.png").write_bytes((faces / "anna.png").read_bytes()[:200])
+    summary = run(tmp_path / "s", calm_pipeline, faces, samplers=["one-step"])
+    assert summary.computed == 3 * 6
+    (error,) = summary.errors
+    assert isinstance(error, ImageError)
+    assert "bad.png" in str(error)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda data: data[: len(data) // 2],
+    lambda data: data[:8] + bytes(64) + data[72:],
+])  # fmt: skip
+def test_a_damaged_artifact_is_named_and_the_others_are_done(damage, calm_pipeline, faces, tmp_path):
+    run(tmp_path / "s", calm_pipeline, faces, samplers=["one-step"], t=[20])
+    victim = next(a for a in Store(tmp_path / "s").select(Filters(images=["ben"])) if not a.is_noise)
+    victim.parts[0].path.write_bytes(damage(victim.parts[0].path.read_bytes()))
+    summary = run(tmp_path / "s", calm_pipeline, faces, samplers=["one-step"], t=[20, 250])
+    assert [type(error) for error in summary.errors] == [DamagedArtifact]
+    assert "ben" in str(summary.errors[0])
+    assert summary.computed == 2 * 2
+
+
+def test_a_result_that_is_not_finite_is_refused_and_the_rest_is_kept(calm_pipeline, faces, tmp_path):
+    (plan,) = reconstruction_plans(Request([faces], [str(calm_pipeline)], t=[20, 250], samplers=["one-step"]),
+                                   Store(tmp_path / "s"))  # fmt: skip
+    work = Reconstruction(plan, batch=1)
+    real, count = work._denoiser, itertools.count()
+
+    def sometimes_nan():
+        denoise = real()
+        def call(x, t):  # noqa: E306
+            prediction = denoise(x, t)
+            return Prediction(prediction.x0 * float("nan")) if next(count) == 3 else prediction
+        return call  # fmt: skip
+
+    work._denoiser = sometimes_nan
+    with pytest.raises(NcaError, match="not finite"):
+        list(work)
+    assert sum(name == "x0_hat" for _, _, name, _, _ in tensors(tmp_path / "s")) == 3
+
+
+def test_latent_models_store_latents_pixels_and_the_floor(latent_pipeline, faces, tmp_path):
+    run(tmp_path / "s", latent_pipeline, faces / "anna.png", samplers=["one-step", "ddim"], clip=False)
+    noise, *others = Store(tmp_path / "s").select()
+    assert noise.datasets["z_t"][0] == (6, 3, 16, 16)
+    assert noise.datasets["x_t"][0] == (6, 3, 32, 32)
+    assert {"x0", "z0", "x0_floor"} <= noise.datasets.keys()
+    level = find_model(str(latent_pipeline)).space.schedule.level(250)
+    z_t = diffuse(noise.fixed("z0"), level, seeded_noise(1, noise.image_info["digest"], (3, 16, 16)))
+    assert np.array_equal(noise.read("z_t", [(250, 1)])[0], z_t)
+    for artifact in others:
+        assert artifact.datasets["z0_hat"][0] == (6, 3, 16, 16)
+        assert artifact.datasets["x0_hat"][0] == (6, 3, 32, 32)
+
+
+def test_headers_say_how_a_tensor_was_made(calm_pipeline, faces, tmp_path):
+    run(tmp_path / "s", calm_pipeline, faces / "anna.png", samplers=["ddim"], t=[20], eta=0.3)
+    _, artifact = Store(tmp_path / "s").select()
+    recipe = json.loads(artifact.header["recipe"])
+    assert (recipe["sampler"], recipe["steps"], recipe["eta"], recipe["clip"]) == ("ddim", 10, 0.3, 1.0)
+    assert len(recipe["weights"]) == 64
+    assert artifact.model_info["source"] == str(calm_pipeline)
+    assert artifact.log_snr[0] == pytest.approx(Schedule().log_snr(20))
+
+
+# -- the engine itself -----------------------------------------------------------------------------
+
+
+def chain(length, name):
+    """A trajectory that asks for `length` denoisings of its own number."""
+    import torch
+
+    x = torch.full((1, 1, 1), float(name))
+    for _ in range(length):
+        answer = yield x, Schedule().level(0)
+        assert answer.x0.item() == name + 0.5, "an answer went to another trajectory"
+    return x
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 100])
+def test_trajectories_of_any_length_share_calls_and_never_mix(batch):
+    lengths, sizes = [1, 7, 2, 30, 1, 1, 4, 9, 3, 3], []
+
+    def denoise(x, t):
+        sizes.append(len(x))
+        return Prediction(x + 0.5)
+
+    queue = ((number, chain(length, number)) for number, length in enumerate(lengths))
+    done = dict(Engine(denoise, queue, batch=batch))
+    assert sorted(done) == list(range(len(lengths)))
+    assert sum(sizes) == sum(lengths)
+    assert max(sizes) <= batch
+    full = [size for size in sizes if size == min(batch, len(lengths))]
+    assert len(full) >= (sum(lengths) - 30 * min(batch, len(lengths))) // batch, "calls are kept full"
+
+
+def test_trajectories_are_begun_only_when_there_is_room():
+    begun = []
+
+    def queue():
+        for number in range(6):
+            begun.append(number)
+            yield number, chain(3, number)
+
+    engine = iter(Engine(lambda x, t: Prediction(x + 0.5), queue(), batch=2))
+    next(engine)
+    assert len(begun) == 2
+
+
+def test_running_out_of_memory_halves_the_batch_and_loses_nothing():
+    import torch
+
+    sizes = []
+
+    def denoise(x, t):
+        sizes.append(len(x))
+        if len(x) > 3:
+            raise torch.OutOfMemoryError("too large")
+        return Prediction(x + 0.5)
+
+    queue = ((number, chain(4, number)) for number in range(10))
+    engine = Engine(denoise, queue, batch=16)
+    assert sorted(key for key, _ in engine) == list(range(10))
+    assert engine.batch.size <= 3
+    assert sizes.count(10) == 1, "a size that failed is not asked for again"
+
+
+def test_the_batch_grows_while_it_pays_and_then_stays():
+    seconds = {1: 1.0, 2: 1.2, 4: 1.8, 8: 4.0}
+    batch = BatchSize()
+    for _ in range(20):
+        batch.record(batch.size, seconds.get(batch.size, 99.0))
+    assert batch.size == 4
+    assert batch.settled
+
+
+def test_shards_are_read_as_share_of_count():
+    assert Shard.parse("2/5") == Shard(2, 5)
+    for text in ("5/5", "1", "a/2", "-1/2", "1/0"):
+        with pytest.raises(UsageError, match="--shard"):
+            Shard.parse(text)

@@ -1,0 +1,428 @@
+"""A grid shows what is stored, where it belongs, says what it is, and names what is missing."""
+
+import io
+import re
+import shlex
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from stores import DDIM, ONE_STEP, SIDE, commit, full_store, image_info, tensor
+
+import nca_cli.grid as grids
+from nca_cli.errors import NothingStored, UsageError
+from nca_cli.grid import compose_grid, text
+from nca_cli.images import to_uint8
+from nca_cli.recipe import Recipe, parse_list
+from nca_cli.store import Filters, ModelFilter, Store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    return full_store(tmp_path_factory.mktemp("grid") / "store")
+
+
+def plain(label) -> str:
+    """The words of a label without their styles."""
+    return "".join(run.text for run in label)
+
+
+def texts(grid) -> list[str]:
+    return [plain(each.label) for each in grid.layout.texts]
+
+
+def pixels(grid, row: int, column: int) -> np.ndarray:
+    box = grid.layout.box(row, column)
+    return np.asarray(grid.image().crop(box))
+
+
+def rows(grid) -> list[str]:
+    return [
+        " ".join(map(plain, [*group.names, *row.names]))
+        for group in grid.table.groups
+        for row in group.rows
+    ]
+
+
+def options(command: str, name: str) -> list[str]:
+    """Values of a repeatable option in a command line."""
+    words = shlex.split(command)
+    return [words[i + 1] for i, word in enumerate(words) if word == name]
+
+
+CAT = Filters(images=["cat"], seeds=[0], samplers=["ddim"])
+
+
+# -- what is shown where ---------------------------------------------------------------------------
+
+
+def test_every_cell_holds_exactly_the_stored_tensor_in_bytes(store):
+    grid = compose_grid(store, CAT, cell=SIDE)
+    np.testing.assert_array_equal(pixels(grid, 0, 0), to_uint8(tensor(0, 0, "cat")))
+    for column, t in enumerate((100, 300, 600), start=1):
+        np.testing.assert_array_equal(pixels(grid, 0, column), to_uint8(tensor(t, 0, "x_t")))
+        np.testing.assert_array_equal(pixels(grid, 1, column), to_uint8(tensor(t, 0, "x0_hat")))
+
+
+def test_a_difference_is_mid_grey_plus_half_of_it(store):
+    grid = compose_grid(store, CAT, show=["diff"], cell=SIDE)
+    difference = tensor(300, 0, "x0_hat") - tensor(0, 0, "cat")
+    expected = np.rint(np.clip(0.5 + difference / 2, 0, 1) * 255).transpose(1, 2, 0)
+    assert np.abs(pixels(grid, 0, 1) - expected).max() <= 1
+    assert any("mid-grey 0" in words for words in texts(grid))
+
+
+def test_x0_comes_first_whatever_order_is_asked_for(store):
+    grid = compose_grid(store, CAT, show="x0_hat,x_t,x0", cell=SIDE)
+    np.testing.assert_array_equal(pixels(grid, 0, 0), to_uint8(tensor(0, 0, "cat")))
+
+
+def test_a_figure_of_x0_alone_has_one_cell_per_image(store):
+    grid = compose_grid(store, show="x0", cell=SIDE)
+    assert len(grid.layout.pictures) == 2
+    assert not grid.missing
+
+
+def test_the_floor_of_a_latent_model_has_its_column(tmp_path):
+    store = Store(tmp_path)
+    artifact = commit(store, [100], recipe=None)
+    assert "D(E(x0))" not in texts(compose_grid(store, show="x0,floor,x_t"))
+    path = store.root / artifact.model / "model.json"
+    path.write_text(path.read_text().replace('"resolution"', '"autoencoder": "0", "resolution"'))
+    grid = compose_grid(store, show="x0,floor,x_t", cell=64)
+    assert "D(E(x0))" in texts(grid)
+    assert grid.missing
+
+
+def test_cells_of_another_size_are_resampled_not_cut(tmp_path):
+    store = Store(tmp_path)
+    commit(store, [100], recipe=None)
+    grid = compose_grid(store, show="x0", cell=4 * SIDE)
+    found = np.asarray(grid.image().crop(grid.layout.box(0, 0)).resize((SIDE, SIDE)), float)
+    assert np.abs(found - to_uint8(tensor(0, 0, "cat"))).mean() < 25
+
+
+# -- what it says ----------------------------------------------------------------------------------
+
+
+def test_the_header_gives_t_and_snr_of_each_column(store):
+    said = texts(compose_grid(store, CAT, cell=128))
+    for t, snr in ((100, "0.37"), (300, "5.0×10−2"), (600, "2.5×10−3")):
+        assert f"t = {t}" in said
+        assert f"SNR {snr}" in said  # the stored logSNR of these samples is -t/100
+
+
+def test_narrow_columns_name_t_and_snr_at_the_left(store):
+    said = texts(compose_grid(store, CAT, cell=40))
+    assert {"t", "SNR", "300", "5.0×10−2"} <= set(said)
+
+
+def test_models_on_different_schedules_get_an_snr_line_each(tmp_path):
+    store = Store(tmp_path)
+    commit(store, [100, 500], recipe=None)
+    other = commit(store, [100, 500], recipe=None, model="other")
+    import h5py
+
+    with h5py.File(other.parts[0].path, "r+") as file:
+        file["log_snr"][:] += 1
+    said = texts(compose_grid(store, show="x_t", cell=128))
+    assert {"SNR toy", "SNR other"} <= set(said)
+    assert {"t", "100", "0.37", "1"} <= set(said)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(8.46, "8.5"), (0.65, "0.65"), (161.0, "160"), (0.0383, "3.8×10−2"), (1e-4, "10−4"),
+     (12345.0, "1.2×104"), (0.0999, "0.1"), (0.0, "0"), (float("inf"), "∞"), (None, "–")],
+)  # fmt: skip
+def test_numbers_have_two_digits(value, words):
+    assert plain(text.number(value)) == words
+
+
+def test_rows_by_images_have_x_t_and_each_sampler(store):
+    grid = compose_grid(store, Filters(seeds=[0]))
+    samplers = ["xt", "x0 one-step", "x0 ddim-50"]
+    assert rows(grid) == [
+        *(("cat " if i == 0 else "cat ") + name for i, name in enumerate(samplers)),
+        *(f"dog {name}" for name in samplers),
+    ]
+
+
+def test_rows_by_seeds_have_one_strip_per_seed(store):
+    grid = compose_grid(store, CAT.__class__(images=["cat"], samplers=["ddim"]), rows="seeds")
+    assert rows(grid) == [
+        "cat xt seed 0", "cat xt seed 1", "cat x0 ddim-50 seed 0", "cat x0 ddim-50 seed 1",
+    ]  # fmt: skip
+
+
+def test_rows_by_models_bring_the_images_of_a_model_together(tmp_path):
+    store = Store(tmp_path)
+    for model in ("one", "two"):
+        for image in ("cat", "dog"):
+            for recipe in (None, DDIM):
+                commit(store, [100], recipe=recipe, image=image, model=model)
+    grid = compose_grid(store, rows="models")
+    assert rows(grid) == [
+        "xt cat", "xt dog", "one x0 ddim-50 cat", "one x0 ddim-50 dog",
+        "two x0 ddim-50 cat", "two x0 ddim-50 dog",
+    ]  # fmt: skip  # x_t once: both models see the same
+
+
+def test_recipes_of_one_name_are_told_apart(tmp_path):
+    store = Store(tmp_path)
+    commit(store, [100], recipe=None)
+    noisy, other = Recipe("0" * 40, "ddim", steps=50, eta=0.5), Recipe("1" * 40, "ddim", steps=50)
+    for recipe in (Recipe("0" * 40, "ddim", steps=50, eta=0.0), noisy):
+        commit(store, [100], recipe=recipe)
+    assert "cat x0 ddim-50 η = 0.5" in rows(compose_grid(store))
+    commit(store, [100], recipe=other)
+    assert f"cat x0 ddim-50 {other.digest[:8]}" in rows(compose_grid(store))
+
+
+def test_two_images_of_one_name_are_told_apart(tmp_path):
+    store = Store(tmp_path)
+    first = commit(store, [100], recipe=None)
+    (store.root / first.model / first.image).rename(store.root / first.model / "cat-000000000000")
+    commit(store, [100], recipe=None)
+    names = rows(compose_grid(store))
+    assert {"cat 000000 xt", f"cat {image_info()['digest'][:6]} xt"} <= set(names)
+
+
+# -- filters and blanks ----------------------------------------------------------------------------
+
+
+def test_filters_choose_levels_seeds_and_images(store):
+    grid = compose_grid(store, Filters(t=[600, 100], seeds=[1], images=["dog"]), cell=SIDE)
+    assert grid.levels == [100, 600]
+    assert {name.split()[0] for name in rows(grid)} == {"dog"}
+    np.testing.assert_array_equal(pixels(grid, 0, 2), to_uint8(tensor(600, 1, "x_t")))
+
+
+def test_a_full_grid_misses_nothing(store):
+    grid = compose_grid(store)
+    assert (grid.missing, grid.command, grid.problems) == ([], None, [])
+
+
+def test_what_is_missing_is_blank_and_the_command_names_exactly_that(tmp_path):
+    store = Store(tmp_path)
+    commit(store, [100, 300, 450, 600], recipe=None)
+    commit(store, [100, 600])
+    grid = compose_grid(store, cell=SIDE)
+    assert {(each.label, each.t, each.seed) for each in grid.missing} == {
+        ("ddim-50", 300, 0), ("ddim-50", 450, 0),
+    }  # fmt: skip
+    blank = pixels(grid, 1, 2)
+    assert blank.min() > 150
+    assert len(np.unique(blank)) == 2
+    assert grid.command.startswith("nca reconstruct ")
+    assert parse_list(options(grid.command, "--t")) == [300, 450]
+    assert options(grid.command, "--seed") == ["0"]
+    assert options(grid.command, "--model") == ["toy"]
+    assert options(grid.command, "--sampler") == ["ddim"]
+    assert options(grid.command, "--store") == [str(tmp_path)]
+    assert "\n" not in grid.command
+
+
+def test_levels_asked_for_and_not_stored_are_blank_columns(store):
+    grid = compose_grid(store, Filters(t=[100, 200], images=["cat"], seeds=[0]))
+    assert grid.levels == [100, 200]
+    assert {each.t for each in grid.missing} == {200}
+    assert {each.label for each in grid.missing} == {"noise", "ddim-50", "one-step"}
+    assert grid.command.count("nca ") == 1  # reconstruct writes the noise that it starts from
+    assert sorted(options(grid.command, "--sampler")) == ["ddim", "one-step"]
+
+
+def test_a_sampler_that_only_another_image_has_is_a_row_of_blanks(tmp_path):
+    store = Store(tmp_path)
+    for image in ("cat", "dog"):
+        commit(store, [100], recipe=None, image=image)
+        commit(store, [100], recipe=DDIM, image=image)
+    commit(store, [100], recipe=ONE_STEP, image="cat")
+    [missing] = compose_grid(store).missing
+    assert (missing.image.split("-")[0], missing.label) == ("dog", "one-step")
+
+
+def test_samplers_and_images_asked_for_by_name_are_rows_even_when_nothing_of_them_is_stored(store):
+    wanted = Filters(models=[ModelFilter("toy", "pndm")], images=["cat", "bird"], seeds=[0])
+    grid = compose_grid(store, wanted)
+    assert rows(grid) == ["cat xt", "cat x0 pndm", "bird xt", "bird x0 pndm"]
+    assert options(grid.command, "--sampler") == ["pndm"]
+
+
+def test_noise_alone_is_shown_with_blanks_for_what_could_be_reconstructed(tmp_path):
+    store = Store(tmp_path)
+    commit(store, [100], recipe=None)
+    grid = compose_grid(store)
+    assert len(grid.missing) == 1
+    assert grid.command.startswith("nca reconstruct ")
+
+
+def test_an_empty_store_says_what_to_run(tmp_path):
+    with pytest.raises(NothingStored) as error:
+        compose_grid(Store(tmp_path / "none"))
+    assert "nca reconstruct" in error.value.hint
+
+
+def test_filters_that_nothing_fits_say_what_to_run(store):
+    with pytest.raises(NothingStored) as error:
+        compose_grid(store, Filters(images=["bird"], t=[100], samplers=["ddim-50"]))
+    assert "nca reconstruct" in error.value.hint
+    assert options(error.value.hint, "--t") == ["100"]
+
+
+def test_a_damaged_artifact_takes_no_others_with_it(tmp_path):
+    store = full_store(tmp_path, ["cat"])
+    path = next(path for path in tmp_path.rglob("ddim*.h5"))
+    path.write_bytes(path.read_bytes()[:-2000])
+    grid = compose_grid(store, Filters(seeds=[0]), cell=SIDE)
+    assert str(path) in str(grid.problems[0])
+    assert "cat x0 one-step" in rows(grid)
+    np.testing.assert_array_equal(pixels(grid, 0, 1), to_uint8(tensor(100, 0, "x_t")))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"show": "x1"}, {"show": ""}, {"rows": "levels"}, {"cell": 1}, {"cell": 99999}]
+)
+def test_requests_that_make_no_sense_are_refused(store, wrong):
+    with pytest.raises(UsageError):
+        compose_grid(store, **wrong)
+
+
+# -- type ------------------------------------------------------------------------------------------
+
+
+def overlapping(layout) -> list:
+    boxes = [each.box for each in layout.texts] + [each.box for each in layout.pictures]
+    return [
+        (a, b)
+        for a, b in combinations(boxes, 2)
+        if min(a.right, b.right) - max(a.left, b.left) > 0
+        and min(a.bottom, b.bottom) - max(a.top, b.top) > 3  # ascent and descent are generous
+    ]
+
+
+@pytest.mark.parametrize("cell", [16, 32, 48, 64, 96, 128, 256])
+@pytest.mark.parametrize("by", ["images", "models", "seeds"])
+def test_texts_overlap_neither_each_other_nor_pictures_nor_the_edge(store, cell, by):
+    for filters in (Filters(), CAT, Filters(t=range(0, 1000, 125), samplers=["ddim"])):
+        layout = compose_grid(store, filters, rows=by, cell=cell, show="x0,x0_hat,diff").layout
+        assert not overlapping(layout)
+        for box in [each.box for each in layout.texts]:
+            assert 0 <= box.left < box.right <= layout.size[0]
+            assert 0 <= box.top < box.bottom <= layout.size[1]
+
+
+@pytest.mark.parametrize("cell", [16, 32, 48, 64, 96, 128, 256])
+def test_type_is_never_smaller_than_twelve_pixels(store, cell):
+    assert min(each.size for each in compose_grid(store, CAT, cell=cell).layout.texts) >= 12
+
+
+HOSTILE = [
+    "a" * 60, "very-long-" * 6, "שלום", "مرحبا", "猫", "👩‍🚀", "e\u0301\u0301", "\u202eevil", "x_0^{2}", "%s {0}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("cell", [24, 128])
+def test_hostile_names_are_drawn_within_the_sheet(tmp_path, name, cell):
+    store = Store(tmp_path)
+    commit(store, [100, 900], recipe=None, image=name)
+    commit(store, [100], image=name)
+    grid = compose_grid(store, cell=cell, title=name * 3)
+    grid.image()
+    assert not overlapping(grid.layout)
+    assert all(each.box.right <= grid.layout.size[0] for each in grid.layout.texts)
+
+
+def test_names_that_the_font_cannot_show_fall_back_on_the_digest(tmp_path):
+    store = Store(tmp_path)
+    commit(store, [100], recipe=None, image="猫猫")
+    assert rows(compose_grid(store))[0].startswith(image_info("猫猫")["digest"][:8])
+
+
+def test_what_does_not_fit_ends_in_an_ellipsis():
+    label = text.fit(text.words("a long name of an image"), 20, 60)
+    assert plain(label).endswith("…")
+    assert text.width(label, 20) <= 60
+    assert text.fit(text.words("name"), 20, 3) == ()
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [(".png", "PNG"), (".webp", "WEBP"), (".jpg", "JPEG"), (".GIF", "GIF")]
+)
+def test_the_suffix_chooses_the_format(store, tmp_path, suffix, kind):
+    path = compose_grid(store, CAT, cell=SIDE).save(tmp_path / "new" / f"grid{suffix}")
+    with Image.open(path) as image:
+        assert image.format == kind
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_png_holds_the_very_pixels_of_the_sheet(store, tmp_path):
+    grid = compose_grid(store, CAT, cell=SIDE)
+    with Image.open(grid.save(tmp_path / "grid.png")) as image:
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(grid.image()))
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(grid._repr_png_()))), grid.image())
+
+
+def test_a_pdf_holds_the_very_pixels_of_the_sheet(store, tmp_path):
+    import zlib
+
+    grid = compose_grid(store, CAT, cell=SIDE)
+    content = grid.save(tmp_path / "grid.pdf").read_bytes()
+    assert content.startswith(b"%PDF-")
+    stream = re.search(rb"/FlateDecode /Length (\d+) >>\nstream\n", content)
+    data = content[stream.end() : stream.end() + int(stream[1])]
+    assert zlib.decompress(data) == grid.image().tobytes()
+    start = int(re.search(rb"startxref\n(\d+)", content)[1])
+    offsets = [int(line[:10]) for line in content[start:].split(b"\n")[3:8]]
+    for number, offset in enumerate(offsets, 1):
+        assert content[offset:].startswith(b"%d 0 obj" % number)
+
+
+def test_a_gif_has_one_frame_per_level_and_loops_for_ever(store, tmp_path):
+    grid = compose_grid(store, CAT, cell=SIDE)
+    with Image.open(grid.save(tmp_path / "grid.gif")) as image:
+        assert image.n_frames == len(grid.levels) == 3
+        assert image.info["loop"] == 0
+    titles = [plain(grids.frame(grid.table, column).title) for column in (1, 2, 3)]
+    assert [title.split("SNR")[0].strip() for title in titles] == ["t = 100", "t = 300", "t = 600"]
+
+
+def test_an_unknown_suffix_is_refused_and_the_known_ones_are_named(store, tmp_path):
+    with pytest.raises(UsageError) as error:
+        compose_grid(store, CAT).save(tmp_path / "grid.bmp")
+    assert ".png" in error.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_default_cell_shows_every_pixel_and_enlarges_small_pictures(store):
+    assert compose_grid(store).layout.cell == 128  # 16 pixels, eightfold
+
+
+def test_a_grid_loads_neither_torch_nor_plotting_nor_hub_libraries(store, tmp_path):
+    code = (
+        "import sys\n"
+        "from nca_cli.grid import compose_grid\n"
+        "from nca_cli.store import Filters, Store\n"
+        "grid = compose_grid(Store(sys.argv[1]), Filters(t=[100, 200]))\n"
+        "assert grid.command\n"
+        "grid.save(sys.argv[2])\n"
+        "heavy = {'torch', 'diffusers', 'skimage', 'scipy', 'matplotlib', 'huggingface_hub'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    arguments = [sys.executable, "-c", code, str(store.root), str(tmp_path / "grid.png")]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_fonts_come_with_their_licence():
+    folder = Path(grids.__file__).parents[1] / "assets" / "fonts"
+    assert "SIL OPEN FONT LICENSE" in (folder / "OFL.txt").read_text()
+    assert len(list(folder.glob("*.ttf"))) == 3

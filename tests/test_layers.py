@@ -1,0 +1,56 @@
+"""A module imports only lower layers, so that the file list is the architecture."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "nca_cli"
+LAYERS = {
+    "errors": 0, "recipe": 0,
+    "images": 1, "portraits": 1, "schedule": 1, "store": 1, "metrics": 1,
+    "models": 2, "samplers": 2,
+    "engine": 3, "analysis": 3, "grid": 3, "export": 3, "doctor": 3,
+    "report": 4,
+    "cli": 5,
+}  # fmt: skip
+
+
+def imported(path):
+    """Top-level modules of nca_cli that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "nca_cli" else [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "nca_cli" and len(parts) > 1 and parts[1] != "__version__":
+                yield parts[1]
+
+
+@pytest.mark.parametrize("module", LAYERS)
+def test_a_module_imports_only_lower_layers(module):
+    home = PACKAGE / module
+    for path in home.rglob("*.py") if home.is_dir() else [home.with_suffix(".py")]:
+        for other in imported(path):
+            lower = LAYERS[other] < LAYERS[module] or (LAYERS[other], LAYERS[module]) == (0, 0)
+            assert other == module or lower, f"{path.name} of {module} imports {other}"
+
+
+def test_every_module_has_a_layer():
+    modules = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert modules - {"__init__", "__main__"} == set(LAYERS)
+
+
+def test_no_api_name_is_a_modules():
+    import nca_cli
+
+    assert not set(nca_cli.__all__) & {path.stem for path in PACKAGE.iterdir()}
+
+
+def test_every_api_name_can_be_had():
+    import nca_cli
+
+    assert all(getattr(nca_cli, name) for name in nca_cli.__all__)
