@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 for name in [name for name in os.environ if name.startswith("NCA_")]:
     del os.environ[name]
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks gain nothing from more
+os.environ["OMP_NUM_THREADS"] = "1"  # tiny networks gain nothing from more; and tests fork
 os.environ["COLUMNS"] = "100"
 
 

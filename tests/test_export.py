@@ -68,7 +68,8 @@ def test_latents_go_to_numpy_files_only(tmp_path):
     list(export(store, tmp_path / "npy", format="npy"))
     assert names(tmp_path / "png") == ["noise/t0100_seed0_x_t.png", "x0.png", "x0_floor.png"]
     assert names(tmp_path / "npy") == [
-        "noise/t0100_seed0_x_t.npy", "noise/t0100_seed0_z_t.npy", "x0.npy", "x0_floor.npy", "z0.npy",
+        "noise/t0100_seed0_x_t.npy", "noise/t0100_seed0_z_t.npy",
+        "x0.npy", "x0_floor.npy", "z0.npy",
     ]  # fmt: skip
 
 

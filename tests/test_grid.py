@@ -1,6 +1,7 @@
 """A grid shows what is stored, where it belongs, says what it is, and names what is missing."""
 
 import io
+import json
 import re
 import shlex
 import subprocess
@@ -11,12 +12,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from stores import DDIM, ONE_STEP, SIDE, commit, full_store, image_info, tensor
+from stores import (
+    DDIM,
+    ONE_STEP,
+    SIDE,
+    commit,
+    full_store,
+    header,
+    image_info,
+    model_info,
+    samples,
+    tensor,
+)  # fmt: skip
 
 import nca_cli.grid as grids
 from nca_cli.errors import NothingStored, UsageError
 from nca_cli.grid import compose_grid, text
-from nca_cli.images import to_uint8
+from nca_cli.images import image_digest, sample_images, to_uint8
 from nca_cli.recipe import Recipe, parse_list
 from nca_cli.store import Filters, ModelFilter, Store
 
@@ -117,7 +129,7 @@ def test_the_header_gives_t_and_snr_of_each_column(store):
 
 
 def test_narrow_columns_name_t_and_snr_at_the_left(store):
-    said = texts(compose_grid(store, CAT, cell=40))
+    said = texts(compose_grid(store, CAT, cell=48))
     assert {"t", "SNR", "300", "5.0×10−2"} <= set(said)
 
 
@@ -131,13 +143,13 @@ def test_models_on_different_schedules_get_an_snr_line_each(tmp_path):
         file["log_snr"][:] += 1
     said = texts(compose_grid(store, show="x_t", cell=128))
     assert {"SNR toy", "SNR other"} <= set(said)
-    assert {"t", "100", "0.37", "1"} <= set(said)
+    assert {"t", "100", "0.37", "1.0"} <= set(said)
 
 
 @pytest.mark.parametrize(
     ("value", "words"),
     [(8.46, "8.5"), (0.65, "0.65"), (161.0, "160"), (0.0383, "3.8×10−2"), (1e-4, "10−4"),
-     (12345.0, "1.2×104"), (0.0999, "0.1"), (0.0, "0"), (float("inf"), "∞"), (None, "–")],
+     (12345.0, "1.2×104"), (0.0999, "0.10"), (6.97, "7.0"), (99.9, "100"), (0.0, "0"), (float("inf"), "∞"), (None, "–")],
 )  # fmt: skip
 def test_numbers_have_two_digits(value, words):
     assert plain(text.number(value)) == words
@@ -147,13 +159,13 @@ def test_rows_by_images_have_x_t_and_each_sampler(store):
     grid = compose_grid(store, Filters(seeds=[0]))
     samplers = ["xt", "x0 one-step", "x0 ddim-50"]
     assert rows(grid) == [
-        *(("cat " if i == 0 else "cat ") + name for i, name in enumerate(samplers)),
+        *(f"cat {name}" for name in samplers),
         *(f"dog {name}" for name in samplers),
     ]
 
 
 def test_rows_by_seeds_have_one_strip_per_seed(store):
-    grid = compose_grid(store, CAT.__class__(images=["cat"], samplers=["ddim"]), rows="seeds")
+    grid = compose_grid(store, Filters(images=["cat"], samplers=["ddim"]), rows="seeds")
     assert rows(grid) == [
         "cat xt seed 0", "cat xt seed 1", "cat x0 ddim-50 seed 0", "cat x0 ddim-50 seed 1",
     ]  # fmt: skip
@@ -225,6 +237,22 @@ def test_what_is_missing_is_blank_and_the_command_names_exactly_that(tmp_path):
     assert options(grid.command, "--sampler") == ["ddim"]
     assert options(grid.command, "--store") == [str(tmp_path)]
     assert "\n" not in grid.command
+
+
+def test_the_command_names_images_as_far_as_they_are_known(tmp_path):
+    store = Store(tmp_path)
+    commit(store, [100], recipe=None)
+    assert " IMAGES " in compose_grid(store).command
+    sample, portrait = sample_images()[0], sample_images("portraits")[0]
+    for path, words in ((sample, []), (portrait, [str(portrait)]), (Path("my cat.png"), None)):
+        digest = image_digest(path, SIDE) if path.is_file() else "f" * 64
+        info = {**image_info(), "name": path.stem, "digest": digest, "file": path.name}
+        place = store.place("toy-00000000", model_info(), path.stem, digest)
+        about = {**header(), "image": json.dumps(info)}
+        store.commit(place, "noise", about, samples([100], dataset="x_t"), {"x0": tensor(0, 0, "")})
+        command = compose_grid(store, Filters(images=[path.stem])).command
+        found = shlex.split(command.partition(" --model")[0])[2:]
+        assert found == (["my cat.png"] if words is None else words)
 
 
 def test_levels_asked_for_and_not_stored_are_blank_columns(store):
@@ -322,7 +350,8 @@ def test_type_is_never_smaller_than_twelve_pixels(store, cell):
 
 
 HOSTILE = [
-    "a" * 60, "very-long-" * 6, "שלום", "مرحبا", "猫", "👩‍🚀", "e\u0301\u0301", "\u202eevil", "x_0^{2}", "%s {0}",
+    *("a" * 60, "very-long-" * 6, "שלום", "مرحبا", "猫", "👩‍🚀", "e\u0301\u0301", "\u202eevil"),
+    *("x_0^{2}", "%s {0}"),
 ]  # fmt: skip
 
 
@@ -393,6 +422,16 @@ def test_a_gif_has_one_frame_per_level_and_loops_for_ever(store, tmp_path):
         assert image.info["loop"] == 0
     titles = [plain(grids.frame(grid.table, column).title) for column in (1, 2, 3)]
     assert [title.split("SNR")[0].strip() for title in titles] == ["t = 100", "t = 300", "t = 600"]
+
+
+def test_in_a_frame_x0_stands_with_its_own_image(store):
+    grid = compose_grid(store, Filters(seeds=[0], samplers=["ddim"]), rows="models", cell=SIDE)
+    frame = grids.frame(grid.table, 1)
+    assert [" ".join(map(plain, group.names)) for group in frame.groups] == [
+        "x0", "xt", "x0 ddim-50",
+    ]  # fmt: skip
+    for name, cell in zip(("cat", "dog"), frame.groups[0].rows[0].cells, strict=True):
+        np.testing.assert_array_equal(cell.pixels, to_uint8(tensor(0, 0, name)))
 
 
 def test_an_unknown_suffix_is_refused_and_the_known_ones_are_named(store, tmp_path):

@@ -9,10 +9,11 @@ PACKAGE = Path(__file__).parent.parent / "nca_cli"
 LAYERS = {
     "errors": 0, "recipe": 0,
     "images": 1, "portraits": 1, "schedule": 1, "store": 1, "metrics": 1,
-    "models": 2, "samplers": 2,
-    "engine": 3, "analysis": 3, "grid": 3, "export": 3, "doctor": 3,
-    "report": 4,
-    "cli": 5,
+    "samplers": 2,
+    "models": 3,
+    "engine": 4, "analysis": 4, "grid": 4, "export": 4, "doctor": 4,
+    "report": 5,
+    "cli": 6,
 }  # fmt: skip
 
 

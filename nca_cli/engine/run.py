@@ -231,7 +231,9 @@ class Reconstruction:
         from nca_cli.models import load_denoiser, pick_device
 
         self.device = pick_device(self.device)
-        return load_denoiser(self.plan.model, device=self.device, dtype=self.dtype, tf32=self.tf32)
+        denoiser = load_denoiser(self.plan.model, device=self.device, dtype=self.dtype, tf32=self.tf32)
+        self.notes += denoiser.notes
+        return denoiser
 
     def _trajectories(self) -> Iterator[tuple[Any, Sampler]]:
         """Every missing trajectory, image by image; an image that fails is reported and skipped."""

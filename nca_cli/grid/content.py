@@ -334,7 +334,8 @@ class Content:
         columns += [Column(self._header(t), t) for t in self.levels]
         notes = [DIFF_NOTE] if "diff" in self.kinds else []
         words = text.words(title, "bold") if title else ()
-        return Table(columns, list(groups.values()), self._header_names(), notes, words)
+        several = len(self.schedules) > 1
+        return Table(columns, list(groups.values()), self._header_names(), several, notes, words)
 
     def _fixed(self) -> list[str]:
         """Columns before the levels; the floor only where a model has one."""
@@ -354,8 +355,7 @@ class Content:
         for _, table in self.schedules:
             snr = table.get(t)
             long = (Run("SNR "), *text.number(snr))
-            ways = (long, text.number(snr), text.rough(snr), text.terse(snr))
-            lines.append(ways if len(self.schedules) == 1 else ways[1:])
+            lines.append((long, text.number(snr), text.rough(snr), text.terse(snr)))
         return lines
 
     def _header_names(self) -> list[Label]:

@@ -247,7 +247,7 @@ class _Header:
         self.lines = max((len(column.header) for column in self.columns), default=0)
         levels = [column for column in self.columns if column.t is not None]
         forms = [self._form(levels, line) for line in range(self.lines)]
-        self.bare = any(forms)
+        self.bare = table.header_named or any(forms)
         self.forms = [max(form, int(self.bare)) for form in forms]
         self.names = table.header_names if self.bare else []
 

@@ -10,7 +10,7 @@ from nca_cli.grid import text
 from nca_cli.grid.layout import Box, Layout
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageDraw
 
 BLANK, EDGE = (246, 246, 246), (205, 205, 205)
 
@@ -44,7 +44,7 @@ def resized(pixels: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS))
 
 
-def _blank(canvas, box: Box) -> None:
+def _blank(canvas: ImageDraw.ImageDraw, box: Box) -> None:
     """A sample that is not stored: grey, framed, crossed out once."""
     left, top, right, bottom = box[0], box[1], box[2] - 1, box[3] - 1
     canvas.rectangle((left, top, right, bottom), BLANK, EDGE)

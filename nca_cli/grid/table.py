@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from nca_cli.grid.text import Label
+from nca_cli.grid.text import Label, join
 
 
 class Missing(NamedTuple):
@@ -63,6 +64,8 @@ class Table:
     groups: list[Group]
     header_names: list[Label] = field(default_factory=list)
     """What the header's lines are, said at the left where the columns have no room for it."""
+    header_named: bool = False
+    """Whether it must be said at the left, because the columns cannot say it."""
     notes: list[Label] = field(default_factory=list)
     title: Label = ()
 
@@ -75,28 +78,34 @@ class Table:
 
 def frame(table: Table, column: int) -> Table:
     """One level of a table: rows become columns, groups become rows, the level is the title."""
-    level = table.columns[column]
     fixed = [index for index, each in enumerate(table.columns) if each.t is None]
     names = {str(row.names): row.names for group in table.groups for row in group.rows}
-    columns = [Column(list(table.columns[index].header)) for index in fixed]
-    columns += [Column([(name,) for name in parts]) for parts in names.values()]
-    groups = []
-    for group in table.groups:
-        by_name = {str(row.names): row.cells[column] for row in group.rows}
-        first = [_first(group, index) for index in fixed]
-        groups.append(
-            Group(group.names, [Row([], [*first, *(by_name.get(name) for name in names)])])
-        )
-    ways = [line[0] for line in level.header if line]
-    title = tuple(run for index, way in enumerate(ways) for run in _spaced(way, index))
-    return Table(columns, groups, [], table.notes, title)
+    columns = [Column([(name,) for name in parts]) for parts in names.values()]
+    groups = [_as_row(group, column, names) for group in table.groups]
+    if any(_differ(group, index) for group in table.groups for index in fixed):
+        above = [Group([table.columns[index].header[0][0]], []) for index in fixed]
+        for group, index in zip(above, fixed, strict=True):
+            rows = [row for each in table.groups for row in each.rows if row.cells[index]]
+            group.rows = _as_row(Group([], rows), index, names).rows
+        groups = above + groups
+    else:
+        columns = [Column(list(table.columns[index].header)) for index in fixed] + columns
+        for group, before in zip(groups, table.groups, strict=True):
+            group.rows[0].cells[:0] = [_first(before, index) for index in fixed]
+    title = join([line[0] for line in table.columns[column].header], "   ")
+    return Table(columns, groups, notes=table.notes, title=title)
+
+
+def _as_row(group: Group, column: int, names: Iterable[str]) -> Group:
+    """The cells of a column side by side, each under the name of its row."""
+    by_name = {str(row.names): row.cells[column] for row in reversed(group.rows)}
+    return Group(group.names, [Row([], [by_name.get(name) for name in names])])
+
+
+def _differ(group: Group, column: int) -> bool:
+    """Whether each of several rows has a cell of its own there, as images under a model have."""
+    return len(group.rows) > 1 and all(row.cells[column] for row in group.rows)
 
 
 def _first(group: Group, column: int) -> Cell | None:
     return next((row.cells[column] for row in group.rows if row.cells[column]), None)
-
-
-def _spaced(label: Label, index: int) -> Label:
-    from nca_cli.grid.text import Run
-
-    return (Run("   "), *label) if index else label

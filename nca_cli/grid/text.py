@@ -71,7 +71,7 @@ def number(value: float | None) -> Label:
         return (Run("0"),)
     digits, exponent = f"{value:.1e}".split("e")
     if -1 <= int(exponent) < 3:
-        return (Run(f"{float(f'{value:.2g}'):g}"),)
+        return (Run(f"{float(f'{value:.1e}'):.{max(0, 1 - int(exponent))}f}"),)
     power = (Run("10"), Run(str(int(exponent)).replace("-", "−"), "sup"))
     return power if digits == "1.0" else (Run(f"{digits}×"), *power)
 

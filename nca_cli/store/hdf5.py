@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -139,63 +137,6 @@ def read_keys(group: h5py.Group) -> list[Key]:
     if len(t) != len(seed):
         raise ValueError("seed counts other samples than t")
     return list(zip(t, seed, strict=True))
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[h5py.File]:
-    """A file too large for memory, on the disk (fsync) at the end. Raises plain `OSError`.
-
-    HDF5 itself, when a disk is full, complains at every later step and may take the process along.
-    So its writes go through `_Disk`, which keeps the first error for us.
-    """
-    with open(path, "w+b", buffering=0) as raw:
-        disk = _Disk(raw)
-        try:
-            with h5py.File(disk, "w", libver=LIBVER) as file:
-                yield file
-                disk.complain()
-        finally:
-            disk.complain()
-        os.fsync(raw.fileno())
-
-
-class _Disk:
-    """A file whose first error is kept; from then on writes go nowhere and reads give zeros."""
-
-    def __init__(self, raw: io.FileIO):
-        self._raw, self._error = raw, None
-        self.seek, self.tell, self.read = raw.seek, raw.tell, raw.read
-
-    def complain(self) -> None:
-        """Raise the error that was kept."""
-        if self._error:
-            raise self._error
-
-    def _try(self, action: Callable[[], int | None]) -> int | None:
-        try:
-            return None if self._error else action()
-        except OSError as error:
-            self._error = error
-            return None
-
-    def write(self, data: memoryview) -> int:
-        done = 0
-        while done < len(data) and not self._error:
-            done += self._try(lambda start=done: self._raw.write(data[start:])) or 0
-        return len(data)
-
-    def readinto(self, buffer: memoryview) -> int:
-        done = 0
-        while got := self._try(lambda start=done: self._raw.readinto(buffer[start:])):
-            done += got
-        buffer[done:] = bytes(len(buffer) - done)
-        return len(buffer)
-
-    def truncate(self, size: int) -> None:
-        self._try(lambda: self._raw.truncate(size))
-
-    def flush(self) -> None:
-        """Nothing is buffered."""
 
 
 def file_image(part: Part) -> bytes:

@@ -14,6 +14,7 @@ import h5py
 from nca_cli.errors import StoreError
 from nca_cli.store import hdf5, layout
 from nca_cli.store.artifact import Location
+from nca_cli.store.disk import new_file
 from nca_cli.store.files import (
     is_stale,
     replacing,
@@ -44,7 +45,7 @@ def pack(store: Store, path: str | Path, progress: Progress | None = None) -> Pa
             stale.unlink(missing_ok=True)
         with replacing(path) as temporary:
             _require_room(store, path)
-            with hdf5.new_file(temporary) as file:
+            with new_file(temporary) as file:
                 _write(store, file, progress or _silent)
     return path
 

@@ -1,0 +1,44 @@
+"""Kills and rivals: what was committed stays, and nobody overwrites anybody."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from bench.kill import command, finished, in_child, kill_at_random, tensors, verified
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    from bench.material import tiny_model
+
+    return tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def test_committed_tensors_survive_kills_and_a_rerun_finishes_the_rest(model, faces, tmp_path):
+    _, committed = kill_at_random(6, model, faces, tmp_path)
+    assert len(committed) == 6
+
+
+def test_four_processes_write_one_store_at_once_and_everything_is_there(model, faces, tmp_path):
+    """Different levels of the same images: all four merge into the same artifacts."""
+    import diffusers  # noqa: F401
+
+    store = tmp_path / "shared"
+    children = [in_child(command(model, faces, store, "--t", f"{t}")) for t in (11, 22, 33, 44)]
+    assert [finished(child) for child in children] == [0, 0, 0, 0]
+    levels = {key[2] for key in tensors(store)}
+    assert levels == {100, 400, 700, 11, 22, 33, 44}
+    assert len(tensors(store)) == 3 * 3 * 7
+    assert verified(store) == 3 * 3
+
+
+def test_four_shards_at_once_make_the_whole(model, faces, tmp_path):
+    store = tmp_path / "shards"
+    children = [in_child(command(model, faces, store, "--shard", f"{i}/4")) for i in range(4)]
+    assert [finished(child) for child in children] == [0, 0, 0, 0]
+    assert len(tensors(store)) == 3 * 3 * 3
