@@ -106,21 +106,29 @@ def _settings(
     if missing.label == "noise":
         return "noise", model, "", options
     recipe = strip.choice.recipe if strip.choice else None
+    latent = strip.pair.stored and _is_latent(store, strip.pair.model)
     if recipe is None:
         name, _, steps = missing.label.rpartition("-")
         if steps.isdigit():
             return "reconstruct", model, name, ("--steps", steps, *options)
         return "reconstruct", model, missing.label, options
-    return "reconstruct", model, recipe.sampler, (*_recipe_options(recipe), *options)
+    return "reconstruct", model, recipe.sampler, (*_recipe_options(recipe, latent), *options)
 
 
-def _recipe_options(recipe: Recipe) -> Iterable[str]:
+def _is_latent(store: Store, model: str) -> bool:
+    return bool(store.model_info(model).get("space", {}).get("autoencoder"))
+
+
+def _recipe_options(recipe: Recipe, latent: bool) -> Iterable[str]:
+    """What differs from the usual: chains of pixel models clip x̂0, those of latent ones do not."""
     if recipe.steps is not None:
         yield from ("--steps", str(recipe.steps))
     if recipe.eta:
         yield from ("--eta", f"{recipe.eta:g}")
     if recipe.dtype != "float32":
         yield from ("--dtype", recipe.dtype)
+    if recipe.sampler in ("ddim", "ddpm") and (recipe.clip is None) != latent:
+        yield "--clip" if latent else "--no-clip"
 
 
 def _image_info(strip: Strip) -> dict:
@@ -151,15 +159,29 @@ def _merged(runs: list[_Run]) -> list[_Run]:
             if same is None:
                 merged.append(run)
             else:
-                names = dict.fromkeys((*getattr(same, what), *getattr(run, what)))
-                merged[merged.index(same)] = replace(same, **{what: tuple(names)})
+                models = tuple(dict.fromkeys((*same.models, *run.models)))
+                samplers = tuple(dict.fromkeys((*same.samplers, *run.samplers)))
+                merged[merged.index(same)] = replace(same, models=models, samplers=samplers)
         runs = merged
     return runs
 
 
 def _joins(run: _Run, other: _Run, what: str) -> bool:
-    options = other.options if what == "samplers" and run.samplers == ONE_STEP else run.options
-    return replace(run, options=options, **{what: ()}) == replace(other, **{what: ()})
+    if what == "models":
+        return replace(run, models=()) == replace(other, models=())
+    if run.samplers == ONE_STEP and run.options == _without_steps(other.options):
+        run = replace(run, options=other.options)
+    return replace(run, samplers=()) == replace(other, samplers=())
+
+
+def _without_steps(options: Sequence[str]) -> tuple[str, ...]:
+    """Without what has no bearing on a single step."""
+    words = list(options)
+    for name in ("--steps", "--eta"):
+        if name in words:
+            at = words.index(name)
+            del words[at : at + 2]
+    return tuple(word for word in words if word not in ("--clip", "--no-clip"))
 
 
 # -- images --------------------------------------------------------------------------------------
@@ -174,28 +196,27 @@ class _SamplePaths:
     def find(self, info: dict) -> Path | None:
         key = (str(info.get("fit", "crop")), int(info.get("resolution", 0)))
         if key not in self.known:
-            self.known[key] = {image_digest(path, key[1], key[0]): path for path in self._all()}
+            paths = [*_sample_paths("photos"), *_sample_paths("portraits")]
+            self.known[key] = {image_digest(path, key[1], key[0]): path for path in paths}
         return self.known[key].get(str(info.get("digest")))
 
-    @staticmethod
-    def _all() -> list[Path]:
-        found: list[Path] = []
-        for kind in ("photos", "portraits"):
-            try:
-                found += sample_images(kind)
-            except NcaError:
-                continue
-        return found
+
+def _sample_paths(kind: str) -> list[Path]:
+    try:
+        return sample_images(kind)
+    except NcaError:
+        return []
 
 
 def _images(content: Content, strips: Sequence[Strip], samples: _SamplePaths) -> tuple[str, ...]:
     """Paths as far as they are known: of samples, as stored, else the placeholder.
 
-    Nothing when all are photos that `nca` takes when no image is named.
+    Nothing when they are just those that `nca` takes for the model when no image is named.
     """
     infos = [_image_info(strip) for strip in {strip.pair.image: strip for strip in strips}.values()]
     paths = [samples.find(info) if info else None for info in infos]
-    if paths and all(path and path.parent.name != "portraits" for path in paths):
+    kind = "portraits" if strips[0].pair.model_name.startswith("demo") else "photos"
+    if set(paths) == set(_sample_paths(kind)):
         return ()
     named = [
         str(path or info.get("path") or info.get("file") or IMAGES)

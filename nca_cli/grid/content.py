@@ -155,7 +155,9 @@ class Content:
                     if name not in stored and (recipe := self._recipe(artifact)):
                         stored[name] = Choice(artifact.label, name, recipe)
         found = sorted(stored.values(), key=lambda choice: choice.order)
-        names = {choice.label for choice in found} | {choice.recipe.sampler for choice in found}
+        names = {choice.label for choice in found} | {
+            choice.recipe.sampler for choice in found if choice.recipe
+        }
         lacking = [Choice(sampler) for sampler in self._samplers(model) if sampler not in names]
         if not found and not lacking:
             lacking = [Choice("")]
@@ -290,14 +292,11 @@ class Content:
         if strip.choice is None or not strip.choice.label:
             return []
         label, recipe = strip.choice.label, strip.choice.recipe
-        twins = [
-            each for each in self.choices[strip.pair.model] if each.label == label and each.recipe
-        ]
+        same = (each for each in self.choices[strip.pair.model] if each.label == label)
+        twins = [each.recipe for each in same if each.recipe]
         if len(twins) < 2 or recipe is None:
             return [label]
-        etas = [each.recipe.eta for each in twins]
-        alike = all(replace(each.recipe, eta=recipe.eta) == recipe for each in twins)
-        if alike and len(set(etas)) == len(etas):
+        if recipe.eta is not None and all(replace(x, eta=recipe.eta) == recipe for x in twins):
             return [label, f"η = {recipe.eta:g}"]
         return [label, split_folder(strip.choice.name)[1]]
 
@@ -351,7 +350,7 @@ class Content:
 
     def _header(self, t: int | float) -> list[tuple[Label, ...]]:
         """Lines of a column's header, each from long to short: t, then SNR for each schedule."""
-        lines = [((*text.T, Run(f" = {t:g}")), (Run(f"{t:g}"),))]
+        lines: list[tuple[Label, ...]] = [((*text.T, Run(f" = {t:g}")), (Run(f"{t:g}"),))]
         for _, table in self.schedules:
             snr = table.get(t)
             long = (Run("SNR "), *text.number(snr))

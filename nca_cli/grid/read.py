@@ -62,7 +62,8 @@ class _Originals:
     """x0 and floor of each noise artifact, read when first asked for."""
 
     def __init__(self, content: Content):
-        self.content, self.known = content, {}
+        self.content = content
+        self.known: dict[tuple[Artifact, str], np.ndarray | None] = {}
 
     def read(self, strip: Strip, kind: str) -> np.ndarray | None:
         """float32 (C, H, W), or `None` where it is not stored."""

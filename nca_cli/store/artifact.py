@@ -18,7 +18,7 @@ from nca_cli.errors import DamagedArtifact, NothingStored
 from nca_cli.recipe import Recipe
 from nca_cli.store import hdf5
 from nca_cli.store.layout import NOISE, SUFFIX, split_folder, split_part
-from nca_cli.store.samples import FIXED, INDEX, PER_SAMPLE, Key
+from nca_cli.store.samples import FIXED, PER_SAMPLE, Key
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,10 @@ class Artifact:
         columns = []
         for part in self.parts:
             with part.opened() as group:
-                keys, index = hdf5.read_keys(group), [group[name][()] for name in INDEX]
-                rows = [row for row, key in enumerate(keys) if key not in held]
-                columns.append([column[rows] for column in index])
+                t, seed, log_snr = hdf5.read_columns(group)
+            keys = list(zip(t.tolist(), seed.tolist(), strict=True))
+            rows = [row for row, key in enumerate(keys) if key not in held]
+            columns.append([t[rows], seed[rows], log_snr[rows]])
             held.update((keys[row], part) for row in rows)
         return _Index(*(np.concatenate(column) for column in zip(*columns, strict=True)), held)
 

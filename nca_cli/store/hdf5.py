@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -131,12 +131,19 @@ def read_header(group: h5py.Group) -> dict[str, str]:
     return {key: value for key, value in header.items() if isinstance(value, str)}
 
 
+def read_columns(group: h5py.Group, names: Sequence[str] = INDEX) -> list[np.ndarray]:
+    """t, seed and logSNR of each row. Raises `ValueError` where they do not go together."""
+    columns = [group[name][()] for name in names]
+    for name, column in zip(names, columns, strict=True):
+        if column.shape != columns[0].shape:
+            raise ValueError(f"{name} counts other samples than {names[0]}")
+    return columns
+
+
 def read_keys(group: h5py.Group) -> list[Key]:
     """(t, seed) of each row."""
-    t, seed = group["t"][()].tolist(), group["seed"][()].tolist()
-    if len(t) != len(seed):
-        raise ValueError("seed counts other samples than t")
-    return list(zip(t, seed, strict=True))
+    t, seed = read_columns(group, ("t", "seed"))
+    return list(zip(t.tolist(), seed.tolist(), strict=True))
 
 
 def file_image(part: Part) -> bytes:
