@@ -48,24 +48,45 @@ def command(model: Path, images: Path, store: Path, *more: str) -> Callable[[], 
     """`nca reconstruct` with several samples per image, so that artifacts grow by merging."""
     from nca_cli.cli import app
 
-    arguments = ["reconstruct", images, "--model", model, "--store", store, "--t", "100,400,700",
-                 "-s", "one-step", "-s", "ddim", "--steps", "5", "--no-clip", *more]  # fmt: skip
+    arguments = [
+        "reconstruct",
+        images,
+        "--model",
+        model,
+        "--store",
+        store,
+        "--t",
+        "100,400,700",
+        "-s",
+        "one-step",
+        "-s",
+        "ddim",
+        "--steps",
+        "5",
+        "--no-clip",
+        *more,
+    ]
     return lambda: app([str(argument) for argument in arguments])
 
 
 def tensors(store: Path) -> dict[tuple, np.ndarray]:
     """Every stored sample: (image, artifact, t, seed) → tensor. Raises when anything is damaged."""
     return {
-        (artifact.image, artifact.name, *key): artifact.read("x_t" if artifact.is_noise else "x0_hat", [key])[0]
-        for artifact in Store(store).select() for key in artifact.keys
-    }  # fmt: skip
+        (artifact.image, artifact.name, *key): artifact.read(
+            "x_t" if artifact.is_noise else "x0_hat", [key]
+        )[0]
+        for artifact in Store(store).select()
+        for key in artifact.keys
+    }
 
 
 def verified(store: Path) -> int:
     """Number of artifact files, each checked against its content digest."""
     from nca_cli.store.verify import verify
 
-    findings = [finding for finding in verify(Store(store)) if not finding.path.name.endswith(".tmp")]
+    findings = [
+        finding for finding in verify(Store(store)) if not finding.path.name.endswith(".tmp")
+    ]
     bad = [finding for finding in findings if not finding.ok]
     assert not bad, bad
     return sum(finding.path.suffix == ".h5" for finding in findings)
@@ -85,7 +106,9 @@ def kill_at_random(
     for number in range(rounds):
         store = folder / f"round-{number}"
         instants.append(chance.random())
-        committed.append(_one_round(command(model, images, store), store, instants[-1] * duration, whole))
+        committed.append(
+            _one_round(command(model, images, store), store, instants[-1] * duration, whole)
+        )
         shutil.rmtree(store)
     return instants, committed
 
@@ -125,6 +148,12 @@ def main(arguments: Sequence[str] = ()) -> None:
         instants, committed = kill_at_random(rounds, model, images, folder)
     total = 12 * 3 * 3
     partly = sum(0 < count < total for count in committed)
-    print(f"kill: {rounds} SIGKILLs at {min(instants):.0%}…{max(instants):.0%} of a run; committed samples then: "
-          f"{min(committed)}…{max(committed)} of {total} ({partly} runs were cut half-way)")  # fmt: skip
-    print(f"kill: all committed tensors read back in {rounds} of {rounds} rounds; every rerun finished the rest")
+    print(
+        f"kill: {rounds} SIGKILLs at {min(instants):.0%}…{max(instants):.0%} of a run; "
+        f"committed samples then: "
+        f"{min(committed)}…{max(committed)} of {total} ({partly} runs were cut half-way)"
+    )
+    print(
+        f"kill: all committed tensors read back in {rounds} of {rounds} rounds; "
+        f"every rerun finished the rest"
+    )

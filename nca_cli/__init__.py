@@ -5,7 +5,6 @@ nothing and only what computes loads torch.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -27,12 +26,3 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'nca_cli' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
-
-
-if TYPE_CHECKING:
-    from nca_cli.engine import noise_images, reconstruct
-    from nca_cli.errors import NcaError
-    from nca_cli.grid import compose_grid
-    from nca_cli.models import find_model
-    from nca_cli.report import build_report
-    from nca_cli.store import Filters, Store

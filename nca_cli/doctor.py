@@ -18,7 +18,16 @@ from pathlib import Path
 
 from nca_cli.errors import NcaError
 
-PACKAGES = ("torch", "diffusers", "huggingface_hub", "h5py", "numpy", "pillow", "scikit-image", "typer")
+PACKAGES = (
+    "torch",
+    "diffusers",
+    "huggingface_hub",
+    "h5py",
+    "numpy",
+    "pillow",
+    "scikit-image",
+    "typer",
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,9 @@ class Finding:
 
 def examine(store: Path, *, offline: bool = False) -> Iterator[Finding]:
     """All checks, cheap ones first."""
-    yield Finding("python", "good", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Finding(
+        "python", "good", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    )
     yield from map(_package, PACKAGES)
     yield _diffusers()
     yield _devices()
@@ -61,15 +72,20 @@ def _diffusers() -> Finding:
         return Finding("networks", "good", "diffusers' UNet2DModel can be imported")
     last = (run.stderr.strip().splitlines() or ["no message"])[-1]
     guilty = importlib.util.find_spec("torchvision") is not None and "torchvision" in run.stderr
-    hint = "pip uninstall torchvision (nca does not need it)" if guilty else "reinstall diffusers and torch"
+    hint = (
+        "pip uninstall torchvision (nca does not need it)"
+        if guilty
+        else "reinstall diffusers and torch"
+    )
     return Finding("networks", "bad", f"diffusers cannot be imported: {last}", hint)
 
 
 def _devices() -> Finding:
     code = (
         "import torch as t; n = t.cuda.device_count(); "
-        "print('; '.join([f'cuda:{i} {t.cuda.get_device_name(i)}' for i in range(n)]"
-        " + (['mps'] if t.backends.mps.is_available() else []) + [f'cpu, {t.get_num_threads()} threads']))"
+        "print('; '.join([f'cuda:{i} {t.cuda.get_device_name(i)}' for i in range(n)] + "
+        "(['mps'] if t.backends.mps.is_available() else []) + "
+        "[f'cpu, {t.get_num_threads()} threads']))"
     )
     run = _python(code)
     if run.returncode:
@@ -86,13 +102,22 @@ def _locks(store: Path) -> Finding:
         path = Path(folder) / "lock"
         try:
             with FileLock(path):
-                code = f"from filelock import FileLock; FileLock({str(path)!r}).acquire(timeout=0.2)"
+                code = (
+                    f"from filelock import FileLock; FileLock({str(path)!r}).acquire(timeout=0.2)"
+                )
                 excluded = _python(code).returncode != 0
         except (OSError, NotImplementedError, Timeout) as error:
-            return Finding("locks", "bad", f"the store's disk has none: {error}", "choose another --store")
+            return Finding(
+                "locks", "bad", f"the store's disk has none: {error}", "choose another --store"
+            )
     if excluded:
         return Finding("locks", "good", f"work on the disk of {store}")
-    return Finding("locks", "bad", f"do not exclude on the disk of {store}", "write to it from one process only")
+    return Finding(
+        "locks",
+        "bad",
+        f"do not exclude on the disk of {store}",
+        "write to it from one process only",
+    )
 
 
 def _existing(path: Path) -> Path:
@@ -113,7 +138,9 @@ def _space(store: Path) -> Finding:
         Store(store)
     except NcaError as error:
         return Finding("store", "bad", error.what, error.hint or "")
-    return Finding("store", "note" if free < 2e9 else "good", f"{free / 1e9:.1f} GB free for {store}")
+    return Finding(
+        "store", "note" if free < 2e9 else "good", f"{free / 1e9:.1f} GB free for {store}"
+    )
 
 
 def _hub(offline: bool) -> Finding:
@@ -128,6 +155,10 @@ def _hub(offline: bool) -> Finding:
         pass
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        return Finding("hub", "note", f"{constants.ENDPOINT} does not answer ({reason})",
-                       "models on this disk and the demo work all the same")  # fmt: skip
+        return Finding(
+            "hub",
+            "note",
+            f"{constants.ENDPOINT} does not answer ({reason})",
+            "models on this disk and the demo work all the same",
+        )
     return Finding("hub", "good", f"{constants.ENDPOINT} answers")

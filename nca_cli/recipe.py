@@ -135,7 +135,9 @@ class Recipe:
 
     def canonical(self) -> str:
         """Canonical JSON, without the fields that do not apply."""
-        return canonical_json({key: value for key, value in asdict(self).items() if value is not None})
+        return canonical_json(
+            {key: value for key, value in asdict(self).items() if value is not None}
+        )
 
     @property
     def digest(self) -> str:

@@ -212,9 +212,7 @@ def evaluations(recipe: Recipe, schedule: Schedule, t: int | float) -> int:
     return drive(trajectory, lambda x, level: Prediction(zero, zero))[1]
 
 
-def drive(
-    trajectory: Sampler, denoise: Callable[[Array, Level], Prediction]
-) -> tuple[Array, int]:
+def drive(trajectory: Sampler, denoise: Callable[[Array, Level], Prediction]) -> tuple[Array, int]:
     """Run one trajectory alone: x̂0 and the number of evaluations. The engine runs many at once."""
     count, request = 0, next(trajectory)
     while True:

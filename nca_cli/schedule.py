@@ -133,7 +133,11 @@ class Schedule:
     def describe(self) -> dict[str, object]:
         """Plain data that identifies the levels (not the clean end, which belongs to a recipe)."""
         if self.trained_betas is not None:
-            return {"kind": "vp", "trained_betas": digest(list(self.trained_betas)), "steps": self.steps}
+            return {
+                "kind": "vp",
+                "trained_betas": digest(list(self.trained_betas)),
+                "steps": self.steps,
+            }
         return {
             "kind": "vp",
             "beta_schedule": self.beta_schedule,
@@ -151,7 +155,7 @@ def _cosine_betas(steps: int, largest: float = 0.999) -> np.ndarray:
 
 
 def _rescaled_to_zero_terminal_snr(alpha_bar: np.ndarray) -> np.ndarray:
-    """Lin et al. (2305.08891), algorithm 1: shift and scale √ᾱ so that the last level is pure noise."""
+    """Lin et al. (2305.08891), algorithm 1: √ᾱ is shifted and scaled to end at pure noise."""
     root = np.sqrt(alpha_bar)
     return ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
 

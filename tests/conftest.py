@@ -49,5 +49,7 @@ def faces(tmp_path):
     random = np.random.default_rng(0)
     for name in ("anna", "ben", "cleo"):
         coarse = random.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((40, 40), Image.Resampling.BICUBIC).save(folder / f"{name}.png")
+        Image.fromarray(coarse).resize((40, 40), Image.Resampling.BICUBIC).save(
+            folder / f"{name}.png"
+        )
     return folder

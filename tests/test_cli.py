@@ -1,4 +1,4 @@
-"""The command line is a contract: results on stdout, the rest on stderr, exit codes, clear lines."""
+"""The command line is a contract: results on stdout, the rest on stderr, exit codes."""
 
 import json
 import os
@@ -39,7 +39,9 @@ def loaded(*arguments, cwd=None):
         "try:\n    app(sys.argv[1:])\nexcept SystemExit as e:\n    assert not e.code, e.code\n"
         "print('\\n' + json.dumps(sorted(sys.modules)))"
     )
-    run = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=cwd, text=True, capture_output=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], cwd=cwd, text=True, capture_output=True
+    )
     assert run.returncode == 0, run.stderr
     return set(json.loads(run.stdout.splitlines()[-1]))
 
@@ -48,8 +50,19 @@ def loaded(*arguments, cwd=None):
 def filled(tmp_path_factory, pixel_pipeline):
     """A store with three images, nine levels, one-step and ddim-5, and how it was asked for."""
     store = tmp_path_factory.mktemp("cli") / "store"
-    arguments = ["reconstruct", "--model", str(pixel_pipeline), "-s", "one-step", "-s", "ddim", "--steps", "5",
-                 "--store", str(store)]  # fmt: skip
+    arguments = [
+        "reconstruct",
+        "--model",
+        str(pixel_pipeline),
+        "-s",
+        "one-step",
+        "-s",
+        "ddim",
+        "--steps",
+        "5",
+        "--store",
+        str(store),
+    ]
     result = nca(*arguments)
     assert result.exit_code == 0, result.output
     return store, arguments, result
@@ -79,10 +92,19 @@ def test_a_second_run_computes_nothing_loads_no_torch_and_touches_no_file(filled
     assert "cached" in again.stderr
 
 
-@pytest.mark.parametrize("arguments", [
-    ["grid", "-o", "grid.png"], ["report", "-o", "report.html"], ["export", "-o", "files"], ["ls"],
-    ["verify"], ["pack", "-o", "packed.h5"], ["models"], ["--help"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["grid", "-o", "grid.png"],
+        ["report", "-o", "report.html"],
+        ["export", "-o", "files"],
+        ["ls"],
+        ["verify"],
+        ["pack", "-o", "packed.h5"],
+        ["models"],
+        ["--help"],
+    ],
+)
 def test_commands_that_only_read_never_load_torch(arguments, filled, tmp_path):
     if arguments[0] not in ("models", "--help"):
         arguments = [*arguments, "--store", filled[0]]
@@ -112,8 +134,19 @@ def test_json_gives_one_object_on_stdout(filled):
 
 
 def test_dry_run_says_the_cost_and_does_nothing(pixel_pipeline, tmp_path):
-    result = nca("reconstruct", "--model", pixel_pipeline, "--steps", "10", "--t", "900",
-                 "--store", tmp_path / "s", "--dry-run", "--json")  # fmt: skip
+    result = nca(
+        "reconstruct",
+        "--model",
+        pixel_pipeline,
+        "--steps",
+        "10",
+        "--t",
+        "900",
+        "--store",
+        tmp_path / "s",
+        "--dry-run",
+        "--json",
+    )
     data = json.loads(result.stdout)
     assert (data["missing"], data["evaluations"]) == (3, 30)
     assert data["bytes"] > 3 * 2 * 3 * 16 * 16 * 4
@@ -121,8 +154,14 @@ def test_dry_run_says_the_cost_and_does_nothing(pixel_pipeline, tmp_path):
 
 
 def test_options_can_come_from_the_environment(pixel_pipeline, tmp_path):
-    result = nca("reconstruct", NCA_MODEL=str(pixel_pipeline), NCA_T="40", NCA_SAMPLER="one-step",
-                 NCA_STORE=str(tmp_path / "s"), NCA_SEED="3,4")  # fmt: skip
+    result = nca(
+        "reconstruct",
+        NCA_MODEL=str(pixel_pipeline),
+        NCA_T="40",
+        NCA_SAMPLER="one-step",
+        NCA_STORE=str(tmp_path / "s"),
+        NCA_SEED="3,4",
+    )
     assert result.exit_code == 0, result.output
     artifact = next(a for a in Store(tmp_path / "s").select() if not a.is_noise)
     assert artifact.keys == {(40, 3), (40, 4)}
@@ -130,8 +169,11 @@ def test_options_can_come_from_the_environment(pixel_pipeline, tmp_path):
 
 def test_images_come_from_stdin_too(pixel_pipeline, faces, tmp_path):
     listed = "\n".join(str(path) for path in sorted(faces.iterdir())[:2])
-    result = CliRunner().invoke(app, ["noise", "-", "--model", str(pixel_pipeline), "--store",
-                                      str(tmp_path / "s"), "--t", "5"], input=listed)  # fmt: skip
+    result = CliRunner().invoke(
+        app,
+        ["noise", "-", "--model", str(pixel_pipeline), "--store", str(tmp_path / "s"), "--t", "5"],
+        input=listed,
+    )
     assert result.exit_code == 0, result.output
     assert len(result.stdout.split()) == 2
 
@@ -179,7 +221,11 @@ def test_an_empty_store_is_one_line_with_the_command_to_run(command, tmp_path):
 
 
 def test_ls_counts_what_the_filters_take(filled):
-    rows = json.loads(nca("ls", "--store", filled[0], "--t", "100:400:100", "--sampler", "ddim-5", "--json").stdout)
+    rows = json.loads(
+        nca(
+            "ls", "--store", filled[0], "--t", "100:400:100", "--sampler", "ddim-5", "--json"
+        ).stdout
+    )
     assert {row["artifact"].rpartition("-")[0] for row in rows} == {"noise", "ddim-5"} or all(
         row["artifact"] == "noise" or row["artifact"].startswith("ddim-5-") for row in rows
     )
@@ -259,13 +305,20 @@ def test_doctor_finds_this_machine_fit(tmp_path):
 def test_doctor_says_what_to_do_about_a_torchvision_that_breaks_diffusers(tmp_path, monkeypatch):
     package = tmp_path / "torchvision"
     package.mkdir()
-    (package / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    (package / "__init__.py").write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')"
+    )
     (package / "transforms.py").write_text("")
     metadata = tmp_path / "torchvision-0.1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: torchvision\nVersion: 0.1\n")
-    run = subprocess.run([sys.executable, "-m", "nca_cli", "doctor", "--offline", "--json"], text=True,
-                         capture_output=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path)  # fmt: skip
+    run = subprocess.run(
+        [sys.executable, "-m", "nca_cli", "doctor", "--offline", "--json"],
+        text=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+    )
     finding = next(f for f in json.loads(run.stdout) if f["what"] == "networks")
     if finding["state"] == "bad":  # whether it breaks depends on the version of diffusers
         assert "pip uninstall torchvision" in finding["hint"]
@@ -293,13 +346,18 @@ BAD = {
     "too many steps": (["reconstruct", "--steps", "1001"], 2, "1001"),
     "unknown fit": (["noise", "--fit", "squash"], 2, "squash", "crop"),
     "folder that is no pipeline": (["noise", "--model", "./empty"], 1, "empty", "pipeline"),
-    "missing weights file": (["reconstruct", "--model", "./weightless"], 1, "weightless", "diffusion_pytorch_model"),
+    "missing weights file": (
+        ["reconstruct", "--model", "./weightless"],
+        1,
+        "weightless",
+        "diffusion_pytorch_model",
+    ),
     "store of a newer version": (["noise", "--store", "newer"], 1, "newer", "format 99"),
     "store that is a file": (["noise", "--store", "text.png"], 1, "text.png"),
     "grid format": (["grid", "--store", "STORE", "-o", "grid.xyz"], 2, "xyz"),
     "unknown shard": (["noise", "--shard", "3/3"], 2, "3/3"),
     "unknown batch": (["reconstruct", "--batch", "0"], 2, "--batch"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -321,7 +379,9 @@ def test_bad_input_gets_one_clear_line(case, filled, pixel_pipeline, tmp_path, m
     assert not Path("nca-store").exists()
 
 
-def test_one_bad_image_among_many_is_listed_and_the_others_are_done(pixel_pipeline, faces, tmp_path):
+def test_one_bad_image_among_many_is_listed_and_the_others_are_done(
+    pixel_pipeline, faces, tmp_path
+):
     (faces / "broken.png").write_text("no image")
     result = nca("noise", faces, "--model", pixel_pipeline, "--store", tmp_path / "s", "--t", "5")
     assert result.exit_code == 1

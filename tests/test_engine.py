@@ -6,7 +6,15 @@ import json
 import numpy as np
 import pytest
 
-from nca_cli.engine import Engine, Reconstruction, Request, Shard, noise_images, reconstruct, reconstruction_plans
+from nca_cli.engine import (
+    Engine,
+    Reconstruction,
+    Request,
+    Shard,
+    noise_images,
+    reconstruct,
+    reconstruction_plans,
+)
 from nca_cli.engine.batching import BatchSize
 from nca_cli.errors import DamagedArtifact, ImageError, NcaError, UsageError
 from nca_cli.models import find_model
@@ -20,7 +28,13 @@ SAMPLERS = ["one-step", "ddim", "ddpm", "pndm"]
 
 def run(store, model, images, **settings):
     """A small reconstruction, unclipped (a random net amplifies rounding when clipped)."""
-    settings = {"t": LEVELS, "seeds": [0, 1], "samplers": SAMPLERS, "steps": 10, "clip": None} | settings
+    settings = {
+        "t": LEVELS,
+        "seeds": [0, 1],
+        "samplers": SAMPLERS,
+        "steps": 10,
+        "clip": None,
+    } | settings
     if settings["samplers"] == ["one-step"]:
         settings["steps"] = None
     return reconstruct(images, store=store, models=[str(model)], **settings)
@@ -31,9 +45,10 @@ def tensors(store):
     return {
         (artifact.image, artifact.name, name, *key): artifact.read(name, [key])[0]
         for artifact in Store(store).select()
-        for name in artifact.datasets if name in ("x_t", "x0_hat", "z_t", "z0_hat")
+        for name in artifact.datasets
+        if name in ("x_t", "x0_hat", "z_t", "z0_hat")
         for key in artifact.keys
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +93,17 @@ def test_levels_asked_for_in_three_calls_equal_those_of_one(whole, calm_pipeline
 
 
 def test_shards_are_disjoint_and_make_the_whole(whole, calm_pipeline, faces, tmp_path):
-    counts = [run(tmp_path / "shards", calm_pipeline, faces, shard=Shard(i, 4)).computed for i in range(4)]
+    counts = [
+        run(tmp_path / "shards", calm_pipeline, faces, shard=Shard(i, 4)).computed for i in range(4)
+    ]
     assert sum(counts) == len(whole) * len(SAMPLERS) // (len(SAMPLERS) + 1)
     assert max(counts) - min(counts) <= 2 * len(SAMPLERS)
     assert_same(tensors(tmp_path / "shards"), whole)
 
 
-def test_reconstructing_after_noising_starts_from_the_stored_x_t(whole, calm_pipeline, faces, tmp_path):
+def test_reconstructing_after_noising_starts_from_the_stored_x_t(
+    whole, calm_pipeline, faces, tmp_path
+):
     noise_images(faces, store=tmp_path / "two", models=[str(calm_pipeline)], t=LEVELS, seeds=[0, 1])
     run(tmp_path / "two", calm_pipeline, faces)
     assert_same(tensors(tmp_path / "two"), whole)
@@ -110,8 +129,12 @@ def test_only_what_is_missing_is_computed(calm_pipeline, faces, tmp_path):
     assert run(store, calm_pipeline, faces, t=[20]).computed == 3 * 2 * 4
     again = run(store, calm_pipeline, faces, t=[20, 250], samplers=["ddim"])
     assert (again.computed, again.cached) == (6, 6)
-    (plan,) = reconstruction_plans(Request([faces], [str(calm_pipeline)], t=[20, 250], seeds=[0, 1],
-                                           samplers=["ddim"], steps=10), Store(store))  # fmt: skip
+    (plan,) = reconstruction_plans(
+        Request(
+            [faces], [str(calm_pipeline)], t=[20, 250], seeds=[0, 1], samplers=["ddim"], steps=10
+        ),
+        Store(store),
+    )
     assert plan.empty
     assert plan.evaluations == 0
 
@@ -129,10 +152,25 @@ def test_copies_of_one_image_are_computed_once(calm_pipeline, faces, tmp_path):
 
 
 def test_settings_that_change_the_result_never_share_an_artifact(pixel_pipeline, faces, tmp_path):
-    settings = [{"eta": 0.0}, {"eta": 0.5}, {"clip": True}, {"clip": False}, {"steps": 5}, {"steps": 10},
-                {"dtype": "bfloat16"}]  # fmt: skip
+    settings = [
+        {"eta": 0.0},
+        {"eta": 0.5},
+        {"clip": True},
+        {"clip": False},
+        {"steps": 5},
+        {"steps": 10},
+        {"dtype": "bfloat16"},
+    ]
     for extra in settings:
-        run(tmp_path / "s", pixel_pipeline, faces / "anna.png", t=[600], seeds=[0], samplers=["ddim"], **extra)
+        run(
+            tmp_path / "s",
+            pixel_pipeline,
+            faces / "anna.png",
+            t=[600],
+            seeds=[0],
+            samplers=["ddim"],
+            **extra,
+        )
     found = [artifact for artifact in Store(tmp_path / "s").select() if not artifact.is_noise]
     # η 0, clipping and 10 steps are what is done anyway: saying so is no other recipe
     assert len(found) == 5
@@ -146,7 +184,12 @@ def test_retrained_weights_in_the_same_folder_are_another_recipe(faces, tmp_path
     found = []
     for seed in (0, 1):
         tiny_pixel(tmp_path / "model", prediction_type="sample", seed=seed)
-        assert run(tmp_path / "s", tmp_path / "model", faces / "anna.png", samplers=["one-step"]).computed == 6
+        assert (
+            run(
+                tmp_path / "s", tmp_path / "model", faces / "anna.png", samplers=["one-step"]
+            ).computed
+            == 6
+        )
     found = [artifact for artifact in Store(tmp_path / "s").select() if not artifact.is_noise]
     assert len(found) == 2
     assert len({artifact.model for artifact in found}) == 1, "x_t is shared: the space is the same"
@@ -160,7 +203,6 @@ def test_two_folders_of_one_name_are_two_recipes(faces, tmp_path):
         assert run(tmp_path / "s", folder, faces / "anna.png", samplers=["one-step"]).computed == 6
 
 
-
 def test_a_bad_image_is_left_out_and_the_others_are_done(calm_pipeline, faces, tmp_path):
     (faces / "bad.png").write_bytes((faces / "anna.png").read_bytes()[:200])
     summary = run(tmp_path / "s", calm_pipeline, faces, samplers=["one-step"])
@@ -170,13 +212,20 @@ def test_a_bad_image_is_left_out_and_the_others_are_done(calm_pipeline, faces, t
     assert "bad.png" in str(error)
 
 
-@pytest.mark.parametrize("damage", [
-    lambda data: data[: len(data) // 2],
-    lambda data: data[:8] + bytes(64) + data[72:],
-])  # fmt: skip
-def test_a_damaged_artifact_is_named_and_the_others_are_done(damage, calm_pipeline, faces, tmp_path):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:8] + bytes(64) + data[72:],
+    ],
+)
+def test_a_damaged_artifact_is_named_and_the_others_are_done(
+    damage, calm_pipeline, faces, tmp_path
+):
     run(tmp_path / "s", calm_pipeline, faces, samplers=["one-step"], t=[20])
-    victim = next(a for a in Store(tmp_path / "s").select(Filters(images=["ben"])) if not a.is_noise)
+    victim = next(
+        a for a in Store(tmp_path / "s").select(Filters(images=["ben"])) if not a.is_noise
+    )
     victim.parts[0].path.write_bytes(damage(victim.parts[0].path.read_bytes()))
     summary = run(tmp_path / "s", calm_pipeline, faces, samplers=["one-step"], t=[20, 250])
     assert [type(error) for error in summary.errors] == [DamagedArtifact]
@@ -184,18 +233,24 @@ def test_a_damaged_artifact_is_named_and_the_others_are_done(damage, calm_pipeli
     assert summary.computed == 2 * 2
 
 
-def test_a_result_that_is_not_finite_is_refused_and_the_rest_is_kept(calm_pipeline, faces, tmp_path):
-    (plan,) = reconstruction_plans(Request([faces], [str(calm_pipeline)], t=[20, 250], samplers=["one-step"]),
-                                   Store(tmp_path / "s"))  # fmt: skip
+def test_a_result_that_is_not_finite_is_refused_and_the_rest_is_kept(
+    calm_pipeline, faces, tmp_path
+):
+    (plan,) = reconstruction_plans(
+        Request([faces], [str(calm_pipeline)], t=[20, 250], samplers=["one-step"]),
+        Store(tmp_path / "s"),
+    )
     work = Reconstruction(plan, batch=1)
     real, count = work._denoiser, itertools.count()
 
     def sometimes_nan():
         denoise = real()
-        def call(x, t):  # noqa: E306
+
+        def call(x, t):
             prediction = denoise(x, t)
             return Prediction(prediction.x0 * float("nan")) if next(count) == 3 else prediction
-        return call  # fmt: skip
+
+        return call
 
     work._denoiser = sometimes_nan
     with pytest.raises(NcaError, match="not finite"):
@@ -204,13 +259,21 @@ def test_a_result_that_is_not_finite_is_refused_and_the_rest_is_kept(calm_pipeli
 
 
 def test_latent_models_store_latents_pixels_and_the_floor(latent_pipeline, faces, tmp_path):
-    run(tmp_path / "s", latent_pipeline, faces / "anna.png", samplers=["one-step", "ddim"], clip=False)
+    run(
+        tmp_path / "s",
+        latent_pipeline,
+        faces / "anna.png",
+        samplers=["one-step", "ddim"],
+        clip=False,
+    )
     noise, *others = Store(tmp_path / "s").select()
     assert noise.datasets["z_t"][0] == (6, 3, 16, 16)
     assert noise.datasets["x_t"][0] == (6, 3, 32, 32)
     assert {"x0", "z0", "x0_floor"} <= noise.datasets.keys()
     level = find_model(str(latent_pipeline)).space.schedule.level(250)
-    z_t = diffuse(noise.fixed("z0"), level, seeded_noise(1, noise.image_info["digest"], (3, 16, 16)))
+    z_t = diffuse(
+        noise.fixed("z0"), level, seeded_noise(1, noise.image_info["digest"], (3, 16, 16))
+    )
     assert np.array_equal(noise.read("z_t", [(250, 1)])[0], z_t)
     for artifact in others:
         assert artifact.datasets["z0_hat"][0] == (6, 3, 16, 16)
@@ -221,7 +284,12 @@ def test_headers_say_how_a_tensor_was_made(calm_pipeline, faces, tmp_path):
     run(tmp_path / "s", calm_pipeline, faces / "anna.png", samplers=["ddim"], t=[20], eta=0.3)
     _, artifact = Store(tmp_path / "s").select()
     recipe = json.loads(artifact.header["recipe"])
-    assert (recipe["sampler"], recipe["steps"], recipe["eta"], recipe["clip"]) == ("ddim", 10, 0.3, 1.0)
+    assert (recipe["sampler"], recipe["steps"], recipe["eta"], recipe["clip"]) == (
+        "ddim",
+        10,
+        0.3,
+        1.0,
+    )
     assert len(recipe["weights"]) == 64
     assert artifact.model_info["source"] == str(calm_pipeline)
     assert artifact.log_snr[0] == pytest.approx(Schedule().log_snr(20))
@@ -255,7 +323,9 @@ def test_trajectories_of_any_length_share_calls_and_never_mix(batch):
     assert sum(sizes) == sum(lengths)
     assert max(sizes) <= batch
     full = [size for size in sizes if size == min(batch, len(lengths))]
-    assert len(full) >= (sum(lengths) - 30 * min(batch, len(lengths))) // batch, "calls are kept full"
+    assert len(full) >= (sum(lengths) - 30 * min(batch, len(lengths))) // batch, (
+        "calls are kept full"
+    )
 
 
 def test_trajectories_are_begun_only_when_there_is_room():

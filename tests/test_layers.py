@@ -7,14 +7,23 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "nca_cli"
 LAYERS = {
-    "errors": 0, "recipe": 0,
-    "images": 1, "portraits": 1, "schedule": 1, "store": 1, "metrics": 1,
+    "errors": 0,
+    "recipe": 0,
+    "images": 1,
+    "portraits": 1,
+    "schedule": 1,
+    "store": 1,
+    "metrics": 1,
     "samplers": 2,
     "models": 3,
-    "engine": 4, "analysis": 4, "grid": 4, "export": 4, "doctor": 4,
+    "engine": 4,
+    "analysis": 4,
+    "grid": 4,
+    "export": 4,
+    "doctor": 4,
     "report": 5,
     "cli": 6,
-}  # fmt: skip
+}
 
 
 def imported(path):
@@ -22,7 +31,11 @@ def imported(path):
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "nca_cli" else [node.module]
+            names = (
+                [f"{node.module}.{alias.name}" for alias in node.names]
+                if node.module == "nca_cli"
+                else [node.module]
+            )
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         for name in names:
@@ -41,7 +54,11 @@ def test_a_module_imports_only_lower_layers(module):
 
 
 def test_every_module_has_a_layer():
-    modules = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    modules = {
+        path.stem
+        for path in PACKAGE.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     assert modules - {"__init__", "__main__"} == set(LAYERS)
 
 

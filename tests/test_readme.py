@@ -20,8 +20,12 @@ def blocks(language):
 @pytest.fixture(scope="module")
 def environment():
     """A shell in which `nca` is this checkout's."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}  # fmt: skip
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(ROOT),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -29,29 +33,48 @@ def toured(tmp_path_factory, environment):
     """A folder in which all commands of the tour have been run."""
     folder = tmp_path_factory.mktemp("tour")
     for block in blocks("sh"):
-        run = subprocess.run(["bash", "-euc", block], cwd=folder, env=environment, text=True, capture_output=True)
+        run = subprocess.run(
+            ["bash", "-euc", block], cwd=folder, env=environment, text=True, capture_output=True
+        )
         assert run.returncode == 0, f"{block}\n{run.stderr}"
     return folder
 
 
 def test_the_tour_makes_what_it_says(toured):
-    for name in ("grid.png", "report.html", "compare.png", "everything.h5", "again.png", "pictures"):
+    for name in (
+        "grid.png",
+        "report.html",
+        "compare.png",
+        "everything.h5",
+        "again.png",
+        "pictures",
+    ):
         assert (toured / name).exists()
 
 
 def test_the_python_of_the_readme_runs(toured, environment):
     for block in blocks("python"):
-        run = subprocess.run([sys.executable, "-c", block], cwd=toured, env=environment, text=True, capture_output=True)
+        run = subprocess.run(
+            [sys.executable, "-c", block],
+            cwd=toured,
+            env=environment,
+            text=True,
+            capture_output=True,
+        )
         assert run.returncode == 0, f"{block}\n{run.stderr}"
         assert run.stdout
 
 
-def test_the_makefile_of_the_readme_is_done_after_one_run_and_works_in_parallel(tmp_path, faces, environment):
+def test_the_makefile_of_the_readme_is_done_after_one_run_and_works_in_parallel(
+    tmp_path, faces, environment
+):
     (tmp_path / "Makefile").write_text(blocks("make")[0])
     shutil.copytree(faces, tmp_path / "photos")
 
     def make(*options):
-        return subprocess.run(["make", *options], cwd=tmp_path, env=environment, text=True, capture_output=True)
+        return subprocess.run(
+            ["make", *options], cwd=tmp_path, env=environment, text=True, capture_output=True
+        )
 
     first = make("-j4")
     assert first.returncode == 0, first.stderr

@@ -1,4 +1,4 @@
-"""Samplers against three oracles: a perfect denoiser, diffusers, and Gaussian data in closed form."""
+"""Samplers against three oracles: a perfect denoiser, diffusers, Gaussians in closed form."""
 
 import math
 
@@ -30,7 +30,9 @@ def test_with_a_perfect_denoiser_every_sampler_returns_x0_from_any_level(sampler
             noise = (x - level.a * x0) / level.s
             return Prediction((x - level.s * noise) / level.a, np.zeros_like(x))
 
-        x0_hat, count = drive(start(recipe, LINEAR, x, t, lambda level: RANDOM.standard_normal(x0.shape)), perfect)
+        x0_hat, count = drive(
+            start(recipe, LINEAR, x, t, lambda level: RANDOM.standard_normal(x0.shape)), perfect
+        )
         assert np.abs(x0_hat - x0).max() < 1e-3
         assert count == evaluations(recipe, LINEAR, t)
 
@@ -40,8 +42,10 @@ def test_every_t_from_0_to_999_can_be_started_from():
     for sampler in SAMPLERS:
         recipe = Recipe("oracle", sampler, steps=20, final_alpha="one")
         for t in range(1000):
-            x0_hat, _ = drive(start(recipe, LINEAR, RANDOM.standard_normal(x0.shape), t, lambda level: 0.0 * x0),
-                              lambda x, level: Prediction(x0, 0 * x0))  # fmt: skip
+            x0_hat, _ = drive(
+                start(recipe, LINEAR, RANDOM.standard_normal(x0.shape), t, lambda level: 0.0 * x0),
+                lambda x, level: Prediction(x0, 0 * x0),
+            )
             assert np.abs(x0_hat - x0).max() < 1e-3, (sampler, t)
 
 
@@ -78,15 +82,28 @@ def theirs(scheduler, x, steps, **options):
 
 CASES = {
     "ddim": ("DDIMScheduler", {}, {"clip": 1.0, "final_alpha": "one"}, {}),
-    "ddim, unclipped, final ᾱ of level 0":
-        ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": False}, {"final_alpha": "first"}, {}),
-    "ddim, η 0.7": ("DDIMScheduler", {}, {"eta": 0.7, "clip": 1.0, "final_alpha": "one"}, {"eta": 0.7}),
-    "ddim, η 1, final ᾱ of level 0":
-        ("DDIMScheduler", {"set_alpha_to_one": False}, {"eta": 1.0, "clip": 1.0, "final_alpha": "first"}, {"eta": 1.0}),
+    "ddim, unclipped, final ᾱ of level 0": (
+        "DDIMScheduler",
+        {"clip_sample": False, "set_alpha_to_one": False},
+        {"final_alpha": "first"},
+        {},
+    ),
+    "ddim, η 0.7": (
+        "DDIMScheduler",
+        {},
+        {"eta": 0.7, "clip": 1.0, "final_alpha": "one"},
+        {"eta": 0.7},
+    ),
+    "ddim, η 1, final ᾱ of level 0": (
+        "DDIMScheduler",
+        {"set_alpha_to_one": False},
+        {"eta": 1.0, "clip": 1.0, "final_alpha": "first"},
+        {"eta": 1.0},
+    ),
     "pndm": ("PNDMScheduler", {}, {"final_alpha": "first"}, {}),
     "pndm, final ᾱ 1": ("PNDMScheduler", {"set_alpha_to_one": True}, {"final_alpha": "one"}, {}),
     "plms": ("PNDMScheduler", {"skip_prk_steps": True}, {"final_alpha": "first"}, {}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("steps", [10, 50, 100])
@@ -98,7 +115,13 @@ def test_on_their_own_grid_chains_equal_diffusers_schedulers(case, steps):
     x = RANDOM.standard_normal((2, 3, 4, 4))
     expected, drawn = theirs(getattr(diffusers, name)(**config), x, steps, **options)
     h, recipe = 1000 // steps, Recipe("w", case.split(",")[0], steps=steps, **settings)
-    trajectory = start(recipe, LINEAR, x, 1000 - h, lambda level: drawn[max(level.t, -h) + h if level.t >= 0 else 0])
+    trajectory = start(
+        recipe,
+        LINEAR,
+        x,
+        1000 - h,
+        lambda level: drawn[max(level.t, -h) + h if level.t >= 0 else 0],
+    )
     assert np.abs(drive(trajectory, by_smooth)[0] - expected).max() < 1e-4
 
 
@@ -146,9 +169,16 @@ def test_learned_variance_steps_equal_diffusers():
     assert np.abs(mine - state.numpy()).max() < 1e-4
 
 
-@pytest.mark.parametrize(("sampler", "prediction"), [
-    ("ddim", "epsilon"), ("ddpm", "epsilon"), ("pndm", "epsilon"), ("ddim", "sample"), ("ddpm", "sample"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sampler", "prediction"),
+    [
+        ("ddim", "epsilon"),
+        ("ddpm", "epsilon"),
+        ("pndm", "epsilon"),
+        ("ddim", "sample"),
+        ("ddpm", "sample"),
+    ],
+)
 def test_chains_equal_diffusers_whole_pipelines(tmp_path, sampler, prediction):
     """The pipeline's own pictures, from its own initial noise, through the real denoiser.
 
@@ -174,7 +204,10 @@ def test_chains_equal_diffusers_whole_pipelines(tmp_path, sampler, prediction):
     generator = torch.Generator().manual_seed(5)
     x = torch.randn((1, 3, 16, 16), generator=generator)[0]
     model = find_model(str(folder))
-    recipe, denoise = recipe_for(model, SamplerChoice(sampler, 50)), load_denoiser(model, device="cpu")
+    recipe, denoise = (
+        recipe_for(model, SamplerChoice(sampler, 50)),
+        load_denoiser(model, device="cpu"),
+    )
 
     def one(x, level):
         return Prediction(denoise(x[None], torch.tensor([level.t])).x0[0])
@@ -210,11 +243,19 @@ def chain_error(sampler, t, steps, spectrum=SPECTRUM, variance="fixed_small"):
     for level, bar, nxt in zip(levels, bars[:-1], bars[1:], strict=False):
         g = gain(level, spectrum)
         if sampler == "ddim":
-            k, sigma2 = math.sqrt(nxt) * g + math.sqrt(1 - nxt) * (1 - math.sqrt(bar) * g) / math.sqrt(1 - bar), 0
+            k, sigma2 = (
+                math.sqrt(nxt) * g
+                + math.sqrt(1 - nxt) * (1 - math.sqrt(bar) * g) / math.sqrt(1 - bar),
+                0,
+            )
         else:
             beta = 1 - bar / nxt
             k = math.sqrt(nxt) * beta / (1 - bar) * g + math.sqrt(1 - beta) * (1 - nxt) / (1 - bar)
-            sigma2 = 0 if nxt == 1 else beta * (1 if variance == "fixed_large" else (1 - nxt) / (1 - bar))
+            sigma2 = (
+                0
+                if nxt == 1
+                else beta * (1 if variance == "fixed_large" else (1 - nxt) / (1 - bar))
+            )
         c, v = k * c, k**2 * v + sigma2
     return v + spectrum - 2 * c
 
@@ -242,7 +283,9 @@ def test_one_step_error_on_gaussian_data_is_the_mmse(t):
 
 
 @pytest.mark.parametrize("steps", [10, 50, 1000])
-@pytest.mark.parametrize(("sampler", "variance"), [("ddim", None), ("ddpm", "fixed_small"), ("ddpm", "fixed_large")])
+@pytest.mark.parametrize(
+    ("sampler", "variance"), [("ddim", None), ("ddpm", "fixed_small"), ("ddpm", "fixed_large")]
+)
 def test_chain_error_on_gaussian_data_is_the_exact_finite_step_value(sampler, variance, steps):
     recipe = Recipe("g", sampler, steps=steps, variance=variance, final_alpha="one")
     for t in (300, 700):
@@ -252,7 +295,7 @@ def test_chain_error_on_gaussian_data_is_the_exact_finite_step_value(sampler, va
 
 
 def test_chain_errors_approach_their_limits_as_steps_grow():
-    """DDPM → 2·MMSE, DDIM → the probability flow 2Σλ(1 - √(ᾱλ/(ᾱλ+1-ᾱ))); never as far off before."""
+    """DDPM → 2·MMSE, DDIM → the probability flow 2Σλ(1 - √(ᾱλ/(ᾱλ+1-ᾱ)))."""
     level = LINEAR.level(600)
     bar = level.a**2
     flow = 2 * SPECTRUM * (1 - np.sqrt(bar * SPECTRUM / (bar * SPECTRUM + 1 - bar)))

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,7 +18,12 @@ LATENT = Schedule("scaled_linear", 0.0015, 0.0195)
 def test_levels_equal_those_of_diffusers(name):
     from diffusers import DDPMScheduler
 
-    config = {"beta_schedule": name, "beta_start": 0.0015, "beta_end": 0.0195, "num_train_timesteps": 500}
+    config = {
+        "beta_schedule": name,
+        "beta_start": 0.0015,
+        "beta_end": 0.0195,
+        "num_train_timesteps": 500,
+    }
     theirs = DDPMScheduler(**config).alphas_cumprod.double().numpy()
     np.testing.assert_allclose(Schedule.from_config(config).alpha_bar, theirs, rtol=2e-5)
 
@@ -30,10 +36,14 @@ def test_zero_terminal_snr_and_trained_betas_equal_those_of_diffusers():
     np.testing.assert_allclose(mine.alpha_bar, rescaled.alphas_cumprod, atol=1e-6)
     betas = list(np.linspace(0.001, 0.2, 50))
     trained = DDPMScheduler(num_train_timesteps=50, trained_betas=betas)
-    np.testing.assert_allclose(Schedule.from_config(trained.config).alpha_bar, trained.alphas_cumprod, rtol=1e-5)
+    np.testing.assert_allclose(
+        Schedule.from_config(trained.config).alpha_bar, trained.alphas_cumprod, rtol=1e-5
+    )
 
 
-@pytest.mark.parametrize(("schedule", "content", "coarse"), [(LINEAR, 258, 674), (LATENT, 254, 737)])
+@pytest.mark.parametrize(
+    ("schedule", "content", "coarse"), [(LINEAR, 258, 674), (LATENT, 254, 737)]
+)
 def test_the_stages_of_p2_weighting_begin_where_its_authors_say(schedule, content, coarse):
     snr = np.array([schedule.snr(t) for t in range(schedule.steps)])
     assert np.argmax(snr < 1) in (content, content + 1)
@@ -65,7 +75,7 @@ def test_a_chain_starts_at_exactly_t_and_falls_evenly_to_the_clean_end(t, steps)
     assert ts[-1] == CLEAN
     assert levels[-1].a == 1
     h = 1000 / steps
-    assert all(abs((a - b) - h) <= 1 for a, b in zip(ts[:-2], ts[1:-1], strict=True))
+    assert all(abs((a - b) - h) <= 1 for a, b in pairwise(ts[:-1]))
     assert ts[-2] < h
 
 
@@ -92,9 +102,13 @@ def test_noise_depends_on_seed_image_and_shape_alone_and_never_moves():
     assert hashlib.sha256(noise.tobytes()).hexdigest()[:16] == "b11b34543ec37a65"
     fresh = step_noise(0, "ab" * 32, (3, 8, 8), 300, 280)
     assert hashlib.sha256(fresh.tobytes()).hexdigest()[:16] == "81eb453aa71638c2"
-    others = [seeded_noise(1, "ab" * 32, (3, 8, 8)), seeded_noise(0, "cd" * 32, (3, 8, 8)),
-              step_noise(0, "ab" * 32, (3, 8, 8), 300, 260), step_noise(0, "ab" * 32, (3, 8, 8), 320, 280),
-              fresh]  # fmt: skip
+    others = [
+        seeded_noise(1, "ab" * 32, (3, 8, 8)),
+        seeded_noise(0, "cd" * 32, (3, 8, 8)),
+        step_noise(0, "ab" * 32, (3, 8, 8), 300, 260),
+        step_noise(0, "ab" * 32, (3, 8, 8), 320, 280),
+        fresh,
+    ]
     assert all(np.abs(noise - other).max() > 0.1 for other in others)
 
 

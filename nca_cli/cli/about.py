@@ -27,15 +27,25 @@ def models(json: opt.Json = False) -> None:
     for name in ("name", "what", "pixels", "sampler", "licence", "on disk"):
         table.add_column(name, justify="right" if name == "pixels" else "left", overflow="fold")
     for row in rows:
-        table.add_row(row.name, row.what, str(row.resolution), row.sampler, row.licence,
-                      "yes" if row.on_disk else "no")  # fmt: skip
+        table.add_row(
+            row.name,
+            row.what,
+            str(row.resolution),
+            row.sampler,
+            row.licence,
+            "yes" if row.on_disk else "no",
+        )
     stdout().print(table)
-    stdout().print("Any hub id (org/name, org/name@revision) or local diffusers folder works too.", style="dim")
+    stdout().print(
+        "Any hub id (org/name, org/name@revision) or local diffusers folder works too.", style="dim"
+    )
 
 
 @app.command()
-def doctor(store: opt.StoreDir = opt.DEFAULT_STORE, offline: opt.Offline = False, json: opt.Json = False) -> None:
-    """Check this machine: versions, imports, devices, the store's disk and its locks, hub access."""
+def doctor(
+    store: opt.StoreDir = opt.DEFAULT_STORE, offline: opt.Offline = False, json: opt.Json = False
+) -> None:
+    """Check this machine: versions, imports, devices, the store's disk and locks, hub access."""
     from nca_cli.doctor import examine
 
     findings = list(examine(store, offline=offline))

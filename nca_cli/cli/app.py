@@ -31,7 +31,7 @@ class Group(TyperGroup):
         except KeyboardInterrupt as error:
             from nca_cli.cli.console import note
 
-            note("interrupted; what was finished is in the store, the same command goes on from there")
+            note("interrupted; what was finished is in the store, the same command goes on")
             raise typer.Exit(130) from error
         except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):
             raise
@@ -41,8 +41,12 @@ class Group(TyperGroup):
             from nca_cli.cli.console import complain
 
             text = " ".join(str(error).split()) or type(error).__name__
-            complain(NcaError(f"unexpected {type(error).__name__}: {text}",
-                              "see the traceback: nca --debug, then the same command"))  # fmt: skip
+            complain(
+                NcaError(
+                    f"unexpected {type(error).__name__}: {text}",
+                    "see the traceback: nca --debug, then the same command",
+                )
+            )
             raise typer.Exit(1) from error
 
 
@@ -60,7 +64,7 @@ every tensor in an HDF5 store, so that nothing is computed twice and figures are
 freely.
 
     Start with: [bold]nca demo[/bold]""",
-    epilog="Every option has an environment variable: --store is NCA_STORE, --t is NCA_T, and so on.",
+    epilog="Every option has an environment variable: NCA_STORE for --store, and so on.",
 )
 
 
@@ -73,10 +77,14 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", envvar="NCA_DEBUG", show_envvar=False, help="Show tracebacks.")
+        bool,
+        typer.Option("--debug", envvar="NCA_DEBUG", show_envvar=False, help="Show tracebacks."),
     ] = False,
 ) -> None:
     """Options before the command."""

@@ -21,18 +21,30 @@ if TYPE_CHECKING:
 
 @app.command()
 def noise(
-    images: opt.Images = None, model: opt.Models = None, t: opt.Levels = None, seed: opt.Seeds = None,
-    fit: opt.Fit = "crop", size: opt.Size = 256, store: opt.StoreDir = opt.DEFAULT_STORE,
-    store_dtype: opt.StoreDtype = "float32", device: opt.Device = "auto", shard: opt.ShardText = None,
-    offline: opt.Offline = False, refresh: opt.Refresh = False, dry_run: opt.DryRun = False,
-    stamp: opt.Stamp = None, json: opt.Json = False, quiet: opt.Quiet = False,
-) -> None:  # fmt: skip
+    images: opt.Images = None,
+    model: opt.Models = None,
+    t: opt.Levels = None,
+    seed: opt.Seeds = None,
+    fit: opt.Fit = "crop",
+    size: opt.Size = 256,
+    store: opt.StoreDir = opt.DEFAULT_STORE,
+    store_dtype: opt.StoreDtype = "float32",
+    device: opt.Device = "auto",
+    shard: opt.ShardText = None,
+    offline: opt.Offline = False,
+    refresh: opt.Refresh = False,
+    dry_run: opt.DryRun = False,
+    stamp: opt.Stamp = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
     """Perturb images to x_t at chosen noise levels. Pixel models need no weights for it."""
     from nca_cli.engine import Noising, noise_plans
 
     be_quiet(quiet)
-    request = _request(images, model, t, seed, fit=fit, size=size, shard=shard,
-                       offline=offline, refresh=refresh)  # fmt: skip
+    request = _request(
+        images, model, t, seed, fit=fit, size=size, shard=shard, offline=offline, refresh=refresh
+    )
     run = Run(store, store_dtype, dry_run, stamp, json)
     for plan in noise_plans(request, run.store, run.failed):
         work = Noising(plan, device, store_dtype, run.failed)
@@ -42,22 +54,51 @@ def noise(
 
 @app.command()
 def reconstruct(
-    images: opt.Images = None, model: opt.Models = None, t: opt.Levels = None, seed: opt.Seeds = None,
-    sampler: opt.Samplers = None, steps: opt.Steps = None, eta: opt.Eta = None, clip: opt.Clip = None,
-    fit: opt.Fit = "crop", size: opt.Size = 256, device: opt.Device = "auto",
-    dtype: opt.Dtype = "float32", tf32: opt.Tf32 = False, store: opt.StoreDir = opt.DEFAULT_STORE,
-    store_dtype: opt.StoreDtype = "float32", batch: opt.Batch = "auto", shard: opt.ShardText = None,
-    offline: opt.Offline = False, refresh: opt.Refresh = False, dry_run: opt.DryRun = False,
-    stamp: opt.Stamp = None, json: opt.Json = False, quiet: opt.Quiet = False,
-) -> None:  # fmt: skip
+    images: opt.Images = None,
+    model: opt.Models = None,
+    t: opt.Levels = None,
+    seed: opt.Seeds = None,
+    sampler: opt.Samplers = None,
+    steps: opt.Steps = None,
+    eta: opt.Eta = None,
+    clip: opt.Clip = None,
+    fit: opt.Fit = "crop",
+    size: opt.Size = 256,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "float32",
+    tf32: opt.Tf32 = False,
+    store: opt.StoreDir = opt.DEFAULT_STORE,
+    store_dtype: opt.StoreDtype = "float32",
+    batch: opt.Batch = "auto",
+    shard: opt.ShardText = None,
+    offline: opt.Offline = False,
+    refresh: opt.Refresh = False,
+    dry_run: opt.DryRun = False,
+    stamp: opt.Stamp = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
     """Reconstruct x̂0 from x_t, from exactly the levels asked for. Computes only what is missing."""
     from nca_cli.engine import Reconstruction, reconstruction_plans
 
     be_quiet(quiet)
     request = _request(
-        images, model, t, seed, samplers=tuple(sampler or ()), steps=steps, eta=eta, clip=clip, fit=fit,
-        size=size, dtype=dtype, tf32=tf32, shard=shard, offline=offline, refresh=refresh,
-    )  # fmt: skip
+        images,
+        model,
+        t,
+        seed,
+        samplers=tuple(sampler or ()),
+        steps=steps,
+        eta=eta,
+        clip=clip,
+        fit=fit,
+        size=size,
+        dtype=dtype,
+        tf32=tf32,
+        shard=shard,
+        offline=offline,
+        refresh=refresh,
+    )
     run = Run(store, store_dtype, dry_run, stamp, json)
     count = _batch(batch)
     for plan in reconstruction_plans(request, run.store, run.failed):
@@ -67,9 +108,14 @@ def reconstruct(
 
 
 def _request(
-    images: Sequence[str] | None, models: Sequence[str] | None, t: Sequence[str] | None,
-    seeds: Sequence[str] | None, *, shard: str | None, **settings: Any,
-) -> Request:  # fmt: skip
+    images: Sequence[str] | None,
+    models: Sequence[str] | None,
+    t: Sequence[str] | None,
+    seeds: Sequence[str] | None,
+    *,
+    shard: str | None,
+    **settings: Any,
+) -> Request:
     from nca_cli.engine import Request, Shard
 
     return Request(
@@ -94,13 +140,19 @@ class Run:
     """One call of a computing command: its errors, its files, and how it ends."""
 
     def __init__(
-        self, store: Path, store_dtype: str = "float32", dry_run: bool = False,
-        stamp: Path | None = None, json: bool = False,
-    ):  # fmt: skip
+        self,
+        store: Path,
+        store_dtype: str = "float32",
+        dry_run: bool = False,
+        stamp: Path | None = None,
+        json: bool = False,
+    ):
         from nca_cli.store import Store
 
         if store_dtype not in STORE_DTYPES:
-            raise UsageError(f"--store-dtype {store_dtype!r} is unknown", f"one of: {', '.join(STORE_DTYPES)}")
+            raise UsageError(
+                f"--store-dtype {store_dtype!r} is unknown", f"one of: {', '.join(STORE_DTYPES)}"
+            )
         self.store, self.store_dtype = Store(store), store_dtype
         self.dry_run, self.stamp, self.json = dry_run, stamp, json
         self.errors: list[NcaError] = []
@@ -133,8 +185,14 @@ class Run:
     def end(self) -> None:
         """Print the results; fail if an image failed or nothing was usable."""
         cached = sum(plan.wanted - plan.missing for plan in self.plans)
-        results(self._files(), self.json, computed=self.computed, cached=cached,
-                errors=[error.what for error in self.errors], **self._dry())  # fmt: skip
+        results(
+            self._files(),
+            self.json,
+            computed=self.computed,
+            cached=cached,
+            errors=[error.what for error in self.errors],
+            **self._dry(),
+        )
         if self.errors:
             note(f"{plural(len(self.errors), 'input')} left out, the others are done")
             raise typer.Exit(1)
@@ -155,9 +213,12 @@ class Run:
         """The artifacts that hold what was asked for."""
         return [
             part.path
-            for plan in self.plans for image in plan.images for name in plan.recipes or ("noise",)
-            if (artifact := plan.stored(image, name)) for part in artifact.parts
-        ]  # fmt: skip
+            for plan in self.plans
+            for image in plan.images
+            for name in plan.recipes or ("noise",)
+            if (artifact := plan.stored(image, name))
+            for part in artifact.parts
+        ]
 
 
 def _interrupt(signum: int, frame: object) -> None:

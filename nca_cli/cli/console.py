@@ -88,16 +88,26 @@ def plural(count: int, noun: str) -> str:
 @contextmanager
 def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     """A progress bar that is told of finished units; silent when piped or quiet."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     console = stderr()
     if _quiet or not console.is_terminal or not total:
         yield lambda count: None
         return
     columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
-        TextColumn(unit), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(compact=True),
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(compact=True),
+    )
     with Progress(*columns, console=console, transient=True, speed_estimate_period=60) as progress:
         task = progress.add_task(title, total=total, rate="")
 

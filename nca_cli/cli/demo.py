@@ -16,9 +16,12 @@ PORTRAITS = 4
 
 @app.command()
 def demo(
-    out: Annotated[Path, opt.option("--out", "-o", metavar="DIR", help="Folder for the store and the figures.")] = Path("nca-demo"),
-    json: opt.Json = False, quiet: opt.Quiet = False,
-) -> None:  # fmt: skip
+    out: Annotated[
+        Path, opt.option("--out", "-o", metavar="DIR", help="Folder for the store and the figures.")
+    ] = Path("nca-demo"),
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
     """Noise, reconstruct, draw and report on sample portraits, offline, in about a minute."""
     from nca_cli.engine import Reconstruction, Request, reconstruction_plans
     from nca_cli.grid import compose_grid
@@ -41,4 +44,7 @@ def demo(
         build_report(store, files[1])
         advance(1)
     results([*files, store.root], json)
-    note(f"look at {files[0]}, open {files[1]} in a browser, list the tensors: nca ls --store {store.root}")
+    note(
+        f"look at {files[0]}, open {files[1]} in a browser, "
+        f"list the tensors: nca ls --store {store.root}"
+    )

@@ -14,9 +14,13 @@ Texts = Sequence[str] | None
 
 
 def filters(
-    t: Texts = None, seed: Texts = None, image: Texts = None, model: Texts = None,
-    sampler: Texts = None, recipe: Texts = None,
-) -> Filters:  # fmt: skip
+    t: Texts = None,
+    seed: Texts = None,
+    image: Texts = None,
+    model: Texts = None,
+    sampler: Texts = None,
+    recipe: Texts = None,
+) -> Filters:
     """What the filter options mean; those not given mean everything stored."""
     from nca_cli.store import Filters
 

@@ -22,12 +22,14 @@ def option(*names: str, **settings: Any) -> Any:
 Images = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="IMAGES", show_default=False,
+        metavar="IMAGES",
+        show_default=False,
         help="Files, folders, globs, or - for paths on stdin. None: the sample images.",
     ),
-]  # fmt: skip
+]
 StoreDir = Annotated[
-    Path, option("--store", metavar="DIR", help="Where artifacts are kept (a folder or a packed file).")
+    Path,
+    option("--store", metavar="DIR", help="Where artifacts are kept (a folder or a packed file)."),
 ]
 DEFAULT_STORE = Path("nca-store")
 
@@ -35,44 +37,85 @@ DEFAULT_STORE = Path("nca-store")
 
 Models = Annotated[
     list[str] | None,
-    option("--model", "-m", metavar="M", show_default="demo", rich_help_panel=COMPUTE,
-           help="Alias (see: nca models), hub id or local diffusers folder. Repeatable."),
-]  # fmt: skip
+    option(
+        "--model",
+        "-m",
+        metavar="M",
+        show_default="demo",
+        rich_help_panel=COMPUTE,
+        help="Alias (see: nca models), hub id or local diffusers folder. Repeatable.",
+    ),
+]
 Levels = Annotated[
     list[str] | None,
-    option("--t", metavar="LIST", show_default="100,200,…,900", rich_help_panel=COMPUTE,
-           help="Noise levels: 100,300,600 or 0:1000:100. Repeatable."),
-]  # fmt: skip
+    option(
+        "--t",
+        metavar="LIST",
+        show_default="100,200,…,900",
+        rich_help_panel=COMPUTE,
+        help="Noise levels: 100,300,600 or 0:1000:100. Repeatable.",
+    ),
+]
 Seeds = Annotated[
     list[str] | None,
-    option("--seed", metavar="LIST", show_default="0", rich_help_panel=COMPUTE,
-           help="Draws of the noise. Repeatable."),
-]  # fmt: skip
+    option(
+        "--seed",
+        metavar="LIST",
+        show_default="0",
+        rich_help_panel=COMPUTE,
+        help="Draws of the noise. Repeatable.",
+    ),
+]
 Samplers = Annotated[
     list[str] | None,
-    option("--sampler", "-s", metavar="S", show_default="the model's", rich_help_panel=COMPUTE,
-           help=f"{', '.join(SAMPLERS)}. Repeatable: all start from the same x_t."),
-]  # fmt: skip
+    option(
+        "--sampler",
+        "-s",
+        metavar="S",
+        show_default="the model's",
+        rich_help_panel=COMPUTE,
+        help=f"{', '.join(SAMPLERS)}. Repeatable: all start from the same x_t.",
+    ),
+]
 Steps = Annotated[
     int | None,
-    option("--steps", min=1, show_default="the model's", rich_help_panel=COMPUTE,
-           help="Steps over the whole range of levels."),
-]  # fmt: skip
+    option(
+        "--steps",
+        min=1,
+        show_default="the model's",
+        rich_help_panel=COMPUTE,
+        help="Steps over the whole range of levels.",
+    ),
+]
 Eta = Annotated[
     float | None,
-    option("--eta", min=0.0, max=1.0, show_default="0", rich_help_panel=COMPUTE,
-           help="Fresh noise of ddim: 0 none, 1 as ddpm."),
-]  # fmt: skip
+    option(
+        "--eta",
+        min=0.0,
+        max=1.0,
+        show_default="0",
+        rich_help_panel=COMPUTE,
+        help="Fresh noise of ddim: 0 none, 1 as ddpm.",
+    ),
+]
 Clip = Annotated[
     bool | None,
-    option("--clip/--no-clip", show_default="the model's", rich_help_panel=COMPUTE,
-           help="Hold x̂0 in range inside ddim and ddpm chains."),
-]  # fmt: skip
+    option(
+        "--clip/--no-clip",
+        show_default="the model's",
+        rich_help_panel=COMPUTE,
+        help="Hold x̂0 in range inside ddim and ddpm chains.",
+    ),
+]
 Fit = Annotated[
     str,
-    option("--fit", metavar="crop|pad|stretch", rich_help_panel=COMPUTE,
-           help="How a picture becomes square."),
-]  # fmt: skip
+    option(
+        "--fit",
+        metavar="crop|pad|stretch",
+        rich_help_panel=COMPUTE,
+        help="How a picture becomes square.",
+    ),
+]
 Size = Annotated[
     int, option("--size", min=2, rich_help_panel=COMPUTE, help="Side in pixels, for wiener alone.")
 ]
@@ -80,29 +123,48 @@ Device = Annotated[
     str, option("--device", rich_help_panel=COMPUTE, help="auto, cpu, cuda, cuda:1, mps.")
 ]
 Dtype = Annotated[
-    str, option("--dtype", metavar="|".join(DTYPES), rich_help_panel=COMPUTE, help="Of the network.")
+    str,
+    option("--dtype", metavar="|".join(DTYPES), rich_help_panel=COMPUTE, help="Of the network."),
 ]
 Tf32 = Annotated[
-    bool, option("--tf32", rich_help_panel=COMPUTE, help="Allow TF32 on NVIDIA devices (part of the recipe).")
+    bool,
+    option(
+        "--tf32", rich_help_panel=COMPUTE, help="Allow TF32 on NVIDIA devices (part of the recipe)."
+    ),
 ]
 StoreDtype = Annotated[
     str,
-    option("--store-dtype", metavar="|".join(STORE_DTYPES), rich_help_panel=COMPUTE,
-           help="Of the stored tensors; float16 halves the store."),
-]  # fmt: skip
+    option(
+        "--store-dtype",
+        metavar="|".join(STORE_DTYPES),
+        rich_help_panel=COMPUTE,
+        help="Of the stored tensors; float16 halves the store.",
+    ),
+]
 Batch = Annotated[
-    str, option("--batch", metavar="N|auto", rich_help_panel=COMPUTE, help="Samples per network call; auto measures.")
+    str,
+    option(
+        "--batch",
+        metavar="N|auto",
+        rich_help_panel=COMPUTE,
+        help="Samples per network call; auto measures.",
+    ),
 ]
 ShardText = Annotated[
     str | None,
-    option("--shard", metavar="I/N", rich_help_panel=COMPUTE,
-           help="Compute share I of N, counted from 0; shares may run at once."),
-]  # fmt: skip
+    option(
+        "--shard",
+        metavar="I/N",
+        rich_help_panel=COMPUTE,
+        help="Compute share I of N, counted from 0; shares may run at once.",
+    ),
+]
 Offline = Annotated[
     bool, option("--offline", rich_help_panel=COMPUTE, help="Never ask the network.")
 ]
 Refresh = Annotated[
-    bool, option("--refresh", rich_help_panel=COMPUTE, help="Look for a newer revision of a hub model.")
+    bool,
+    option("--refresh", rich_help_panel=COMPUTE, help="Look for a newer revision of a hub model."),
 ]
 DryRun = Annotated[bool, option("--dry-run", help="Say what would be computed, and stop.")]
 Stamp = Annotated[
@@ -113,37 +175,65 @@ Stamp = Annotated[
 
 TFilter = Annotated[
     list[str] | None,
-    option("--t", metavar="LIST", show_default="all", rich_help_panel=FILTER,
-           help="Noise levels: 100,300,600 or 0:1000:100."),
-]  # fmt: skip
+    option(
+        "--t",
+        metavar="LIST",
+        show_default="all",
+        rich_help_panel=FILTER,
+        help="Noise levels: 100,300,600 or 0:1000:100.",
+    ),
+]
 SeedFilter = Annotated[
     list[str] | None,
     option("--seed", metavar="LIST", show_default="all", rich_help_panel=FILTER, help="Seeds."),
 ]
 ImageFilter = Annotated[
     list[str] | None,
-    option("--image", metavar="NAME", show_default="all", rich_help_panel=FILTER,
-           help="Stem or folder name of an image. Repeatable."),
-]  # fmt: skip
+    option(
+        "--image",
+        metavar="NAME",
+        show_default="all",
+        rich_help_panel=FILTER,
+        help="Stem or folder name of an image. Repeatable.",
+    ),
+]
 ModelFilters = Annotated[
     list[str] | None,
-    option("--model", "-m", metavar="M", show_default="all", rich_help_panel=FILTER,
-           help="Alias (with its sampler), hub id or stored name. Repeatable."),
-]  # fmt: skip
+    option(
+        "--model",
+        "-m",
+        metavar="M",
+        show_default="all",
+        rich_help_panel=FILTER,
+        help="Alias (with its sampler), hub id or stored name. Repeatable.",
+    ),
+]
 SamplerFilter = Annotated[
     list[str] | None,
-    option("--sampler", "-s", metavar="NAME[-STEPS]", show_default="all", rich_help_panel=FILTER,
-           help="Such as ddim or ddim-50. Repeatable."),
-]  # fmt: skip
+    option(
+        "--sampler",
+        "-s",
+        metavar="NAME[-STEPS]",
+        show_default="all",
+        rich_help_panel=FILTER,
+        help="Such as ddim or ddim-50. Repeatable.",
+    ),
+]
 RecipeFilter = Annotated[
     list[str] | None,
-    option("--recipe", metavar="HEX", show_default="all", rich_help_panel=FILTER,
-           help="First digits of a recipe's digest. Repeatable."),
-]  # fmt: skip
+    option(
+        "--recipe",
+        metavar="HEX",
+        show_default="all",
+        rich_help_panel=FILTER,
+        help="First digits of a recipe's digest. Repeatable.",
+    ),
+]
 
 # -- output ----------------------------------------------------------------------------------------
 
 Json = Annotated[bool, option("--json", rich_help_panel=OUTPUT, help="Results as JSON on stdout.")]
 Quiet = Annotated[
-    bool, option("--quiet", "-q", rich_help_panel=OUTPUT, help="No progress, no notes; errors only.")
+    bool,
+    option("--quiet", "-q", rich_help_panel=OUTPUT, help="No progress, no notes; errors only."),
 ]

@@ -46,9 +46,12 @@ class Summary:
 
 
 def noise_images(
-    *images: str | Path, store: str | Path = "nca-store", store_dtype: str = "float32",
-    device: str = "auto", **request: Any,
-) -> Summary:  # fmt: skip
+    *images: str | Path,
+    store: str | Path = "nca-store",
+    store_dtype: str = "float32",
+    device: str = "auto",
+    **request: Any,
+) -> Summary:
     """Store x_t of `images`; keywords as in `Request` (`models=["ddim"]`, `t=[100, 300]`, …)."""
     summary = Summary(Store(store))
     plans = noise_plans(Request(images, **request), summary.store, summary.errors.append)
@@ -60,16 +63,26 @@ def noise_images(
 
 
 def reconstruct(
-    *images: str | Path, store: str | Path = "nca-store", store_dtype: str = "float32",
-    device: str = "auto", batch: int | None = None, **request: Any,
-) -> Summary:  # fmt: skip
+    *images: str | Path,
+    store: str | Path = "nca-store",
+    store_dtype: str = "float32",
+    device: str = "auto",
+    batch: int | None = None,
+    **request: Any,
+) -> Summary:
     """Store x̂0 of `images`; keywords as in `Request` (`samplers=["one-step"]`, `steps=20`, …)."""
     summary = Summary(Store(store))
     wanted = Request(images, **request)
     for plan in reconstruction_plans(wanted, summary.store, summary.errors.append):
-        work = Reconstruction(plan, device=device, dtype=wanted.dtype, tf32=wanted.tf32,
-                              store_dtype=store_dtype, batch=batch,
-                              on_error=summary.errors.append)  # fmt: skip
+        work = Reconstruction(
+            plan,
+            device=device,
+            dtype=wanted.dtype,
+            tf32=wanted.tf32,
+            store_dtype=store_dtype,
+            batch=batch,
+            on_error=summary.errors.append,
+        )
         summary.computed += sum(1 for _ in work)
         summary.cached += plan.wanted - plan.missing
     return summary

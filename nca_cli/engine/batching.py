@@ -79,9 +79,13 @@ class Engine:
     """
 
     def __init__(
-        self, denoise: Callable[..., Prediction], trajectories: Iterable[tuple[Any, Sampler]], *,
-        batch: int | None = None, tick: Callable[[int], None] = lambda count: None,
-    ):  # fmt: skip
+        self,
+        denoise: Callable[..., Prediction],
+        trajectories: Iterable[tuple[Any, Sampler]],
+        *,
+        batch: int | None = None,
+        tick: Callable[[int], None] = lambda count: None,
+    ):
         self.denoise = denoise
         self.tick = tick
         device = str(getattr(denoise, "device", "cpu")).split(":")[0]

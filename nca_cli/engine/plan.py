@@ -39,6 +39,9 @@ class Shard:
         return [key for column, key in enumerate(keys) if (row + column) % self.count == self.index]
 
 
+WHOLE = Shard()
+
+
 @dataclass
 class ImagePlan:
     """One image: who it is, and which (t, seed) of it are missing."""
@@ -84,9 +87,11 @@ class Plan:
     def _costs(self) -> dict[tuple[str, float], int]:
         """(recipe name, t) → network evaluations of one trajectory."""
         needed = {
-            (name, t) for image in self.images
-            for name, keys in image.reconstructions.items() for t, _ in keys
-        }  # fmt: skip
+            (name, t)
+            for image in self.images
+            for name, keys in image.reconstructions.items()
+            for t, _ in keys
+        }
         schedule = self.model.space.schedule
         return {(name, t): evaluations(self.recipes[name], schedule, t) for name, t in needed}
 
@@ -98,9 +103,11 @@ class Plan:
     def evaluations(self) -> int:
         """Network evaluations of all missing trajectories."""
         return sum(
-            self.cost(name, t) for image in self.images
-            for name, keys in image.reconstructions.items() for t, _ in keys
-        )  # fmt: skip
+            self.cost(name, t)
+            for image in self.images
+            for name, keys in image.reconstructions.items()
+            for t, _ in keys
+        )
 
     def bytes(self, store_dtype: str = "float32") -> int:
         """Estimate of what the store will grow by."""
@@ -116,19 +123,30 @@ class Plan:
         """Text attributes of an artifact: what it is, of which model and image, by which recipe."""
         space = self.model.space
         identity = {
-            "name": image.name, "digest": image.digest, "file": image.path.name, "fit": self.fit,
-            "resolution": space.resolution, "preprocessing": PREPROCESSING_VERSION,
-        }  # fmt: skip
-        texts = {"kind": NOISE if recipe is None else "reconstruction",
-                 "model": canonical_json(self.model_info), "image": canonical_json(identity)}  # fmt: skip
+            "name": image.name,
+            "digest": image.digest,
+            "file": image.path.name,
+            "fit": self.fit,
+            "resolution": space.resolution,
+            "preprocessing": PREPROCESSING_VERSION,
+        }
+        texts = {
+            "kind": NOISE if recipe is None else "reconstruction",
+            "model": canonical_json(self.model_info),
+            "image": canonical_json(identity),
+        }
         return texts if recipe is None else {**texts, "recipe": recipe.canonical()}
 
     @property
     def model_info(self) -> dict[str, object]:
         """What `model.json` says."""
         model = self.model
-        return {"name": model.name, "source": model.source, "licence": model.licence,
-                "space": model.space.describe()}  # fmt: skip
+        return {
+            "name": model.name,
+            "source": model.source,
+            "licence": model.licence,
+            "space": model.space.describe(),
+        }
 
     def stored(self, image: ImagePlan, name: str) -> Artifact | None:
         """An artifact of the image as the store has it now."""
@@ -141,9 +159,16 @@ class Plan:
 
 
 def make_plan(
-    store: Store, model: Model, recipes: Sequence[Recipe], paths: Sequence[Path], keys: Sequence[Key],
-    *, fit: str = "crop", shard: Shard = Shard(), on_error: Complain | None = None,  # noqa: B008
-) -> Plan:  # fmt: skip
+    store: Store,
+    model: Model,
+    recipes: Sequence[Recipe],
+    paths: Sequence[Path],
+    keys: Sequence[Key],
+    *,
+    fit: str = "crop",
+    shard: Shard = WHOLE,
+    on_error: Complain | None = None,
+) -> Plan:
     """Compare a request with the store: every image of `paths` at every (t, seed) of `keys`.
 
     Without recipes only x_t is wanted. An image that cannot be used goes to `on_error` (without

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nca_cli.engine.plan import Complain, Plan, Shard, make_plan
+from nca_cli.engine.plan import WHOLE, Complain, Plan, Shard, make_plan
 from nca_cli.errors import UsageError
 from nca_cli.images import FITS, find_images, sample_images
 from nca_cli.models import Model, find_model, recipe_for
@@ -32,7 +32,7 @@ class Request:
     """Side in pixels for `wiener`, which has no size of its own."""
     dtype: str = "float32"
     tf32: bool = False
-    shard: Shard = Shard()
+    shard: Shard = WHOLE
     offline: bool = False
     refresh: bool = False
 
@@ -67,17 +67,29 @@ def _plans(
     named = find_images(request.images, on_error=on_error) if request.images else None
     recipes: dict[str, tuple[Model, dict[str, Recipe]]] = {}
     for name in request.models:
-        model = find_model(name, weights=with_recipes, offline=request.offline,
-                           refresh=request.refresh, size=request.size)  # fmt: skip
+        model = find_model(
+            name,
+            weights=with_recipes,
+            offline=request.offline,
+            refresh=request.refresh,
+            size=request.size,
+        )
         home = f"{model.folder_name} {model.folder} {model.revision}"
         wanted = recipes_of(request, model) if with_recipes else []
         recipes.setdefault(home, (model, {}))[1].update({recipe.name: recipe for recipe in wanted})
     return [
-        make_plan(store, model, list(wanted.values()),
-                  sample_images(_samples_for(model)) if named is None else named, request.keys,
-                  fit=request.fit, shard=request.shard, on_error=on_error)
+        make_plan(
+            store,
+            model,
+            list(wanted.values()),
+            sample_images(_samples_for(model)) if named is None else named,
+            request.keys,
+            fit=request.fit,
+            shard=request.shard,
+            on_error=on_error,
+        )
         for model, wanted in recipes.values()
-    ]  # fmt: skip
+    ]
 
 
 def _samples_for(model: Model) -> str:

@@ -73,9 +73,10 @@ def check_space(plan: Plan, store_dtype: str) -> None:
     need, free = plan.bytes(store_dtype), shutil.disk_usage(folder).free
     if need > free:
         raise StoreError(
-            plan.store.root, f"needs about {need / 1e9:.1f} GB more, the disk has {free / 1e9:.1f} GB",
+            plan.store.root,
+            f"needs about {need / 1e9:.1f} GB more, the disk has {free / 1e9:.1f} GB",
             "choose another --store, fewer levels, or --store-dtype float16",
-        )  # fmt: skip
+        )
 
 
 # -- noise -----------------------------------------------------------------------------------------
@@ -124,7 +125,9 @@ def noise_image(plan: Plan, image: ImagePlan, codec: Codec, store_dtype: str) ->
     picture = load_image(image.path, space.resolution, plan.fit, space.channels)
     fixed, place = _fixed(picture.pixels, codec), plan.place(image)
     for i in range(0, len(image.noise), CHUNK):
-        samples = _noised(plan, image, fixed["z0" if codec.latent else "x0"], image.noise[i : i + CHUNK], codec)
+        samples = _noised(
+            plan, image, fixed["z0" if codec.latent else "x0"], image.noise[i : i + CHUNK], codec
+        )
         plan.store.commit(place, NOISE, plan.header(image), samples, fixed, store_dtype)
     return [f"{image.path}: {note}" for note in picture.notes]
 
@@ -142,10 +145,12 @@ def _noised(
 ) -> Samples:
     """x_t of `origin` (x0 or z0) at each (t, seed); decoded as well for latent models."""
     schedule = plan.model.space.schedule
-    x_t = np.stack([
-        diffuse(origin, schedule.level(t), seeded_noise(seed, image.digest, origin.shape))
-        for t, seed in keys
-    ])  # fmt: skip
+    x_t = np.stack(
+        [
+            diffuse(origin, schedule.level(t), seeded_noise(seed, image.digest, origin.shape))
+            for t, seed in keys
+        ]
+    )
     tensors = {"x_t": x_t} if not codec.latent else {"z_t": x_t, "x_t": codec.decode(x_t)}
     return _samples(plan, keys, tensors)
 
@@ -186,7 +191,12 @@ class Starts:
             return self.artifact.read(name, keys)
         x0, schedule = self.artifact.fixed(origin), self.plan.model.space.schedule
         noises = (seeded_noise(seed, self.image.digest, x0.shape) for _, seed in keys)
-        return np.stack([diffuse(x0, schedule.level(t), noise) for (t, _), noise in zip(keys, noises, strict=True)])
+        return np.stack(
+            [
+                diffuse(x0, schedule.level(t), noise)
+                for (t, _), noise in zip(keys, noises, strict=True)
+            ]
+        )
 
 
 @dataclass
@@ -231,7 +241,9 @@ class Reconstruction:
         from nca_cli.models import load_denoiser, pick_device
 
         self.device = pick_device(self.device)
-        denoiser = load_denoiser(self.plan.model, device=self.device, dtype=self.dtype, tf32=self.tf32)
+        denoiser = load_denoiser(
+            self.plan.model, device=self.device, dtype=self.dtype, tf32=self.tf32
+        )
         self.notes += denoiser.notes
         return denoiser
 
@@ -264,18 +276,21 @@ class Reconstruction:
 
         t, seed = key
         return start(
-            recipe, self.plan.model.space.schedule, on_device(x_t), t,
+            recipe,
+            self.plan.model.space.schedule,
+            on_device(x_t),
+            t,
             fresh=lambda level: on_device(step_noise(seed, image.digest, x_t.shape, t, level.t)),
-        )  # fmt: skip
+        )
 
     def _keep(self, image: ImagePlan, recipe: Recipe, key: Key, x0_hat: Any) -> Done:
         """Hold a finished sample until its image is complete."""
         values = x0_hat.float().cpu().numpy()
         if not np.isfinite(values).all():
             raise NcaError(
-                f"{image.name}: {recipe.label} from t={key[0]} is not finite; nothing of it was stored",
+                f"{image.name}: {recipe.label} from t={key[0]} is not finite and was not stored",
                 "try --dtype float32, or more --steps",
-            )  # fmt: skip
+            )
         self._finished[image.digest, recipe.name][key] = values
         self._left[image.digest] -= 1
         if not self._left[image.digest]:

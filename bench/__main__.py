@@ -1,0 +1,21 @@
+"""Run the benches named, or all of them: `python -m bench [startup engine grid kill …]`."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+NAMES = sorted(
+    path.stem
+    for path in Path(__file__).parent.glob("*.py")
+    if path.stem not in ("__init__", "__main__", "material")
+)
+
+wanted = sys.argv[1:] or NAMES
+for name in wanted:
+    if name not in NAMES:
+        sys.exit(f"no bench {name!r}; there are: {', '.join(NAMES)}")
+for name in wanted:
+    print(f"== {name}", flush=True)
+    import_module(f"bench.{name}").main()

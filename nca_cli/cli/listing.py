@@ -1,0 +1,181 @@
+"""`nca ls` and `nca show`: what is in a store."""
+
+from __future__ import annotations
+
+import json as json_
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nca_cli.cli import options as opt
+from nca_cli.cli.app import app
+from nca_cli.cli.console import relative, size, stdout
+from nca_cli.cli.filters import filters
+from nca_cli.errors import NothingStored
+
+if TYPE_CHECKING:
+    from nca_cli.store import Artifact, Filters
+
+
+@app.command()
+def ls(
+    t: opt.TFilter = None,
+    seed: opt.SeedFilter = None,
+    image: opt.ImageFilter = None,
+    model: opt.ModelFilters = None,
+    sampler: opt.SamplerFilter = None,
+    recipe: opt.RecipeFilter = None,
+    store: opt.StoreDir = opt.DEFAULT_STORE,
+    json: opt.Json = False,
+) -> None:
+    """List the artifacts: model, image, recipe, levels, seeds, size."""
+    from nca_cli.store import Store
+
+    wanted = filters(t, seed, image, model, sampler, recipe)
+    found = [
+        artifact for artifact in Store(store).require().select(wanted) if wanted.keys(artifact)
+    ]
+    if json:
+        typer.echo(json_.dumps([_row(artifact, wanted.keys(artifact)) for artifact in found]))
+    elif found:
+        _print_models(found, wanted)
+    else:
+        raise NothingStored(f"{store} holds nothing that fits", "see all of it: nca ls")
+
+
+def _row(artifact: Artifact, keys: list) -> dict:
+    return {
+        "model": artifact.model,
+        "image": artifact.image,
+        "artifact": artifact.name,
+        "t": sorted({t for t, _ in keys}),
+        "seeds": sorted({seed for _, seed in keys}),
+        "samples": len(keys),
+        "bytes": artifact.bytes,
+        "files": [str(part.path) for part in artifact.parts],
+    }
+
+
+def _print_models(found: list[Artifact], wanted: Filters) -> None:
+    """A heading per model, and below it a row per artifact; an image is named once."""
+    from rich.table import Table
+
+    for model, artifacts in groupby(found, key=lambda artifact: artifact.model):
+        table = Table(
+            box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 2), show_edge=False
+        )
+        for name in ("image", "artifact", "t", "seeds", "size"):
+            table.add_column(name, overflow="fold", justify="right" if name == "size" else "left")
+        for image, rows in groupby(artifacts, key=lambda artifact: artifact.image):
+            for number, artifact in enumerate(rows):
+                row = _row(artifact, wanted.keys(artifact))
+                table.add_row(
+                    _plain("" if number else image.rpartition("-")[0]),
+                    artifact.name,
+                    ranges(row["t"]),
+                    ranges(row["seeds"]),
+                    size(row["bytes"]),
+                )
+        stdout().print(_plain(model), style="bold")
+        stdout().print(table)
+
+
+def _plain(text: str) -> object:
+    from rich.text import Text
+
+    return Text(text)
+
+
+def ranges(numbers: list) -> str:
+    """`[100, 200, 300, 555]` → `100…300:100, 555`: evenly spaced runs of three or more together."""
+    parts, i = [], 0
+    while i < len(numbers):
+        j = i + 1
+        while j + 1 < len(numbers) and numbers[j + 1] - numbers[j] == numbers[i + 1] - numbers[i]:
+            j += 1
+        if j - i >= 2:
+            step = numbers[i + 1] - numbers[i]
+            parts.append(f"{numbers[i]}…{numbers[j]}" + ("" if step == 1 else f":{step}"))
+            i = j + 1
+        else:
+            parts.append(f"{numbers[i]}")
+            i += 1
+    return ", ".join(parts)
+
+
+@app.command()
+def show(
+    artifact: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ARTIFACT",
+            show_default=False,
+            help="An artifact's file, or model/image/name in the store.",
+        ),
+    ],
+    store: opt.StoreDir = opt.DEFAULT_STORE,
+    json: opt.Json = False,
+) -> None:
+    """Show one artifact: tensors, levels, recipe, model and image."""
+    found = _find(artifact, store)
+    details = {
+        **_row(found, sorted(found.keys)),
+        "datasets": {
+            name: {"shape": shape, "dtype": dtype}
+            for name, (shape, dtype) in found.datasets.items()
+        },
+        "image_info": found.image_info,
+        "model_info": found.model_info,
+        "recipe": None if found.is_noise else json_.loads(found.header["recipe"]),
+        "written_by": found.header.get("written_by"),
+    }
+    if json:
+        typer.echo(json_.dumps(details, ensure_ascii=False))
+    else:
+        stdout().print(_details(details))
+
+
+def _find(path: Path, store: Path) -> Artifact:
+    """By file, or by its place in the store."""
+    from nca_cli.store import Store
+
+    given = path.absolute()
+    root = next((p for p in given.parents if (p / "nca-store.json").is_file()), store.absolute())
+    inside = given.relative_to(root) if given.is_relative_to(root) else path
+    for found in Store(root).require().select():
+        stem = inside.as_posix().removesuffix(".h5")
+        names = {found.name} | {part.path.name.removesuffix(".h5") for part in found.parts}
+        if stem in {f"{found.model}/{found.image}/{name}" for name in names}:
+            return found
+    raise NothingStored(f"no artifact {path}", "list them: nca ls")
+
+
+def _details(details: dict) -> object:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    space, image = details["model_info"]["space"], details["image_info"]
+    rows = {
+        "model": f"{details['model_info']['name']}  ({details['model_info']['source']})",
+        "image": f"{image['name']}  ({image['digest'][:12]}, {image['fit']})",
+        "resolution": f"{space['resolution']} px",
+        "artifact": details["artifact"],
+        "t": ranges(details["t"]),
+        "seeds": ranges(details["seeds"]),
+        "size": size(details["bytes"]),
+        **{
+            name: f"{tuple(data['shape'])} {data['dtype']}"
+            for name, data in details["datasets"].items()
+        },
+        "schedule": ", ".join(f"{key} {value}" for key, value in space["schedule"].items()),
+        "recipe": ", ".join(f"{key} {value}" for key, value in (details["recipe"] or {}).items())
+        or "none: noise",
+        "file": "\n".join(relative(Path(name)) for name in details["files"]),
+    }
+    for name, value in rows.items():
+        table.add_row(name, _plain(str(value)))
+    return table
