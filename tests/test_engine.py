@@ -233,6 +233,24 @@ def test_a_damaged_artifact_is_named_and_the_others_are_done(
     assert summary.computed == 2 * 2
 
 
+def test_what_was_computed_is_kept_even_when_its_artifact_turns_out_to_be_damaged(
+    calm_pipeline, faces, tmp_path
+):
+    image = faces / "ben.png"
+    run(tmp_path / "s", calm_pipeline, image, samplers=["one-step"], t=[20])
+    victim = next(a for a in Store(tmp_path / "s").select() if not a.is_noise)
+    content = victim.parts[0].path.read_bytes()
+    inside = content.index(victim.read("x0_hat", [(20, 0)])[0].tobytes()[:64])
+    victim.parts[0].path.write_bytes(content[:inside] + b"\0" * 8 + content[inside + 8 :])
+    summary = run(tmp_path / "s", calm_pipeline, image, samplers=["one-step"], t=[20, 250])
+    assert (summary.computed, summary.errors) == (2, [])
+    artifact = next(a for a in Store(tmp_path / "s").select() if not a.is_noise)
+    assert len(artifact.parts) == 2
+    assert np.isfinite(artifact.read("x0_hat", [(250, 0), (250, 1)])).all()
+    with pytest.raises(DamagedArtifact):
+        artifact.read("x0_hat", [(20, 0)])
+
+
 def test_a_result_that_is_not_finite_is_refused_and_the_rest_is_kept(
     calm_pipeline, faces, tmp_path
 ):

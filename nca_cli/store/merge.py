@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nca_cli.errors import DamagedArtifact
 from nca_cli.store import hdf5
 from nca_cli.store.artifact import Artifact, Location
 from nca_cli.store.files import write_atomically
@@ -27,11 +28,17 @@ def append(folder: Path, name: str, known: Artifact | None, new: Part, part_byte
     """Fill the last part up to `part_bytes`, then begin new ones.
 
     A first part that was set aside is begun again before the last one is filled, since fixed
-    tensors belong there. No file of another part is ever touched.
+    tensors belong there. No file of another part is ever touched, and a last part that turns out
+    to be damaged is left to `verify`: what was computed goes into a part of its own.
     """
     numbers = [part.number for part in known.parts] if known else []
     number = max(numbers) if 0 in numbers else 0
-    part = _read(known.parts[-1]) if number in numbers else _empty(new)
+    try:
+        part = _read(known.parts[-1]) if known and number in numbers else _empty(new)
+    except DamagedArtifact:
+        if new.fixed:
+            raise
+        number, part = max(numbers) + 1, _empty(new)
     rest, fixed = new.samples, new.fixed
     while True:
         room = _room(part, rest, part_bytes)
