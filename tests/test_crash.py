@@ -1,6 +1,9 @@
 """Kills and rivals: what was committed stays, and nobody overwrites anybody."""
 
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,3 +45,18 @@ def test_four_shards_at_once_make_the_whole(model, faces, tmp_path):
     children = [in_child(command(model, faces, store, "--shard", f"{i}/4")) for i in range(4)]
     assert [finished(child) for child in children] == [0, 0, 0, 0]
     assert len(tensors(store)) == 3 * 3 * 3
+
+
+def test_an_interrupt_ends_with_130_and_keeps_what_was_finished(model, tmp_path):
+    import diffusers  # noqa: F401
+    from bench.material import noise_pictures
+
+    images, store = noise_pictures(tmp_path / "images", 40), tmp_path / "s"
+    child = in_child(command(model, images, store))
+    while len(list(store.glob("*/*/one-step-*.h5"))) < 2:
+        time.sleep(0.02)
+    os.kill(child, signal.SIGINT)
+    assert finished(child) == 130
+    kept = tensors(store)
+    assert 2 * 3 <= sum(name.startswith("one-step") for _, name, _, _ in kept) < 40 * 3
+    assert verified(store)

@@ -64,7 +64,7 @@ def reconstruction_plans(
 def _plans(
     request: Request, store: Store, *, with_recipes: bool, on_error: Complain | None
 ) -> list[Plan]:
-    named = find_images(request.images, on_error=on_error) if request.images else None
+    images = _images(request, on_error)
     recipes: dict[str, tuple[Model, dict[str, Recipe]]] = {}
     for name in request.models:
         model = find_model(
@@ -82,7 +82,7 @@ def _plans(
             store,
             model,
             list(wanted.values()),
-            sample_images(_samples_for(model)) if named is None else named,
+            images,
             request.keys,
             fit=request.fit,
             shard=request.shard,
@@ -92,8 +92,12 @@ def _plans(
     ]
 
 
-def _samples_for(model: Model) -> str:
-    return "portraits" if model.name.startswith("demo") else "photos"
+def _images(request: Request, on_error: Complain | None) -> list[Path]:
+    """The images named, or samples: portraits where a demo model takes part, else photos."""
+    if request.images:
+        return find_images(request.images, on_error=on_error)
+    demo = any(name in ("demo", "demo-ldm") for name in request.models)
+    return sample_images("portraits" if demo else "photos")
 
 
 def recipes_of(request: Request, model: Model) -> list[Recipe]:
