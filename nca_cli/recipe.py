@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from nca_cli.errors import UsageError
 
@@ -48,22 +49,25 @@ def parse_list(texts: Iterable[str], what: str = "t") -> list[Number]:
 
 def parse_seeds(texts: Iterable[str]) -> list[int]:
     """As `parse_list`, for whole numbers in 0 … 2⁶³-1."""
-    seeds = parse_list(texts, "seed")
-    for seed in seeds:
-        if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-            raise UsageError(f"seed {seed} is not a whole number from 0 to {MAX_SEED}")
-    return seeds
+    return [_checked_seed(number) for number in parse_list(texts, "seed")]
+
+
+def _checked_seed(seed: Number) -> int:
+    if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"seed {seed} is not a whole number from 0 to {MAX_SEED}")
+    return seed
 
 
 def _parse_item(item: str, what: str) -> Iterable[Number]:
     if ":" not in item:
         return [_parse_number(item, what)]
     bounds = [_parse_number(part, what) for part in item.split(":")]
-    if len(bounds) > 3 or not all(isinstance(bound, int) for bound in bounds):
+    whole = [bound for bound in bounds if isinstance(bound, int)]
+    if len(bounds) > 3 or whole != bounds:
         raise UsageError(f"{what} range {item!r} is not START:STOP or START:STOP:STEP")
-    if len(bounds) == 3 and bounds[2] <= 0:
+    if len(whole) == 3 and whole[2] <= 0:
         raise UsageError(f"{what} range {item!r} needs a step above 0")
-    span = range(*bounds)
+    span = range(*whole)
     if not span:
         raise UsageError(f"{what} range {item!r} is empty", "ranges are half-open: 0:1000:100")
     return span
@@ -103,7 +107,7 @@ class SamplerChoice:
         """A sampler by name alone; `ddpm` takes every level, the others `DEFAULT_STEPS`."""
         return cls(name, 1000 if name == "ddpm" else DEFAULT_STEPS)
 
-    def with_options(self, **options: object) -> SamplerChoice:
+    def with_options(self, **options: Any) -> SamplerChoice:
         """A copy in which every option that is not `None` replaces the field of that name."""
         return replace(self, **{key: value for key, value in options.items() if value is not None})
 

@@ -25,6 +25,11 @@ FreshNoise = Callable[[Level], Array]
 """Standard normal noise, shaped like x, for the step that arrives at a level."""
 
 
+def no_noise(there: Level) -> Array:
+    """The default of samplers that need none while they are deterministic."""
+    raise TypeError("a stochastic sampler needs a source of fresh noise")
+
+
 class Prediction(NamedTuple):
     """A denoiser's answer: x̂0 = E[x0|x_t], and the learned variance signal where there is one.
 
@@ -64,7 +69,7 @@ def one_step(x: Array, levels: Sequence[Level]) -> Sampler:
 
 def ddim(
     x: Array, levels: Sequence[Level], *, eta: float = 0.0,
-    clip: float | None = None, fresh: FreshNoise | None = None,
+    clip: float | None = None, fresh: FreshNoise = no_noise,
 ) -> Sampler:  # fmt: skip
     """DDIM (Song et al., 2010.02502), eq. 12 and 16. η = 0 is deterministic, η = 1 is ancestral.
 
@@ -82,7 +87,7 @@ def ddim(
 
 def ddpm(
     x: Array, levels: Sequence[Level], *, clip: float | None = None,
-    variance: str = "fixed_small", fresh: FreshNoise | None = None,
+    variance: str = "fixed_small", fresh: FreshNoise = no_noise,
 ) -> Sampler:  # fmt: skip
     """DDPM's ancestral steps (Ho et al., 2006.11239), eq. 6-7, between any two levels.
 
@@ -117,6 +122,7 @@ def _ddpm_sigma(kind: str, here: Level, there: Level, learned: Array | None) -> 
     if kind.startswith("fixed_large"):
         return math.sqrt(large)
     # learned_range: an interpolation in the log domain, Nichol & Dhariwal (2102.09672), eq. 15
+    assert learned is not None  # a model whose network gives none is refused when it is loaded
     share = (learned + 1) / 2
     low, high = math.log(max(small, 1e-20)), math.log(large)
     return math.e ** ((share * high + (1 - share) * low) / 2)
@@ -185,7 +191,7 @@ def _multistep(x: Array, levels: Sequence[Level], slopes: list[Array]) -> Sample
 
 
 def start(
-    recipe: Recipe, schedule: Schedule, x: Array, t: int | float, fresh: FreshNoise | None = None
+    recipe: Recipe, schedule: Schedule, x: Array, t: int | float, fresh: FreshNoise = no_noise
 ) -> Sampler:
     """The trajectory that `recipe` describes, from x_t at exactly the level t.
 
@@ -193,6 +199,7 @@ def start(
     """
     if recipe.sampler == "one-step":
         return one_step(x, [schedule.level(t)])
+    assert recipe.steps is not None  # only one-step has none
     schedule = schedule.ending(recipe.final_alpha or "one")
     levels = schedule.chain(t, recipe.steps)
     if recipe.sampler == "ddim":

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class Schedule:
     final_alpha: str = "one"
 
     @classmethod
-    def from_config(cls, config: Mapping[str, object]) -> Schedule:
+    def from_config(cls, config: Mapping[str, Any]) -> Schedule:
         """The schedule of a diffusers scheduler config (`scheduler_config.json`)."""
         trained = config.get("trained_betas")
         return cls(

@@ -5,7 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -13,11 +13,14 @@ from typer.core import TyperGroup
 from nca_cli import __version__
 from nca_cli.errors import NcaError
 
+if TYPE_CHECKING:
+    from typer._click import Context  # as TyperGroup declares it; typer.Context is a subclass
+
 
 class Group(TyperGroup):
     """Commands in the order of the work, and errors as one line with the next step."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Context) -> Any:
         """Run the command; `NcaError` → one line, interrupts → 130, bugs → traceback on request."""
         try:
             return super().invoke(ctx)

@@ -75,12 +75,13 @@ class Engine:
 
     `trajectories` gives `(key, sampler)` pairs; the next one is asked for only when there is
     room for it. `denoise(x (B, C, H, W), t (B,)) -> Prediction` is called with up to `batch`
-    requests (`None`: measured). `tick(n)` hears of every call and its n evaluations.
+    requests (`None`: measured). `tick(n)` hears of every call and its n evaluations. `denoise` is
+    `None` where no trajectory will come.
     """
 
     def __init__(
         self,
-        denoise: Callable[..., Prediction],
+        denoise: Callable[..., Prediction] | None,
         trajectories: Iterable[tuple[Any, Sampler]],
         *,
         batch: int | None = None,
@@ -138,6 +139,7 @@ class Engine:
     def _call(self, flights: list[Flight]) -> list[Prediction]:
         import torch
 
+        assert self.denoise is not None  # it was given, since trajectories came
         x = torch.stack([flight.request[0] for flight in flights])
         t = torch.tensor([flight.request[1].t for flight in flights], device=x.device)
         began = time.perf_counter()

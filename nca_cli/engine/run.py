@@ -13,7 +13,7 @@ import numpy as np
 
 from nca_cli.engine.batching import Engine
 from nca_cli.engine.plan import Complain, ImagePlan, Plan
-from nca_cli.errors import NcaError, StoreError
+from nca_cli.errors import NcaError, NothingStored, StoreError
 from nca_cli.images import load_image
 from nca_cli.recipe import Recipe
 from nca_cli.samplers import Sampler, start
@@ -232,8 +232,8 @@ class Reconstruction:
         denoise = self._denoiser() if self.plan.missing else None
         self.engine = Engine(denoise, self._trajectories(), batch=self.batch, tick=self._tick)
         try:
-            for key, x0_hat in self.engine:
-                yield self._keep(*key, x0_hat)
+            for (image, recipe, key), x0_hat in self.engine:
+                yield self._keep(image, recipe, key, x0_hat)
         finally:
             self._commit_all()
 
@@ -263,6 +263,8 @@ class Reconstruction:
         if not wanted:
             return
         noise = self.plan.store.artifact(self.plan.place(image), NOISE)
+        if noise is None:  # another process may have deleted it
+            raise NothingStored(f"{image.name}: its x_t are gone", "run the same command again")
         starts = Starts(self.plan, image, noise, sorted({key for key, _ in wanted}, reverse=True))
         for key, name in sorted(wanted, key=lambda pair: pair[0], reverse=True):
             recipe = self.plan.recipes[name]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from nca_cli.models.space import Space
 from nca_cli.recipe import SamplerChoice
@@ -33,7 +34,7 @@ class Alias:
     licence: str
     space: Space | None = None
     """Carried for pixel models of the hub."""
-    scheduler: Mapping[str, object] = field(default_factory=dict)
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _celebahq(name: str, sampler: SamplerChoice, what: str) -> Alias:

@@ -22,7 +22,8 @@ class Autoencoder:
         self.shape, self.scale = shape, scale
         self.device = torch.device(device)
         self.notes = list(notes)
-        self._network = network.to(self.device, memory_format=torch.channels_last).eval()
+        # torch's stub of `to` lacks memory_format
+        self._network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """z `(B, c, h, w)` = encode(x)·scale from pixels `(B, C, H, W)` in [-1, 1].

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from nca_cli.models.precision import matmul_precision
@@ -35,8 +37,8 @@ class Denoiser:
         self.device = torch.device(device)
         self.notes = list(notes)
         # the plain `to` of torch: that of diffusers logs a warning about any change of dtype
-        layout = {"device": self.device, "dtype": dtype, "memory_format": torch.channels_last}
-        self._network = torch.nn.Module.to(network, **layout).eval()
+        layout: dict[str, Any] = {"dtype": dtype, "memory_format": torch.channels_last}
+        self._network = torch.nn.Module.to(network, self.device, **layout).eval()
         self._prediction, self._dtype, self._tf32 = prediction, dtype, tf32
         self._a, self._s = level_tables(schedule, self.device)
 

@@ -137,7 +137,7 @@ class _Hub:
             if (pipeline := self.stored()) is not None:
                 return self._model(pipeline)
             if self.alias and self.alias.space and not self.weights:
-                return self._carried(self.alias)
+                return self._carried(self.alias, self.alias.space)
             if offline:
                 hint = hub.GET_IT.format(self.alias.name if self.alias else self.repo)
                 raise ModelError(self.repo, "is not on this disk, and the network is off", hint)
@@ -180,11 +180,11 @@ class _Hub:
         label = self.repo.rpartition("/")[2]
         return _model(pipeline, label, source, self.alias, pipeline.root.name)
 
-    def _carried(self, alias: Alias) -> Model:
+    def _carried(self, alias: Alias, space: Space) -> Model:
         return Model(
             name=self.repo.rpartition("/")[2],
             source=self.repo,
-            space=alias.space,
+            space=space,
             sampler=alias.sampler,
             alias=alias.name,
             licence=alias.licence,

@@ -61,11 +61,11 @@ def load_autoencoder(model: Model, *, device: str) -> Autoencoder:
     from nca_cli.models.autoencoder import Autoencoder
 
     pipeline = _pipeline(model)
-    if pipeline.autoencoder is None:
+    part, scale = pipeline.autoencoder, pipeline.latent_scale
+    if part is None or scale is None:
         raise ModelError(model.name, "works on pixels and has no autoencoder")
-    network, notes = _load(pipeline, pipeline.autoencoder, model.name)
-    scale, shape = pipeline.latent_scale, pipeline.shape
-    return Autoencoder(network, scale, shape, device=device, notes=notes)
+    network, notes = _load(pipeline, part, model.name)
+    return Autoencoder(network, scale, pipeline.shape, device=device, notes=notes)
 
 
 def pick_device(name: str) -> str:

@@ -244,7 +244,7 @@ def _check_scheduler(config: Mapping[str, Any], prediction: str, name: str) -> N
         raise ModelError(name, f"its network predicts {prediction!r}, which nca does not know")
 
 
-def _side(sample_size: object) -> int:
+def _side(sample_size: Any) -> int:
     """The side of a square sample size: 256 or [256, 256]."""
     sides = sample_size if isinstance(sample_size, (list, tuple)) else [sample_size]
     if len({int(side) for side in sides}) != 1:

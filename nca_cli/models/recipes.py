@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models.aliases import BUILT_IN
@@ -92,7 +93,7 @@ def _variance(model: Model) -> str:
     return variance
 
 
-def _final_alpha(config: Mapping[str, object], sampler: str) -> str:
+def _final_alpha(config: Mapping[str, Any], sampler: str) -> str:
     """Where a chain ends: ᾱ = 1 ("one") or ᾱ_0 ("first"), as diffusers would for this sampler."""
     if sampler == "ddpm":
         return "one"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nca_cli.recipe import SamplerChoice, digest
 from nca_cli.schedule import Schedule
@@ -65,7 +66,7 @@ class Model:
     sampler: SamplerChoice = field(default_factory=SamplerChoice)
     alias: str | None = None
     licence: str | None = None
-    scheduler: Mapping[str, object] = field(default_factory=dict, hash=False)
+    scheduler: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The scheduler's raw configuration."""
     folder: Path | None = None
     """Local folder that holds the pipeline; `None` if it is not on this disk, or has no files."""

@@ -50,7 +50,8 @@ class WienerDenoiser:
 
         from nca_cli.models.denoiser import level_tables
 
-        self.shape, self.device, self.notes = (3, size, size), torch.device(device), []
+        self.shape, self.device = (3, size, size), torch.device(device)
+        self.notes: list[str] = []
         half = spectrum(size)[:, :, : size // 2 + 1]
         self._power = torch.tensor(half, dtype=torch.float32, device=self.device)
         self._basis = torch.tensor(OPPONENT, dtype=torch.float32, device=self.device)

@@ -153,7 +153,8 @@ class Artifact:
             rows = [row for row, key in enumerate(keys) if key not in held]
             columns.append([t[rows], seed[rows], log_snr[rows]])
             held.update((keys[row], part) for row in rows)
-        return _Index(*(np.concatenate(column) for column in zip(*columns, strict=True)), held)
+        t, seed, log_snr = (np.concatenate(column) for column in zip(*columns, strict=True))
+        return _Index(t, seed, log_snr, held)
 
     @property
     def t(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import h5py
 
-from nca_cli.errors import DamagedArtifact, NcaError
+from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.store import hdf5, layout
 from nca_cli.store.artifact import Location
 from nca_cli.store.samples import INDEX, PER_SAMPLE, Key
@@ -49,7 +49,7 @@ def check_part(location: Location, full: bool = True) -> Checked:
             checked.damaged = bool(checked.reason)
     except DamagedArtifact as error:
         checked.reason, checked.damaged = error.damage, True
-    except NcaError as error:
+    except StoreError as error:
         checked.reason = error.reason if location.path.exists() else ""
     return checked
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import IO
 
 import nca_cli
 from nca_cli.store.artifact import Location
@@ -24,7 +25,7 @@ class Child:
 
     def __init__(self, time_limit: float):
         self.time_limit = time_limit
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
 
     def __enter__(self) -> Child:
@@ -35,11 +36,10 @@ class Child:
 
     def check(self, location: Location, full: bool = True) -> Checked:
         """`check.check_part`, elsewhere. A child that hangs or dies is a damaged part."""
-        self._start()
+        process = self._running()
         request = {"path": str(location.path), "group": location.group, "full": full}
         try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
+            print(json.dumps(request), file=process.stdin, flush=True)
             answer = self._lines.get(timeout=self.time_limit)
         except queue.Empty:
             self._stop()
@@ -47,21 +47,19 @@ class Child:
         except BrokenPipeError:
             answer = None
         if answer is None:
-            return Checked(f"crashes its reader ({self._death()})", damaged=True)
+            return Checked(f"crashes its reader ({self._death(process)})", damaged=True)
         checked = Checked(**json.loads(answer))
         checked.keys = [(t, seed) for t, seed in checked.keys]
         return checked
 
-    def _start(self) -> None:
-        """Make sure that a child runs. Failing to is no fault of a file: `RuntimeError`."""
+    def _running(self) -> subprocess.Popen[str]:
+        """The child, started if need be. Failing to is no fault of a file: `RuntimeError`."""
         if self._process and self._process.poll() is None:
-            return
+            return self._process
         self._stop()
         self._lines = queue.Queue()
-        self._process = _spawned()
-        threading.Thread(
-            target=_collect, args=(self._process.stdout, self._lines), daemon=True
-        ).start()
+        self._process = process = _spawned()
+        threading.Thread(target=_collect, args=(process.stdout, self._lines), daemon=True).start()
         try:
             up = self._lines.get(timeout=START_LIMIT)
         except queue.Empty:
@@ -69,9 +67,10 @@ class Child:
         if up != READY:
             self._stop()
             raise RuntimeError("the process that checks files does not start")
+        return process
 
-    def _death(self) -> str:
-        code = self._process.wait()
+    def _death(self, process: subprocess.Popen[str]) -> str:
+        code = process.wait()
         self._stop()
         return f"signal {-code}" if code < 0 else f"exit status {code}"
 
@@ -82,11 +81,12 @@ class Child:
         process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=5)
+        assert process.stdin is not None  # a pipe: see `_spawned`
         with contextlib.suppress(OSError):
             process.stdin.close()
 
 
-def _spawned() -> subprocess.Popen:
+def _spawned() -> subprocess.Popen[str]:
     """`python -m nca_cli.store.check` with this very package, wherever it was imported from."""
     here = str(Path(nca_cli.__file__).parents[1])
     path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
@@ -97,7 +97,7 @@ def _spawned() -> subprocess.Popen:
     )  # fmt: skip
 
 
-def _collect(stream, lines: queue.Queue) -> None:
+def _collect(stream: IO[str], lines: queue.Queue[str | None]) -> None:
     """Hand on every line of the child, and then `None`."""
     with stream:
         for line in stream:

@@ -35,7 +35,8 @@ class _Disk:
     """A file whose first error is kept; from then on writes go nowhere and reads give zeros."""
 
     def __init__(self, raw: io.FileIO):
-        self._raw, self._error = raw, None
+        self._raw = raw
+        self._error: OSError | None = None
         self.seek, self.tell, self.read = raw.seek, raw.tell, raw.read
 
     def complain(self) -> None:
@@ -43,9 +44,9 @@ class _Disk:
         if self._error:
             raise self._error
 
-    def _try(self, action: Callable[[], int | None]) -> int | None:
+    def _try(self, action: Callable[..., int | None], argument: memoryview | int) -> int | None:
         try:
-            return None if self._error else action()
+            return None if self._error else action(argument)
         except OSError as error:
             self._error = error
             return None
@@ -53,18 +54,18 @@ class _Disk:
     def write(self, data: memoryview) -> int:
         done = 0
         while done < len(data) and not self._error:
-            done += self._try(lambda start=done: self._raw.write(data[start:])) or 0
+            done += self._try(self._raw.write, data[done:]) or 0
         return len(data)
 
     def readinto(self, buffer: memoryview) -> int:
         done = 0
-        while got := self._try(lambda start=done: self._raw.readinto(buffer[start:])):
+        while got := self._try(self._raw.readinto, buffer[done:]):
             done += got
         buffer[done:] = bytes(len(buffer) - done)
         return len(buffer)
 
     def truncate(self, size: int) -> None:
-        self._try(lambda: self._raw.truncate(size))
+        self._try(self._raw.truncate, size)
 
     def flush(self) -> None:
         """Nothing is buffered."""

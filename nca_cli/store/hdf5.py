@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -109,7 +110,7 @@ def content_digest(group: h5py.Group) -> str:
 
 def _fingerprint(data: h5py.Dataset) -> dict[str, object]:
     values = np.ascontiguousarray(data[()])
-    sha256 = hashlib.sha256(values.reshape(-1).view(np.uint8)).hexdigest()
+    sha256 = hashlib.sha256(values.reshape(-1).view(np.uint8).data).hexdigest()
     return {"dtype": values.dtype.str, "shape": list(data.shape), "sha256": sha256}
 
 
@@ -122,7 +123,8 @@ def read_part(group: h5py.Group) -> Part:
         raise ValueError(WRONG_DIGEST)
     tensors = {name: group[name][()] for name in PER_SAMPLE if name in group}
     fixed = {name: group[name][()] for name in FIXED if name in group}
-    return Part(read_header(group), fixed, Samples(*(group[key][()] for key in INDEX), tensors))
+    t, seed, log_snr = (group[key][()] for key in INDEX)
+    return Part(read_header(group), fixed, Samples(t, seed, log_snr, tensors))
 
 
 def read_header(group: h5py.Group) -> dict[str, str]:
@@ -182,7 +184,7 @@ def _file(path: Path) -> h5py.File:
         return h5py.File(path, "r", locking=False)
 
 
-def check_version(path: Path, attributes: Mapping[str, object]) -> None:
+def check_version(path: Path, attributes: Mapping[str, Any]) -> None:
     """Refuse a format that this program does not know."""
     version = int(attributes.get("version", 0))
     if version > FORMAT_VERSION:

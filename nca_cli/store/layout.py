@@ -10,7 +10,6 @@ A packed store is one HDF5 file with the same hierarchy as groups.
 
 from __future__ import annotations
 
-import re
 from itertools import count
 from pathlib import Path
 
@@ -28,8 +27,6 @@ TEMPORARY = ".tmp"
 DAMAGED = ".damaged-"
 """Follows the name of a file that was set aside, before a number."""
 IMAGE_HEX = 12
-
-_PART = re.compile(r"^(?P<name>.+?)(?:\.(?P<part>\d+))?$")
 
 
 def image_folder(name: str, image_digest: str) -> str:
@@ -50,8 +47,8 @@ def part_name(name: str, part: int) -> str:
 
 def split_part(stem: str) -> tuple[str, int]:
     """The inverse of `part_name`."""
-    match = _PART.match(stem)
-    return match["name"], int(match["part"] or 0)
+    name, _, part = stem.rpartition(".")
+    return (name, int(part)) if name and part.isdecimal() else (stem, 0)
 
 
 def set_aside_file(path: Path) -> Path:

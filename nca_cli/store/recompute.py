@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 from nca_cli.errors import NcaError
@@ -60,7 +60,9 @@ def _model(store: Store, folder: str, header: dict[str, str]) -> str:
 
 def _sampler(name: str, header: dict[str, str]) -> list[str]:
     """Options of a recipe; of its name where its text is lost."""
-    sampler, steps = re.fullmatch(r"(.*?)(?:-(\d+))?", split_folder(name)[0]).groups()
+    label = split_folder(name)[0]
+    match = re.fullmatch(r"(.*)-(\d+)", label)
+    sampler, steps = match.groups() if match else (label, None)
     options = [f"--sampler {sampler}", *([f"--steps {steps}"] if steps else [])]
     try:
         recipe = json.loads(header["recipe"])
@@ -83,7 +85,7 @@ def _keys(keys: list[Key]) -> list[str]:
     return [f"--t {_list(ts)}", *([] if seeds == [0] else [f"--seed {_list(seeds)}"])]
 
 
-def _list(numbers: list[int | float]) -> str:
+def _list(numbers: Sequence[int | float]) -> str:
     """`100,300`, and as a half-open range where there are many at even distances."""
     steps = {after - before for before, after in pairwise(numbers)}
     if len(numbers) > 3 and len(steps) == 1 and all(isinstance(n, int) for n in numbers):

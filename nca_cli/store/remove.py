@@ -43,7 +43,7 @@ def _considered(store: Store, filters: Filters) -> list[tuple[Artifact, list[Key
     images: dict[Place, list[Artifact]] = defaultdict(list)
     for artifact in store.select(filters):
         images[Place(artifact.model, artifact.image)].append(artifact)
-    found = []
+    found: list[tuple[Artifact, list[Key], list[Key]]] = []
     for place, selected in images.items():
         gone = {one.name: set(filters.keys(one)) for one in selected if not one.is_noise}
         found += [(one, sorted(gone[one.name]), []) for one in selected if not one.is_noise]

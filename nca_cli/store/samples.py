@@ -70,8 +70,10 @@ class Samples:
             name: np.concatenate([tensor, other.tensors[name]])
             for name, tensor in self.tensors.items()
         }
-        index = [np.concatenate([getattr(self, key), getattr(other, key)]) for key in INDEX]
-        return Samples(*index, tensors)
+        t, seed, log_snr = (
+            np.concatenate([getattr(self, key), getattr(other, key)]) for key in INDEX
+        )
+        return Samples(t, seed, log_snr, tensors)
 
     @property
     def bytes_per_sample(self) -> int:
