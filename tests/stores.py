@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterable
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from nca_cli.recipe import Recipe, digest
 from nca_cli.schedule import Schedule
@@ -91,3 +94,18 @@ def assert_holds(artifact: Artifact, keys: Iterable[tuple[float, int]]) -> None:
     assert sorted(artifact.keys) == keys
     expected = np.stack([tensor(*key, dataset) for key in keys])
     np.testing.assert_array_equal(artifact.read(dataset, keys), expected)
+
+
+@contextmanager
+def mounted(folder: Path, options: str):
+    """A tmpfs of its own, which can be full or read-only for root too."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a file system needs root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from stores import mounted
 from typer.testing import CliRunner
 
 import nca_cli
@@ -377,6 +378,47 @@ def test_bad_input_gets_one_clear_line(case, filled, pixel_pipeline, tmp_path, m
     result = nca(*[filled[0] if argument == "STORE" else argument for argument in arguments])
     fails(result, code, *words)
     assert not Path("nca-store").exists()
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_was_committed(pixel_pipeline, faces, tmp_path):
+    with mounted(tmp_path / "disk", "size=160k") as disk:
+        store = disk / "store"
+        arguments = ["reconstruct", "--model", pixel_pipeline, "-s", "one-step", "--store", store]
+        assert nca(*arguments, faces / "anna.png", "--t", "5").exit_code == 0
+        refused = nca(*arguments, faces, "--seed", "0:8")
+        fails(refused, 1, "disk", "--store")
+        assert nca("verify", "--store", store).exit_code == 0
+        assert nca(*arguments, faces / "anna.png", "--t", "5").stdout
+
+
+def test_a_read_only_store_is_one_line_and_can_still_be_drawn(pixel_pipeline, faces, tmp_path):
+    with mounted(tmp_path / "disk", "size=8m") as disk:
+        arguments = ["reconstruct", faces, "--model", pixel_pipeline, "-s", "one-step"]
+        arguments += ["--store", disk / "store"]
+        assert nca(*arguments, "--t", "5,300").exit_code == 0
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert nca(*arguments, "--t", "5,300").exit_code == 0, "a cache hit writes nothing"
+        fails(nca(*arguments, "--t", "5,700"), 1, "cannot be written", "--store")
+        reading = ["--store", disk / "store", "-o", tmp_path / "out"]
+        assert nca("grid", *reading[:-1], tmp_path / "grid.png").exit_code == 0
+        assert nca("report", *reading[:-1], tmp_path / "report.html").exit_code == 0
+        assert nca("export", *reading).exit_code == 0
+
+
+def test_a_damaged_artifact_is_named_by_whatever_reads_it(filled, tmp_path):
+    store = shutil.copytree(filled[0], tmp_path / "s")
+    victim = next(store.glob("*/cat-*/one-step-*.h5"))
+    victim.write_bytes(victim.read_bytes()[:3000])
+    for command in (["grid", "-o", tmp_path / "g.png"], ["ls"], ["show", victim]):
+        result = nca(*command, "--store", store)
+        assert victim.name in result.stderr, command
+        assert "nca verify --repair" in result.stderr
+    assert (
+        nca("grid", "--store", store, "--sampler", "ddim", "-o", tmp_path / "g.png").exit_code == 0
+    )
+    again = nca(*filled[1][:-1], store)
+    assert again.exit_code == 1
+    assert victim.name in again.stderr
 
 
 def test_one_bad_image_among_many_is_listed_and_the_others_are_done(

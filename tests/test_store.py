@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from stores import (
     header,
     image_info,
     model_info,
+    mounted,
     place_of,
     samples,
     snapshot,
@@ -38,21 +38,6 @@ from nca_cli.store.remove import kept_noise, removal
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
-
-
-@contextmanager
-def mounted(folder: Path, options: str):
-    """A tmpfs of its own, which can be full or read-only for root too."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("mounting a file system needs root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 # --- merging --------------------------------------------------------------------------------------
