@@ -17,7 +17,7 @@ from nca_cli.errors import UsageError
 DEFAULT_LEVELS: tuple[int, ...] = tuple(range(100, 1000, 100))
 DEFAULT_SEEDS: tuple[int, ...] = (0,)
 DEFAULT_STEPS = 50
-SAMPLERS = ("one-step", "ddim", "ddpm", "pndm", "plms")
+SAMPLERS = ("one-step", "ddim", "ddpm", "pndm", "plms", "heun", "dpmpp-2m")
 STOCHASTIC = ("ddpm",)
 """Samplers that draw fresh noise whatever η is."""
 DTYPES = ("float32", "bfloat16", "float16")
@@ -136,6 +136,11 @@ class Recipe:
     dtype: str = "float32"
     tf32: bool = False
     guidance: float | None = None
+    """Weight of classifier-free guidance towards `class_label`; `None`: not guided."""
+    class_label: int | None = None
+    """Of a class-conditional model; `None`: none."""
+    shift: float | None = None
+    """Time shift of a flow-matching chain; `None`: its levels fall evenly."""
 
     def canonical(self) -> str:
         """Canonical JSON, without the fields that do not apply."""

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nca_cli.errors import UsageError
 from nca_cli.recipe import Recipe
 from nca_cli.schedule import Level, Schedule
 
@@ -190,6 +191,48 @@ def _multistep(x: Array, levels: Sequence[Level], slopes: list[Array]) -> Sample
     return x
 
 
+def heun(x: Array, levels: Sequence[Level]) -> Sampler:
+    """Heun's method (Karras et al., 2206.00364), algorithm 1, in any a and s: of second order.
+
+    With σ = s/a and x/a for x, dx/dσ = ε̂: an Euler step is `move`, and is repeated with the mean
+    slope of its two ends. The step to the clean end, where no network can be asked, is Euler's.
+    """
+    for here, there in pairwise(levels):
+        slope = noise_in(x, (yield x, here).x0, here)
+        trial = move(x, slope, here, there)
+        if there is levels[-1]:
+            return trial
+        end = noise_in(trial, (yield trial, there).x0, there)
+        x = move(x, (slope + end) / 2, here, there)
+    return x
+
+
+def dpmpp_2m(x: Array, levels: Sequence[Level]) -> Sampler:
+    """DPM-Solver++(2M) (Lu et al., 2211.01095), algorithm 2: second order, one evaluation a step.
+
+    λ = ln(a/s), h = λ' - λ, r = h_before/h; the step with D for x̂0 is exact where x̂0 is constant.
+    The first step, for which there is no x̂0 before, and the step to the clean end (h = ∞) take x̂0.
+    """
+    before, h_before = None, 0.0
+    for here, there in pairwise(levels):
+        x0 = (yield x, here).x0
+        slope, h = x0, math.inf if there.s == 0 else _half_log_snr(there) - _half_log_snr(here)
+        if before is not None and there is not levels[-1]:
+            slope = x0 + h / (2 * h_before) * (x0 - before)
+        x = there.s / here.s * x + (there.a - here.a * there.s / here.s) * slope
+        before, h_before = x0, h
+    return x
+
+
+def _half_log_snr(level: Level) -> float:
+    """λ = ln(a/s)."""
+    return math.log(level.a / level.s)
+
+
+FROM_PURE_NOISE = ("ddim", "ddpm")
+"""Chains that never divide by a, so that they may begin where no signal is left."""
+
+
 def start(
     recipe: Recipe, schedule: Schedule, x: Array, t: int | float, fresh: FreshNoise = no_noise
 ) -> Sampler:
@@ -200,8 +243,11 @@ def start(
     if recipe.sampler == "one-step":
         return one_step(x, [schedule.level(t)])
     assert recipe.steps is not None  # only one-step has none
-    schedule = schedule.ending(recipe.final_alpha or "one")
+    schedule = schedule.ending(recipe.final_alpha or "one").shifted(recipe.shift)
     levels = schedule.chain(t, recipe.steps)
+    if levels[0].a == 0 and recipe.sampler not in FROM_PURE_NOISE:
+        names = " or ".join(FROM_PURE_NOISE)
+        raise UsageError(f"{recipe.sampler} cannot begin at pure noise (t {t})", f"take {names}")
     if recipe.sampler == "ddim":
         return ddim(x, levels, eta=recipe.eta or 0.0, clip=recipe.clip, fresh=fresh)
     if recipe.sampler == "ddpm":
@@ -209,6 +255,10 @@ def start(
         return ddpm(x, levels, clip=recipe.clip, variance=variance, fresh=fresh)
     if recipe.sampler == "pndm":
         return pndm(x, levels, midpoint=schedule.midpoint)
+    if recipe.sampler == "heun":
+        return heun(x, levels)
+    if recipe.sampler == "dpmpp-2m":
+        return dpmpp_2m(x, levels)
     return plms(x, levels)
 
 

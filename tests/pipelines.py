@@ -106,6 +106,68 @@ def tiny_latent(
     return folder
 
 
+def tiny_exploding(folder, size=16, seed=0, **overrides):
+    """The layout of google/ncsnpp-ffhq-256: Fourier embedding, skip blocks, a score of [0, 1]."""
+    import torch
+    from diffusers import ScoreSdeVeScheduler
+
+    folder = Path(folder)
+    unet = tiny_unet(
+        size, seed=seed, center_input_sample=True, time_embedding_type="fourier",
+        down_block_types=("SkipDownBlock2D", "AttnSkipDownBlock2D"),
+        up_block_types=("AttnSkipUpBlock2D", "SkipUpBlock2D"), block_out_channels=(8, 32),
+        mid_block_scale_factor=2**0.5, norm_num_groups=None, norm_eps=1e-6,
+    )  # fmt: skip
+    with torch.no_grad():
+        unet.time_proj.weight.mul_(0.02)  # the published scale sees rounding errors of σ
+    save_part(unet, folder / "unet")
+    settings = {"num_train_timesteps": 40, "sigma_min": 0.01, "sigma_max": 50.0}
+    ScoreSdeVeScheduler(**(settings | overrides)).save_pretrained(folder / "scheduler")
+    save_index(folder, "ScoreSdeVePipeline", {
+        "scheduler": ["diffusers", "ScoreSdeVeScheduler"], "unet": ["diffusers", "UNet2DModel"],
+    })  # fmt: skip
+    return folder
+
+
+def tiny_flow(folder, size=16, seed=0, shift=3.0, **overrides):
+    """A UNet that predicts the velocity of a straight flow, beside its scheduler."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    folder = Path(folder)
+    save_part(tiny_unet(size, seed=seed), folder / "unet")
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=shift, **overrides)
+    scheduler.save_pretrained(folder / "scheduler")
+    save_index(folder, "DDPMPipeline", {
+        "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+        "unet": ["diffusers", "UNet2DModel"],
+    })  # fmt: skip
+    return folder
+
+
+def tiny_dit(folder, size=8, seed=0):
+    """The layout of facebook/DiT-XL-2-256: a class-conditional transformer on latents of a VAE."""
+    import torch
+    from diffusers import DDIMScheduler, DiTTransformer2DModel
+
+    folder = Path(folder)
+    torch.manual_seed(seed)
+    transformer = DiTTransformer2DModel(
+        num_attention_heads=2, attention_head_dim=8, in_channels=4, out_channels=8, num_layers=1,
+        sample_size=size, num_embeds_ada_norm=1000,
+    ).eval()  # fmt: skip
+    with torch.no_grad():
+        transformer.proj_out_2.weight.mul_(0.3)
+    save_part(transformer, folder / "transformer")
+    edit_json(folder / "transformer/config.json", _class_name="Transformer2DModel")
+    save_part(tiny_autoencoder("kl", 2 * size, latent_channels=4, seed=seed), folder / "vae")
+    DDIMScheduler(clip_sample=False).save_pretrained(folder / "scheduler")
+    save_index(folder, "DiTPipeline", {
+        "scheduler": ["diffusers", "DDIMScheduler"], "vae": ["diffusers", "AutoencoderKL"],
+        "transformer": ["diffusers", "Transformer2DModel"],
+    })  # fmt: skip
+    return folder
+
+
 def like_celebahq(folder, seed=0, size=16):
     """The layout of google/ddpm-ema-celebahq-256: flat, a pickle, attention names of 2022."""
     return tiny_pixel(

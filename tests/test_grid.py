@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import shlex
 import subprocess
 import sys
@@ -85,7 +84,7 @@ def test_a_difference_is_mid_grey_plus_half_of_it(store):
     difference = tensor(300, 0, "x0_hat") - tensor(0, 0, "cat")
     expected = np.rint(np.clip(0.5 + difference / 2, 0, 1) * 255).transpose(1, 2, 0)
     assert np.abs(pixels(grid, 0, 1) - expected).max() <= 1
-    assert any("mid-grey 0" in words for words in texts(grid))
+    assert {"x0 − x0", "−1", "+1"} <= set(texts(grid))
 
 
 def test_x0_comes_first_whatever_order_is_asked_for(store):
@@ -409,21 +408,6 @@ def test_a_png_holds_the_very_pixels_of_the_sheet(store, tmp_path):
     with Image.open(grid.save(tmp_path / "grid.png")) as image:
         np.testing.assert_array_equal(np.asarray(image), np.asarray(grid.image()))
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(grid._repr_png_()))), grid.image())
-
-
-def test_a_pdf_holds_the_very_pixels_of_the_sheet(store, tmp_path):
-    import zlib
-
-    grid = compose_grid(store, CAT, cell=SIDE)
-    content = grid.save(tmp_path / "grid.pdf").read_bytes()
-    assert content.startswith(b"%PDF-")
-    stream = re.search(rb"/FlateDecode /Length (\d+) >>\nstream\n", content)
-    data = content[stream.end() : stream.end() + int(stream[1])]
-    assert zlib.decompress(data) == grid.image().tobytes()
-    start = int(re.search(rb"startxref\n(\d+)", content)[1])
-    offsets = [int(line[:10]) for line in content[start:].split(b"\n")[3:8]]
-    for number, offset in enumerate(offsets, 1):
-        assert content[offset:].startswith(b"%d 0 obj" % number)
 
 
 def test_a_gif_has_one_frame_per_level_and_loops_for_ever(store, tmp_path):

@@ -1,14 +1,45 @@
-"""Measures agree with scikit-image on the same pixels, and never give a wrong number."""
+"""Measures agree with independent computations, and never give a wrong number."""
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.fft import dctn
+from scipy.ndimage import gaussian_filter
+from scipy.signal import convolve2d
+from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.data import astronaut
+from skimage.filters import sobel_h, sobel_v
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
-from nca_cli.analysis import Value, curves, stage
-from nca_cli.metrics import MEASURES, measure, mse, psnr, ssim
+from nca_cli.metrics import (
+    MEASURES,
+    Measure,
+    Picture,
+    band_edges,
+    band_energies,
+    coherence,
+    colour,
+    described,
+    edges,
+    kept,
+    measure,
+    ms_ssim,
+    mse,
+    psnr,
+    ssim,
+)
+from nca_cli.metrics.fidelity import C1, C2, SCALE_WEIGHTS
+from nca_cli.metrics.registry import cheap, taken
+
+CHEAP = cheap()
+
+
+def pixels(x):
+    """`(H, W, C)` in [0, 1]."""
+    return np.moveaxis((np.clip(x, -1, 1) + 1) / 2, 0, -1)
 
 
 @pytest.fixture
@@ -17,8 +48,17 @@ def pair():
     rng = np.random.default_rng(0)
     x0 = rng.uniform(-1, 1, (3, 24, 32)).astype(np.float32)
     x0_hat = x0 + 0.4 * rng.standard_normal(x0.shape).astype(np.float32)
-    pixels = [np.moveaxis((np.clip(x, -1, 1) + 1) / 2, 0, -1) for x in (x0, x0_hat)]
-    return x0, x0_hat, pixels
+    return x0, x0_hat, [pixels(x) for x in (x0, x0_hat)]
+
+
+@pytest.fixture(scope="module")
+def photo():
+    """A photograph `(3, 256, 256)`, and a blur of it (σ = 3 pixels)."""
+    x0 = np.moveaxis(astronaut()[::2, ::2], -1, 0).astype(np.float32) / 127.5 - 1
+    return x0, gaussian_filter(x0, (0, 3, 3)).astype(np.float32)
+
+
+# --- fidelity -----------------------------------------------------------------------------------
 
 
 def test_psnr_is_that_of_scikit_image(pair):
@@ -36,30 +76,195 @@ def test_mse_is_four_times_that_of_pixels_in_0_1(pair):
     assert mse(x0, x0_hat) == pytest.approx(4 * mean_squared_error(a, b), rel=1e-5)
 
 
+def slow_ms_ssim(a, b):
+    """As the paper has it, for one channel in [0, 1], with plain convolutions."""
+    offsets = np.arange(-5, 6)
+    window = np.exp(-(offsets[:, None] ** 2 + offsets**2) / 4.5)
+    window /= window.sum()
+    product = 1.0
+    for scale, weight in enumerate(SCALE_WEIGHTS, 1):
+        m, n, aa, bb, ab = (convolve2d(x, window, "valid") for x in (a, b, a * a, b * b, a * b))
+        term = (2 * (ab - m * n) + C2) / (aa - m * m + bb - n * n + C2)
+        if scale == len(SCALE_WEIGHTS):
+            term = term * (2 * m * n + C1) / (m * m + n * n + C1)
+        product *= term.mean() ** weight
+        a, b = (convolve2d(x, np.full((2, 2), 0.25), "valid")[::2, ::2] for x in (a, b))
+    return product
+
+
+def test_multi_scale_ssim_is_the_papers(photo):
+    x0, x0_hat = (x[:, :181, :176] for x in photo)
+    a, b = pixels(x0), pixels(x0_hat)
+    expected = np.mean([slow_ms_ssim(a[..., c], b[..., c]) for c in range(3)])
+    assert ms_ssim(x0, x0_hat) == pytest.approx(expected, abs=1e-6)
+    assert ms_ssim(x0, x0) == pytest.approx(1)
+
+
+def test_one_scale_of_it_is_scikit_images_ssim(photo):
+    from nca_cli.metrics.fidelity import _similarity
+
+    a, b = Picture(photo[0]), Picture(photo[1])
+    settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    one = structural_similarity(a.unit[..., 0], b.unit[..., 0], data_range=1, **settings)
+    assert _similarity(a.scales[0], b.scales[0])[1][0] == pytest.approx(one, abs=1e-5)
+
+
+# --- spectrum -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(3, 24, 32), (1, 17, 9), (3, 64, 64), (2, 4, 5)])
+def test_the_energies_of_the_bands_add_up_to_that_of_the_picture(shape):
+    x = np.random.default_rng(1).normal(0, 0.7, shape)
+    assert band_energies(x).sum() == pytest.approx(np.sum(np.clip(x, -1, 1) ** 2), rel=1e-12)
+
+
+def wave(side, cycles, across=True):
+    """A cosine of so many cycles per picture, as the transform has it."""
+    line = np.cos(2 * np.pi * cycles * (np.arange(side) + 0.5) / side).astype(np.float32)
+    return np.broadcast_to(line if across else line[:, None], (3, side, side)) * 0.9
+
+
+@pytest.mark.parametrize("side", [64, 100, 256])
+def test_a_wave_lies_in_the_band_that_names_its_frequency(side):
+    bands = band_edges(side, side)
+    assert bands[0][0] == 0
+    assert all(above == below for (_, above), (below, _) in pairwise(bands))
+    for cycles in (1, 1.5, 2, 3.5, 4, 7.5, 8, 15, side / 2 - 0.5):
+        for across in (True, False):
+            energies = band_energies(wave(side, cycles, across))
+            (band,) = (k for k, (low, high) in enumerate(bands) if low <= cycles < high)
+            assert energies[band] == pytest.approx(energies.sum(), rel=1e-6)
+
+
+def test_a_band_means_the_same_frequencies_at_every_resolution():
+    assert len(band_edges(64, 64)) == 5
+    assert band_edges(64, 64)[:4] == band_edges(256, 256)[:4]
+
+
+def test_kept_is_the_square_of_a_gain_and_coherence_does_not_see_it(photo):
+    x0, _ = photo
+    assert list(kept(x0, 0.5 * x0).values()) == pytest.approx([0.25] * 7)
+    assert list(coherence(x0, 0.5 * x0).values()) == pytest.approx([1] * 7)
+
+
+def test_kept_and_coherence_by_a_plain_loop_over_coefficients(pair):
+    x0, x0_hat, _ = pair
+    a, b = (dctn(np.clip(x, -1, 1).astype(float), axes=(1, 2), norm="ortho") for x in (x0, x0_hat))
+    sums = np.zeros((3, 4))
+    for i, j in np.ndindex(24, 32):
+        cycles = np.hypot(i * 32 / 24, j) / 2
+        band = 0 if cycles < 2 else min(int(np.log2(cycles)), 3)
+        x, y = a[:, i, j], b[:, i, j]
+        sums[:, band] += (x * x).sum(), (y * y).sum(), (x * y).sum()
+    assert list(kept(x0, x0_hat).values()) == pytest.approx(sums[1] / sums[0])
+    assert list(coherence(x0, x0_hat).values()) == pytest.approx(sums[2] ** 2 / sums[0] / sums[1])
+
+
+def test_a_blur_leaves_nothing_of_the_fine_bands_whatever_the_borders(photo):
+    """A Fourier transform without a window would see a tenth of them here: border steps."""
+    x0, _ = photo
+    found = list(kept(x0, gaussian_filter(x0, (0, 6, 6))).values())
+    assert found == sorted(found, reverse=True)
+    assert found[0] > 0.95
+    assert max(found[-2:]) < 1e-4
+
+
+def test_unrelated_noise_is_kept_but_not_coherent(photo):
+    noise = np.random.default_rng(2).uniform(-1, 1, photo[0].shape)
+    found = list(coherence(photo[0], noise).values())
+    assert max(found[3:]) < 0.02
+    assert kept(photo[0], noise)["6"] > 1
+
+
+# --- colour and edges ---------------------------------------------------------------------------
+
+
+def test_the_colour_difference_of_flat_pictures_is_that_of_their_colours():
+    a, b = np.array([0.2, -0.5, 0.7]), np.array([0.3, -0.4, 0.1])
+    flat = [np.broadcast_to(c[:, None, None], (3, 32, 48)).astype(np.float32) for c in (a, b)]
+    labs = [rgb2lab((c + 1) / 2) for c in (a, b)]
+    assert colour(*flat) == pytest.approx(float(deltaE_ciede2000(*labs)), abs=1e-3)
+
+
+def test_lost_detail_changes_no_colour_but_a_tint_does(photo):
+    x0, blurred = photo
+    texture = 0.2 * np.random.default_rng(3).standard_normal(x0.shape) * (np.abs(x0) < 0.4)
+    tint = np.array([0.1, 0, -0.1])[:, None, None]
+    assert colour(x0, x0 + texture) < 1
+    assert colour(x0, blurred) < 1
+    assert colour(x0, x0 + tint) > 3
+
+
+def test_edges_are_the_correlation_of_sobel_lengths(photo):
+    luma = [np.tensordot([0.299, 0.587, 0.114], x.astype(float), 1) for x in photo]
+    maps = [np.hypot(sobel_h(x), sobel_v(x))[1:-1, 1:-1].ravel() for x in luma]
+    assert edges(*photo) == pytest.approx(np.corrcoef(*maps)[0, 1], abs=1e-6)
+
+
+def test_edges_do_not_see_contrast_but_place(photo):
+    x0, _ = photo
+    assert edges(x0, 0.3 * x0 + 0.1) == pytest.approx(1)
+    assert abs(edges(x0, x0[:, :, ::-1])) < 0.3
+
+
+# --- all of them --------------------------------------------------------------------------------
+
+
 def test_a_reconstruction_is_clipped_before_it_is_measured(pair):
     x0, x0_hat, _ = pair
-    assert measure(x0, x0_hat) == measure(x0, np.clip(x0_hat, -1, 1))
+    np.testing.assert_equal(measure(x0, x0_hat), measure(x0, np.clip(x0_hat, -1, 1)))
     assert psnr(np.ones((3, 8, 8)), np.full((3, 8, 8), 7.0)) == np.inf
 
 
-def test_equal_pictures_have_no_error(pair):
-    assert measure(pair[0], pair[0]) == {"psnr": np.inf, "ssim": 1.0, "mse": 0.0}
+def test_equal_pictures_have_no_error(photo):
+    found = measure(photo[0], photo[0])
+    best = {"psnr": np.inf, "mse": 0, "colour": 0}
+    assert {name: best.get(name, 1) for name in found} == pytest.approx(found)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("name", CHEAP)
+@pytest.mark.parametrize("spoilt", [0, 1])
 @pytest.mark.filterwarnings("error")
-def test_one_pixel_that_is_no_number_spoils_the_measure(pair, name, bad):
-    x0, x0_hat, _ = pair
-    x0_hat[1, 0, 0] = bad
-    assert np.isnan(MEASURES[name].function(x0, x0_hat))
+def test_one_pixel_that_is_no_number_spoils_the_measure(pair, name, bad, spoilt):
+    pictures = [x.copy() for x in pair[:2]]
+    pictures[spoilt][1, 0, 0] = bad
+    found = measure(*pictures, [name])
+    assert found
+    assert np.isnan(list(found.values())).all()
 
 
-def test_a_picture_below_seven_pixels_has_no_ssim_but_a_psnr():
-    found = measure(np.zeros((3, 6, 9), np.float32), np.ones((3, 6, 9), np.float32))
-    assert np.isnan(found["ssim"])
-    assert found["mse"] == 1
-    assert found["psnr"] == pytest.approx(10 * np.log10(4))
+@pytest.mark.parametrize("side", range(1, 18))
+@pytest.mark.filterwarnings("error")
+def test_a_picture_too_small_for_a_measure_is_blank_in_it(side):
+    rng = np.random.default_rng(side)
+    found = measure(*rng.uniform(-1, 1, (2, 3, side, side + 1)).astype(np.float32))
+    blank = {name for name, value in found.items() if np.isnan(value)}
+    least = {"ms-ssim": 176, "ssim": 7, "colour": 16, "edges": 5}
+    assert blank == {name for name, needed in least.items() if side < needed}
+
+
+@pytest.mark.filterwarnings("error")
+def test_of_a_constant_picture_only_what_it_has_is_measured():
+    flat, other = np.full((3, 32, 32), 0.25, np.float32), np.zeros((3, 32, 32), np.float32)
+    noisy = flat + np.random.default_rng(4).normal(0, 0.1, flat.shape).astype(np.float32)
+    found = measure(flat, noisy)
+    assert found["kept/0"] == pytest.approx(1, abs=0.01)
+    finer = [f"{name}/{k}" for name in ("kept", "coherence") for k in (1, 2, 3)]
+    assert np.isnan([found[name] for name in finer]).all()
+    assert np.isnan(found["edges"])
+    black = measure(other, noisy)
+    assert np.isnan([black["kept/0"], black["coherence/0"]]).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_constant_reconstruction_has_kept_nothing_but_its_mean(photo):
+    x0, _ = photo
+    mean = np.broadcast_to(x0.mean(axis=(1, 2), keepdims=True), x0.shape)
+    found = measure(x0, mean)
+    assert [found[f"kept/{k}"] for k in range(1, 7)] == pytest.approx([0] * 6)
+    assert [found[f"coherence/{k}"] for k in range(1, 7)] == [0] * 6
+    assert found["edges"] == 0
 
 
 def test_grey_pictures_are_measured_too():
@@ -67,61 +272,70 @@ def test_grey_pictures_are_measured_too():
     assert ssim(x0, x0 * 0.5) == pytest.approx(
         structural_similarity((x0[0] + 1) / 2, (x0[0] * 0.5 + 1) / 2, data_range=1), abs=1e-6
     )
+    found = measure(x0, x0 * 0.5)
+    assert {name for name, value in found.items() if np.isnan(value)} == {"ms-ssim", "colour"}
 
 
-@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("name", CHEAP)
 def test_pictures_of_different_shapes_are_not_compared(name):
     with pytest.raises(ValueError, match="different shapes"):
-        MEASURES[name].function(np.zeros((3, 8, 8)), np.zeros((1, 8, 8)))
+        measure(np.zeros((3, 8, 8)), np.zeros((1, 8, 8)), [name])
+
+
+def test_what_measures_share_changes_no_number(pair):
+    """Pictures keep transforms between measures and pairs: the order must not matter."""
+    x0, x0_hat, _ = pair
+    a, b = Picture(x0), Picture(x0_hat)
+    taken(a, Picture(x0_hat[::-1]), MEASURES_CHEAP)
+    together = taken(a, b, dict(reversed(MEASURES_CHEAP.items())))
+    alone = {}
+    for name in CHEAP:
+        alone.update(measure(x0, x0_hat, [name]))
+    np.testing.assert_equal(together, alone)
+
+
+MEASURES_CHEAP = {name: MEASURES[name] for name in CHEAP}
+
+
+def test_every_value_lies_within_its_measures_bounds(pair, photo):
+    for x0, x0_hat in (pair[:2], photo, pair[1::-1]):
+        for name, value in measure(x0, x0_hat).items():
+            low, high = described(name).bounds
+            assert np.isnan(value) or low <= value <= high
+
+
+def test_five_lines_add_a_measure(pair, monkeypatch):
+    def brightness(x0, x0_hat):
+        return float(abs(x0.mean() - x0_hat.clip(-1, 1).mean()))
+
+    mine = Measure(brightness, "Brightness", "difference of means", "lower")
+    monkeypatch.setitem(MEASURES, "brightness", mine)
+    x0, x0_hat, _ = pair
+    assert measure(x0, x0_hat)["brightness"] == brightness(x0, x0_hat)
+
+
+def test_a_stored_name_leads_to_its_measure():
+    assert described("kept/3") is MEASURES["kept"]
+    assert described("features-dinov2-small/7") is MEASURES["features"]
+    assert described("nonsense/1") is None
+
+
+def test_the_stamp_of_ones_own_measure_is_its_text():
+    def first(x0, x0_hat):
+        return 1.0
+
+    def second(x0, x0_hat):
+        return 2.0
+
+    stamps = [Measure(f, "", "", "lower").stamp for f in (first, second, psnr)]
+    assert len(set(stamps)) == 3
+    assert stamps[2] == "1"
 
 
 def test_measures_load_no_torch():
     code = (
         "import sys, numpy as np; from nca_cli.metrics import measure; before = set(sys.modules);"
         "measure(np.zeros((3, 8, 8)), np.ones((3, 8, 8)));"
-        "assert 'skimage' not in before; assert 'torch' not in sys.modules"
+        "assert not {'skimage', 'scipy'} & before; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-# --- statistics ---------------------------------------------------------------------------------
-
-
-def _values(numbers, t=300):
-    """{(image, seed): value} at one level."""
-    return [Value(i, "demo", "ddim-50", t, s, -0.4, "psnr", v) for (i, s), v in numbers.items()]
-
-
-def test_the_mean_is_over_images_and_seeds_are_averaged_first():
-    (curve,) = curves(_values({("a", 0): 10.0, ("a", 1): 14.0, ("b", 0): 20.0}))
-    (point,) = curve.points
-    assert (point.mean, point.images, point.n) == (16.0, 2, 3)
-    assert point.std == pytest.approx(np.std([12, 20], ddof=1))
-
-
-def test_one_image_has_no_spread():
-    (curve,) = curves(_values({("a", 0): 10.0, ("a", 1): 14.0}))
-    assert np.isnan(curve.points[0].std)
-
-
-def test_a_value_that_is_no_number_counts_as_absent():
-    (curve,) = curves(_values({("a", 0): np.nan, ("b", 0): 20.0}))
-    assert (curve.points[0].mean, curve.points[0].n) == (20.0, 1)
-
-
-def test_a_level_without_any_number_stays_blank():
-    (curve,) = curves(_values({("a", 0): np.nan}))
-    assert np.isnan(curve.points[0].mean)
-    assert curve.points[0].images == 0
-
-
-def test_levels_are_in_order_whatever_the_order_of_the_values():
-    values = [value for t in (900, 100, 500) for value in _values({("a", 0): float(t)}, t)]
-    (curve,) = curves(values)
-    assert [point.t for point in curve.points] == [100, 500, 900]
-
-
-def test_stages_are_those_of_p2_weighting():
-    assert [stage(snr) for snr in (0.009, 0.01, 1.0, 1.01)] == [
-        "coarse", "content", "content", "clean-up",
-    ]  # fmt: skip

@@ -28,8 +28,9 @@ from nca_cli.models import (
     pick_device,
     recipe_for,
 )
+from nca_cli.models.aliases import ALIASES
 from nca_cli.models.wiener import OPPONENT, mmse, spectrum
-from nca_cli.recipe import SamplerChoice
+from nca_cli.recipe import SAMPLERS, SamplerChoice
 from nca_cli.schedule import Schedule
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -161,7 +162,8 @@ def test_an_alias_wins_over_a_folder_of_its_name(tmp_path, made, monkeypatch):
 
 def test_the_list_of_models_names_every_alias_and_what_is_here():
     rows = {row.name: row for row in list_models()}
-    assert {"ddpm", "ddim", "pndm", "ldm", "demo", "demo-ldm", "wiener"} == set(rows)
+    assert set(ALIASES) == set(rows)
+    assert {"ddpm", "ddim", "pndm", "ldm", "demo", "demo-ldm", "wiener"} < set(rows)
     assert rows["wiener"].on_disk
     assert not rows["ddim"].on_disk
     assert rows["ddpm"].sampler == "ddpm-1000"
@@ -189,7 +191,7 @@ def test_each_sampler_has_only_the_fields_that_bear_on_it(made):
     used = {
         name: set(json.loads(recipe_for(model, SamplerChoice(name)).canonical()))
         - {"weights", "sampler", "sampler_version", "dtype", "tf32"}
-        for name in ("one-step", "ddim", "ddpm", "pndm", "plms")
+        for name in SAMPLERS
     }
     assert used == {
         "one-step": set(),
@@ -197,6 +199,8 @@ def test_each_sampler_has_only_the_fields_that_bear_on_it(made):
         "ddpm": {"steps", "clip", "variance", "final_alpha"},
         "pndm": {"steps", "final_alpha"},
         "plms": {"steps", "final_alpha"},
+        "heun": {"steps", "final_alpha"},
+        "dpmpp-2m": {"steps", "final_alpha"},
     }
 
 
@@ -231,7 +235,7 @@ def test_latents_are_not_clipped_by_a_default_their_scheduler_does_not_know(made
     assert recipe_for(scheduled(made["nested"], **config), SamplerChoice("ddim")).clip == 1.0
 
 
-@pytest.mark.parametrize("sampler", ["pndm", "plms"])
+@pytest.mark.parametrize("sampler", ["pndm", "plms", "heun", "dpmpp-2m"])
 def test_samplers_that_cannot_clip_say_so(made, sampler):
     with pytest.raises(UsageError, match=f"{sampler} cannot clip"):
         recipe_for(find(made["nested"]), SamplerChoice(sampler, clip=True))

@@ -305,3 +305,76 @@ def test_chain_errors_approach_their_limits_as_steps_grow():
         assert distances == sorted(distances, reverse=True)
         assert distances[-1] < 0.15
         assert abs(shares[-1][0] - 1) < 0.01  # the strong modes are there already
+
+
+# -- second-order samplers -------------------------------------------------------------------------
+
+SECOND_ORDER = ("heun", "dpmpp-2m")
+
+
+@pytest.mark.parametrize("steps", [5, 10, 20, 50])
+def test_dpmpp_2m_equals_diffusers(steps):
+    from diffusers import DPMSolverMultistepScheduler
+
+    x = RANDOM.standard_normal((2, 3, 4, 4))
+    scheduler = DPMSolverMultistepScheduler(
+        beta_start=1e-4, solver_order=2, timestep_spacing="trailing", final_sigmas_type="zero"
+    )
+    expected, _ = theirs(scheduler, x, steps)
+    assert scheduler.timesteps[0] == 999
+    recipe = Recipe("w", "dpmpp-2m", steps=steps, final_alpha="one")
+    assert np.abs(drive(start(recipe, LINEAR, x, 999), by_smooth)[0] - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("steps", [5, 20, 50])
+def test_heun_equals_algorithm_1_of_its_paper_written_in_sigma(steps):
+    """Karras et al., algorithm 1 without churn, on x/a and σ = s/a."""
+    levels = LINEAR.chain(999, steps)
+    x = RANDOM.standard_normal((3, 4, 4))
+    scaled, sigmas = x / levels[0].a, [level.s / level.a for level in levels]
+
+    def derivative(scaled, i):
+        x0 = by_smooth(scaled * levels[i].a, levels[i]).x0
+        return (scaled - x0) / sigmas[i]
+
+    for i in range(len(levels) - 1):
+        width = sigmas[i + 1] - sigmas[i]
+        d = derivative(scaled, i)
+        trial = scaled + width * d
+        if sigmas[i + 1] != 0:
+            trial = scaled + width * (d + derivative(trial, i + 1)) / 2
+        scaled = trial
+    recipe = Recipe("w", "heun", steps=steps, final_alpha="one")
+    mine, count = drive(start(recipe, LINEAR, x, 999), by_smooth)
+    assert np.abs(mine - scaled).max() < 1e-8
+    assert count == 2 * steps - 1
+
+
+@pytest.mark.parametrize("sampler", SECOND_ORDER)
+def test_the_error_of_second_order_samplers_falls_with_the_square_of_the_step(sampler):
+    """On Gaussian modes, against the exact probability flow from t = 900 to t = 100."""
+    from nca_cli.samplers import dpmpp_2m, heun
+
+    method = {"heun": heun, "dpmpp-2m": dpmpp_2m}[sampler]
+    begin, end = LINEAR.level(900), LINEAR.level(100)
+    spread = [np.sqrt(level.a**2 * SPECTRUM + level.s**2) for level in (begin, end)]
+    errors = []
+    for h in (40, 20, 10, 5):
+        levels = [LINEAR.level(t) for t in range(900, 99, -h)]
+        x, _ = drive(
+            method(np.ones_like(SPECTRUM), levels), lambda x, level: Prediction(gain(level) * x)
+        )
+        errors.append(np.abs(x - spread[1] / spread[0]).max())
+    ratios = [coarse / fine for coarse, fine in zip(errors, errors[1:], strict=False)]
+    assert all(3.3 < ratio < 4.7 for ratio in ratios[1:]), ratios
+    first, _ = drive(
+        start(Recipe("g", "ddim", steps=100, final_alpha="one"), LINEAR, np.ones_like(SPECTRUM), 900),
+        lambda x, level: Prediction(gain(level) * x),
+    )
+    exact = np.sqrt(SPECTRUM) / spread[0]
+    recipe = Recipe("g", sampler, steps=50 if sampler == "heun" else 100, final_alpha="one")
+    mine, _ = drive(
+        start(recipe, LINEAR, np.ones_like(SPECTRUM), 900),
+        lambda x, level: Prediction(gain(level) * x),
+    )
+    assert np.abs(mine - exact).max() < np.abs(first - exact).max(), "better than ddim at its price"

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json as json_
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
-from nca_cli.cli.console import stdout
+from nca_cli.cli.console import NARROW, stdout
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from nca_cli.models.find import Row
 
 
 @app.command()
@@ -21,24 +27,27 @@ def models(json: opt.Json = False) -> None:
     if json:
         typer.echo(json_.dumps([asdict(row) for row in rows]))
         return
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("name", "what", "pixels", "sampler", "licence", "on disk"):
-        table.add_column(name, justify="right" if name == "pixels" else "left", overflow="fold")
-    for row in rows:
-        table.add_row(
-            row.name,
-            row.what,
-            str(row.resolution),
-            row.sampler,
-            row.licence,
-            "yes" if row.on_disk else "no",
-        )
-    stdout().print(table)
+    stdout().print(_models_table(rows, narrow=stdout().width < NARROW))
     stdout().print(
         "Any hub id (org/name, org/name@revision) or local diffusers folder works too.", style="dim"
     )
+
+
+def _models_table(rows: list[Row], narrow: bool) -> Table:
+    """What a model is may take several lines, in whole words; a narrow one leaves things out."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    names = ("name", "what", "sampler", "on disk")
+    for name in names if narrow else ("name", "what", "pixels", "sampler", "licence", "on disk"):
+        right = name == "pixels"
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "what")
+    for row in rows:
+        disk = "yes" if row.on_disk else "no"
+        short = (row.name, row.what, row.sampler, disk)
+        full = (row.name, row.what, str(row.resolution), row.sampler, row.licence, disk)
+        table.add_row(*(short if narrow else full))
+    return table
 
 
 @app.command()

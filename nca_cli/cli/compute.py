@@ -13,7 +13,7 @@ from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
 from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results, size
 from nca_cli.errors import NcaError, UsageError
-from nca_cli.recipe import DEFAULT_LEVELS, DEFAULT_SEEDS, STORE_DTYPES, parse_list, parse_seeds
+from nca_cli.recipe import DEFAULT_SEEDS, STORE_DTYPES, parse_list, parse_seeds
 
 if TYPE_CHECKING:
     from nca_cli.engine import Plan, Request
@@ -62,6 +62,8 @@ def reconstruct(
     steps: opt.Steps = None,
     eta: opt.Eta = None,
     clip: opt.Clip = None,
+    label: opt.Label = None,
+    guidance: opt.Guidance = None,
     fit: opt.Fit = "crop",
     size: opt.Size = 256,
     device: opt.Device = "auto",
@@ -91,6 +93,8 @@ def reconstruct(
         steps=steps,
         eta=eta,
         clip=clip,
+        label=label,
+        guidance=guidance,
         fit=fit,
         size=size,
         dtype=dtype,
@@ -121,7 +125,7 @@ def _request(
     return Request(
         images=tuple(images or ()),
         models=tuple(models or ("demo",)),
-        t=parse_list(t) if t else DEFAULT_LEVELS,
+        t=parse_list(t) if t else None,
         seeds=parse_seeds(seeds) if seeds else DEFAULT_SEEDS,
         shard=Shard.parse(shard) if shard else Shard(),
         **settings,

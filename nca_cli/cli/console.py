@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.text import Text
 
 if TYPE_CHECKING:
     from nca_cli.errors import NcaError
 
 _quiet = False
+UNWRAPPED = 1000
+"""Columns of a table that nobody looks at in a terminal."""
+NARROW = 72
+"""Columns of a terminal below which what can be left out is."""
 
 
 def be_quiet(quiet: bool) -> None:
@@ -31,8 +36,11 @@ def stderr() -> Console:
 
 
 def stdout() -> Console:
-    """A console on stdout. Tables keep their width when piped."""
-    return Console(soft_wrap=False, highlight=False)
+    """A console on stdout. In a pipe nothing is wrapped, so that a row of a table is a line."""
+    console = Console(soft_wrap=False, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = UNWRAPPED
+    return console
 
 
 def note(text: str) -> None:
@@ -95,24 +103,37 @@ def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
     console = stderr()
     if _quiet or not console.is_terminal or not total:
         yield lambda count: None
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn(
+            "{task.description}",
+            table_column=Column(no_wrap=True, max_width=14 if console.width < NARROW else 24),
+        ),
         BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn(unit),
+        MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=2 * len(str(total)) + 1)),
+        *([] if console.width < NARROW else [TextColumn(unit)]),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(compact=True),
+        TextColumn("left"),
     )
     with Progress(*columns, console=console, transient=True, speed_estimate_period=60) as progress:
-        task = progress.add_task(title, total=total, rate="")
+        task = progress.add_task(escape(title), total=total, rate="")
 
         def advance(count: int) -> None:
-            speed = progress.tasks[0].speed
-            progress.update(task, advance=count, rate=f"{speed:.1f}/s" if speed else "")
+            progress.update(task, advance=count, rate=rate(progress.tasks[0].speed))
 
         yield advance
+
+
+def rate(speed: float | None) -> str:
+    """Units per second for people: `12/s`, `1.4/s`, and below one `2.5 s each`."""
+    if not speed:
+        return ""
+    if speed < 1:
+        return f"{1 / speed:.1f} s each"
+    return f"{speed:.1f}/s" if speed < 10 else f"{speed:.0f}/s"

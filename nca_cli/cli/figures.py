@@ -13,7 +13,7 @@ from nca_cli.cli.console import be_quiet, complain, note, plural, results
 from nca_cli.cli.filters import filters
 from nca_cli.errors import UsageError
 
-SHOWN = "x0,x_t,x0_hat"
+PAPER = "On paper"
 
 
 @app.command()
@@ -21,7 +21,7 @@ def grid(
     out: Annotated[
         Path,
         opt.option(
-            "--out", "-o", metavar="FILE", help="PNG, WebP, PDF or animated GIF, by the suffix."
+            "--out", "-o", metavar="FILE", help="PNG, WebP, JPEG, PDF, SVG or GIF, by the suffix."
         ),
     ] = Path("grid.png"),
     t: opt.TFilter = None,
@@ -30,25 +30,91 @@ def grid(
     model: opt.ModelFilters = None,
     sampler: opt.SamplerFilter = None,
     recipe: opt.RecipeFilter = None,
-    show: Annotated[
+    layout: Annotated[
         str,
+        opt.option(
+            "--layout",
+            metavar="strips|p2",
+            help="strips: x0, x_t, and x̂0 below. p2: x0, and x̂0 from low to high SNR beside it.",
+        ),
+    ] = "strips",
+    show: Annotated[
+        str | None,
         opt.option(
             "--show",
             metavar="LIST",
-            help="Of x0, x_t, x0_hat, diff (and floor, for latent models).",
+            show_default="by layout",
+            help="Of x0, x_t, x0_hat, diff, error (and floor, for latent models).",
         ),
-    ] = SHOWN,
+    ] = None,
     rows: Annotated[
         str, opt.option("--rows", metavar="images|models|seeds", help="What a row is.")
     ] = "images",
+    columns: Annotated[
+        str, opt.option("--columns", metavar="t|seeds", help="What a column is.")
+    ] = "t",
+    zoom: Annotated[
+        list[str] | None,
+        opt.option(
+            "--zoom",
+            metavar="X,Y,W,H",
+            show_default="none",
+            help="A crop, enlarged below each row: pixels, or fractions (0.4,0.3,0.2,0.2). "
+            "Repeatable.",
+        ),
+    ] = None,
+    range_: Annotated[
+        float | None,
+        opt.option(
+            "--range",
+            metavar="R",
+            show_default="±1; by the errors",
+            help="Where the colours of diff and error end.",
+        ),
+    ] = None,
+    sweep: Annotated[
+        bool, opt.option("--sweep", help="Move through the levels: animated WebP or GIF.")
+    ] = False,
     cell: Annotated[
         int | None,
         opt.option(
             "--cell", min=16, show_default="by resolution", help="Side of a picture, in pixels."
         ),
     ] = None,
+    width: Annotated[
+        float | None,
+        opt.option(
+            "--width",
+            metavar="MM",
+            show_default="by the cells",
+            rich_help_panel=PAPER,
+            help="Of the whole figure, such as 84 for a column or 174 for a page.",
+        ),
+    ] = None,
+    dpi: Annotated[
+        float, opt.option("--dpi", rich_help_panel=PAPER, help="Pixels of pictures per inch.")
+    ] = 300,
+    font_size: Annotated[
+        float | None,
+        opt.option(
+            "--font-size",
+            metavar="PT",
+            show_default="7 with --width",
+            rich_help_panel=PAPER,
+            help="Size of type, in points.",
+        ),
+    ] = None,
     title: Annotated[
-        str | None, opt.option("--title", show_default="none", help="A line above the grid.")
+        str | None,
+        opt.option(
+            "--title", show_default="none", rich_help_panel=PAPER, help="A line above the grid."
+        ),
+    ] = None,
+    caption: Annotated[
+        str | None,
+        opt.option(
+            "--caption", show_default="none", rich_help_panel=PAPER, help="Text below the grid."
+        ),
     ] = None,
     strict: Annotated[bool, opt.option("--strict", help="Fail when a cell stays blank.")] = False,
     store: opt.StoreDir = opt.DEFAULT_STORE,
@@ -60,16 +126,101 @@ def grid(
     from nca_cli.store import Store
 
     be_quiet(quiet)
-    wanted = filters(t, seed, image, model, sampler, recipe)
-    parts = tuple(part.strip() for part in show.split(",") if part.strip())
-    figure = compose_grid(Store(store), wanted, show=parts, rows=rows, cell=cell, title=title)
-    results([figure.save(out)], json, missing=len(figure.missing), command=figure.command)
+    figure = compose_grid(
+        Store(store),
+        filters(t, seed, image, model, sampler, recipe),
+        show=show,
+        rows=rows,
+        columns=columns,
+        layout=layout,
+        zoom=zoom or (),
+        scale=range_,
+        cell=cell,
+        width=width,
+        dpi=dpi,
+        font_size=font_size,
+        title=title,
+        caption=caption,
+    )
+    path = figure.save(out, sweep=sweep)
+    results([path], json, missing=len(figure.missing), command=figure.command)
     for problem in figure.problems:
         complain(problem)
     if figure.missing:
         note(f"{plural(len(figure.missing), 'blank cell')}; to fill: {figure.command}")
     if strict and (figure.missing or figure.problems):
         raise typer.Exit(1)
+
+
+@app.command()
+def plot(
+    out: Annotated[
+        Path, opt.option("--out", "-o", metavar="FILE", help="PDF, SVG or PNG, by the suffix.")
+    ] = Path("curves.pdf"),
+    t: opt.TFilter = None,
+    seed: opt.SeedFilter = None,
+    image: opt.ImageFilter = None,
+    model: opt.ModelFilters = None,
+    sampler: opt.SamplerFilter = None,
+    recipe: opt.RecipeFilter = None,
+    measure: Annotated[
+        list[str] | None,
+        opt.option(
+            "--measure",
+            metavar="NAME",
+            show_default="psnr, ssim",
+            help="A panel for each, such as mse, kept, colour. Repeatable.",
+        ),
+    ] = None,
+    references: Annotated[
+        bool,
+        opt.option("--references", help="Draw what needs no network beside it, in grey."),
+    ] = False,
+    width: Annotated[
+        float,
+        opt.option("--width", metavar="MM", rich_help_panel=PAPER, help="Of the whole figure."),
+    ] = 174,
+    height: Annotated[
+        float | None,
+        opt.option(
+            "--height",
+            metavar="MM",
+            show_default="by width",
+            rich_help_panel=PAPER,
+            help="Of the whole figure.",
+        ),
+    ] = None,
+    font_size: Annotated[
+        float,
+        opt.option(
+            "--font-size", metavar="PT", rich_help_panel=PAPER, help="Size of type, in points."
+        ),
+    ] = 8,
+    dpi: Annotated[
+        float, opt.option("--dpi", rich_help_panel=PAPER, help="Of a PNG, in pixels per inch.")
+    ] = 300,
+    title: Annotated[
+        str | None,
+        opt.option(
+            "--title", show_default="none", rich_help_panel=PAPER, help="A line above the curves."
+        ),
+    ] = None,
+    store: opt.StoreDir = opt.DEFAULT_STORE,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Draw measures over logSNR, with P2's stages and 95 % intervals. Needs matplotlib."""
+    from nca_cli.plot import Page, plot_curves
+    from nca_cli.store import Store
+
+    be_quiet(quiet)
+    wanted = filters(t, seed, image, model, sampler, recipe)
+    page = Page(width, height, font_size, dpi)
+    drawn = plot_curves(
+        Store(store), wanted, measure, references=references, page=page, title=title
+    )
+    path = drawn.save(out)
+    results([path], json, measures=drawn.measures, curves=len(drawn.curves))
 
 
 @app.command()

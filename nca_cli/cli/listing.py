@@ -16,6 +16,9 @@ from nca_cli.cli.filters import filters
 from nca_cli.errors import NothingStored
 
 if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
     from nca_cli.store import Artifact, Filters
 
 
@@ -64,7 +67,7 @@ def _print_models(found: list[Artifact], wanted: Filters) -> None:
 
     for model, artifacts in groupby(found, key=lambda artifact: artifact.model):
         table = Table(
-            box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 2), show_edge=False
+            box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0), show_edge=False
         )
         for name in ("image", "artifact", "t", "seeds", "size"):
             table.add_column(name, overflow="fold", justify="right" if name == "size" else "left")
@@ -82,7 +85,7 @@ def _print_models(found: list[Artifact], wanted: Filters) -> None:
         stdout().print(table)
 
 
-def _plain(text: str) -> object:
+def _plain(text: str) -> Text:
     from rich.text import Text
 
     return Text(text)
@@ -152,7 +155,7 @@ def _find(path: Path, store: Path) -> Artifact:
     raise NothingStored(f"no artifact {path}", "list them: nca ls")
 
 
-def _details(details: dict) -> object:
+def _details(details: dict) -> Table:
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))

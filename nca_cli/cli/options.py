@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nca_cli.cli import complete
 from nca_cli.recipe import DTYPES, SAMPLERS, STORE_DTYPES
 
 COMPUTE, FILTER, OUTPUT = "What to compute", "What to take from the store", "Output"
@@ -43,6 +44,7 @@ Models = Annotated[
         metavar="M",
         show_default="demo",
         rich_help_panel=COMPUTE,
+        autocompletion=complete.models,
         help="Alias (see: nca models), hub id or local diffusers folder. Repeatable.",
     ),
 ]
@@ -74,6 +76,7 @@ Samplers = Annotated[
         metavar="S",
         show_default="the model's",
         rich_help_panel=COMPUTE,
+        autocompletion=complete.samplers,
         help=f"{', '.join(SAMPLERS)}. Repeatable: all start from the same x_t.",
     ),
 ]
@@ -105,6 +108,28 @@ Clip = Annotated[
         show_default="the model's",
         rich_help_panel=COMPUTE,
         help="Hold x̂0 in range inside ddim and ddpm chains.",
+    ),
+]
+Label = Annotated[
+    int | None,
+    option(
+        "--label",
+        metavar="N",
+        min=0,
+        show_default="none",
+        rich_help_panel=COMPUTE,
+        help="Class label, for class-conditional models.",
+    ),
+]
+Guidance = Annotated[
+    float | None,
+    option(
+        "--guidance",
+        metavar="W",
+        min=0.0,
+        show_default="none",
+        rich_help_panel=COMPUTE,
+        help="Weight of guidance towards the label; 1 is none.",
     ),
 ]
 Fit = Annotated[
@@ -194,6 +219,7 @@ ImageFilter = Annotated[
         metavar="NAME",
         show_default="all",
         rich_help_panel=FILTER,
+        autocompletion=complete.stored_images,
         help="Stem or folder name of an image. Repeatable.",
     ),
 ]
@@ -205,6 +231,7 @@ ModelFilters = Annotated[
         metavar="M",
         show_default="all",
         rich_help_panel=FILTER,
+        autocompletion=complete.stored_models,
         help="Alias (with its sampler), hub id or stored name. Repeatable.",
     ),
 ]
@@ -216,6 +243,7 @@ SamplerFilter = Annotated[
         metavar="NAME[-STEPS]",
         show_default="all",
         rich_help_panel=FILTER,
+        autocompletion=complete.stored_samplers,
         help="Such as ddim or ddim-50. Repeatable.",
     ),
 ]

@@ -10,7 +10,7 @@ from nca_cli.engine.plan import WHOLE, Complain, Plan, Shard, make_plan
 from nca_cli.errors import UsageError
 from nca_cli.images import FITS, find_images, sample_images
 from nca_cli.models import Model, find_model, recipe_for
-from nca_cli.recipe import DEFAULT_LEVELS, DEFAULT_SEEDS, DTYPES, Recipe, SamplerChoice
+from nca_cli.recipe import DEFAULT_SEEDS, DTYPES, Recipe, SamplerChoice
 from nca_cli.store import Key, Store
 
 
@@ -21,12 +21,17 @@ class Request:
     images: Sequence[str | Path] = ()
     """Files, folders, globs, "-"; none: the sample images."""
     models: Sequence[str] = ("demo",)
-    t: Sequence[int | float] = DEFAULT_LEVELS
+    t: Sequence[int | float] | None = None
+    """Noise levels; `None`: those of each model's schedule, 100, 200, … 900 where it is DDPM's."""
     seeds: Sequence[int] = DEFAULT_SEEDS
     samplers: Sequence[str] = ()
     steps: int | None = None
     eta: float | None = None
     clip: bool | None = None
+    label: int | None = None
+    """Class label, for class-conditional models."""
+    guidance: float | None = None
+    """Weight of classifier-free guidance towards the label."""
     fit: str = "crop"
     size: int = 256
     """Side in pixels for `wiener`, which has no size of its own."""
@@ -43,10 +48,10 @@ class Request:
         if not self.models:
             raise UsageError("no model named", "give --model demo, or see: nca models")
 
-    @property
-    def keys(self) -> list[Key]:
-        """Every (t, seed) asked for."""
-        return [(t, seed) for seed in self.seeds for t in self.t]
+    def keys(self, model: Model) -> list[Key]:
+        """Every (t, seed) asked of a model."""
+        ts = model.space.schedule.default_levels if self.t is None else self.t
+        return [(t, seed) for seed in self.seeds for t in ts]
 
 
 def noise_plans(request: Request, store: Store, on_error: Complain | None = None) -> list[Plan]:
@@ -83,7 +88,7 @@ def _plans(
             model,
             list(wanted.values()),
             images,
-            request.keys,
+            request.keys(model),
             fit=request.fit,
             shard=request.shard,
             on_error=on_error,
@@ -112,7 +117,5 @@ def recipes_of(request: Request, model: Model) -> list[Recipe]:
     if request.eta is not None and "ddim" not in names:
         raise UsageError(f"--eta applies to ddim, not to {', '.join(sorted(names))}")
     options = {"steps": request.steps, "eta": request.eta, "clip": request.clip}
-    return [
-        recipe_for(model, choice.with_options(**options), dtype=request.dtype, tf32=request.tf32)
-        for choice in choices
-    ]
+    common = {name: getattr(request, name) for name in ("dtype", "tf32", "label", "guidance")}
+    return [recipe_for(model, choice.with_options(**options), **common) for choice in choices]

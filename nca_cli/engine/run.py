@@ -241,8 +241,14 @@ class Reconstruction:
         from nca_cli.models import load_denoiser, pick_device
 
         self.device = pick_device(self.device)
+        recipe = next(iter(self.plan.recipes.values()))  # all of one request: one condition
         denoiser = load_denoiser(
-            self.plan.model, device=self.device, dtype=self.dtype, tf32=self.tf32
+            self.plan.model,
+            device=self.device,
+            dtype=self.dtype,
+            tf32=self.tf32,
+            label=recipe.class_label,
+            guidance=recipe.guidance,
         )
         self.notes += denoiser.notes
         return denoiser

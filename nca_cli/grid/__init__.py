@@ -7,26 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nca_cli.errors import NcaError, NothingStored, UsageError
-from nca_cli.grid import save
-from nca_cli.grid.content import ROWS, SHOW, Content, check_request
-from nca_cli.grid.layout import Layout, arrange
+from nca_cli.grid import maps, save
+from nca_cli.grid.content import COLUMNS, LAYOUTS, ROWS, SHOW, Choices, Content, check_show
+from nca_cli.grid.layout import Layout, arrange, arrange_within
 from nca_cli.grid.paint import paint
 from nca_cli.grid.read import fill
+from nca_cli.grid.sheet import Sheet
 from nca_cli.grid.table import Missing, Table, frame
+from nca_cli.grid.zoom import Zoom, zoomed
 from nca_cli.store import Filters, Store
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["ROWS", "SHOW", "Grid", "Layout", "Missing", "compose_grid"]
-
-SMALLEST_CELL, LARGEST_CELL = 16, 2048
-WIDEST, TALLEST = 8192, 16383
-"""Pixels of a sheet at the cell size that is chosen for the reader; 16383 is WebP's limit."""
+__all__ = [
+    "COLUMNS",
+    "LAYOUTS",
+    "ROWS",
+    "SHOW",
+    "Grid",
+    "Layout",
+    "Missing",
+    "Sheet",
+    "Zoom",
+    "compose_grid",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +44,6 @@ class Grid:
     """A figure: its content, where everything lies, and what could not be shown."""
 
     table: Table
-    layout: Layout
     levels: list[int | float]
     missing: list[Missing]
     """Samples that blank cells stand for."""
@@ -42,6 +51,24 @@ class Grid:
     """One line that computes what is missing; `None` when nothing is."""
     problems: list[NcaError]
     """Damaged artifacts, whose cells are blank."""
+    sheet: Sheet
+    zooms: tuple[Zoom, ...]
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where everything lies. Raises `UsageError` where the sheet is too narrow."""
+        return self._arranged(self.table)
+
+    def checked(self) -> Grid:
+        """This figure. Raises `UsageError` where its sheet is too narrow for it."""
+        _ = self.layout
+        return self
+
+    def _arranged(self, table: Table) -> Layout:
+        table, em, width = zoomed(table, self.zooms), self.sheet.em, self.sheet.pixels
+        if width is not None:
+            return arrange_within(table, width, em or self.sheet.usual_em)
+        return arrange(table, self.sheet.cell_of(table), em)
 
     def image(self) -> Image.Image:
         """The sheet, RGB."""
@@ -49,21 +76,37 @@ class Grid:
 
     def frames(self) -> list[Image.Image]:
         """The sheet as a sequence, one picture for each level, from low to high noise."""
-        levels = [index for index, column in enumerate(self.table.columns) if column.t is not None]
-        sheets = [arrange(frame(self.table, index), self.layout.cell) for index in levels]
+        levels = [index for index, column in enumerate(self.table.columns) if not column.fixed]
+        sheets = [self._arranged(frame(self.table, index)) for index in levels]
         return [paint(sheet) for sheet in sheets] or [self.image()]
 
-    def save(self, path: str | Path) -> Path:
-        """Write the figure in the format that the suffix names; a GIF is animated over levels.
+    def save(self, path: str | Path, *, sweep: bool = False) -> Path:
+        """Write the figure in the format that the suffix names; replaces the file as a whole.
 
-        Replaces the file as a whole. Raises `UsageError` for a suffix that is not known.
+        PDF and SVG hold text as text. A GIF is always animated over the levels, a WebP with
+        `sweep`. Raises `UsageError` for a suffix that is not known, or that cannot be animated.
         """
         path, suffix = Path(path), save.suffix_of(path)
-        is_gif = suffix == save.GIF
-        save.write(
-            path, save.animation(self.frames()) if is_gif else save.still(self.image(), suffix)
-        )
+        if sweep and suffix not in save.ANIMATED:
+            raise UsageError(f"{path}: a sweep is a moving picture", "give -o sweep.webp or .gif")
+        save.write(path, self._content(suffix, sweep or suffix == ".gif"))
         return path
+
+    def _content(self, suffix: str, animated: bool) -> bytes:
+        if animated:
+            return save.animation(self.frames(), suffix)
+        if suffix in save.VECTOR:
+            from nca_cli.grid import vector
+
+            write = vector.pdf if suffix == ".pdf" else vector.svg
+            return write(self.layout, self.sheet.millimetres(self.layout.size[0]), self._name)
+        return save.still(self.image(), suffix, self.sheet.stated_dpi(self.layout.size[0]))
+
+    @property
+    def _name(self) -> str:
+        """What readers of a PDF or SVG are told that it is."""
+        words = "".join(run.text for run in self.table.title or self.table.caption)
+        return words or "Reconstructions over noise levels"
 
     def _repr_png_(self) -> bytes:
         return save.still(self.image(), ".png")
@@ -73,35 +116,53 @@ def compose_grid(
     store: Store,
     filters: Filters = Filters(),  # noqa: B008
     *,
-    show: str | Iterable[str] = ("x0", "x_t", "x0_hat"),
+    show: str | Iterable[str] | None = None,
     rows: str = "images",
+    columns: str = "t",
+    layout: str = "strips",
+    zoom: Iterable[str] = (),
+    scale: float | None = None,
     cell: int | None = None,
+    width: float | None = None,
+    dpi: float = 300,
+    font_size: float | None = None,
     title: str | None = None,
+    caption: str | None = None,
 ) -> Grid:
     """One figure from what is stored; blank cells where something is missing.
 
-    `show`: of x0, floor (D(E(x0)) of a latent model), x_t, x0_hat and diff. diff is x̂0 - x0 per
-    channel around mid-grey, the same scale in every figure: black is -1, white +1, beyond is
-    clipped. `rows` groups by images, models or seeds. `cell` is the side of a picture in pixels;
-    by default the largest resolution shown, at least 128 and at most 256, less on huge sheets.
+    `layout`: `strips` (x0, x_t as a strip, x̂0 as strips below) or `p2` (the input, and beside it
+    x̂0 from low to high SNR). `show` instead of what the layout shows: of x0, floor (D(E(x0)) of a
+    latent model), x_t, x0_hat, diff and error. diff is x̂0 - x0 per channel around mid-grey, from
+    -1 to 1, or from -`scale` to `scale`. error is the root mean square of x̂0 - x0 over channels
+    as a colour map, from 0 to what 99.5 % of its pixels stay below, or to `scale`. `rows` groups
+    by images, models or seeds; `columns` are levels (`t`) or seeds. `zoom`: crops `x,y,w,h`,
+    enlarged below each row.
+
+    `cell` is the side of a picture in pixels; by default the largest resolution shown, at least
+    128 and at most 256, less on huge sheets. `width` in millimetres fits the whole sheet instead,
+    at `dpi` pixels per inch with type of `font_size` points (7 if not given).
 
     Raises `NothingStored`, with the command to run, where no sample fits; `UsageError`.
     """
-    names = check_request(show, rows)
-    if cell is not None and not SMALLEST_CELL <= cell <= LARGEST_CELL:
-        raise UsageError(f"cells of {cell} pixels", f"from {SMALLEST_CELL} to {LARGEST_CELL}")
+    names = check_show(LAYOUTS.get(layout, SHOW) if show is None else show)
+    chosen, zooms = Choices(names, rows, columns, layout), tuple(map(Zoom.parse, zoom))
+    sheet = Sheet(cell, width, dpi, font_size)
+    if scale is not None and not scale > 0:
+        raise UsageError(f"a range of {scale:g}", "a number above 0, such as 0.5")
     try:
-        content = Content(store, filters, names, rows)
+        content = Content(store, filters, chosen)
     except NothingStored as nothing:
         from nca_cli.grid.command import suggestion
 
         raise NothingStored(nothing.what, f"fill it: {suggestion(store, filters)}") from nothing
-    table = content.table(title)
-    fill(content)
-    layout = arrange(table, cell or _default_cell(table))
+    table = content.table(title, caption)
+    fill(content, scale or 1.0)
+    maps.colour(table, scale)
     blanks = content.blanks
-    return Grid(table, layout, content.levels, [missing for _, missing in blanks],
-                _command(content, blanks), content.problems)  # fmt: skip
+    grid = Grid(table, content.levels, [missing for _, missing in blanks],
+                _command(content, blanks), content.problems, sheet, zooms)  # fmt: skip
+    return grid.checked()
 
 
 def _command(content: Content, blanks: list) -> str | None:
@@ -110,13 +171,3 @@ def _command(content: Content, blanks: list) -> str | None:
     from nca_cli.grid.command import fill_command
 
     return fill_command(content, blanks)
-
-
-def _default_cell(table: Table) -> int:
-    """The largest resolution shown, small ones enlarged to 128, while the sheet stays handy."""
-    sides = [max(cell.pixels.shape[:2]) for cell in table.cells if cell.pixels is not None]
-    largest = max(sides, default=128)
-    wanted = min(256, largest * -(-128 // largest))
-    rows = sum(len(group.rows) for group in table.groups)
-    handy = min(WIDEST // (len(table.columns) + 1), TALLEST // (rows + len(table.groups)) - 4)
-    return max(32, min(wanted, handy))

@@ -125,6 +125,10 @@ def _recipe_options(recipe: Recipe, latent: bool) -> Iterable[str]:
         yield from ("--steps", str(recipe.steps))
     if recipe.eta:
         yield from ("--eta", f"{recipe.eta:g}")
+    if recipe.class_label is not None:
+        yield from ("--label", str(recipe.class_label))
+    if recipe.guidance is not None:
+        yield from ("--guidance", f"{recipe.guidance:g}")
     if recipe.dtype != "float32":
         yield from ("--dtype", recipe.dtype)
     if recipe.sampler in ("ddim", "ddpm") and (recipe.clip is None) != latent:

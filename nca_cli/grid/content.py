@@ -16,17 +16,44 @@ from nca_cli.schedule import Schedule
 from nca_cli.store import Artifact, Filters, Key, Store
 from nca_cli.store.layout import split_folder
 
-SHOW = ("x0", "floor", "x_t", "x0_hat", "diff")
+SHOW = ("x0", "floor", "x_t", "x0_hat", "diff", "error")
 FIXED = ("x0", "floor")
 ROWS = ("images", "models", "seeds")
+COLUMNS = ("t", "seeds")
+LAYOUTS = {"strips": ("x0", "x_t", "x0_hat"), "p2": ("x0", "x0_hat")}
+"""What each arrangement shows. `strips`, of the research repository: x0, the x_t as a strip, and
+below it a strip of x̂0 for each sampler, from low to high noise. `p2`, of P2 weighting's Fig. 3
+(Choi et al., 2204.00227): the input, and beside it x̂0 from low to high SNR, under P2's stages."""
 SYMBOLS = {
     "x0": text.X0,
     "floor": text.FLOOR,
     "x_t": text.X_T,
     "x0_hat": text.X0_HAT,
     "diff": text.DIFF,
+    "error": text.ERROR,
 }
-DIFF_NOTE: Label = (*text.DIFF, Run(": black −1, mid-grey 0, white +1"))
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a figure is arranged. Raises `UsageError` for what is unknown."""
+
+    show: tuple[str, ...]
+    rows: str = "images"
+    columns: str = "t"
+    layout: str = "strips"
+
+    def __post_init__(self) -> None:
+        for what, known in (("rows", ROWS), ("columns", COLUMNS), ("layout", tuple(LAYOUTS))):
+            if (given := getattr(self, what)) not in known:
+                raise UsageError(f"--{what} {given!r} is unknown", f"one of: {', '.join(known)}")
+        if self.rows == self.columns == "seeds":
+            raise UsageError("--rows seeds --columns seeds", "seeds are either rows or columns")
+
+    @property
+    def noisiest_first(self) -> bool:
+        """Whether levels run from low to high SNR."""
+        return self.layout == "p2"
 
 
 @dataclass(frozen=True)
@@ -91,9 +118,9 @@ class Strip:
 class Content:
     """The samples that fit the filters, arranged by `rows`. Reads indices and headers only."""
 
-    def __init__(self, store: Store, filters: Filters, show: Sequence[str], rows: str):
-        self.store, self.filters = store.require(), filters
-        self.show, self.rows = show, rows
+    def __init__(self, store: Store, filters: Filters, chosen: Choices):
+        self.store, self.filters, self.chosen = store.require(), filters, chosen
+        self.show, self.rows = chosen.show, chosen.rows
         self.problems: list[NcaError] = []
         self._keys: dict[int, frozenset[Key]] = {}
         self.pairs = self._pairs()
@@ -229,15 +256,18 @@ class Content:
     def _levels(self) -> list[int | float]:
         if not self.kinds:
             return []
+        return sorted(self._wanted_levels(), reverse=self.chosen.noisiest_first)
+
+    def _wanted_levels(self) -> set[int | float]:
         if self.filters.t:
-            return sorted(set(self.filters.t))
+            return set(self.filters.t)
         stored = {
             t for strip in self.strips for source in strip.sources
             for t, seed in self.keys(source) if seed == strip.seed
         }  # fmt: skip
         if not stored and not self.problems:
             raise NothingStored(f"{self.store.root} holds nothing that fits")
-        return sorted(stored)
+        return stored
 
     def _place_cells(self, strip: Strip) -> None:
         if strip.kind:
@@ -251,7 +281,8 @@ class Content:
         return {
             "model": len({pair.model for pair in self.pairs}) > 1,
             "image": True,
-            "seed": len({strip.seed for strip in self.strips}) > 1 or self.rows == "seeds",
+            "seed": self.chosen.columns != "seeds"
+            and (len({strip.seed for strip in self.strips}) > 1 or self.rows == "seeds"),
         }
 
     @cached_property
@@ -263,6 +294,8 @@ class Content:
 
     def _words(self, strip: Strip, what: str) -> list[Label]:
         """One property of a row in words; none where it says nothing new."""
+        if what in ("symbol", "sampler") and self._alone:
+            return []
         if what == "symbol":
             return [SYMBOLS[strip.kind]] if strip.kind else []
         if what == "sampler":
@@ -315,26 +348,90 @@ class Content:
 
     # -- the table -------------------------------------------------------------------------------
 
-    def table(self, title: str | None = None) -> Table:
+    def table(self, title: str | None = None, caption: str | None = None) -> Table:
         """Rows in their groups, columns with their headers."""
-        groups: dict[str, Group] = {}
+        kinds = self._fixed()
+        self._place_fixed(kinds)
+        fixed = [Column([(SYMBOLS[kind],)], fixed=True) for kind in kinds]
+        by_seeds = self.chosen.columns == "seeds" and self.kinds
+        groups, columns, names = self._by_seeds(kinds) if by_seeds else self._by_levels(kinds)
+        several = len(self.schedules) > 1 and not by_seeds
+        return Table(
+            fixed + columns, groups, names, several,
+            notes=self._notes(),
+            title=text.words(title, "bold") if title else (),
+            caption=text.words(caption) if caption else (),
+        )  # fmt: skip
+
+    @cached_property
+    def _alone(self) -> bool:
+        """Whether P2's figure has one sampler: it is said once, below, and rows are images."""
+        labels = {str(self._sampler_words(strip)) for strip in self.strips}
+        return self.chosen.layout == "p2" and self.kinds == ["x0_hat"] and len(labels) == 1
+
+    def _notes(self) -> list[Label]:
+        names = " ".join(self._sampler_words(self.strips[0])) if self._alone else ""
+        if not names:
+            return []
+        return [(*text.X0_HAT, Run(" from "), *text.X_T, Run(f" by {text.drawable(names)}"))]
+
+    def _place_fixed(self, kinds: Sequence[str]) -> None:
+        """x0 and the floor stand in the first row of an image in its group."""
         seen: set[tuple[str, str, str]] = set()
-        fixed = self._fixed()
+        for strip in self.strips:
+            key = (str(self._split_names(strip)[0]), strip.pair.space, strip.pair.image)
+            if key not in seen:
+                strip.fixed = {kind: Cell(kind) for kind in kinds if self._has(strip.pair, kind)}
+            seen.add(key)
+
+    def _by_levels(self, kinds: Sequence[str]) -> Arranged:
+        """A row per strip, a column per level."""
+        groups: dict[str, Group] = {}
         for strip in self.strips:
             outer, own = self._split_names(strip)
             group = groups.setdefault(str(outer), Group(_heading(outer), []))
-            key = (str(outer), strip.pair.space, strip.pair.image)
-            if key not in seen:
-                strip.fixed = {kind: Cell(kind) for kind in fixed if self._has(strip.pair, kind)}
-            seen.add(key)
-            cells = [strip.fixed.get(kind) for kind in fixed] + list(strip.cells.values())
+            cells = [strip.fixed.get(kind) for kind in kinds] + list(strip.cells.values())
             group.rows.append(Row(own, cells))
-        columns = [Column([(SYMBOLS[kind],)]) for kind in fixed]
-        columns += [Column(self._header(t), t) for t in self.levels]
-        notes = [DIFF_NOTE] if "diff" in self.kinds else []
-        words = text.words(title, "bold") if title else ()
-        several = len(self.schedules) > 1
-        return Table(columns, list(groups.values()), self._header_names(), several, notes, words)
+        columns = [Column(self._header(t), t, stage=self._stage(t)) for t in self.levels]
+        return list(groups.values()), columns, self._header_names()
+
+    def _by_seeds(self, kinds: Sequence[str]) -> Arranged:
+        """A row per strip and level, a column per seed."""
+        seeds = sorted({strip.seed for strip in self.strips})
+        groups: dict[str, Group] = {}
+        for strips in self._alike():
+            outer, own = self._split_names(strips[0])
+            group = groups.setdefault(str(outer), Group(_heading(outer), []))
+            by_seed = {strip.seed: strip.cells for strip in strips}
+            for number, t in enumerate(self.levels):
+                held = strips[0].fixed if number == 0 else {}
+                row = [by_seed[seed].get(t) if seed in by_seed else None for seed in seeds]
+                cells = [*map(held.get, kinds), *row]
+                group.rows.append(Row([*own, *self._level_words(t)], cells))
+        columns = [Column([(text.words(f"seed {seed}"), text.words(str(seed)))]) for seed in seeds]
+        return list(groups.values()), columns, [text.words("seed")]
+
+    def _level_words(self, t: int | float) -> list[Label]:
+        """t and its SNR, where all models agree on it, as the name of a row."""
+        lines = self._header(t)
+        return [line[0] for line in (lines if len(self.schedules) == 1 else lines[:1])]
+
+    def _alike(self) -> list[list[Strip]]:
+        """Strips that differ in their seed alone, together."""
+        found: dict[tuple, list[Strip]] = {}
+        for strip in self.strips:
+            key = (strip.kind, strip.pair.model, strip.pair.image, strip.choice)
+            found.setdefault(key, []).append(strip)
+        return list(found.values())
+
+    def _stage(self, t: int | float) -> str:
+        """P2's stage of a level, in P2's figure, where all models agree on its SNR."""
+        if self.chosen.layout != "p2" or len(self.schedules) != 1:
+            return ""
+        from nca_cli.analysis.stages import stage
+
+        snr = self.schedules[0][1].get(t)
+        return "" if snr is None else stage(snr)
 
     def _fixed(self) -> list[str]:
         """Columns before the levels; the floor only where a model has one."""
@@ -403,7 +500,11 @@ class Content:
         return [(strip, missing) for missing, strip in found.items()]
 
 
-def check_request(show: str | Iterable[str], rows: str) -> tuple[str, ...]:
+Arranged = tuple[list[Group], list[Column], list[Label]]
+"""Groups of rows, columns after the fixed ones, what the header's lines are."""
+
+
+def check_show(show: str | Iterable[str]) -> tuple[str, ...]:
     """`show` as known names, each once. Raises `UsageError`."""
     items = (
         show.split(",")
@@ -416,8 +517,6 @@ def check_request(show: str | Iterable[str], rows: str) -> tuple[str, ...]:
             raise UsageError(f"--show {name!r} is unknown", f"of: {', '.join(SHOW)}")
     if not names:
         raise UsageError("--show names nothing", f"of: {', '.join(SHOW)}")
-    if rows not in ROWS:
-        raise UsageError(f"--rows {rows!r} is unknown", f"one of: {', '.join(ROWS)}")
     return tuple(names)
 
 
@@ -464,11 +563,10 @@ def _agree(one: dict, other: dict) -> bool:
 
 def _snr_of_schedule(space: dict, levels: Sequence[int | float]) -> dict[int | float, float]:
     """SNR of the levels by the schedule that a model's description gives, where it gives it."""
-    known = dict(space.get("schedule") or {})
-    if known.pop("kind", None) != "vp" or "trained_betas" in known:
+    schedule = Schedule.from_description(space.get("schedule") or {})
+    if schedule is None:
         return {}
     try:
-        schedule = Schedule(**known)
-        return {t: schedule.snr(t) for t in levels if 0 <= t < schedule.steps and t == int(t)}
-    except (TypeError, UsageError, ZeroDivisionError):
+        return {t: schedule.snr(t) for t in levels if schedule.holds(t)}
+    except (UsageError, ZeroDivisionError):
         return {}

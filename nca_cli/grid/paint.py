@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nca_cli.grid import text
-from nca_cli.grid.layout import Box, Layout
+from nca_cli.grid.layout import RULE, Box, Layout
+from nca_cli.grid.table import WHOLE
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
@@ -21,27 +23,62 @@ def paint(layout: Layout) -> Image.Image:
 
     width, height = layout.size
     sheet = np.full((height, width, 3), 255, np.uint8)
-    for picture in layout.pictures:
-        if picture.cell.pixels is not None:
-            left, top, right, bottom = picture.box
-            sheet[top:bottom, left:right] = resized(picture.cell.pixels, layout.cell)
+    for (left, top, right, bottom), pixels in rasters(layout):
+        sheet[top:bottom, left:right] = pixels
     image = Image.fromarray(sheet)
     canvas = ImageDraw.Draw(image)
     for picture in layout.pictures:
         if picture.cell.pixels is None:
             _blank(canvas, picture.box)
+    for box, colour, thick in outlines(layout):
+        left, top, right, bottom = box
+        canvas.rectangle((left, top, right - 1, bottom - 1), None, colour, thick)
+    for left, top, right, bottom in layout.rules:
+        canvas.rectangle((left, top, right - 1, bottom - 1), RULE)
     for label, x, y, size, ink, _ in layout.texts:
         text.draw(canvas, (x, y), label, size, ink)
     return image
 
 
-def resized(pixels: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (H, W, 3) as (size, size, 3): untouched at its own size, else antialiased."""
+def rasters(layout: Layout) -> Iterator[tuple[Box, np.ndarray]]:
+    """Pictures and colour bars, each with its uint8 (height, width, 3) and where they lie."""
+    for picture in layout.pictures:
+        if picture.cell.pixels is not None:
+            yield picture.box, resized(picture.cell.pixels, picture.box.size)
+    for colours, box in layout.ramps:
+        across = np.linspace(0, len(colours) - 1, box.size[0]).round().astype(int)
+        yield box, np.repeat(colours[None, across], box.size[1], axis=0)
+
+
+def outlines(layout: Layout) -> Iterator[tuple[Box, str, int]]:
+    """Frames of zooms, (box, colour, thickness): in colour, and a white line around in x0."""
+    thick = max(1, round(0.014 * layout.cell))
+    for picture in layout.pictures:
+        left, top, (width, height) = *picture.box[:2], picture.box.size
+        for frame in picture.cell.frames:
+            box = Box(
+                left + round(frame.left * width), top + round(frame.top * height),
+                left + round(frame.right * width), top + round(frame.bottom * height),
+            )  # fmt: skip
+            if frame[:4] != WHOLE:
+                yield _grown(box, 1, picture.box), "#ffffff", thick + 2
+            yield box, frame.colour, thick
+
+
+def _grown(box: Box, by: int, limit: Box) -> Box:
+    return Box(
+        max(box.left - by, limit.left), max(box.top - by, limit.top),
+        min(box.right + by, limit.right), min(box.bottom + by, limit.bottom),
+    )  # fmt: skip
+
+
+def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint8 (H, W, 3) at a (width, height): untouched at its own size, else antialiased."""
     from PIL import Image
 
-    if pixels.shape[:2] == (size, size):
+    if pixels.shape[1::-1] == size:
         return pixels
-    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
 def _blank(canvas: ImageDraw.ImageDraw, box: Box) -> None:

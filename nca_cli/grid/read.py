@@ -16,8 +16,11 @@ AT_ONCE = 32
 """Samples of an artifact that are in memory as floats together."""
 
 
-def fill(content: Content) -> None:
-    """Read every cell that is stored. Damaged artifacts leave blanks and are noted."""
+def fill(content: Content, scale: float = 1.0) -> None:
+    """Read every cell that is stored. Damaged artifacts leave blanks and are noted.
+
+    Differences are shown from -`scale` to +`scale`; errors are left as numbers (`maps.paint`).
+    """
     originals = _Originals(content)
     for strip in content.strips:
         for kind, cell in strip.fixed.items():
@@ -27,14 +30,21 @@ def fill(content: Content) -> None:
         try:
             for key, values in _read(artifact, dataset, wanted):
                 for strip, cell in wanted[key]:
-                    if cell.kind == "diff":
-                        x0 = originals.read(strip, "x0")
-                        values_shown = None if x0 is None else values - x0
-                        cell.pixels = _picture(values_shown)
+                    if cell.kind in ("diff", "error"):
+                        _compare(cell, values, originals.read(strip, "x0"), scale)
                     else:
                         cell.pixels = _picture(values)
         except (DamagedArtifact, NothingStored) as problem:
             content.problems.append(problem)
+
+
+def _compare(cell: Cell, x0_hat: np.ndarray, x0: np.ndarray | None, scale: float) -> None:
+    if x0 is None:
+        return
+    if cell.kind == "diff":
+        cell.pixels = _picture((x0_hat - x0) / scale)
+    else:
+        cell.error = np.sqrt(np.mean(np.square(x0_hat - x0), axis=0))
 
 
 def _requests(content: Content) -> dict[Artifact, dict[Key, list[tuple[Strip, Cell]]]]:

@@ -21,14 +21,30 @@ class Missing(NamedTuple):
     seed: int
 
 
+class Frame(NamedTuple):
+    """A rectangle in a picture, in fractions of its sides, drawn in a colour."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    colour: str
+
+
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+
 @dataclass(eq=False)
 class Cell:
     """One picture. Without pixels it is drawn as a blank: what should be there is not stored."""
 
     kind: str
-    """x0, floor, x_t, x0_hat or diff"""
+    """x0, floor, x_t, x0_hat, diff or error"""
     pixels: np.ndarray | None = None
     """uint8 (H, W, 3)"""
+    error: np.ndarray | None = None
+    """Of kind error: what is shown, float32 (H, W), before it becomes colours."""
+    frames: tuple[Frame, ...] = ()
 
 
 @dataclass
@@ -37,7 +53,11 @@ class Column:
 
     header: list[tuple[Label, ...]]
     t: int | float | None = None
-    """Noise level; `None` for x0 and the floor."""
+    """Noise level; `None` where the column is no level."""
+    fixed: bool = False
+    """Whether it stands before the others: x0 and the floor."""
+    stage: str = ""
+    """P2's stage of the level, where the figure says it."""
 
 
 @dataclass
@@ -46,6 +66,18 @@ class Row:
 
     names: list[Label]
     cells: list[Cell | None]
+    aspect: float = 1.0
+    """Height of its cells, as a share of their width."""
+
+
+@dataclass
+class Bar:
+    """A colour bar: what it measures, its two ends in words, and its colours from low to high."""
+
+    label: Label
+    ends: tuple[Label, Label]
+    colours: np.ndarray
+    """uint8 (N, 3)"""
 
 
 @dataclass
@@ -67,7 +99,9 @@ class Table:
     header_named: bool = False
     """Whether it must be said at the left, because the columns cannot say it."""
     notes: list[Label] = field(default_factory=list)
+    bars: list[Bar] = field(default_factory=list)
     title: Label = ()
+    caption: Label = ()
 
     @property
     def cells(self) -> list[Cell]:
@@ -78,9 +112,9 @@ class Table:
 
 def frame(table: Table, column: int) -> Table:
     """One level of a table: rows become columns, groups become rows, the level is the title."""
-    fixed = [index for index, each in enumerate(table.columns) if each.t is None]
+    fixed = [index for index, each in enumerate(table.columns) if each.fixed]
     names = {str(row.names): row.names for group in table.groups for row in group.rows}
-    columns = [Column([(name,) for name in parts]) for parts in names.values()]
+    columns = [Column([(name,) for name in parts], fixed=True) for parts in names.values()]
     groups = [_as_row(group, column, names) for group in table.groups]
     if any(_differ(group, index) for group in table.groups for index in fixed):
         above = [Group([table.columns[index].header[0][0]], []) for index in fixed]
@@ -89,11 +123,15 @@ def frame(table: Table, column: int) -> Table:
             group.rows = _as_row(Group([], rows), index, names).rows
         groups = above + groups
     else:
-        columns = [Column(list(table.columns[index].header)) for index in fixed] + columns
+        columns = [
+            Column(list(table.columns[index].header), fixed=True) for index in fixed
+        ] + columns
         for group, before in zip(groups, table.groups, strict=True):
             group.rows[0].cells[:0] = [_first(before, index) for index in fixed]
     title = join([line[0] for line in table.columns[column].header], "   ")
-    return Table(columns, groups, notes=table.notes, title=title)
+    return Table(
+        columns, groups, notes=table.notes, bars=table.bars, title=title, caption=table.caption
+    )
 
 
 def _as_row(group: Group, column: int, names: Iterable[str]) -> Group:

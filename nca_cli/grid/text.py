@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from PIL import ImageDraw, ImageFont
 
 FONTS = Path(__file__).parents[1] / "assets" / "fonts"
-_FILES = {
+FILES = {
     "text": "SourceSansPro-Regular.ttf",
     "bold": "SourceSansPro-Semibold.ttf",
     "math": "SourceSerifPro-It.ttf",
 }
+_FACES = {"hat": "math", "mathsub": "math", "sub": "text", "sup": "text"}
+HAT = "ˆ"
 _SMALL = 0.68  # size of sub- and superscripts
 _SMALLEST = 9  # … which stay readable
 _DROP, _RAISE = 0.16, 0.36  # their baselines, in em below and above the line's
@@ -44,6 +47,7 @@ X0: Label = (Run("x", "math"), Run("0", "sub"))
 X_T: Label = (Run("x", "math"), Run("t", "mathsub"))
 X0_HAT: Label = (Run("x", "hat"), Run("0", "sub"))
 DIFF: Label = (*X0_HAT, Run(" − "), *X0)
+ERROR: Label = (Run("|"), *DIFF, Run("|"))
 FLOOR: Label = (Run("D", "math"), Run("("), Run("E", "math"), Run("("), *X0, Run("))"))
 T: Label = (Run("t", "math"),)
 
@@ -130,7 +134,7 @@ def font(style: str, size: int) -> ImageFont.FreeTypeFont:
     """The font of a style at a size."""
     from PIL import ImageFont
 
-    file = FONTS / _FILES[style]
+    file = FONTS / FILES[style]
     return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
 
 
@@ -188,15 +192,48 @@ def _pieces(text: str) -> list[str]:
     return [piece for piece in pieces if piece]
 
 
+def wrap(label: Label, size: int, room: float) -> list[Label]:
+    """A label of one run in lines of at most `room`, broken at spaces; longer words are cut."""
+    if not label:
+        return []
+    lines, style = [""], label[0].style
+    for word in label[0].text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and width((Run(longer, style),), size) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [fit((Run(line, style),), size, room) for line in lines]
+
+
+class Piece(NamedTuple):
+    """A text in one font, its left end on a baseline."""
+
+    text: str
+    x: float
+    y: float
+    face: str
+    """text, bold or math"""
+    size: int
+
+
+def pieces(label: Label, x: float, y: float, size: int) -> Iterator[Piece]:
+    """A label taken apart into what is drawn, from left to right."""
+    for run in label:
+        face, drop = _of(run, size)
+        name = _FACES.get(run.style, run.style)
+        yield Piece(run.text, x, y + drop, name, round(face.size))
+        if run.style == "hat":  # the circumflex stands at its height over the letter's middle
+            middle = x + face.getlength(run.text) / 2 + _SLANT * size
+            half = font("text", size).getlength(HAT) / 2
+            yield Piece(HAT, middle - half, y, "text", size)
+        x += face.getlength(run.text)
+
+
 def draw(
     canvas: ImageDraw.ImageDraw, at: tuple[float, float], label: Label, size: int, ink: str
 ) -> None:
     """Draw a label with the left end of its baseline at `at`."""
-    x, y = at
-    for run in label:
-        face, drop = _of(run, size)
-        canvas.text((x, y + drop), run.text, ink, face, anchor="ls")
-        if run.style == "hat":  # the circumflex stands at its height over the letter's middle
-            middle = x + face.getlength(run.text) / 2 + _SLANT * size
-            canvas.text((middle, y), "ˆ", ink, font("text", size), anchor="ms")
-        x += face.getlength(run.text)
+    for piece in pieces(label, *at, size):
+        face = font(piece.face, piece.size)
+        canvas.text((piece.x, piece.y), piece.text, ink, face, anchor="ls")

@@ -17,6 +17,8 @@ from nca_cli.schedule import Schedule
 BUILT_IN = "built in"
 CELEBAHQ = "google/ddpm-ema-celebahq-256"
 LATENT_CELEBAHQ = "CompVis/ldm-celebahq-256"
+FFHQ = "google/ncsnpp-ffhq-256"
+IMAGENET = "facebook/DiT-XL-2-256"
 LINEAR = Schedule()
 """Ho et al. (2006.11239), section 4: β from 1e-4 to 0.02 in 1000 equal steps."""
 
@@ -35,6 +37,8 @@ class Alias:
     space: Space | None = None
     """Carried for pixel models of the hub."""
     scheduler: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: str | None = None
+    """File that its authors share by hand; `source` is then the alias itself."""
 
 
 def _celebahq(name: str, sampler: SamplerChoice, what: str) -> Alias:
@@ -51,6 +55,13 @@ def _celebahq(name: str, sampler: SamplerChoice, what: str) -> Alias:
     return Alias(name, what, CELEBAHQ, sampler, 256, "apache-2.0", space, scheduler)
 
 
+def _p2(name: str, file: str, data: str) -> Alias:
+    """A model of P2 weighting (Choi et al., 2204.00227) in guided-diffusion's format."""
+    what, sampler = f"{data}, pixels, P2 weighting", SamplerChoice("ddpm", 250)
+    return Alias(name, what, name, sampler, 256, "not stated", checkpoint=file)
+
+
+P2 = "github.com/jychoi118/P2-weighting"
 ALIASES: dict[str, Alias] = {
     alias.name: alias
     for alias in (
@@ -63,5 +74,15 @@ ALIASES: dict[str, Alias] = {
         _celebahq("pndm", SamplerChoice("pndm", 50), "CelebA-HQ, pixels, multi-step sampler"),
         Alias("ldm", "CelebA-HQ, latents, deterministic sampler", LATENT_CELEBAHQ,
               SamplerChoice("ddim", 50, 0.0), 256, "apache-2.0"),
+        Alias("ncsnpp", "FFHQ, pixels, variance-exploding", FFHQ,
+              SamplerChoice("ddim", 50), 256, "apache-2.0"),
+        Alias("dit", "ImageNet, latents, class-conditional", IMAGENET,
+              SamplerChoice("ddim", 50), 256, "cc-by-nc-4.0"),
+        _p2("p2-ffhq", "ffhq_p2.pt", "FFHQ"),
+        _p2("p2-celebahq", "celebahq_p2.pt", "CelebA-HQ"),
+        _p2("p2-afhq-dog", "afhq_p2.pt", "AFHQ dogs"),
+        _p2("p2-metfaces", "metface_p2.pt", "MetFaces"),
+        _p2("p2-cub", "cub_p2.pt", "CUB birds"),
+        _p2("p2-flowers", "flower_p2.pt", "Oxford flowers"),
     )
 }  # fmt: skip

@@ -1,7 +1,8 @@
-"""A diffusers UNet as a denoiser: x̂0 = E[x0|x_t], whatever the network was trained to predict."""
+"""A diffusers network as a denoiser: x̂0 = E[x0|x_t], whatever it was trained to predict."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,11 +12,28 @@ from nca_cli.samplers import Prediction
 from nca_cli.schedule import Schedule
 
 
-def level_tables(schedule: Schedule, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """a_t and s_t of every level, float32 `(steps,)`, rounded from float64."""
-    levels = [schedule.level(t) for t in range(schedule.steps)]
-    a, s = ([getattr(level, key) for level in levels] for key in ("a", "s"))
-    return torch.tensor(a, device=device), torch.tensor(s, device=device)
+def level_scales(
+    schedule: Schedule, t: torch.Tensor, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """a and s of the levels `t (B,)`: float32 `(B, 1, 1, 1)`, rounded from float64."""
+    a, s = (torch.from_numpy(scale) for scale in schedule.scales(t.cpu().numpy()))
+    return a.float().view(-1, 1, 1, 1).to(device), s.float().view(-1, 1, 1, 1).to(device)
+
+
+X0: dict[str, Callable[..., torch.Tensor]] = {
+    "epsilon": lambda x, epsilon, a, s: (x - s * epsilon) / a,
+    "v_prediction": lambda x, v, a, s: a * x - s * v,
+    "sample": lambda x, x0, a, s: x0.contiguous(),
+    "flow": lambda x, velocity, a, s: x - s * velocity,
+    "score": lambda x, score, a, s: (x + s**2 * score / 2) / a,
+}
+"""x̂0 from x, the network's output, a and s, by what the network predicts.
+
+ε: x = a·x0 + s·ε. v = a·ε - s·x0 with a² + s² = 1 (Salimans & Ho, 2202.00512). Flow: the velocity
+ε - x0 of x = (1-s)·x0 + s·ε (Lipman et al., 2210.02747). Score: Tweedie, x0 = (x + s²·∇log p(x))/a;
+the network's score is that of pixels u = (x + 1)/2 in [0, 1], and ∇_x = ∇_u/2 (Song et al.,
+2011.13456).
+"""
 
 
 class Denoiser:
@@ -39,17 +57,31 @@ class Denoiser:
         # the plain `to` of torch: that of diffusers logs a warning about any change of dtype
         layout: dict[str, Any] = {"dtype": dtype, "memory_format": torch.channels_last}
         self._network = torch.nn.Module.to(network, self.device, **layout).eval()
-        self._prediction, self._dtype, self._tf32 = prediction, dtype, tf32
-        self._a, self._s = level_tables(schedule, self.device)
+        self._schedule, self._prediction = schedule, prediction
+        self._dtype, self._tf32 = dtype, tf32
 
-    def __call__(self, x: torch.Tensor, t: torch.Tensor, condition: object = None) -> Prediction:
-        """x̂0 `(B, C, H, W)` from x `(B, C, H, W)` and t `(B,)`; learned variance if any."""
+    def __call__(
+        self, x: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None
+    ) -> Prediction:
+        """x̂0 `(B, C, H, W)` from x `(B, C, H, W)` and t `(B,)`; learned variance if any.
+
+        `condition`: class labels `(B,)`, for a network that takes them.
+        """
         with torch.inference_mode(), matmul_precision(self._tf32):
-            x, t = x.to(self.device), t.to(self.device).long()
-            packed = x.to(self._dtype, memory_format=torch.channels_last)
-            output = self._network(packed, t).sample.float().contiguous()
-            output, variance = self._split(output)
-            return Prediction(self._x0(x, output, t), variance)
+            x = x.to(self.device)
+            output, variance = self._split(self._ask(x, t, condition))
+            a, s = level_scales(self._schedule, t, self.device)
+            return Prediction(X0[self._prediction](x, output, a, s), variance)
+
+    def _ask(
+        self, x: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None
+    ) -> torch.Tensor:
+        """The network's own output, float32, for what it wants to see of x and of t."""
+        time = torch.from_numpy(self._schedule.network_time(t.cpu().numpy())).to(self.device)
+        seen = (x + 1) / 2 if self._prediction == "score" else x
+        packed = seen.to(self._dtype, memory_format=torch.channels_last)
+        given = {} if condition is None else {"class_labels": condition.to(self.device)}
+        return self._network(packed, time, **given).sample.float().contiguous()
 
     def _split(self, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Prediction and learned variance of a network with twice the channels."""
@@ -57,12 +89,3 @@ class Denoiser:
         if output.shape[1] == channels:
             return output, None
         return output[:, :channels], output[:, channels:].contiguous()
-
-    def _x0(self, x: torch.Tensor, output: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """ε: x0 = (x - s·ε)/a. v = a·ε - s·x0 (Salimans & Ho, 2202.00512): x0 = a·x - s·v."""
-        a, s = self._a[t].view(-1, 1, 1, 1), self._s[t].view(-1, 1, 1, 1)
-        if self._prediction == "epsilon":
-            return (x - s * output) / a
-        if self._prediction == "v_prediction":
-            return a * x - s * output
-        return output.contiguous()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models import hub
-from nca_cli.models.aliases import ALIASES, BUILT_IN, LINEAR, Alias
+from nca_cli.models.adm import ADM, Checkpoint, find_adm
+from nca_cli.models.aliases import ALIASES, BUILT_IN, LINEAR, P2, Alias
 from nca_cli.models.digests import content_digest
 from nca_cli.models.pipeline import (
     CONFIGS,
@@ -39,18 +40,24 @@ def find_model(
     refresh: bool = False,
     size: int = 256,
 ) -> Model:
-    """The model called `name`: an alias, an existing folder, or a hub id (`org/name@revision`).
+    """The model called `name`: an alias, an existing folder, a hub id (`org/name@revision`), or
+    `adm:PATH`, a checkpoint of guided-diffusion.
 
     With `weights`, all its files are on this disk afterwards; without, only what noising an image
     needs: nothing for a pixel alias, configurations otherwise, and a latent model's autoencoder.
     A hub model on this disk is used as it is; `refresh` asks for a newer revision, `offline` never
     asks. `size` is the side of `wiener` in pixels. Raises `ModelError`.
     """
+    if name.startswith(ADM):
+        checkpoint = find_adm(name)
+        return checkpoint.model(safe_name(checkpoint.file.stem), weights)
     alias = ALIASES.get(name)
     if name == "wiener":
         return _wiener(size)
     if alias is not None and alias.source == BUILT_IN:
         return _built_in(alias, weights)
+    if alias is not None and alias.checkpoint is not None:
+        return _by_hand(alias, alias.checkpoint, weights)
     if alias is None and _looks_like_folder(name):
         return _local(name, weights)
     repo, revision = _hub_id(alias.source if alias else name)
@@ -78,6 +85,17 @@ def _built_in(alias: Alias, weights: bool) -> Model:
         hint = "reinstall nca from a complete source or wheel"
         raise ModelError(alias.name, f"its files are not in this installation ({folder})", hint)
     return _from_folder(folder, alias.name, BUILT_IN, weights, alias)
+
+
+def _by_hand(alias: Alias, checkpoint: str, weights: bool) -> Model:
+    """A model whose file the user has to bring; noising an image needs none."""
+    file = Path(checkpoint).absolute()
+    if weights and not file.is_file():
+        reason = f"its authors share {checkpoint} by hand, and it is not in this folder"
+        hint = f"download it from {P2}, then here, or with --model adm:PATH/{checkpoint}"
+        raise ModelError(alias.name, reason, hint)
+    model = Checkpoint.of(file, alias.name).model(alias.name, weights)
+    return replace(model, alias=alias.name, licence=alias.licence)
 
 
 def _looks_like_folder(name: str) -> bool:
@@ -205,6 +223,7 @@ def _model(
         scheduler=pipeline.scheduler,
         folder=pipeline.root,
         revision=revision,
+        classes=pipeline.classes,
     )
 
 
@@ -258,8 +277,12 @@ def _row(alias: Alias) -> Row:
         sampler=_label(alias.sampler),
         licence=alias.licence,
         source=alias.source,
-        on_disk=pipeline is not None or alias.name == "wiener",
+        on_disk=pipeline is not None or alias.name == "wiener" or _is_brought(alias),
     )
+
+
+def _is_brought(alias: Alias) -> bool:
+    return alias.checkpoint is not None and Path(alias.checkpoint).is_file()
 
 
 def _label(choice: SamplerChoice) -> str:
@@ -269,6 +292,8 @@ def _label(choice: SamplerChoice) -> str:
 def _pipeline_on_disk(alias: Alias) -> Pipeline | None:
     """The alias's files, where this disk has all of them."""
     try:
+        if alias.checkpoint is not None:
+            return None
         if alias.source != BUILT_IN:
             return _Hub(alias.source, None, alias, weights=True).stored()
         pipeline = read_pipeline(ASSETS / alias.name, alias.name)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nca_cli.errors import ModelError, UsageError
+from nca_cli.models.adm import ensure_converted
 from nca_cli.models.aliases import BUILT_IN
 from nca_cli.models.pipeline import Part, Pipeline, read_pipeline
 from nca_cli.models.space import Model
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from nca_cli.models.autoencoder import Autoencoder
     from nca_cli.models.denoiser import Denoiser
+    from nca_cli.models.guidance import Guided
     from nca_cli.models.wiener import WienerDenoiser
 
 OLD_ATTENTION = re.compile(r"(.*\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
@@ -34,9 +36,19 @@ PICKLED = "weights come from {} (a pickle): only tensors are read from it, no co
 
 
 def load_denoiser(
-    model: Model, *, device: str, dtype: str = "float32", tf32: bool = False
-) -> Denoiser | WienerDenoiser:
-    """The model's network on `device`, ready to call. Raises `ModelError`."""
+    model: Model,
+    *,
+    device: str,
+    dtype: str = "float32",
+    tf32: bool = False,
+    label: int | None = None,
+    guidance: float | None = None,
+) -> Denoiser | Guided | WienerDenoiser:
+    """The model's network on `device`, ready to call: `(x_t, t) -> Prediction`.
+
+    A class-conditional one answers under `label` (`None`: the label that stands for none).
+    Raises `ModelError`.
+    """
     import torch
 
     if dtype not in DTYPES:
@@ -49,11 +61,17 @@ def load_denoiser(
 
     pipeline = _pipeline(model)
     _check_variance(pipeline, model.name)
-    network, notes = _load(pipeline, pipeline.unet, model.name)
-    return Denoiser(
+    network, notes = _load(pipeline, pipeline.network, model.name)
+    denoiser = Denoiser(
         network, pipeline.schedule, pipeline.prediction, pipeline.shape,
         device=device, dtype=getattr(torch, dtype), tf32=tf32, notes=notes,
     )  # fmt: skip
+    if pipeline.classes is None:
+        return denoiser
+    from nca_cli.models.guidance import Guided
+
+    null = pipeline.classes
+    return Guided(denoiser, null if label is None else label, null, guidance)
 
 
 def load_autoencoder(model: Model, *, device: str) -> Autoencoder:
@@ -87,12 +105,13 @@ def pick_device(name: str) -> str:
 def _pipeline(model: Model) -> Pipeline:
     if model.folder is None:
         raise ModelError(model.name, "its weights are not on this disk")
+    ensure_converted(model)
     return read_pipeline(model.folder, model.name)
 
 
 def _check_variance(pipeline: Pipeline, name: str) -> None:
     """A scheduler that reads the variance from the network needs a network that gives it."""
-    config = pipeline.unet.config
+    config = pipeline.network.config
     doubled = config.get("out_channels", 3) == 2 * config.get("in_channels", 3)
     if str(pipeline.scheduler.get("variance_type")).startswith("learned") and not doubled:
         raise ModelError(name, "its scheduler expects a learned variance, its network gives none")
@@ -111,11 +130,22 @@ def _load(pipeline: Pipeline, part: Part, name: str) -> tuple[torch.nn.Module, t
             file = pipeline.root / part.config_file
             reason = f"{file} does not describe a {part.kind} ({_one_line(str(error))})"
             raise ModelError(name, reason) from error
+    if heads := part.config.get("num_heads"):
+        _count_heads(network, int(heads))
     unused = _fill(network, [pipeline.root / file for file in part.weights], name)
     pickled = [file for file in part.weights if file.endswith(".bin")][:1]
     notes = [PICKLED.format(file) for file in pickled]
     notes += [UNUSED.format(part.weights[0], _names(unused))] if unused else []
     return network.eval(), tuple(notes)
+
+
+def _count_heads(network: torch.nn.Module, heads: int) -> None:
+    """Give every attention so many heads; UNet2DModel itself only knows their width."""
+    from diffusers.models.attention_processor import Attention
+
+    for module in network.modules():
+        if isinstance(module, Attention):
+            module.heads, module.scale = heads, (module.inner_dim // heads) ** -0.5
 
 
 @contextlib.contextmanager
@@ -142,7 +172,7 @@ def _fill(network: torch.nn.Module, files: list[Path], name: str) -> list[str]:
     for file in files:
         if file.suffix == ".json":
             continue
-        for key, value in _with_new_attention(_read(file, name)).items():
+        for key, value in _with_new_attention(read_tensors(file, name)).items():
             found.add(key)
             if key not in wanted:
                 continue
@@ -169,7 +199,7 @@ def _with_new_attention(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.
     return {OLD_ATTENTION.sub(rename, key): value for key, value in tensors.items()}
 
 
-def _read(file: Path, name: str) -> Mapping[str, torch.Tensor]:
+def read_tensors(file: Path, name: str) -> Mapping[str, torch.Tensor]:
     """The tensors of one weight file, memory-mapped where its format allows."""
     _check_pointer(file, name)
     try:

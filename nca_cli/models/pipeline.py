@@ -1,7 +1,7 @@
 """A diffusers pipeline as files: which files it has, and what its raw configurations say.
 
-Two layouts exist. Nested: `model_index.json` beside `unet/`, `scheduler/` and, for latent models,
-`vqvae/` or `vae/`. Flat, of older repositories: the network's `config.json` and
+Two layouts exist. Nested: `model_index.json` beside `unet/` or `transformer/`, `scheduler/` and,
+for latent models, `vqvae/` or `vae/`. Flat, of older repositories: the network's `config.json` and
 `scheduler_config.json` at the root. Raw JSON is read on purpose: diffusers fills in defaults, and
 for latent scales they are wrong (issue 6725).
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nca_cli.errors import ModelError
-from nca_cli.schedule import Schedule
+from nca_cli.schedule import Schedule, kind_of
 
 INDEX = "model_index.json"
 CONFIGS = (
@@ -24,6 +24,7 @@ CONFIGS = (
     "config.json",
     "scheduler_config.json",
     "unet/config.json",
+    "transformer/config.json",
     "scheduler/scheduler_config.json",
     "vqvae/config.json",
     "vae/config.json",
@@ -31,20 +32,21 @@ CONFIGS = (
 """Every file that can say what a pipeline is."""
 STEM = "diffusion_pytorch_model"
 NETWORK = "UNet2DModel"
+TRANSFORMER = "DiTTransformer2DModel"
+RENAMED = {"Transformer2DModel": TRANSFORMER}
+"""Classes by the names they had in older repositories."""
 AUTOENCODERS = ("VQModel", "AutoencoderKL")
+KNOWN = {
+    "unet": (NETWORK,),
+    "transformer": (TRANSFORMER,),
+    "vqvae": AUTOENCODERS,
+    "vae": AUTOENCODERS,
+}
+"""Parts of a pipeline, and the classes of them that nca runs."""
 KL_SCALE = 0.18215
 """diffusers' default `scaling_factor` of AutoencoderKL."""
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
-SCHEDULERS = frozenset(
-    f"{name}Scheduler"
-    for name in (
-        "DDPM", "DDIM", "PNDM", "DDPMParallel", "DDIMParallel", "LMSDiscrete", "EulerDiscrete",
-        "EulerAncestralDiscrete", "HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete",
-        "DEISMultistep", "DPMSolverMultistep", "DPMSolverSinglestep", "UniPCMultistep",
-    )
-)  # fmt: skip
-"""Schedulers that describe the same kind of training schedule: betas."""
 
 
 class IncompletePipeline(ModelError):
@@ -63,7 +65,8 @@ class Part:
     @property
     def kind(self) -> str:
         """The class that the configuration names."""
-        return str(self.config.get("_class_name"))
+        name = str(self.config.get("_class_name"))
+        return RENAMED.get(name, name)
 
     @property
     def config_file(self) -> str:
@@ -81,7 +84,8 @@ class Pipeline:
     """A pipeline that nca can run, as its files describe it."""
 
     root: Path
-    unet: Part
+    network: Part
+    """The denoising network: a UNet or a transformer."""
     scheduler: Mapping[str, Any]
     scheduler_file: str
     autoencoder: Part | None
@@ -98,7 +102,9 @@ class Pipeline:
 
     @property
     def prediction(self) -> str:
-        """What the network predicts: epsilon, v_prediction or sample."""
+        """What the network predicts: epsilon, v_prediction, sample, score or flow."""
+        if (implied := kind_of(self.scheduler).prediction) is not None:
+            return implied
         if "prediction_type" in self.scheduler:
             return str(self.scheduler["prediction_type"])
         return "sample" if self.scheduler.get("predict_epsilon") is False else "epsilon"
@@ -106,8 +112,14 @@ class Pipeline:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the network's input."""
-        side = _side(self.unet.config["sample_size"])
-        return int(self.unet.config.get("in_channels", 3)), side, side
+        side = _side(self.network.config["sample_size"])
+        return int(self.network.config.get("in_channels", 3)), side, side
+
+    @property
+    def classes(self) -> int | None:
+        """How many class labels the network takes; `None` if it takes none."""
+        count = self.network.config.get("num_embeds_ada_norm")
+        return int(count) if self.network.kind == TRANSFORMER and count is not None else None
 
     @property
     def resolution(self) -> int:
@@ -120,7 +132,7 @@ class Pipeline:
     @property
     def channels(self) -> int:
         """Channels of the image."""
-        config = self.unet.config if self.autoencoder is None else self.autoencoder.config
+        config = self.network.config if self.autoencoder is None else self.autoencoder.config
         return int(config.get("in_channels", 3))
 
     @property
@@ -133,7 +145,7 @@ class Pipeline:
 
     def parts(self, weights: bool = True) -> tuple[Part, ...]:
         """The networks: all, or (to noise an image) the autoencoder of a latent model alone."""
-        parts = (self.unet, self.autoencoder) if weights else (self.autoencoder,)
+        parts = (self.network, self.autoencoder) if weights else (self.autoencoder,)
         return tuple(part for part in parts if part is not None)
 
     def missing(self, weights: bool = True) -> str | None:
@@ -154,7 +166,7 @@ def read_pipeline(root: Path, name: str) -> Pipeline:
         raise IncompletePipeline(name, reason)
     index = read_json(root / INDEX, name) if INDEX in files else {}
     _check_index(index, name)
-    unet = _part(root, files, "unet", name)
+    network = _part(root, files, _network_of(index), name)
     autoencoder_folder = next((part for part in ("vqvae", "vae") if _names(index, part)), None)
     autoencoder = autoencoder_folder and _part(root, files, autoencoder_folder, name)
     scheduler_file = next(
@@ -164,7 +176,7 @@ def read_pipeline(root: Path, name: str) -> Pipeline:
     if scheduler_file is None:
         raise IncompletePipeline(name, f"{root} has no scheduler_config.json")
     scheduler = read_json(root / scheduler_file, name)
-    pipeline = Pipeline(root, unet, scheduler, scheduler_file, autoencoder or None)
+    pipeline = Pipeline(root, network, scheduler, scheduler_file, autoencoder or None)
     _check(pipeline, name)
     return pipeline
 
@@ -175,18 +187,23 @@ def _names(index: Mapping[str, Any], part: str) -> bool:
     return isinstance(entry, list) and entry[-1:] not in ([], [None])
 
 
+def _network_of(index: Mapping[str, Any]) -> str:
+    """The part that denoises."""
+    return "transformer" if _names(index, "transformer") else "unet"
+
+
 def _check_index(index: Mapping[str, Any], name: str) -> None:
-    """Refuse a pipeline whose index names parts that an unconditional UNet pipeline lacks."""
-    if index and not _names(index, "unet"):
+    """Refuse a pipeline whose index names parts that nca cannot run."""
+    if index and not _names(index, _network_of(index)):
         raise ModelError(name, f"a {index.get('_class_name')} has no {NETWORK} as its unet")
-    for part in ("unet", "vqvae", "vae"):
+    for part in KNOWN:
         if _names(index, part):
             _check_kind(str(index[part][-1]), part, name)
 
 
 def _check_kind(kind: str, part: str, name: str) -> None:
-    known = (NETWORK,) if part == "unet" else AUTOENCODERS
-    if kind not in known:
+    known = KNOWN[part]
+    if RENAMED.get(kind, kind) not in known:
         raise ModelError(name, f"its {part} is a {kind}; nca runs {' and '.join(known)} only")
 
 
@@ -205,7 +222,7 @@ def _part(root: Path, files: Collection[str], part: str, name: str) -> Part:
 
 def _check(pipeline: Pipeline, name: str) -> None:
     """Refuse what the configurations say and nca cannot run."""
-    _check_unet(pipeline.unet.config, name)
+    _check_network(pipeline.network, name)
     _check_scheduler(pipeline.scheduler, pipeline.prediction, name)
     if pipeline.channels not in (1, 3):
         raise ModelError(name, f"works on images of {pipeline.channels} channels; nca has 3 or 1")
@@ -219,7 +236,10 @@ def _check(pipeline: Pipeline, name: str) -> None:
         raise ModelError(name, "its autoencoder shifts latents (shift_factor), which nca does not")
 
 
-def _check_unet(config: Mapping[str, Any], name: str) -> None:
+def _check_network(network: Part, name: str) -> None:
+    config = network.config
+    if network.kind == TRANSFORMER and config.get("norm_type", "ada_norm_zero") != "ada_norm_zero":
+        raise ModelError(name, f"its transformer is no DiT (norm_type {config['norm_type']!r})")
     if config.get("num_class_embeds") is not None or config.get("class_embed_type") is not None:
         raise ModelError(name, "is class-conditional; nca runs unconditional models only")
     if config.get("sample_size") is None:
@@ -229,19 +249,36 @@ def _check_unet(config: Mapping[str, Any], name: str) -> None:
     except ValueError as error:
         raise ModelError(name, f"sample_size {config['sample_size']} is not a square") from error
     ins, outs = config.get("in_channels", 3), config.get("out_channels", 3)
-    if outs not in (ins, 2 * ins):
+    if outs not in (None, ins, 2 * ins):
         raise ModelError(name, f"its network turns {ins} channels into {outs}")
 
 
 def _check_scheduler(config: Mapping[str, Any], prediction: str, name: str) -> None:
-    kind = config.get("_class_name")
-    if kind not in SCHEDULERS or config.get("use_flow_sigmas"):
+    kind, levels = config.get("_class_name"), kind_of(config)
+    if kind not in levels.schedulers or config.get("use_flow_sigmas"):
         raise ModelError(name, f"its scheduler is a {kind}, which nca does not know")
+    if levels.prediction is not None:
+        _check_continuous(config, levels.prediction, name)
+        return
     schedule = config.get("beta_schedule", "linear")
     if config.get("trained_betas") is None and schedule not in BETA_SCHEDULES:
         raise ModelError(name, f"its noise schedule is {schedule!r}, which nca does not know")
     if prediction not in PREDICTIONS:
         raise ModelError(name, f"its network predicts {prediction!r}, which nca does not know")
+
+
+def _check_continuous(config: Mapping[str, Any], prediction: str, name: str) -> None:
+    """Refuse continuous levels that contradict themselves, or that an image's size would bend."""
+    kind, written = config.get("_class_name"), config.get("prediction_type", prediction)
+    if written != prediction:
+        raise ModelError(name, f"its scheduler is a {kind}, yet its network predicts {written!r}")
+    for flag in ("use_dynamic_shifting", "invert_sigmas"):
+        if config.get(flag):
+            raise ModelError(name, f"its {kind} has {flag}, which nca has not")
+    if not 0 < float(config.get("sigma_min", 0.01)) < float(config.get("sigma_max", 1348.0)):
+        raise ModelError(name, f"its {kind} has no range from sigma_min to sigma_max")
+    if not float(config.get("shift", 1.0)) > 0:
+        raise ModelError(name, f"its {kind} has a shift of {config['shift']}")
 
 
 def _side(sample_size: Any) -> int:
@@ -278,7 +315,7 @@ def _shards(names: Collection[str], folder: str, suffix: str) -> list[str]:
 
 def list_files(root: Path) -> set[str]:
     """Names of the files at the root and in the folders of its parts, with forward slashes."""
-    folders = [root, *(root / part for part in ("unet", "scheduler", "vqvae", "vae"))]
+    folders = [root, root / "scheduler", *(root / part for part in KNOWN)]
     return {
         file.relative_to(root).as_posix()
         for folder in folders if folder.is_dir()

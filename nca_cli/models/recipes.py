@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
 
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models.aliases import BUILT_IN
@@ -14,18 +13,27 @@ from nca_cli.models.wiener import WIENER_VERSION
 from nca_cli.recipe import Recipe, SamplerChoice
 
 CLIPPING = ("ddim", "ddpm")
+TO_THE_IMAGE = ("ddpm", "heun", "dpmpp-2m")
+"""Samplers whose last step ends at x̂0 itself."""
 VARIANCES = ("fixed_small", "fixed_large", "learned_range")
 
 
 def recipe_for(
-    model: Model, choice: SamplerChoice, *, dtype: str = "float32", tf32: bool = False
+    model: Model,
+    choice: SamplerChoice,
+    *,
+    dtype: str = "float32",
+    tf32: bool = False,
+    label: int | None = None,
+    guidance: float | None = None,
 ) -> Recipe:
     """Everything that changes an x̂0. Fields that do not bear on the sampler are `None`.
 
     Raises `ModelError` where the weights are not on this disk or their configuration asks for what
     nca has not, `UsageError` for a choice that the sampler cannot honour.
     """
-    config, chain = model.scheduler, choice.name != "one-step"
+    chain, shift = choice.name != "one-step", model.space.schedule.shift
+    check_condition(model, label, guidance)
     return Recipe(
         weights=weights_identity(model),
         sampler=choice.name,
@@ -33,11 +41,27 @@ def recipe_for(
         eta=choice.eta if choice.name == "ddim" else None,
         clip=_clip(model, choice),
         variance=_variance(model) if choice.name == "ddpm" else None,
-        final_alpha=_final_alpha(config, choice.name) if chain else None,
+        final_alpha=_final_alpha(model, choice.name) if chain else None,
         latent_scale=model.space.latent_scale,
         dtype=dtype,
         tf32=tf32,
+        guidance=None if guidance == 1 else guidance,
+        class_label=label,
+        shift=shift if chain and shift != 1 else None,
     )
+
+
+def check_condition(model: Model, label: int | None, guidance: float | None) -> None:
+    """Refuse a label that the model does not have, and guidance towards nothing. `UsageError`."""
+    if label is not None and model.classes is None:
+        raise UsageError(f"{model.name} takes no class labels", "leave out --label")
+    if label is not None and not 0 <= label < (model.classes or 0):
+        last = (model.classes or 0) - 1
+        raise UsageError(f"--label {label} is not a class of {model.name}", f"from 0 to {last}")
+    if guidance is not None and label is None:
+        raise UsageError("--guidance needs a --label to guide towards")
+    if guidance is not None and not 0 <= guidance < math.inf:
+        raise UsageError(f"--guidance {guidance:g} is not a number from 0")
 
 
 def weights_identity(model: Model) -> str:
@@ -78,14 +102,21 @@ def _clip(model: Model, choice: SamplerChoice) -> float | None:
 def _clips_by_default(model: Model) -> bool:
     """What an absent `clip_sample` means: True, as in diffusers' DDPM and DDIM schedulers.
 
-    Not for latents whose scheduler has no such field: they are not bounded by 1.
+    Not for latents whose scheduler has no such field (they are not bounded by 1), nor for models
+    whose kind of scheduler never clips.
     """
+    if model.space.schedule.prediction is not None:
+        return False
     return not model.space.latent or str(model.scheduler.get("_class_name")).startswith("DD")
 
 
 def _variance(model: Model) -> str:
-    """Variance of the ancestral step; the `_log` spellings mean the same numbers."""
-    variance = str(model.scheduler.get("variance_type") or "fixed_small").removesuffix("_log")
+    """Variance of the ancestral step; the `_log` spellings mean the same numbers.
+
+    Variance-exploding models step as diffusers' `step_pred` does: with the larger one.
+    """
+    usual = "fixed_large" if model.space.schedule.kind == "ve" else "fixed_small"
+    variance = str(model.scheduler.get("variance_type") or usual).removesuffix("_log")
     if variance not in VARIANCES:
         raise ModelError(
             model.name, f"its ddpm variance is {variance!r}, which nca has not", "use ddim"
@@ -93,9 +124,10 @@ def _variance(model: Model) -> str:
     return variance
 
 
-def _final_alpha(config: Mapping[str, Any], sampler: str) -> str:
+def _final_alpha(model: Model, sampler: str) -> str:
     """Where a chain ends: ᾱ = 1 ("one") or ᾱ_0 ("first"), as diffusers would for this sampler."""
-    if sampler == "ddpm":
+    config = model.scheduler
+    if sampler in TO_THE_IMAGE or model.space.schedule.kind != "vp":
         return "one"
     if sampler == "ddim":
         to_one = config.get("set_alpha_to_one", True)

@@ -71,7 +71,11 @@ class Model:
     folder: Path | None = None
     """Local folder that holds the pipeline; `None` if it is not on this disk, or has no files."""
     revision: str | None = None
-    """Hub commit, where it is known."""
+    """Hub commit, where it is known; of other kinds of models, what identifies the weights."""
+    checkpoint: Path | None = None
+    """File of which `folder` is made when its weights are needed; `None` for other models."""
+    classes: int | None = None
+    """How many class labels its network takes; the label of this number stands for none."""
 
     @property
     def folder_name(self) -> str:

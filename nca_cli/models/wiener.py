@@ -48,24 +48,22 @@ class WienerDenoiser:
     def __init__(self, size: int, schedule: Schedule, device: str):
         import torch
 
-        from nca_cli.models.denoiser import level_tables
-
         self.shape, self.device = (3, size, size), torch.device(device)
         self.notes: list[str] = []
         half = spectrum(size)[:, :, : size // 2 + 1]
         self._power = torch.tensor(half, dtype=torch.float32, device=self.device)
         self._basis = torch.tensor(OPPONENT, dtype=torch.float32, device=self.device)
-        self._a, self._s = level_tables(schedule, self.device)
+        self._schedule = schedule
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor, condition: object = None) -> Prediction:
         """x̂0 `(B, 3, H, W)` from x `(B, 3, H, W)`, both float32, and t `(B,)`."""
         import torch
 
+        from nca_cli.models.denoiser import level_scales
         from nca_cli.samplers import Prediction
 
         with torch.inference_mode():
-            t = t.to(self.device).long()
-            a, s = self._a[t].view(-1, 1, 1, 1), self._s[t].view(-1, 1, 1, 1)
+            a, s = level_scales(self._schedule, t, self.device)
             gain = a * self._power / (a**2 * self._power + s**2)
             opponent = torch.einsum("oc,bchw->bohw", self._basis, x.to(self.device))
             filtered = torch.fft.rfft2(opponent, norm="ortho") * gain

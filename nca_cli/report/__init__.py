@@ -8,39 +8,74 @@ import json
 import math
 import os
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from nca_cli.analysis import Value
 from nca_cli.errors import NcaError
-from nca_cli.report.content import Report, collect, selection
+from nca_cli.report.content import Progress, Report, collect, no_progress, selection
+from nca_cli.report.findings import analysed
 from nca_cli.report.page import render
+from nca_cli.report.pictures import Gallery, gallery
 from nca_cli.report.words import headlines, title
 from nca_cli.store import Filters, Store
 
-__all__ = ["Report", "build_report", "collect", "render", "write_csv", "write_json"]
+__all__ = [
+    "MAX_MB",
+    "Gallery",
+    "Report",
+    "build_report",
+    "collect",
+    "gallery",
+    "render",
+    "write_csv",
+    "write_json",
+]
 
 COLUMNS = Value._fields
 """Of the CSV; a contract."""
 JSON_VERSION = 1
+MAX_MB = 20.0
+"""Of a page, with all its pictures."""
+MEGABYTE = 1e6
 
 
 def build_report(
     store: Store, path: str | Path | None = "report.html", filters: Filters = Filters(),  # noqa: B008
     *, csv: str | Path | None = None, json: str | Path | None = None,
+    max_mb: float = MAX_MB, assets: str | Path | None = None, progress: Progress = no_progress,
 ) -> Report:  # fmt: skip
     """Collect a report and write it: HTML to `path`, its numbers to `csv` and `json`.
 
-    Any of them may be `None`. Each file is replaced as a whole or not at all. Raises
+    Any of them may be `None`. The page has at most `max_mb` megabytes: its pictures are made
+    smaller, and in the end only a sample of them drawn, until it fits; with `assets`, they are
+    files in that folder instead. `progress` is as in `collect`. Each file is replaced as a whole or not at all. Raises
     `NothingStored` where the store has no fitting reconstruction, and `NcaError` where a file
     cannot be written.
     """
-    report = collect(store, filters)
-    texts = [(path, render), (csv, csv_text), (json, json_text)]
+    report = analysed(collect(store, filters, progress=progress), store)
+    texts = [(csv, csv_text), (json, json_text)]
     ready = [(Path(file), make(report)) for file, make in texts if file is not None]
+    if path is not None:
+        ready.append((Path(path), _page(store, report, Path(path), max_mb, assets)))
     for file, text in ready:
         _write(file, text)
     return report
+
+
+def _page(
+    store: Store, report: Report, path: Path, max_mb: float, assets: str | Path | None
+) -> str:
+    """The page with as many pictures as it may hold, or with its pictures beside it."""
+    if assets is None:
+        room = max_mb * MEGABYTE - len(render(report).encode())
+        return render(report, gallery(store, report, room))
+    folder = Path(assets)
+    shown = gallery(store, report)
+    for name, content in shown.files.items():
+        _write(folder / name, content)
+    home = os.path.relpath(folder.resolve(), path.resolve().parent)
+    return render(report, replace(shown, folder=home))
 
 
 def write_csv(report: Report, path: str | Path) -> None:
@@ -73,6 +108,7 @@ def json_text(report: Report) -> str:
         "format": "nca-report",
         "version": JSON_VERSION,
         "title": title(report),
+        "findings": list(report.findings),
         "headlines": headlines(report),
         "store": report.store,
         "selection": selection(report.filters),
@@ -81,11 +117,18 @@ def json_text(report: Report) -> str:
         "series": [{"model": series.model, "sampler": series.sampler, "artifact": series.artifact,
                     "recipe": series.recipe} for series in report.series],
         "curves": [asdict(curve) for curve in report.curves],
+        "analysis": _analysis(report),
         "values": [value._asdict() for value in report.values],
         "files": report.files,
         "notes": report.notes,
     }  # fmt: skip
     return json.dumps(_strict(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _analysis(report: Report) -> dict:
+    """Everything but what is in the content already."""
+    found = report.analysis.as_dict() if report.analysis else {}
+    return {key: item for key, item in found.items() if key not in ("curves", "reference_values")}
 
 
 def _strict(value: object) -> object:
@@ -97,17 +140,18 @@ def _strict(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     """Write beside `path` and rename; into `path` itself where that is no plain file (a pipe)."""
+    data = content if isinstance(content, bytes) else content.encode("utf-8")
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text, "utf-8", newline="\n")
+            path.write_bytes(data)
             return
         target = path.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
         try:
-            temporary.write_text(text, "utf-8", newline="\n")
+            temporary.write_bytes(data)
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from statistics import mode
 
 import numpy as np
 
-from nca_cli.analysis import Curve, Value, curves
+from nca_cli.analysis import ANY_SEED, REFERENCE, Analysis, Curve, Value, curves
 from nca_cli.errors import NcaError, NothingStored, StoreError
-from nca_cli.metrics import MEASURES, measure
-from nca_cli.store import Artifact, Filters, Key, Place, Store
-from nca_cli.store.layout import NOISE
+from nca_cli.measures import Measuring, Names
+from nca_cli.store import Artifact, Filters, Store
 
-PICTURE_LIMIT = (2400, 16000)
-"""Largest grid in pixels that goes into a page; WebP itself ends at 16383."""
-PICTURE_QUALITY = 85
-CELL = 128
-"""Side of a picture in the grid of a page."""
-MOST_IMAGES = 6
-"""In the grid of a page; every one is in its numbers."""
+FLOOR = "reference:floor"
+
+Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
+"""Told how many samples must be measured, it opens a bar that is told of each."""
+
+
+def no_progress(total: int) -> AbstractContextManager[Callable[[int], None]]:
+    """Shows nothing."""
+    return nullcontext(lambda count: None)
 
 
 @dataclass(frozen=True)
@@ -68,20 +68,13 @@ class Series:
         """`demo · ddim-50`."""
         return f"{self.model} · {self.sampler}"
 
+    def has(self, name: str) -> bool:
+        """Whether a measure was taken."""
+        return any(curve.measure == name for curve in self.curves)
+
     def curve(self, name: str) -> Curve:
         """The curve of a measure."""
         return next(curve for curve in self.curves if curve.measure == name)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """The grid as a WebP file: one seed of the first images."""
-
-    content: bytes
-    width: int
-    height: int
-    images: tuple[str, ...]
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -97,8 +90,17 @@ class Report:
     files: tuple[str, ...]
     """Of the reconstructions, relative to the store."""
     notes: tuple[str, ...] = ()
-    picture: Picture | None = None
-    measures: tuple[str, ...] = tuple(MEASURES)
+    held: tuple[tuple[str, str, str, Artifact], ...] = ()
+    """(image, model, sampler) and the artifact of these names: where pictures come from."""
+    findings: tuple[str, ...] = ()
+    """What the data say, in sentences with numbers: the page begins with them."""
+    analysis: Analysis | None = None
+    """What goes at which level, with intervals."""
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Every measure that was taken, in the order in which they first occur."""
+        return tuple(dict.fromkeys(value.measure for value in self.values))
 
     @property
     def curves(self) -> tuple[Curve, ...]:
@@ -113,7 +115,14 @@ class Report:
     @property
     def seeds(self) -> list[int]:
         """Every seed, sorted."""
-        return sorted({value.seed for value in self.values})
+        return sorted({value.seed for value in self.values if value.seed != ANY_SEED})
+
+    @property
+    def references(self) -> list[Curve]:
+        """Of what no network made: closed forms, the autoencoder's floor."""
+        made = self.analysis.reference_values if self.analysis else ()
+        every = (*self.values, *made)
+        return curves(value for value in every if value.sampler.startswith(REFERENCE))
 
     @property
     def image_names(self) -> list[str]:
@@ -121,63 +130,31 @@ class Report:
         return list(dict.fromkeys(image.name for image in self.images))
 
 
-def collect(store: Store, filters: Filters = Filters()) -> Report:  # noqa: B008
+def collect(
+    store: Store, filters: Filters = Filters(), *, progress: Progress = no_progress,  # noqa: B008
+) -> Report:  # fmt: skip
     """Measure all stored reconstructions that fit, and gather what describes them.
+
+    What was measured before is taken as it was kept; `progress` is told how many samples are left.
 
     An artifact that cannot be read is named in the notes and left out. Raises `NothingStored`
     where no reconstruction fits, and the first `StoreError` where none that fits can be read.
     """
-    found = _Findings(store, filters, _Names(_reconstructions(store, filters)))
-    for artifact in found.names.artifacts:
-        found.add(artifact)
-    if not found.values:
-        raise found.problems[0] if found.problems else _nothing(store, filters)
+    _require_some(store, filters)
+    work = Measuring(store, filters, references=("floor",))
+    with progress(len(work)) as tick:
+        values = work.run(tick=tick)
+    if not work.artifacts:
+        raise work.problems[0] if work.problems else _nothing(store, filters)
+    found = _Findings(store, filters, work.names, problems=work.problems, remarks=work.notes)
+    found.take(values, work.artifacts)
     return found.report()
 
 
-def _reconstructions(store: Store, filters: Filters) -> list[Artifact]:
-    found = [artifact for artifact in store.require().select(filters) if not artifact.is_noise]
-    if not found:
+def _require_some(store: Store, filters: Filters) -> None:
+    """Raise `NothingStored`, with the command that computes them, if no reconstruction fits."""
+    if all(artifact.is_noise for artifact in store.require().select(filters)):
         raise _nothing(store, filters)
-    return found
-
-
-# --- names --------------------------------------------------------------------------------------
-
-
-class _Names:
-    """Short names of models, images and samplers; the stored ones where two would be the same."""
-
-    def __init__(self, artifacts: Sequence[Artifact]):
-        self.artifacts = artifacts
-        self._clashing = {
-            kind: _clashing((key(artifact), full(artifact)) for artifact in artifacts)
-            for kind, key, full in (
-                ("model", lambda a: a.model_name, lambda a: a.model),
-                ("image", lambda a: (a.model, a.image_name), lambda a: a.image),
-                ("sampler", lambda a: (a.model, a.label), lambda a: a.name),
-            )
-        }
-
-    def model(self, artifact: Artifact) -> str:
-        clash = artifact.model_name in self._clashing["model"]
-        return artifact.model if clash else artifact.model_name
-
-    def image(self, artifact: Artifact) -> str:
-        clash = (artifact.model, artifact.image_name) in self._clashing["image"]
-        return artifact.image if clash else artifact.image_name
-
-    def sampler(self, artifact: Artifact) -> str:
-        clash = (artifact.model, artifact.label) in self._clashing["sampler"]
-        return artifact.name if clash else artifact.label
-
-
-def _clashing(pairs: Iterable[tuple[Hashable, str]]) -> set[Hashable]:
-    """The keys that stand for more than one thing."""
-    things: dict[Hashable, set[str]] = {}
-    for key, thing in pairs:
-        things.setdefault(key, set()).add(thing)
-    return {key for key, several in things.items() if len(several) > 1}
 
 
 # --- measuring ----------------------------------------------------------------------------------
@@ -185,56 +162,42 @@ def _clashing(pairs: Iterable[tuple[Hashable, str]]) -> set[Hashable]:
 
 @dataclass
 class _Findings:
-    """What was read so far, one artifact after the other."""
+    """What was measured, and of what."""
 
     store: Store
     filters: Filters
-    names: _Names
+    names: Names
     values: list[Value] = field(default_factory=list)
     kept: list[Artifact] = field(default_factory=list)
-    floors: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    floors: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     images: dict[tuple[str, str], Image] = field(default_factory=dict)
     problems: list[NcaError] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
-    def add(self, artifact: Artifact) -> None:
-        """Measure the wanted samples of an artifact; on damage keep none of them."""
+    def take(self, values: Iterable[Value], artifacts: Iterable[Artifact]) -> None:
+        """Note what was measured and of what; an autoencoder's floor apart from the rest."""
+        places = {self._described(artifact) for artifact in artifacts}
+        for value in values:
+            if value.sampler == FLOOR:
+                floors = self.floors.setdefault(value.model, {})
+                floors.setdefault(value.measure, []).append(value.value)
+            elif value[:3] in places:
+                self.values.append(value)
+
+    def _described(self, artifact: Artifact) -> tuple[str, str, str] | None:
+        """Note the image of an artifact; its names, or None where its description is damaged."""
+        names = self.names
+        image, model = names.image(artifact), names.model(artifact)
         try:
-            keys = self.filters.keys(artifact)
-            if not keys:
-                return
-            noise = self._noise(artifact)
-            x0 = noise.fixed("x0")
-            measured = list(_measured(artifact, keys, x0))
-            self._describe(artifact, noise, x0)
-        except (StoreError, NothingStored) as error:
+            described = Image(image, model, artifact.image, artifact.image_info)
+        except StoreError as error:
             self.problems.append(error)
-            return
+            return None
+        self.images.setdefault((artifact.model, artifact.image), described)
         self.kept.append(artifact)
-        place = self.names.image(artifact), self.names.model(artifact), self.names.sampler(artifact)
-        self.values += [Value(*place, *row) for row in measured]
-
-    def _noise(self, artifact: Artifact) -> Artifact:
-        """The artifact that holds the image itself."""
-        noise = self.store.artifact(Place(artifact.model, artifact.image), NOISE)
-        if noise is None:
-            where = f"{self.store.root}/{artifact.model}/{artifact.image}"
-            raise NothingStored(f"{where}: no {NOISE}.h5, so no image to compare with",
-                                "write it again: nca noise")  # fmt: skip
-        return noise
-
-    def _describe(self, artifact: Artifact, noise: Artifact, x0: np.ndarray) -> None:
-        """Note the image, and the floor of its autoencoder, once."""
-        key = (artifact.model, artifact.image)
-        if key in self.images:
-            return
-        name, model = self.names.image(artifact), self.names.model(artifact)
-        if "x0_floor" in noise.datasets:
-            floor = measure(x0, noise.fixed("x0_floor"))
-            self.floors.setdefault(artifact.model, []).append(floor)
-        self.images[key] = Image(name, model, artifact.image, artifact.image_info)
+        return image, model, names.sampler(artifact)
 
     def report(self) -> Report:
-        picture, problem = self._picture()
         return Report(
             store=str(self.store.root),
             filters=self.filters,
@@ -243,18 +206,17 @@ class _Findings:
             series=tuple(self._series()),
             values=tuple(self.values),
             files=tuple(name for artifact in self.kept for name in _files(self.store, artifact)),
-            notes=(*self._notes(), *problem),
-            picture=picture,
+            notes=tuple(self._notes()),
+            held=tuple(self._held()),
         )
 
     def _models(self) -> Iterator[Model]:
         for folder, artifact in {artifact.model: artifact for artifact in self.kept}.items():
-            info, floors = artifact.model_info, self.floors.get(folder, [])
-            floor = {name: float(np.mean([f[name] for f in floors])) for name in MEASURES if floors}
-            yield Model(
-                self.names.model(artifact), folder, str(info.get("source", "")),
-                info.get("licence"), info.get("space", {}), floor,
-            )  # fmt: skip
+            info, name = artifact.model_info, self.names.model(artifact)
+            floors = self.floors.get(name, {})
+            floor = {measure: float(np.mean(each)) for measure, each in floors.items()}
+            yield Model(name, folder, str(info.get("source", "")), info.get("licence"),
+                        info.get("space", {}), floor)  # fmt: skip
 
     def _series(self) -> Iterator[Series]:
         drawn: dict[tuple[str, str], list[Curve]] = {}
@@ -265,19 +227,14 @@ class _Findings:
             recipe = json.loads(artifact.recipe.canonical())
             yield Series(model, sampler, artifact.name, recipe, tuple(drawn[model, sampler]))
 
-    def _picture(self) -> tuple[Picture | None, list[str]]:
-        """The grid of one seed and the first images, or a note why there is none."""
-        names = list(dict.fromkeys(image.name for image in self.images.values()))[:MOST_IMAGES]
-        folders = [image.folder for image in self.images.values() if image.name in names]
-        seed = mode(sorted(value.seed for value in self.values))
-        filters = replace(self.filters, images=tuple(folders), seeds=(seed,))
-        try:
-            return Picture(*_webp(self.store, filters), tuple(names), seed), []
-        except NcaError as error:
-            return None, [f"No grid: {error.what}."]
+    def _held(self) -> Iterator[tuple[str, str, str, Artifact]]:
+        for artifact in self.kept:
+            names = self.names
+            yield names.image(artifact), names.model(artifact), names.sampler(artifact), artifact
 
     def _notes(self) -> Iterator[str]:
         yield from (f"Left out: {error.what}." for error in self.problems)
+        yield from (f"{remark}." for remark in self.remarks)
         broken = {value[:5] for value in self.values
                   if value.measure == "mse" and math.isnan(value.value)}  # fmt: skip
         if broken:
@@ -288,27 +245,6 @@ class _Findings:
         if len({frozenset(samples) for samples in covered.values()}) > 1:
             yield ("Not every series covers the same images, levels and seeds: "
                    "compare means only where the numbers of images agree.")  # fmt: skip
-
-
-def _measured(artifact: Artifact, keys: Sequence[Key], x0: np.ndarray) -> Iterator[tuple]:
-    """(t, seed, logSNR, measure, value) of each sample; reads one sample at a time."""
-    stored = zip(artifact.t.tolist(), artifact.seed.tolist(), strict=True)
-    log_snr = dict(zip(stored, artifact.log_snr.tolist(), strict=True))
-    for key in keys:
-        x0_hat = artifact.read("x0_hat", [key])[0]
-        for name, value in measure(x0, x0_hat).items():
-            yield *key, log_snr[key], name, value
-
-
-def _webp(store: Store, filters: Filters) -> tuple[bytes, int, int]:
-    """The grid of what fits: a file, its width and its height."""
-    from nca_cli.grid import compose_grid
-
-    image = compose_grid(store, filters, cell=CELL).image().convert("RGB")
-    image.thumbnail(PICTURE_LIMIT)
-    file = io.BytesIO()
-    image.save(file, "WEBP", quality=PICTURE_QUALITY)
-    return file.getvalue(), *image.size
 
 
 def _files(store: Store, artifact: Artifact) -> list[str]:

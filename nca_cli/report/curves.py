@@ -10,10 +10,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nca_cli.analysis import CLEAN_UP, COARSE, Curve, Point
-from nca_cli.metrics import MEASURES
+from nca_cli.analysis import CLEAN_UP, COARSE, REFERENCE, Curve, Point
 from nca_cli.report.content import Report, Series
-from nca_cli.report.words import measured, number, scientific, snr
+from nca_cli.report.words import (
+    bounds,
+    family,
+    measure_title,
+    measure_unit,
+    measure_what,
+    measured,
+    number,
+    scientific,
+    snr,
+    which_is_closer,
+)
 
 WIDTH, HEIGHT = 360, 264
 LEFT, RIGHT, TOP, BOTTOM = 46, 352, 40, 224
@@ -22,6 +32,7 @@ STRIP = 16
 """Height of the strip at its top that holds the names of the stages."""
 COLOURS = 7
 DASHES = ("", "6 3", "2 2.5", "8 3 2 3")
+REFERENCE_DASHES = ("5 3", "1.5 2.5", "7 2 1.5 2", "3 1.5", "9 4")
 MARKERS = (
     "M-3.2 0a3.2 3.2 0 1 0 6.4 0a3.2 3.2 0 1 0-6.4 0z",  # disc
     "M-2.9-2.9h5.8v5.8h-5.8z",  # square
@@ -32,7 +43,7 @@ MARKERS = (
     "M0-4l3.8 2.8l-1.5 4.4h-4.6l-1.5-4.4z",  # pentagon
 )
 MOST_BANDS = 3
-"""Spreads are drawn for so many series; more would cover one another."""
+"""Intervals of so many series are areas; those of more would cover one another and are bars."""
 T_SPACING = 24
 """Least distance of two t marks."""
 
@@ -41,10 +52,28 @@ T_SPACING = 24
 class Style:
     """How a series is told from the others: by colour, and without colour."""
 
-    colour: int
+    colour: int | None
+    """None: the grey of references."""
     dash: str
     marker: str
     hollow: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the legend names and can switch off: a series, or a reference."""
+
+    index: int
+    name: str
+    style: Style
+    curves: dict[str, Curve]
+    """By measure."""
+    reference: bool = False
+
+    def points(self, measure: str) -> list[Point]:
+        """Those that have a place in a plot."""
+        curve = self.curves.get(measure)
+        return drawable(curve) if curve else []
 
 
 @dataclass(frozen=True)
@@ -71,19 +100,19 @@ class Stage:
 
 @dataclass(frozen=True)
 class Dot:
-    """A point of a line, and what it is."""
+    """A point of a line."""
 
     x: float
     y: float
-    text: str
+    bar: str
+    """Path of its interval, or nothing."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A series in a chart."""
+    """An entry in a chart."""
 
-    name: str
-    style: Style
+    entry: Entry
     path: str
     band: str
     dots: tuple[Dot, ...]
@@ -99,9 +128,20 @@ class Floor:
 
 
 @dataclass(frozen=True)
+class Row:
+    """A level in the table behind a chart: a point or None for each line of the chart."""
+
+    t: str
+    log_snr: float
+    x: float
+    points: tuple[Point | None, ...]
+
+
+@dataclass(frozen=True)
 class Chart:
     """One measure over logSNR."""
 
+    measure: str
     title: str
     unit: str
     better: str
@@ -112,6 +152,26 @@ class Chart:
     stages: tuple[Stage, ...]
     lines: tuple[Line, ...]
     floors: tuple[Floor, ...]
+    rows: tuple[Row, ...]
+    y: Scale
+
+    @property
+    def reading(self) -> dict[str, object]:
+        """What the cursor of the chart says at each level, for the script of the page."""
+        series = [
+            {
+                "entry": line.entry.index,
+                "name": line.entry.name,
+                "y": [point and self.y(point.mean) for point in points],
+                "text": [point and said(self.measure, point) for point in points],
+            }
+            for line, points in zip(self.lines, self._by_line(), strict=True)
+        ]
+        labels = [f"t = {row.t}, SNR {scientific(snr(row.log_snr))}" for row in self.rows]
+        return {"x": [row.x for row in self.rows], "labels": labels, "series": series}
+
+    def _by_line(self) -> list[list[Point | None]]:
+        return [[row.points[index] for row in self.rows] for index in range(len(self.lines))]
 
 
 @dataclass(frozen=True)
@@ -128,12 +188,39 @@ class Scale:
         return round(self.start + share * (self.end - self.start), 1)
 
 
-def charts(report: Report) -> list[Chart]:
+def entries(report: Report) -> list[Entry]:
+    """The series of a report, then its references."""
+    found = [
+        Entry(index, one.name, style, {curve.measure: curve for curve in one.curves})
+        for index, (one, style) in enumerate(zip(report.series, styles(report.series), strict=True))
+    ]
+    groups: dict[tuple[str, str], dict[str, Curve]] = {}
+    for curve in report.references:
+        groups.setdefault((curve.model, curve.sampler), {})[curve.measure] = curve
+    for index, (dash, (key, curves)) in enumerate(zip(_cycle(), groups.items(), strict=False)):
+        name = f"{key[0]} · {key[1].removeprefix(REFERENCE)}" if key[0] else key[1]
+        style = Style(None, dash, "")
+        found.append(Entry(len(report.series) + index, name, style, curves, reference=True))
+    return found
+
+
+def _cycle() -> list[str]:
+    return [*REFERENCE_DASHES] * 40
+
+
+def charts(report: Report, drawn: Sequence[Entry]) -> list[Chart]:
     """A chart per measure that has any finite value at a finite logSNR."""
-    x = _log_snr_scale(report)
-    drawn = [name for name in report.measures
-             if any(_points(series.curve(name)) for series in report.series)]  # fmt: skip
-    return [_chart(report, name, x) for name in drawn]
+    x = log_snr_scale(drawn)
+    shown = [name for name in report.measures if any(e.points(name) for e in drawn)]
+    return [chart(report, name, [e for e in drawn if e.points(name)], x) for name in shown]
+
+
+def groups(drawn: Sequence[Chart]) -> dict[str, list[Chart]]:
+    """The charts of single measures under "", then those of each family (`kept/0`, `kept/1`, …)."""
+    found: dict[str, list[Chart]] = {"": []}
+    for chart in drawn:
+        found.setdefault(family(chart.measure) if "/" in chart.measure else "", []).append(chart)
+    return {name: some for name, some in found.items() if some}
 
 
 def styles(series: Sequence[Series]) -> list[Style]:
@@ -153,49 +240,51 @@ def _style(kind: int, variant: int) -> Style:
 # --- one chart ----------------------------------------------------------------------------------
 
 
-def _chart(report: Report, name: str, x: Scale) -> Chart:
-    measure = MEASURES[name]
-    curves = [series.curve(name) for series in report.series]
+def chart(report: Report, name: str, drawn: Sequence[Entry], x: Scale) -> Chart:
     known = {model.name: model.floor[name] for model in report.models
               if math.isfinite(model.floor.get(name, math.nan))}  # fmt: skip
-    bands = len(curves) <= MOST_BANDS
-    y = _value_scale(curves, list(known.values()), bands, measure.bounds)
-    drawn = zip(report.series, styles(report.series), curves, strict=True)
-    lines = (_line(one.name, style, curve, x, y, bands) for one, style, curve in drawn)
+    areas = sum(not entry.reference for entry in drawn) <= MOST_BANDS
+    y = _value_scale(name, drawn, list(known.values()))
     floors = (Floor(y(value), model, measured(name, value)) for model, value in known.items())
     return Chart(
-        measure.title, measure.unit, measure.better, measure.what,
-        x_ticks=_ticks(x, 7),
-        y_ticks=_ticks(y, 5),
-        t_ticks=_t_ticks(report, x),
-        stages=_stages(x),
-        lines=tuple(lines),
+        name, measure_title(name), measure_unit(name), which_is_closer(name), measure_what(name),
+        x_ticks=ticks(x, 7),
+        y_ticks=ticks(y, 5),
+        t_ticks=_t_ticks(drawn, x),
+        stages=stages(x),
+        lines=tuple(_line(entry, name, x, y, areas) for entry in drawn),
         floors=tuple(floors),
+        rows=tuple(_rows(drawn, name, x)),
+        y=y,
     )  # fmt: skip
 
 
-def _points(curve: Curve) -> list[Point]:
+def drawable(curve: Curve) -> list[Point]:
     """The points that have a place in a plot."""
     return [p for p in curve.points if math.isfinite(p.log_snr) and math.isfinite(p.mean)]
 
 
-def _log_snr_scale(report: Report) -> Scale:
+def log_snr_scale(drawn: Sequence[Entry]) -> Scale:
     """All levels with a little room; the largest logSNR, hence the least noise, at the left."""
-    found = [p.log_snr for curve in report.curves for p in _points(curve)] or [0.0]
+    every = (drawable(curve) for entry in drawn for curve in entry.curves.values())
+    found = [p.log_snr for points in every for p in points] or [0.0]
     low, high = _widened(min(found), max(found), 0.04)
     return Scale(high, low, LEFT, RIGHT)
 
 
-def _value_scale(
-    curves: Sequence[Curve], floors: Sequence[float], bands: bool, bounds: tuple[float, float]
-) -> Scale:
+def _value_scale(name: str, drawn: Sequence[Entry], floors: Sequence[float]) -> Scale:
     """Everything that is drawn with a little room, but nothing that no value can reach."""
-    points = [point for curve in curves for point in _points(curve)]
-    spreads = [p.std if bands and math.isfinite(p.std) else 0.0 for p in points]
-    ends = [p.mean + sign * std for p, std in zip(points, spreads, strict=True) for sign in (-1, 1)]
-    low, high = _widened(min([*ends, *floors]), max([*ends, *floors]), 0.06)
-    low, high = max(low, bounds[0]), min(high, bounds[1])
-    return Scale(low, high, BOTTOM, TOP + STRIP)
+    points = [point for entry in drawn for point in entry.points(name)]
+    every = [end for point in points for end in ends(point)] + [p.mean for p in points]
+    low, high = _widened(min([*every, *floors]), max([*every, *floors]), 0.06)
+    least, most = bounds(name)
+    return Scale(max(low, least), min(high, most), BOTTOM, TOP + STRIP)
+
+
+def ends(point: Point) -> tuple[float, ...]:
+    """Low and high of the interval of a mean, or nothing where there is none."""
+    both = point.low, point.high
+    return both if all(map(math.isfinite, both)) else ()
 
 
 def _widened(low: float, high: float, share: float) -> tuple[float, float]:
@@ -204,25 +293,39 @@ def _widened(low: float, high: float, share: float) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _line(name: str, style: Style, curve: Curve, x: Scale, y: Scale, bands: bool) -> Line:
-    points = _points(curve)
-    dots = tuple(Dot(x(p.log_snr), y(p.mean), _tooltip(name, curve.measure, p)) for p in points)
-    wide = [p for p in points if bands and math.isfinite(p.std)]
-    upper = [(x(p.log_snr), max(TOP + STRIP, y(p.mean + p.std))) for p in wide]
-    lower = [(x(p.log_snr), min(BOTTOM, y(p.mean - p.std))) for p in reversed(wide)]
-    band = _path([*upper, *lower]) + "z" if len(wide) > 1 else ""
-    return Line(name, style, _path([(dot.x, dot.y) for dot in dots]), band, dots)
+def _line(entry: Entry, name: str, x: Scale, y: Scale, areas: bool) -> Line:
+    points = sorted(entry.points(name), key=lambda p: -p.log_snr)
+    path = _path([(x(p.log_snr), y(p.mean)) for p in points])
+    if entry.reference:
+        return Line(entry, path, "", ())
+    known = [(x(p.log_snr), *map(y, ends(p))) for p in points if ends(p)]
+    upper, lower = [(at, high) for at, _, high in known], [(at, low) for at, low, _ in known]
+    band = _path([*upper, *reversed(lower)]) + "z" if areas and len(known) > 1 else ""
+    bars = {at: f"M{at:g} {low:g}V{high:g}" for at, low, high in known if not band}
+    dots = ((x(p.log_snr), y(p.mean)) for p in points)
+    return Line(entry, path, band, tuple(Dot(*dot, bars.get(dot[0], "")) for dot in dots))
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:g} {y:g}" for x, y in points) if points else ""
 
 
-def _tooltip(name: str, measure: str, point: Point) -> str:
-    spread = "" if math.isnan(point.std) else f" ± {measured(measure, point.std)}"
-    unit = f" {MEASURES[measure].unit}" if MEASURES[measure].unit else ""
-    return (f"{name}, t = {point.t} (SNR {scientific(snr(point.log_snr))}): "
-            f"{measured(measure, point.mean)}{spread}{unit}")  # fmt: skip
+def _rows(drawn: Sequence[Entry], name: str, x: Scale) -> list[Row]:
+    """Every level from clean to noise, with what each line has there."""
+    held = [{p.log_snr: p for p in entry.points(name)} for entry in drawn]
+    rows = []
+    for log_snr in sorted({level for points in held for level in points}, reverse=True):
+        points = tuple(each.get(log_snr) for each in held)
+        names = dict.fromkeys(f"{point.t:g}" for point in points if point)
+        rows.append(Row(" / ".join(names), log_snr, x(log_snr), points))
+    return rows
+
+
+def said(measure: str, point: Point) -> str:
+    """`24.13 dB [23.80, 24.40]`."""
+    unit = f" {measure_unit(measure)}" if measure_unit(measure) else ""
+    both = ", ".join(measured(measure, end) for end in ends(point))
+    return measured(measure, point.mean) + unit + (f" [{both}]" if both else "")
 
 
 # --- axes ---------------------------------------------------------------------------------------
@@ -234,25 +337,27 @@ def _step(span: float, count: int) -> float:
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor * count >= span)
 
 
-def _ticks(scale: Scale, count: int) -> tuple[Tick, ...]:
+def ticks(scale: Scale, most: int) -> tuple[Tick, ...]:
+    """Round numbers along an axis."""
     low, high = sorted((scale.low, scale.high))
-    step = _step(high - low, count)
+    step = _step(high - low, most)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
     values = [index * step for index in range(first, last + 1)]
     return tuple(Tick(scale(value), number(value, digits)) for value in values)
 
 
-def _t_ticks(report: Report, x: Scale) -> tuple[Tick, ...]:
+def _t_ticks(drawn: Sequence[Entry], x: Scale) -> tuple[Tick, ...]:
     """The t of levels, where all models agree on it: round ones first, as many as have room."""
-    found = {p.t: p.log_snr for curve in report.curves for p in _points(curve)}
-    if any(found[p.t] != p.log_snr for curve in report.curves for p in _points(curve)):
+    every = [p for entry in drawn for curve in entry.curves.values() for p in drawable(curve)]
+    found = {p.t: p.log_snr for p in every}
+    if any(found[p.t] != p.log_snr for p in every):
         return ()
     ticks: list[Tick] = []
     for t in sorted(found, key=_roundness):
         at = x(found[t])
         if all(abs(at - tick.at) >= T_SPACING for tick in ticks):
-            ticks.append(Tick(at, str(t)))
+            ticks.append(Tick(at, f"{t:g}"))
     return tuple(ticks)
 
 
@@ -261,7 +366,7 @@ def _roundness(t: float) -> tuple[int, float]:
     return next((rank for rank, unit in enumerate((100, 50, 10)) if t % unit == 0), 3), t
 
 
-def _stages(x: Scale) -> tuple[Stage, ...]:
+def stages(x: Scale) -> tuple[Stage, ...]:
     """Clean-up, content and coarse, from left to right, cut to the plot."""
     edges = [math.inf, math.log(CLEAN_UP), math.log(COARSE), -math.inf]
     cut = [min(max(edge, x.high), x.low) for edge in edges]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
+
+from markupsafe import Markup, escape
 
 from nca_cli.analysis import Point
-from nca_cli.metrics import MEASURES
+from nca_cli.metrics import Measure, described
 from nca_cli.report.content import Report, Series
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -14,7 +17,7 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def title(report: Report) -> str:
     """`3 images, reconstructed from noise by demo`."""
     models = [model.name for model in report.models]
-    who = _listed(models) if len(models) <= 3 else f"{len(models)} models"
+    who = listed(models) if len(models) <= 3 else f"{len(models)} models"
     return f"{count(len(report.image_names), 'image')}, reconstructed from noise by {who}"
 
 
@@ -29,18 +32,19 @@ def headlines(report: Report) -> list[str]:
 
 
 def _headline(model: str, series: list[Series]) -> str:
-    points = [{point.t: point for point in one.curve("psnr").points if point.n} for one in series]
-    shared = set(points[0]).intersection(*points) or set(points[0])
+    points = [{p.t: p for p in one.curve("psnr").points if p.n} for one in series if one.has("psnr")]
+    shared = set(points[0]).intersection(*points) or set(points[0]) if points else set()
     if not shared:
         return ""
     t = min(sorted(shared), key=lambda t: abs(points[0][t].log_snr))
-    known = [(one, found[t]) for one, found in zip(series, points, strict=True) if t in found]
+    measured = [one for one in series if one.has("psnr")]
+    known = [(one, found[t]) for one, found in zip(measured, points, strict=True) if t in found]
     images = max(point.images for _, point in known)
     results = [f"{number(point.mean, 1)} dB with {one.sampler}{_fewer(point, images)}"
                for one, point in known]  # fmt: skip
     what = "a mean PSNR of" if any(point.n > 1 for _, point in known) else "a PSNR of"
     return (f"From x_t at t = {t} (SNR {scientific(snr(known[0][1].log_snr))}), {model} "
-            f"reconstructs {count(images, 'image')} at {what} {_listed(results)}.")  # fmt: skip
+            f"reconstructs {count(images, 'image')} at {what} {listed(results)}.")  # fmt: skip
 
 
 def _fewer(point: Point, images: int) -> str:
@@ -52,26 +56,23 @@ def count(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
-def _listed(words: list[str]) -> str:
+def listed(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
-def alt_text(report: Report) -> str:
-    """What the grid shows, for who cannot see it; nothing where there is none."""
-    if report.picture is None:
-        return ""
-    levels = ", ".join(map(str, report.levels))
-    return (f"Grid of pictures: {_listed(list(report.picture.images))}; each noised image and its "
-            f"reconstructions at t = {levels}.")  # fmt: skip
+_SYMBOLS = {
+    "x_t": '<span class="symbol"><i>x<sub>t</sub></i></span>',
+    "x̂0": '<span class="symbol"><i>x̂</i><sub>0</sub></span>',
+    "x0": '<span class="symbol"><i>x</i><sub>0</sub></span>',
+}
+_WRITTEN = re.compile(r"(?<![\w&#;])(x_t|x̂0|x0)(?!\w)")
 
 
-def caption(report: Report) -> str:
-    """Which part of the images and seeds the grid shows; nothing where it shows all."""
-    shown, every = len(report.picture.images), len(report.image_names)
-    parts = [f"the first {shown} of {every} images"] if shown < every else []
-    parts += [f"seed {report.picture.seed}"] if len(report.seeds) > 1 else []
-    return f"Here {' with '.join(parts)}." if parts else ""
+def with_symbols(text: str) -> Markup:
+    """A sentence as HTML: escaped, then x_t, x0 and x̂0 as they are printed."""
+    found = _WRITTEN.sub(lambda match: _SYMBOLS[match[1]], str(escape(text)))
+    return Markup(found.replace("SNR ", "SNR&nbsp;"))
 
 
 def snr(log_snr: float) -> float:
@@ -95,6 +96,85 @@ def scientific(value: float, digits: int = 3) -> str:
     return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}" if exponent else mantissa
 
 
+# --- measures -----------------------------------------------------------------------------------
+
+
+DERIVED = {
+    "excess": Measure(lambda *_: math.nan, "Beyond second order",
+                      "how much smaller the squared error is than that of a Gaussian denoiser",
+                      "higher", 2, "dB"),
+}  # fmt: skip
+"""What is drawn as measures are, but derived from them."""
+BANDS = ("kept", "coherence")
+"""Families whose members are octave bands: `coherence/3` is 8 to 16 cycles per picture."""
+
+
+def family(measure: str) -> str:
+    """`coherence/3` → `coherence`."""
+    return measure.partition("/")[0]
+
+
+def part(measure: str) -> str:
+    """`coherence/3` → `3`; nothing for a measure of one value."""
+    return measure.partition("/")[2]
+
+
+def measure_title(name: str) -> str:
+    """`PSNR`; `8–16 cycles per side` of an octave band; `layer 7` of features."""
+    if not part(name):
+        return family_title(name)
+    if family(name) in BANDS and part(name).isdigit():
+        return band_title(int(part(name)))
+    return f"{family_title(name)} {part(name)}"
+
+
+def full_title(name: str) -> str:
+    """`Coherence, 8–16 cycles per side`: a title that stands alone."""
+    band = family(name) in BANDS and part(name).isdigit()
+    return f"{family_title(name)}, {measure_title(name)}" if band else measure_title(name)
+
+
+def _known(name: str) -> Measure | None:
+    return DERIVED.get(family(name)) or described(name)
+
+
+def family_title(name: str) -> str:
+    """`Coherence`, of `coherence/3` and of `coherence`; the name itself where none is known."""
+    known = _known(name)
+    return known.title if known else family(name)
+
+
+def band_title(band: int) -> str:
+    """Of octave `band`: it ends below 2^(band+1) cycles per picture side (the finest does not)."""
+    low = f"{2**band}–" if band else "below "
+    return f"{low}{2 ** (band + 1)} cycles per side"
+
+
+def measure_what(name: str) -> str:
+    """What a measure is, in one line; nothing where that is not known."""
+    known = _known(name)
+    return known.what if known else ""
+
+
+def measure_unit(name: str) -> str:
+    """`dB`, or nothing."""
+    known = _known(name)
+    return known.unit if known else ""
+
+
+def which_is_closer(name: str) -> str:
+    """`higher` or `lower`; nothing where that is not known, nor where the ideal is in between."""
+    known = _known(name)
+    return known.better if known and family(name) != "kept" else ""
+
+
+def bounds(name: str) -> tuple[float, float]:
+    """What no value lies beyond."""
+    known = _known(name)
+    return known.bounds if known else (-math.inf, math.inf)
+
+
 def measured(name: str, value: float) -> str:
     """A value of a measure with the decimals that are worth printing."""
-    return number(value, MEASURES[name].digits)
+    known = _known(name)
+    return number(value, known.digits if known else 3)

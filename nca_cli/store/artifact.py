@@ -16,7 +16,7 @@ import numpy as np
 
 from nca_cli.errors import DamagedArtifact, NothingStored
 from nca_cli.recipe import Recipe
-from nca_cli.store import hdf5
+from nca_cli.store import hdf5, html
 from nca_cli.store.layout import NOISE, SUFFIX, split_folder, split_part
 from nca_cli.store.samples import FIXED, PER_SAMPLE, Key
 
@@ -89,6 +89,18 @@ class Artifact:
 
     def __str__(self) -> str:
         return f"{self.model}/{self.image}/{self.name}"
+
+    def _repr_html_(self) -> str:
+        """A table of its properties, for notebooks; reads the index and no tensor."""
+        try:
+            shapes = [(name, f"{shape} {dtype}") for name, (shape, dtype) in self.datasets.items()]
+            rows = [
+                ("model", self.model_name), ("image", self.image_name), ("sampler", self.label),
+                ("t", _listed(self.t)), ("seeds", _listed(self.seed)), *shapes,
+            ]  # fmt: skip
+        except DamagedArtifact as error:
+            rows = [("damaged", str(error))]
+        return html.table(str(self), (), rows)
 
     @property
     def is_noise(self) -> bool:
@@ -247,3 +259,11 @@ class Artifact:
 
     def _lacks(self, key: Key) -> NothingStored:
         return NothingStored(f"{self} holds no t={key[0]} seed={key[1]}")
+
+
+def _listed(numbers: np.ndarray) -> str:
+    """`100, 200, … 900 (9)`: the first, the last and how many."""
+    found = [f"{number:g}" for number in np.unique(numbers).tolist()]
+    if len(found) <= 6:
+        return ", ".join(found)
+    return f"{found[0]}, {found[1]}, … {found[-1]} ({len(found)})"

@@ -15,7 +15,7 @@ import numpy as np
 import nca_cli
 from nca_cli.errors import DamagedArtifact, NothingStored, StoreError
 from nca_cli.recipe import canonical_json
-from nca_cli.store import hdf5, layout, merge
+from nca_cli.store import hdf5, html, layout, merge
 from nca_cli.store.artifact import Artifact, Location
 from nca_cli.store.files import locked, write_atomically, writing
 from nca_cli.store.samples import Key, Part, Samples
@@ -46,6 +46,17 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
+
+    def _repr_html_(self) -> str:
+        """A table of models, for notebooks: names alone, no artifact is opened."""
+        if not self.exists:
+            return html.paragraph(f"{self.root}: no store yet")
+        rows = []
+        for model in self.models():
+            held = [self.artifacts(model, image) for image in self.images(model)]
+            samplers = {each.label for some in held for each in some if not each.is_noise}
+            rows.append((model, len(held), sum(map(len, held)), ", ".join(sorted(samplers))))
+        return html.table(str(self.root), ("model", "images", "artifacts", "samplers"), rows)
 
     @property
     def packed(self) -> bool:

@@ -4,6 +4,7 @@
       nca-store.json                      format name and version
       <model>-<8 hex of its space>/       model.json
         <image>-<12 hex of its digest>/   noise.h5, <recipe name>.h5, <recipe name>.1.h5, …
+                                          noise.metrics.json, <recipe name>.metrics.json
 
 A packed store is one HDF5 file with the same hierarchy as groups.
 """
@@ -26,6 +27,8 @@ TEMPORARY = ".tmp"
 """Ending of a file that is being written; its name begins with a dot."""
 DAMAGED = ".damaged-"
 """Follows the name of a file that was set aside, before a number."""
+MEASURES = ".metrics.json"
+"""Follows the name of an artifact, in the name of the file that keeps its measured values."""
 IMAGE_HEX = 12
 
 
@@ -55,6 +58,11 @@ def set_aside_file(path: Path) -> Path:
     """The first free name for a damaged file: `ddim-50-7f31c02a.h5.damaged-1`."""
     names = (path.with_name(f"{path.name}{DAMAGED}{number}") for number in count(1))
     return next(name for name in names if not name.exists())
+
+
+def measures_file(folder: Path, name: str) -> Path:
+    """File of the measured values of an artifact. Never written by the store itself."""
+    return folder / (name + MEASURES)
 
 
 def part_file(folder: Path, name: str, part: int) -> Path:

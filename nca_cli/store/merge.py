@@ -12,7 +12,7 @@ from nca_cli.errors import DamagedArtifact
 from nca_cli.store import hdf5
 from nca_cli.store.artifact import Artifact, Location
 from nca_cli.store.files import write_atomically
-from nca_cli.store.layout import part_file
+from nca_cli.store.layout import measures_file, part_file
 from nca_cli.store.samples import Key, Part, Samples
 
 
@@ -82,7 +82,11 @@ def remove_samples(artifact: Artifact, gone: set[Key]) -> None:
 
 
 def delete(artifact: Artifact) -> None:
-    """Delete all parts, the one with the fixed tensors last, and the folder if it is empty now."""
+    """Delete all parts, the one with the fixed tensors last, and the folder if it is empty now.
+
+    Measured values go with them.
+    """
+    measures_file(artifact.parts[0].path.parent, artifact.name).unlink(missing_ok=True)
     for location in reversed(artifact.parts):
         location.path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):

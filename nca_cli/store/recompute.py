@@ -72,6 +72,9 @@ def _sampler(name: str, header: dict[str, str]) -> list[str]:
         options.append(f"--eta {recipe['eta']:g}")
     if sampler in ("ddim", "ddpm"):
         options.append("--no-clip" if recipe.get("clip") is None else "--clip")
+    for option, field in (("--label", "class_label"), ("--guidance", "guidance")):
+        if recipe.get(field) is not None:
+            options.append(f"{option} {recipe[field]:g}")
     if recipe.get("dtype", "float32") != "float32":
         options.append(f"--dtype {recipe['dtype']}")
     return options

@@ -1,48 +1,37 @@
-"""Noise levels: signal scale, noise scale, SNR, seeded noise and x_t. NumPy only.
-
-A level mixes an image with noise, x_t = a_t·x0 + s_t·ε with ε ~ N(0, I). For DDPM-like models
-a_t = √ᾱ_t and s_t = √(1-ᾱ_t); nothing above this module assumes so.
-"""
+"""Variance-preserving levels: a = √ᾱ, s = √(1-ᾱ) (Ho et al., 2006.11239)."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
 from nca_cli.errors import UsageError
-from nca_cli.recipe import digest
-
-NOISE_VERSION = 1
-CLEAN = -1
-"""The t of the clean end of a chain, below level 0."""
-
-
-class Level(NamedTuple):
-    """One noise level: t, signal scale a and noise scale s."""
-
-    t: int | float
-    a: float
-    s: float
-
-    @property
-    def snr(self) -> float:
-        """Signal-to-noise ratio a²/s²."""
-        return self.a**2 / self.s**2
+from nca_cli.recipe import DEFAULT_LEVELS, digest
+from nca_cli.schedule.level import CLEAN, Level, Schedule
 
 
 @dataclass(frozen=True)
-class Schedule:
+class VariancePreserving(Schedule):
     """A variance-preserving schedule of `steps` discrete levels.
 
     `beta_schedule`, `beta_start` and `beta_end` mean what they mean in a diffusers scheduler
     config; `trained_betas` replaces them. `final_alpha` says where chains end: "one" (ᾱ = 1) or
     "first" (ᾱ_0, what diffusers calls `set_alpha_to_one=False`).
     """
+
+    kind: ClassVar[str] = "vp"
+    schedulers: ClassVar[frozenset[str]] = frozenset(
+        f"{name}Scheduler"
+        for name in (
+            "DDPM", "DDIM", "PNDM", "DDPMParallel", "DDIMParallel", "LMSDiscrete", "EulerDiscrete",
+            "EulerAncestralDiscrete", "HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete",
+            "DEISMultistep", "DPMSolverMultistep", "DPMSolverSinglestep", "UniPCMultistep",
+        )
+    )  # fmt: skip
 
     beta_schedule: str = "linear"
     beta_start: float = 1e-4
@@ -53,8 +42,8 @@ class Schedule:
     final_alpha: str = "one"
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Schedule:
-        """The schedule of a diffusers scheduler config (`scheduler_config.json`)."""
+    def from_config(cls, config: Mapping[str, Any]) -> VariancePreserving:
+        """The betas of a diffusers scheduler config."""
         trained = config.get("trained_betas")
         return cls(
             beta_schedule=str(config.get("beta_schedule", "linear")),
@@ -65,7 +54,7 @@ class Schedule:
             zero_terminal_snr=bool(config.get("rescale_betas_zero_snr", False)),
         )
 
-    def ending(self, final_alpha: str) -> Schedule:
+    def ending(self, final_alpha: str) -> VariancePreserving:
         """The same levels with another clean end: "one" or "first"."""
         return replace(self, final_alpha=final_alpha)
 
@@ -104,14 +93,26 @@ class Schedule:
             )
         return int(t)
 
+    @cached_property
+    def _table(self) -> np.ndarray:
+        """a and s of every level, float64 `(steps, 2)`."""
+        return np.array([self.level(t)[1:] for t in range(self.steps)])
+
+    def scales(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """√ᾱ_t and √(1-ᾱ_t), float64 `(N,)`."""
+        rows = self._table[t.astype(np.int64)]
+        return rows[:, 0], rows[:, 1]
+
+    def network_time(self, t: np.ndarray) -> np.ndarray:
+        """The index of the level."""
+        return t.astype(np.int64)
+
     def chain(self, t: int | float, steps: int) -> list[Level]:
         """Levels t, t-h, t-2h, … ≥ 0 (rounded), h = T/steps, and then the clean end.
 
         `steps` counts the whole range 0 … T, so a chain that starts at t takes about t/h of them.
         """
-        if not 1 <= steps <= self.steps:
-            raise UsageError(f"--steps {steps} is outside 1 … {self.steps} for this model")
-        start, h = self.check(t), self.steps / steps
+        start, h = self.check(t), self.steps / self.check_steps(steps)
         count = int(start / h + 1e-9) + 1
         ts = [int(start - k * h + 0.5) for k in range(count)]
         return [self.level(value) for value in [*ts, CLEAN]]
@@ -120,15 +121,11 @@ class Schedule:
         """The level halfway in t, rounded down; `there` is no clean end."""
         return self.level((here.t + there.t) // 2)
 
-    def snr(self, t: int | float) -> float:
-        """SNR(t) = a²/s²."""
-        return self.level(t).snr
-
-    def log_snr(self, t: int | float) -> float:
-        """Natural logarithm of SNR(t): the axis on which models are compared."""
-        level = self.level(t)
-        with np.errstate(divide="ignore"):
-            return float(2.0 * (np.log(level.a) - np.log(level.s)))
+    @property
+    def default_levels(self) -> tuple[int, ...]:
+        """100, 200, … 900 of 1000 levels, or the same shares of any other number."""
+        shares = (round(t * self.steps / 1000) for t in DEFAULT_LEVELS)
+        return tuple(dict.fromkeys(min(t, self.steps - 1) for t in shares))
 
     def describe(self) -> dict[str, object]:
         """Plain data that identifies the levels (not the clean end, which belongs to a recipe)."""
@@ -158,35 +155,3 @@ def _rescaled_to_zero_terminal_snr(alpha_bar: np.ndarray) -> np.ndarray:
     """Lin et al. (2305.08891), algorithm 1: √ᾱ is shifted and scaled to end at pure noise."""
     root = np.sqrt(alpha_bar)
     return ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
-
-
-def _normal(key: Sequence[object], shape: Sequence[int]) -> np.ndarray:
-    """Standard normal float32 from a Philox stream that `key` alone determines."""
-    text = "|".join(str(part) for part in key)
-    bits = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
-    return np.random.Generator(np.random.Philox(key=bits)).standard_normal(shape, dtype=np.float32)
-
-
-def seeded_noise(seed: int, image_digest: str, shape: Sequence[int]) -> np.ndarray:
-    """ε for one image: float32 `shape`, a function of (seed, image, shape) and nothing else.
-
-    The same on every device, in every batch and shard, for every sampler and every t.
-    """
-    size = "x".join(map(str, shape))
-    return _normal(["nca-noise", NOISE_VERSION, seed, image_digest, size], shape)
-
-
-def step_noise(
-    seed: int, image_digest: str, shape: Sequence[int], start: float, t: float
-) -> np.ndarray:
-    """Fresh noise of the stochastic step that arrives at level `t` of a chain begun at `start`.
-
-    Its own key, never the stream of ε: a chain must not see again the noise it removes.
-    """
-    size = "x".join(map(str, shape))
-    return _normal(["nca-step", NOISE_VERSION, seed, image_digest, size, start, t], shape)
-
-
-def diffuse(x0: np.ndarray, level: Level, noise: np.ndarray) -> np.ndarray:
-    """x_t = a·x0 + s·ε, float32, shapes as `x0`. q(x_t|x0) of Ho et al. (2006.11239), eq. 4."""
-    return (np.float32(level.a) * x0 + np.float32(level.s) * noise).astype(np.float32)

@@ -1,0 +1,114 @@
+"""Measuring 100 images × 9 levels at 256²: in parallel against one process, and a second report.
+
+    python -m bench measures
+    python -m bench.measures [--images 100] [--levels 9] [--side 256] [--workers N]
+
+Prints the ratio of the times (at least 1.7 is wanted on two free processors), that both gave the
+same values, and how long a report takes whose measures are all kept (2 s at most, without torch).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REPORT = """
+import sys
+from nca_cli.report import build_report
+from nca_cli.store import Store
+build_report(Store(sys.argv[1]), sys.argv[2], csv=sys.argv[3])
+print("with torch" if "torch" in sys.modules else "without torch")
+"""
+
+
+def make_store(root: Path, images: int, levels: int, side: int) -> None:
+    """Pictures with a natural spectrum, and blurs of them that grow with the level."""
+    import json
+
+    import numpy as np
+    from scipy.ndimage import gaussian_filter
+
+    from nca_cli.recipe import Recipe, digest
+    from nca_cli.schedule import Schedule
+    from nca_cli.store import Samples, Store
+
+    store, schedule, recipe = Store(root), Schedule(), Recipe("0" * 40, "one-step")
+    space = {"schedule": schedule.describe(), "shape": [3, side, side], "resolution": side}
+    info = {"name": "bench", "source": "built in", "space": space}
+    t = np.arange(1, levels + 1) * (990 // levels)
+    index = t, np.zeros_like(t), np.array([schedule.log_snr(value) for value in t.tolist()])
+    rng = np.random.default_rng(0)
+    for number in range(images):
+        x0 = _picture(rng, side)
+        name, key = f"image-{number:03}", digest(number)
+        place = store.place("bench-00000000", info, name, key)
+        image = {"name": name, "digest": key, "resolution": side, "fit": "crop"}
+        header = {"model": json.dumps(info), "image": json.dumps(image)}
+        noised = Samples(*index, {"x_t": np.stack([x0] * levels)})
+        guesses = [gaussian_filter(x0, (0, 1 + k, 1 + k)) for k in range(levels)]
+        guessed = Samples(*index, {"x0_hat": np.stack(guesses)})
+        noise = {**header, "kind": "noise"}
+        text = {**header, "kind": "reconstruction", "recipe": recipe.canonical()}
+        store.commit(place, "noise", noise, noised, {"x0": x0}, "float16")
+        store.commit(place, recipe.name, text, guessed, None, "float16")
+
+
+def _picture(rng, side: int):
+    """Noise whose amplitude falls as 1/f."""
+    import numpy as np
+
+    f = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)) * side
+    noise = np.fft.rfft2(rng.standard_normal((3, side, side)))
+    x = np.fft.irfft2(noise / np.maximum(f, 1), s=(side, side))
+    return np.clip(x / x.std() * 0.4, -1, 1).astype(np.float32)
+
+
+def timed(store: Path, workers: int) -> tuple[float, list]:
+    """Seconds of measuring a store of which nothing is kept, and the values."""
+    from nca_cli.measures import measure_store
+    from nca_cli.store import Store
+
+    for kept in store.rglob("*.metrics.json"):
+        kept.unlink()
+    start = time.perf_counter()
+    values = measure_store(Store(store), workers=workers)
+    return time.perf_counter() - start, values
+
+
+def report(store: Path, folder: Path) -> None:
+    """A second report, in a fresh process."""
+    command = [sys.executable, "-c", REPORT, str(store)]
+    command += [str(folder / name) for name in ("report.html", "values.csv")]
+    start = time.perf_counter()
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    print(f"report, all kept {time.perf_counter() - start:7.2f} s, {done.stdout.strip()}")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Make a store, measure it twice, report on it."""
+    parser = argparse.ArgumentParser(prog="python -m bench measures")
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--levels", type=int, default=9)
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--workers", type=int, default=max(2, os.cpu_count() or 1))
+    wanted = parser.parse_args(argv or [])
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "store"
+        make_store(store, wanted.images, wanted.levels, wanted.side)
+        one, values = timed(store, 1)
+        pairs = wanted.images * wanted.levels
+        print(f"1 process        {one:7.2f} s for {pairs} pairs: {1000 * one / pairs:.1f} ms each")
+        many, again = timed(store, wanted.workers)
+        same = "the same values" if list(map(str, again)) == list(map(str, values)) else "OTHERS"
+        ratio = f"{one / many:.2f} times as fast, {same}"
+        print(f"{wanted.workers} processes      {many:7.2f} s: {ratio}")
+        report(store, Path(folder))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

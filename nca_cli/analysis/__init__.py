@@ -1,0 +1,58 @@
+"""Statistics over stored reconstructions: curves, half-levels, stages, references, bits.
+
+`docs/statistics.md` says what each number is. Functions of rows (`Value`) need no store; those
+about pairs, variance and references read tensors. Nothing here loads torch or writes anything.
+"""
+
+from nca_cli.analysis.analyse import Analysis, analyse
+from nca_cli.analysis.bits import Bits, bits
+from nca_cli.analysis.bootstrap import MIN_IMAGES, Estimate
+from nca_cli.analysis.curves import Curve, Point, curves
+from nca_cli.analysis.gaussian import MIN_REFERENCE
+from nca_cli.analysis.halflevel import ENDS, HalfLevel, Order, half_levels, orders
+from nca_cli.analysis.pairs import PairCurve, PairPoint, pair_distances
+from nca_cli.analysis.references import Excess, Reference, excess, references
+from nca_cli.analysis.stages import CLEAN_UP, COARSE, Stage, schedule_of, stage, stages
+from nca_cli.analysis.values import ANY_SEED, REFERENCE, Value
+from nca_cli.analysis.variance import VarianceCurve, Variances, variances
+from nca_cli.analysis.weights import WeightShare, p2_weights, weight_shares
+
+__all__ = [
+    "ANY_SEED",
+    "CLEAN_UP",
+    "COARSE",
+    "ENDS",
+    "MIN_IMAGES",
+    "MIN_REFERENCE",
+    "REFERENCE",
+    "Analysis",
+    "Bits",
+    "Curve",
+    "Estimate",
+    "Excess",
+    "HalfLevel",
+    "Order",
+    "PairCurve",
+    "PairPoint",
+    "Point",
+    "Reference",
+    "Stage",
+    "Value",
+    "VarianceCurve",
+    "Variances",
+    "WeightShare",
+    "analyse",
+    "bits",
+    "curves",
+    "excess",
+    "half_levels",
+    "orders",
+    "p2_weights",
+    "pair_distances",
+    "references",
+    "schedule_of",
+    "stage",
+    "stages",
+    "variances",
+    "weight_shares",
+]

@@ -1,0 +1,253 @@
+"""Half-levels: the logSNR at which half of a measure is lost, and in which order bands go.
+
+From the clean end into noise, a measure loses the fraction
+
+    f(logSNR) = (start - mean) / (start - end)
+
+of what it has to lose. `start` and `end` are known in theory for some measures (`ENDS`: a
+coherence goes from 1 to 0); for the others they are its means at the least and the most noise that
+were measured, so that such a half-level depends on the range. f is made monotone by isotonic
+regression (Barlow et al. 1972), and the half-level is where it crosses ½, linearly between levels.
+Resampling images (`bootstrap`) goes through all of it, ends and regression included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from nca_cli.analysis.bootstrap import (
+    MIN_IMAGES,
+    Estimate,
+    estimate,
+    interval,
+    resampled_means,
+    too_few,
+)
+from nca_cli.analysis.values import REFERENCE, Table, Value, tables
+
+Ends = tuple[float | None, float | None]
+ENDS: dict[str, Ends] = {
+    "kept": (1.0, 0.0),
+    "coherence": (1.0, 0.0),
+    "ssim": (1.0, None),
+    "ms-ssim": (1.0, None),
+    "mse": (0.0, None),
+    "edges": (1.0, None),
+    "colour": (0.0, None),
+    "lpips-alex": (0.0, None),
+    "lpips-squeeze": (0.0, None),
+}
+"""A measure's value (or that of all in its family) without noise and in nothing but noise, where
+theory knows it; `None`: as measured at the outermost level."""
+HALF, SURE = 0.5, 0.975
+
+
+@dataclass(frozen=True)
+class HalfLevel:
+    """Where half of a measure is lost. A higher logSNR means: lost earlier, to less noise."""
+
+    model: str
+    sampler: str
+    measure: str
+    log_snr: Estimate
+    """Infinite ends of the interval lie beyond the levels that were measured."""
+    t: float
+    """The same on the t axis, by interpolation between the levels; NaN where blank."""
+    start: float
+    end: float
+    measured_ends: bool
+    """Whether one of them is a measurement, so that the half-level depends on the range."""
+    crossed: float
+    """Share of the bootstrap draws in which half is lost within the measured levels."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which of two measures loses its half first, on the way from the image into noise."""
+
+    model: str
+    sampler: str
+    first: str
+    """The one with the higher half-level."""
+    then: str
+    probability: float
+    """Share of the joint bootstrap draws in which `first` goes before `then`; ties are halved."""
+    difference: Estimate
+    """Of the half-levels, in logSNR."""
+    certain: bool
+    """Whether the 95 % interval of the difference leaves 0 out; where one of the two is lost
+    beyond the measured levels and has no half-level, whether 97.5 % of the draws agree."""
+
+
+def family(measure: str) -> str:
+    """`coherence/3` → `coherence`."""
+    return measure.partition("/")[0]
+
+
+def half_levels(values: Iterable[Value], ends: Mapping[str, Ends] = ENDS) -> list[HalfLevel]:
+    """The half-level of every measure of every model and sampler; references are left out."""
+    return [
+        _found(table, measure, ends)[0]
+        for table in _networks(values)
+        for measure in table.grids
+    ]  # fmt: skip
+
+
+def orders(values: Iterable[Value], ends: Mapping[str, Ends] = ENDS) -> list[Order]:
+    """The order of every two measures of a family (`coherence/0`, `coherence/1`, …)."""
+    return [order for table in _networks(values) for order in _orders(table, ends)]
+
+
+def _networks(values: Iterable[Value]) -> list[Table]:
+    return tables(value for value in values if not value.sampler.startswith(REFERENCE))
+
+
+def _orders(table: Table, ends: Mapping[str, Ends]) -> Iterable[Order]:
+    families: dict[str, list[str]] = {}
+    for measure in table.grids:
+        families.setdefault(family(measure), []).append(measure)
+    for members in families.values():
+        if len(members) > 1:
+            found = [_found(table, measure, ends) for measure in members]
+            yield from (_order(one, other) for one, other in combinations(found, 2))
+
+
+# -- one measure ---------------------------------------------------------------------------------
+
+_Found = tuple[HalfLevel, float, np.ndarray]
+"""A half-level, the crossing and its draws `(draws,)`: +inf before the first level, -inf never."""
+
+
+def _found(table: Table, measure: str, ends: Mapping[str, Ends]) -> _Found:
+    """Images that lack one of the levels are left out: a mean must not jump with its images."""
+    levels = _levels(table, measure)
+    cells = table.grids[measure].mean[:, levels]
+    complete = np.isfinite(cells).all(axis=1) if len(levels) else np.zeros(len(cells), bool)
+    theory = ends.get(measure, ends.get(family(measure), (None, None)))
+    if not complete.any() or len(levels) < 2:
+        why = "fewer than two levels of known SNR" if len(levels) < 2 else "no image at all levels"
+        return _blank(table, measure, int(complete.sum()), why, theory)
+    cells = np.where(complete[:, None], cells, np.nan)
+    return _measured(table, measure, levels, cells, theory)
+
+
+def _levels(table: Table, measure: str) -> np.ndarray:
+    """Levels with a finite logSNR and any finite value, from the cleanest to the noisiest."""
+    known = np.isfinite(table.grids[measure].mean).any(axis=0) & np.isfinite(table.log_snr)
+    levels = np.flatnonzero(known)
+    return levels[np.argsort(-table.log_snr[levels], kind="stable")]
+
+
+def _measured(
+    table: Table, measure: str, levels: np.ndarray, cells: np.ndarray, theory: Ends
+) -> _Found:
+    n, log_snr = int(np.isfinite(cells[:, 0]).sum()), table.log_snr[levels]
+    mean, draws = np.nanmean(cells, axis=0)[None], resampled_means(cells)
+    lost, start, end = _lost(mean, theory)
+    if not _changes(start - end, _lost(draws, theory)[1:], n):
+        return _blank(table, measure, n, "does not change beyond its uncertainty", theory)
+    value = float(crossings(lost, log_snr)[0])
+    halves = crossings(_lost(draws, theory)[0], log_snr)
+    crossed = float(np.mean(np.isfinite(halves)))
+    where = _where(value, halves, n)
+    t = float(np.interp(-value, -log_snr, np.array(table.t, float)[levels]))
+    half = HalfLevel(
+        table.model, table.sampler, measure, where, t if math.isfinite(value) else math.nan,
+        float(start[0]), float(end[0]), None in theory, crossed,
+    )  # fmt: skip
+    return half, value, halves
+
+
+def _lost(means: np.ndarray, theory: Ends) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """f `(draws, levels)`, start and end `(draws,)` of means from clean to noisy."""
+    start = means[:, 0] if theory[0] is None else np.full(len(means), theory[0])
+    end = means[:, -1] if theory[1] is None else np.full(len(means), theory[1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (start[:, None] - means) / (start - end)[:, None], start, end
+
+
+def _changes(range_: np.ndarray, ends: Sequence[np.ndarray], n: int) -> bool:
+    """Whether start and end differ: beyond their interval, if there is one."""
+    if abs(range_[0]) < 1e-12:
+        return False
+    low, high = interval(float(range_[0]), ends[0] - ends[1], n)
+    return n < MIN_IMAGES or low > 0 or high < 0
+
+
+def _where(value: float, halves: np.ndarray, n: int) -> Estimate:
+    if math.isfinite(value):
+        return estimate(value, halves, n)
+    side = "before the cleanest" if value > 0 else "not even at the noisiest"
+    return Estimate(n=n, blank=f"half is lost {side} measured level")
+
+
+def _blank(table: Table, measure: str, n: int, why: str, theory: Ends) -> _Found:
+    start, end = (math.nan if known is None else known for known in theory)
+    half = HalfLevel(
+        table.model, table.sampler, measure, Estimate(n=n, blank=why), math.nan,
+        start, end, None in theory, 0.0,
+    )  # fmt: skip
+    return half, math.nan, np.full(1, np.nan)
+
+
+def crossings(lost: np.ndarray, log_snr: np.ndarray, half: float = HALF) -> np.ndarray:
+    """logSNR `(draws,)` at which monotone f reaches `half`; f `(draws, levels)`, clean to noisy.
+
+    +inf where more is lost at the first level already, -inf where less is lost at the last.
+    """
+    fit = isotonic(lost)
+    reached = fit >= half
+    after = np.argmax(reached, axis=1)
+    before, rows = np.maximum(after - 1, 0), np.arange(len(fit))
+    low, high = fit[rows, before], fit[rows, after]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(high > low, (half - low) / (high - low), 0.0)
+    where = log_snr[before] + share * (log_snr[after] - log_snr[before])
+    where = np.where((after == 0) & (fit[:, 0] > half), np.inf, where)
+    where = np.where(reached.any(axis=1), where, -np.inf)
+    return np.where(np.isnan(lost).any(axis=1), np.nan, where)
+
+
+def isotonic(numbers: np.ndarray) -> np.ndarray:
+    """Rows made non-decreasing, least squares: max over i ≤ k of min over j ≥ k of mean(i … j)."""
+    total = np.cumsum(np.pad(numbers, ((0, 0), (1, 0))), axis=1)
+    fit = np.full(numbers.shape, -np.inf)
+    for i in range(numbers.shape[1]):
+        means = (total[:, i + 1 :] - total[:, i : i + 1]) / np.arange(1, numbers.shape[1] - i + 1)
+        lowest = np.minimum.accumulate(means[:, ::-1], axis=1)[:, ::-1]
+        fit[:, i:] = np.maximum(fit[:, i:], lowest)
+    return fit
+
+
+# -- two measures --------------------------------------------------------------------------------
+
+
+def _order(one: _Found, other: _Found) -> Order:
+    """The order of two half-levels of the same table, from joint draws."""
+    if other[1] > one[1]:
+        one, other = other, one
+    (first, early, draws), (then, late, others) = one, other
+    n = min(first.log_snr.n, then.log_snr.n)
+    names = first.model, first.sampler, first.measure, then.measure
+    why = too_few(n) or _incomparable(first, early) or _incomparable(then, late)
+    if why or early == late == math.copysign(math.inf, early):
+        return Order(*names, math.nan, Estimate(n=n, blank=why or first.log_snr.blank), False)
+    with np.errstate(invalid="ignore"):
+        gap = np.nan_to_num(draws - others, nan=0.0, posinf=np.inf, neginf=-np.inf)
+    probability = float(np.mean(gap > 0) + np.mean(gap == 0) / 2)
+    if math.isinf(early - late):
+        beyond = first if math.isinf(early) else then
+        blank = f"{beyond.measure}: {beyond.log_snr.blank}"
+        return Order(*names, probability, Estimate(n=n, blank=blank), probability >= SURE)
+    difference = estimate(early - late, gap, n)
+    return Order(*names, probability, difference, difference.low > 0)
+
+
+def _incomparable(half: HalfLevel, crossing: float) -> str:
+    """Why a half-level is not even known to lie beyond the measured levels, or nothing."""
+    return f"{half.measure}: {half.log_snr.blank}" if math.isnan(crossing) else ""

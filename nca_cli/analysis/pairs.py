@@ -1,0 +1,184 @@
+"""P2's Fig. 2: how far apart are pictures that share their image, and pictures that do not?
+
+Choi et al. (2204.00227) compare noisy pairs x_t of one image and of two, over SNR: where the two
+distances part, content begins. Seeds give pairs that share x0, images give pairs that do not. The
+mean square distance per pixel has a closed form for x_t = a·x0 + s·ε,
+
+    same x0: 2s²          different x0: 2s² + a²·E‖x0 - x0'‖²/d,   which is 2a²·tr Σ/d
+
+(2(1-ᾱ)d and + 2ᾱ·tr Σ of variance-preserving schedules). The same pairs of reconstructions tell
+where the model's answers part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means, weights
+from nca_cli.analysis.read import Namer, Shelf, by_level, gram, shelves
+from nca_cli.store import Artifact, Filters, Store
+
+NOISY = "x_t"
+"""Sampler of the pairs of noisy pictures."""
+Distance = Callable[[np.ndarray, np.ndarray], float]
+"""Of two pictures `(C, H, W)`, [-1, 1] but for noise."""
+MOST_PAIRS = 200
+"""Pairs of different images that a distance function is asked for at each level, as in P2."""
+
+
+@dataclass(frozen=True)
+class PairPoint:
+    """Distances at one level: means over pairs, intervals by resampling images."""
+
+    t: int | float
+    log_snr: float
+    shared: Estimate
+    """Of the same image; blank with one seed."""
+    unshared: Estimate
+    """Of different images; blank with one image."""
+    shared_exact: float = math.nan
+    unshared_exact: float = math.nan
+    """Closed form for the images at hand; of noisy pictures and mean square distance alone."""
+
+
+@dataclass(frozen=True)
+class PairCurve:
+    """Distances of noisy pictures (`sampler` is `x_t`) or of a sampler's reconstructions."""
+
+    model: str
+    sampler: str
+    distance: str
+    points: tuple[PairPoint, ...]
+
+
+def pair_distances(
+    store: Store, filters: Filters = Filters(), names: Namer | None = None,  # noqa: B008
+    distances: dict[str, Distance] | None = None,
+) -> list[PairCurve]:  # fmt: skip
+    """Distances of pairs for every model: of x_t, and of the x̂0 of each sampler.
+
+    `l2` is the mean square distance per pixel; of latent models, x_t is compared in latents, where
+    the noise is. `distances` adds functions of two pictures, such as SSIM; it is they that are
+    limited to `MOST_PAIRS`. Pictures are taken as they are stored, unclipped.
+    """
+    wanted: dict[str, Distance | None] = {"l2": None, **(distances or {})}
+    return [
+        _curve(shelf, sampler, name, distance, filters)
+        for shelf in shelves(store, filters, names)
+        for sampler in (NOISY, *shelf.recipes)
+        for name, distance in wanted.items()
+    ]
+
+
+def _curve(
+    shelf: Shelf, sampler: str, name: str, distance: Distance | None, filters: Filters
+) -> PairCurve:
+    noisy = sampler == NOISY
+    artifacts = shelf.noise if noisy else shelf.recipes[sampler]
+    exact = noisy and distance is None
+    apart = _images_apart(artifacts, shelf.latent) if exact else None
+    dataset = _dataset(noisy, shelf.latent, exact)
+    order = sorted(artifacts)
+    points = tuple(
+        _point(t, log_snr, images, distance, order, apart)
+        for t, log_snr, images in by_level(artifacts, filters, dataset)
+    )
+    return PairCurve(shelf.model, sampler, name, points)
+
+
+def _dataset(noisy: bool, latent: bool, l2: bool) -> str:
+    if not noisy:
+        return "x0_hat"
+    return "z_t" if latent and l2 else "x_t"
+
+
+def _point(
+    t: int | float, log_snr: float, images: dict[str, np.ndarray], distance: Distance | None,
+    order: list[str], apart: np.ndarray | None,
+) -> PairPoint:  # fmt: skip
+    """`apart` holds how far the images of `order` are from one another, where that is wanted."""
+    pictures = list(images.values())
+    found = shared(pictures, distance), unshared([tensors[0] for tensors in pictures], distance)
+    if apart is None or not images:
+        return PairPoint(t, log_snr, *found)
+    here = [order.index(image) for image in images]
+    return PairPoint(t, log_snr, *found, *_closed_form(log_snr, apart[np.ix_(here, here)]))
+
+
+def shared(pictures: Sequence[np.ndarray], distance: Distance | None = None) -> Estimate:
+    """Mean distance of two seeds of one image, from tensors `(seeds, C, H, W)` of each image."""
+    means = [_within(tensors, distance) for tensors in pictures if len(tensors) > 1]
+    if not means:
+        return Estimate(blank="one seed: no two pictures share an image")
+    cells = np.array(means)
+    return estimate(cells.mean(), resampled_means(cells[:, None])[:, 0], len(means), mean=True)
+
+
+def _within(tensors: np.ndarray, distance: Distance | None) -> float:
+    distance = distance or mean_square
+    pairs = combinations(range(len(tensors)), 2)
+    return float(np.mean([distance(tensors[i], tensors[j]) for i, j in pairs]))
+
+
+def unshared(pictures: Sequence[np.ndarray], distance: Distance | None = None) -> Estimate:
+    """Mean distance of two images, one seed of each: `(C, H, W)`.
+
+    Resampling images i and j gives their pair the weight w_i·w_j; an image drawn twice makes no
+    pair with itself.
+    """
+    n = len(pictures)
+    if n < 2:
+        return Estimate(n=n, blank="one image: no two pictures of different images")
+    apart = _all_apart(pictures) if distance is None else _some_apart(pictures, distance)
+    known = np.isfinite(apart)
+    apart = np.where(known, apart, 0.0)
+    value, drawn = apart.sum() / known.sum(), weights(n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        draws = ((drawn @ apart) * drawn).sum(1) / ((drawn @ known) * drawn).sum(1)
+    return estimate(value, draws, n)
+
+
+def mean_square(one: np.ndarray, other: np.ndarray) -> float:
+    """‖a - b‖²/d."""
+    return float(np.mean((one.astype(np.float64) - other) ** 2))
+
+
+def _all_apart(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """‖a_i - a_j‖²/d `(n, n)`; NaN on the diagonal."""
+    rows = np.stack([picture.reshape(-1) for picture in pictures])
+    products = gram(rows)
+    square = np.diag(products)
+    apart = (square[:, None] + square[None] - 2 * products) / rows.shape[1]
+    np.fill_diagonal(apart, np.nan)
+    return apart
+
+
+def _some_apart(pictures: Sequence[np.ndarray], distance: Distance) -> np.ndarray:
+    """As `_all_apart`, of `MOST_PAIRS` pairs at most; the others are NaN."""
+    n = len(pictures)
+    pairs = list(combinations(range(n), 2))
+    if len(pairs) > MOST_PAIRS:
+        chosen = np.random.default_rng(n).choice(len(pairs), MOST_PAIRS, replace=False)
+        pairs = [pairs[index] for index in sorted(chosen)]
+    apart = np.full((n, n), np.nan)
+    for i, j in pairs:
+        apart[i, j] = apart[j, i] = distance(pictures[i], pictures[j])
+    return apart
+
+
+def _images_apart(artifacts: dict[str, Artifact], latent: bool) -> np.ndarray:
+    """‖x0_i - x0_j‖²/d of all images, sorted by name."""
+    name = "z0" if latent else "x0"
+    return _all_apart([artifact.fixed(name) for _, artifact in sorted(artifacts.items())])
+
+
+def _closed_form(log_snr: float, apart: np.ndarray) -> tuple[float, float]:
+    """2s² and 2s² + a²·mean‖x0-x0'‖²/d of a variance-preserving level: a² + s² = 1."""
+    s2 = 1 / (1 + math.exp(log_snr))
+    a2 = 1 - s2
+    return 2 * s2, (2 * s2 + a2 * float(np.nanmean(apart))) if len(apart) > 1 else math.nan

@@ -1,0 +1,185 @@
+"""What the statistics of tensors read from a store: images of a model, and its reconstructions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nca_cli.analysis.stages import schedule_of
+from nca_cli.errors import NothingStored, StoreError
+from nca_cli.recipe import Recipe
+from nca_cli.schedule import Schedule
+from nca_cli.store import Artifact, Filters, Key, Place, Store
+from nca_cli.store.layout import NOISE
+
+MOST_BYTES = 256 * 2**20
+"""Of tensors in memory, unless one level needs more."""
+MOST_IMAGES = 200
+"""Statistics of tensors take the first so many images of a model; they say how many in `n`."""
+
+Name = tuple[str, str, str]
+"""Image, model and sampler as they stand in a `Value`."""
+Namer = Callable[[Artifact], Name]
+
+
+@dataclass
+class Shelf:
+    """The images of one stored model, and what was reconstructed of them."""
+
+    model: str
+    """As in a `Value`."""
+    info: dict
+    """`model.json`."""
+    noise: dict[str, Artifact] = field(default_factory=dict)
+    """Image → where its x0 and x_t lie."""
+    recipes: dict[str, dict[str, Artifact]] = field(default_factory=dict)
+    """Sampler → image → reconstructions."""
+
+    @property
+    def latent(self) -> bool:
+        """Whether noise is added to latents."""
+        return bool((self.info.get("space") or {}).get("autoencoder"))
+
+    @property
+    def channels(self) -> int:
+        """Of its images."""
+        return int((self.info.get("space") or {}).get("channels") or 3)
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """Where it can be rebuilt from what the store says."""
+        return schedule_of(self.info)
+
+    def recipe(self, sampler: str) -> Recipe | None:
+        """The settings that all reconstructions of this sampler share."""
+        return next(iter(self.recipes[sampler].values())).recipe
+
+
+def shelves(store: Store, filters: Filters = Filters(), names: Namer | None = None) -> list[Shelf]:  # noqa: B008
+    """What fits, by model. Unreadable artifacts are left out: the report's notes name them."""
+    artifacts = store.select(filters)
+    names = names or short_names(artifacts)
+    found: dict[str, Shelf] = {}
+    for artifact in artifacts:
+        if artifact.is_noise or not _readable(artifact) or not filters.keys(artifact):
+            continue
+        image, model, sampler = names(artifact)
+        shelf = found.setdefault(artifact.model, Shelf(model, artifact.model_info))
+        noise = store.artifact(Place(artifact.model, artifact.image), NOISE)
+        if noise is not None and _readable(noise) and len(shelf.noise) < MOST_IMAGES:
+            shelf.noise.setdefault(image, noise)
+        if image in shelf.noise:
+            shelf.recipes.setdefault(sampler, {})[image] = artifact
+    return list(found.values())
+
+
+def _readable(artifact: Artifact) -> bool:
+    try:
+        return bool(artifact.header) and artifact.keys is not None
+    except (StoreError, NothingStored):
+        return False
+
+
+def short_names(artifacts: Sequence[Artifact]) -> Namer:
+    """(image, model, sampler) in short; the stored names where two would be the same."""
+    made = [artifact for artifact in artifacts if not artifact.is_noise]
+    models = _clashing((a.model_name, a.model) for a in made)
+    images = _clashing(((a.model, a.image_name), a.image) for a in made)
+    samplers = _clashing(((a.model, a.label), a.name) for a in made)
+
+    def name(a: Artifact) -> Name:
+        return (
+            a.image if (a.model, a.image_name) in images else a.image_name,
+            a.model if a.model_name in models else a.model_name,
+            a.name if (a.model, a.label) in samplers else a.label,
+        )
+
+    return name
+
+
+def _clashing(pairs: Iterable[tuple[Hashable, str]]) -> set[Hashable]:
+    """The keys that stand for more than one thing."""
+    things: dict[Hashable, set[str]] = {}
+    for key, thing in pairs:
+        things.setdefault(key, set()).add(thing)
+    return {key for key, several in things.items() if len(several) > 1}
+
+
+def levels(artifacts: Iterable[Artifact], filters: Filters) -> dict[int | float, float]:
+    """t → logSNR of every wanted sample, sorted by t."""
+    found: dict[int | float, float] = {}
+    for artifact in artifacts:
+        stored = zip(artifact.t.tolist(), artifact.log_snr.tolist(), strict=True)
+        known, wanted = dict(stored), {t for t, _ in filters.keys(artifact)}
+        found.update((t, known[t]) for t in wanted)
+    return dict(sorted(found.items()))
+
+
+def at_level(
+    artifacts: dict[str, Artifact], filters: Filters, t: int | float
+) -> Iterator[tuple[str, Artifact, list[Key]]]:
+    """Images that have samples at t, sorted, and the (t, seed) of these samples."""
+    for image, artifact in sorted(artifacts.items()):
+        keys = [key for key in filters.keys(artifact) if key[0] == t]
+        if keys:
+            yield image, artifact, keys
+
+
+def by_level(
+    artifacts: dict[str, Artifact], filters: Filters, dataset: str
+) -> Iterator[tuple[int | float, float, dict[str, np.ndarray]]]:
+    """t, logSNR and image → tensors `(seeds, C, H, W)`, level by level, images sorted.
+
+    Samples that hold NaN or infinities are left out. Opening a file costs more than reading a small
+    sample, so a file is read for as many levels at once as `MOST_BYTES` allow.
+    """
+    known = levels(artifacts.values(), filters)
+    for ts in batched(known, _levels_at_once(artifacts, filters, dataset, len(known))):
+        found: dict[int | float, dict[str, np.ndarray]] = {t: {} for t in ts}
+        for image, artifact in sorted(artifacts.items()):
+            keys = [key for key in filters.keys(artifact) if key[0] in found]
+            if keys and dataset in artifact.datasets:
+                _sort_in(found, image, keys, artifact.read(dataset, keys))
+        for t in ts:
+            yield t, known[t], found.pop(t)
+
+
+def batched(items: Iterable, size: int) -> Iterator[list]:
+    """Lists of `size` items; the last one may be shorter."""
+    every = list(items)
+    return (every[start : start + size] for start in range(0, len(every), size))
+
+
+def _levels_at_once(
+    artifacts: dict[str, Artifact], filters: Filters, dataset: str, count: int
+) -> int:
+    sizes = [
+        math.prod(artifact.datasets[dataset][0][1:]) * 4 * len(filters.keys(artifact))
+        for artifact in artifacts.values()
+        if dataset in artifact.datasets
+    ]
+    return max(1, MOST_BYTES * count // max(1, sum(sizes)))
+
+
+def _sort_in(
+    found: dict[int | float, dict[str, np.ndarray]],
+    image: str, keys: Sequence[Key], tensors: np.ndarray,
+) -> None:  # fmt: skip
+    good = np.isfinite(tensors).reshape(len(keys), -1).all(axis=1)
+    for t in dict.fromkeys(key[0] for key in keys):
+        rows = [row for row, key in enumerate(keys) if key[0] == t and good[row]]
+        if rows:
+            found[t][image] = tensors[rows]
+
+
+def gram(rows: np.ndarray, others: np.ndarray | None = None, chunk: int = 1 << 15) -> np.ndarray:
+    """Inner products `(n, m)` in float64 of rows `(n, d)` and `(m, d)`, pixels in chunks."""
+    others = rows if others is None else others
+    total = np.zeros((len(rows), len(others)))
+    for start in range(0, rows.shape[1], chunk):
+        cut = slice(start, start + chunk)
+        total += rows[:, cut].astype(np.float64) @ others[:, cut].astype(np.float64).T
+    return total

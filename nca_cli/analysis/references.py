@@ -1,0 +1,197 @@
+"""What is possible without a network, on the axes of the network's own curves.
+
+As tidy rows (`Value`) with samplers `reference:…`, measures `mse` and `psnr`:
+
+    reference:gaussian          E[x0|x_t] of the Gaussian with full covariance, one step
+    reference:gaussian/ddim-50  the chain that a sampler makes with this denoiser, every step exact
+    reference:wiener, …/ddim-50 the same with the mean image and a power spectrum
+
+Both Gaussians are fitted to the other images of the store (`gaussian`); their rows are expectations
+over noise, unclipped, of seed `ANY_SEED`. The references that are measured rather than computed,
+`reference:copy` (x_t itself) and `reference:floor` (D(E(x0)) of latent models, at no level), come
+with the measures; `excess` compares networks with all four.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means
+from nca_cli.analysis.chains import linear, why_not
+from nca_cli.analysis.gaussian import MIN_REFERENCE, Modes, full, power, spectrum
+from nca_cli.analysis.read import Namer, Shelf, at_level, levels, shelves
+from nca_cli.analysis.values import ANY_SEED, NO_LEVEL, REFERENCE, Table, Value, tables
+from nca_cli.recipe import Recipe
+from nca_cli.store import Artifact, Filters, Store
+
+GAUSSIANS: dict[str, Callable[[np.ndarray], Modes]] = {"gaussian": full, "wiener": power}
+DESCRIPTIONS = {
+    "gaussian": "Gaussian with the mean and full covariance of the other images",
+    "wiener": "Gaussian with the mean and power spectrum of the other images",
+}
+MEASURED = ("copy", "floor")
+"""References that other measures bring."""
+PEAK = 2.0
+"""Peak-to-peak range of pixels in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What became of a reference for one model and sampler."""
+
+    model: str
+    sampler: str
+    """Of the network, whose levels and settings it shares."""
+    name: str
+    """`reference:gaussian/ddim-50`."""
+    what: str
+    n: int
+    """Images in the store; a Gaussian is fitted to all but one."""
+    blank: str
+    """Why there are no rows, or nothing."""
+
+
+@dataclass(frozen=True)
+class Excess:
+    """How much better than a reference a network is, in dB of squared error, at one level."""
+
+    model: str
+    sampler: str
+    reference: str
+    t: int | float
+    log_snr: float
+    gain: Estimate
+    """Mean over images of 10·log10(MSE of the reference / MSE of the network)."""
+
+
+def references(
+    store: Store, filters: Filters = Filters(), names: Namer | None = None  # noqa: B008
+) -> tuple[list[Value], list[Reference]]:  # fmt: skip
+    """Rows of all references of all models, and what each of them is or why it is blank."""
+    rows: list[Value] = []
+    notes: list[Reference] = []
+    for shelf in shelves(store, filters, names):
+        for found, note in _gaussians(shelf, filters):
+            rows += found
+            notes.append(note)
+    return list(dict.fromkeys(rows)), notes  # two recipes of one step share a reference
+
+
+# -- Gaussians -----------------------------------------------------------------------------------
+
+_Found = tuple[list[Value], Reference]
+
+
+def _gaussians(shelf: Shelf, filters: Filters) -> Iterator[_Found]:
+    x0 = _images(shelf)
+    for kind, fit in GAUSSIANS.items():
+        unfit = _unfit(shelf, x0)
+        modes = None if unfit else fit(np.stack(list(x0.values())))
+        for sampler, artifacts in shelf.recipes.items():
+            recipe = shelf.recipe(sampler)
+            name = reference_name(kind, sampler, recipe)
+            blank = unfit or why_not(recipe)
+            note = Reference(shelf.model, sampler, name, DESCRIPTIONS[kind], len(x0), blank)
+            if modes is None or recipe is None or blank:
+                yield [], note
+            else:
+                yield list(_rows(shelf, name, recipe, artifacts, filters, modes, list(x0))), note
+
+
+def reference_name(kind: str, sampler: str, recipe: Recipe | None = None) -> str:
+    """`reference:gaussian` for one step, `reference:gaussian/ddim-50` for a chain."""
+    one_step = recipe.sampler == "one-step" if recipe else sampler.startswith("one-step")
+    return f"{REFERENCE}{kind}" if one_step else f"{REFERENCE}{kind}/{sampler}"
+
+
+def _images(shelf: Shelf) -> dict[str, np.ndarray]:
+    """x0 of every image that is finite and of the commonest shape."""
+    found = {image: noise.fixed("x0") for image, noise in sorted(shelf.noise.items())}
+    shapes = [x0.shape for x0 in found.values()]
+    common = max(set(shapes), key=shapes.count) if shapes else ()
+    return {image: x0 for image, x0 in found.items()
+            if x0.shape == common and np.isfinite(x0).all()}  # fmt: skip
+
+
+def _unfit(shelf: Shelf, x0: dict[str, np.ndarray]) -> str:
+    """Why no Gaussian can be fitted, or nothing."""
+    if shelf.latent:
+        return "a latent model: its noise is not in pixels"
+    if shelf.schedule is None:
+        return "its schedule is not known"
+    if len(x0) < MIN_REFERENCE:
+        return f"too few images to fit a Gaussian: {len(x0)} of {MIN_REFERENCE}"
+    return ""
+
+
+def _rows(
+    shelf: Shelf, name: str, recipe: Recipe, artifacts: dict[str, Artifact], filters: Filters,
+    modes: Modes, images: list[str],
+) -> Iterator[Value]:  # fmt: skip
+    """The error of every image at every level that the network was asked for."""
+    schedule = shelf.schedule
+    assert schedule is not None  # `_unfit` has seen to it
+    for t, log_snr in levels(artifacts.values(), filters).items():
+        there = {image for image, *_ in at_level(artifacts, filters, t)}
+        errors = modes.error(linear(recipe, schedule, t, spectrum()))
+        for image, error in zip(images, errors.tolist(), strict=True):
+            if image in there:
+                yield from both(Value(image, shelf.model, name, t, ANY_SEED, log_snr, "mse", error))
+
+
+def both(row: Value) -> tuple[Value, Value]:
+    """A row of MSE and the same as PSNR, 10·log10(2²/MSE)."""
+    psnr = 10 * math.log10(PEAK**2 / row.value) if row.value > 0 else math.inf
+    return row, row._replace(measure="psnr", value=psnr)
+
+
+# -- against the network -------------------------------------------------------------------------
+
+
+def excess(values: Iterable[Value]) -> list[Excess]:
+    """The network's gain over every reference of its model, sampler and level, in dB.
+
+    `values` holds `mse` rows of both. Paired: each image against the reference for itself.
+    """
+    rows = [value for value in values if value.measure == "mse"]
+    found = {(table.model, table.sampler): table for table in tables(rows)}
+    return [
+        gain
+        for (model, sampler), table in found.items() if not sampler.startswith(REFERENCE)
+        for kind in (*GAUSSIANS, *MEASURED)
+        for gain in _gains(table, found.get((model, _fitting(kind, sampler))))
+    ]  # fmt: skip
+
+
+def _fitting(kind: str, sampler: str) -> str:
+    return reference_name(kind, sampler) if kind in GAUSSIANS else f"{REFERENCE}{kind}"
+
+
+def _gains(table: Table, other: Table | None) -> Iterator[Excess]:
+    """At the levels and images that both have; a floor is of every level."""
+    if other is None:
+        return
+    images = [image for image in table.images if image in other.images]
+    mine, theirs = (
+        one.grids["mse"].mean[[one.images.index(image) for image in images]]
+        for one in (table, other)
+    )
+    for level, t in enumerate(table.t):
+        if t in other.t or NO_LEVEL in other.t:
+            errors = mine[:, level], theirs[:, other.t.index(t if t in other.t else NO_LEVEL)]
+            log_snr = float(table.log_snr[level])
+            yield Excess(table.model, table.sampler, other.sampler, t, log_snr, _gain(*errors))
+
+
+def _gain(mine: np.ndarray, theirs: np.ndarray) -> Estimate:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        decibels = 10 * np.log10(theirs / mine)
+    known = decibels[np.isfinite(decibels)]
+    if not len(known):
+        return Estimate(blank="no image has both errors")
+    draws = resampled_means(known[:, None])[:, 0]
+    return estimate(float(known.mean()), draws, len(known), mean=True)

@@ -1,0 +1,84 @@
+"""Statistics of tensors are kept in the store, so that the second report reads no tensor.
+
+`.analysis/<kind>-<8 hex>.json` in the root of a store holds one result and the key that it is good
+for: version, filters, names, and the size and time of every file that was read. Anyone may delete
+it. A store that cannot be written (packed, read-only) keeps nothing, and works.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from nca_cli.analysis.read import Name
+from nca_cli.errors import StoreError
+from nca_cli.recipe import digest
+from nca_cli.store import Artifact, Filters, Store
+from nca_cli.store.files import locked, write_atomically
+from nca_cli.store.layout import NOISE
+
+VERSION = 1
+"""Rises when the same tensors give other numbers."""
+FOLDER = ".analysis"
+
+
+def remembered(
+    store: Store, filters: Filters, artifacts: Sequence[tuple[Artifact, Name]], kind: str,
+    type_: Any, compute: Callable[[], Any],
+) -> Any:  # fmt: skip
+    """What `compute()` gives, of the type `type_`, from the store if its files are the same."""
+    if store.packed:
+        return compute()
+    asked = digest([asdict(filters), [name for _, name in artifacts]])
+    path = store.root / FOLDER / f"{kind}-{asked[:8]}.json"
+    key = digest([VERSION, asked, [_stamp(store, artifact) for artifact, _ in artifacts]])
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+        data = json.loads(path.read_text("utf-8"))
+        if data["key"] == key:
+            return revived(type_, data["result"])
+    result = compute()
+    text = json.dumps({"key": key, "result": plain(result)})
+    with contextlib.suppress(StoreError), locked(store.root, FOLDER, path.name):
+        write_atomically(path, text.encode())
+    return result
+
+
+def _stamp(store: Store, artifact: Artifact) -> list:
+    """Size and time of an artifact's files, and of the noise beside them."""
+    files = [part.path for part in artifact.parts]
+    folder = store.root / artifact.model / artifact.image
+    return [str(artifact), *(_of_file(path) for path in (*files, folder / f"{NOISE}.h5"))]
+
+
+def _of_file(path: Path) -> list[int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses as dicts and tuples as lists, all the way down."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def revived(type_: Any, value: Any) -> Any:
+    """The inverse of `plain`, for dataclasses, named tuples, lists, tuples and numbers."""
+    if isinstance(type_, type) and is_dataclass(type_):
+        hints = get_type_hints(type_)
+        return type_(**{name: revived(hints[name], item) for name, item in value.items()})
+    if hasattr(type_, "_fields"):
+        return type_(*value)
+    origin, inner = get_origin(type_), get_args(type_)
+    if origin is list or (origin is tuple and inner[-1] is Ellipsis):
+        return origin(revived(inner[0], item) for item in value)
+    if origin is tuple:
+        return tuple(revived(one, item) for one, item in zip(inner, value, strict=True))
+    return value

@@ -1,0 +1,122 @@
+"""P2's weights beside what is measured: does training look where content is decided?
+
+Choi et al. (2204.00227): λ'_t = λ_t/(k + SNR)^γ, where λ_t turns the variational bound into
+the plain error of ε̂. In code the error of ε̂ is multiplied by 1/(k + SNR)^γ. Weights
+are normalised to a sum of 1 over the levels of a schedule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means
+from nca_cli.analysis.halflevel import ENDS, isotonic
+from nca_cli.analysis.stages import log_snrs
+from nca_cli.analysis.values import REFERENCE, Table, Value, tables
+from nca_cli.schedule import Schedule
+
+GAMMA, K = 1.0, 1.0
+
+
+@dataclass(frozen=True)
+class WeightShare:
+    """The levels between two neighbouring measured ones: weight in training, content decided."""
+
+    model: str
+    sampler: str
+    measure: str
+    t_low: int | float
+    t_high: int | float
+    log_snr_low: float
+    log_snr_high: float
+    epsilon: float
+    """Share of the weight of P2 on the error of ε̂, 1/(k+SNR)^γ, of all levels."""
+    bound: float
+    """The same on terms of the variational bound, λ_t/(k+SNR)^γ."""
+    plain: float
+    """Of plain training, on the error of ε̂: the share of levels."""
+    content: Estimate
+    """Share of the measure that is lost from the clean to the noisy end of these levels."""
+
+
+def p2_weights(
+    schedule: Schedule, gamma: float = GAMMA, k: float = K, *, bound: bool = False
+) -> np.ndarray:
+    """Normalised weight of each level `(steps,)`; γ = 0 is plain training.
+
+    On the error of ε̂, or with `bound` on the terms of the variational bound, whose
+    λ_t = (1-β_t)(1-ᾱ_t)/β_t.
+    """
+    with np.errstate(over="ignore"):
+        weight = (k + np.exp(log_snrs(schedule))) ** -gamma
+    if bound:
+        weight = weight * (1 - schedule.betas) * (1 - schedule.alpha_bar) / schedule.betas
+    return weight / weight.sum()
+
+
+def weight_shares(
+    values: Iterable[Value], schedules: dict[str, Schedule], measure: str = "ssim",
+    gamma: float = GAMMA, k: float = K,
+) -> list[WeightShare]:  # fmt: skip
+    """P2's weights against the content that a measure says is lost, between measured levels.
+
+    `schedules` by model; models without one are left out.
+    """
+    rows = [v for v in values if v.measure == measure and not v.sampler.startswith(REFERENCE)]
+    return [
+        share
+        for table in tables(rows) if table.model in schedules
+        for share in _shares(table, measure, schedules[table.model], gamma, k)
+    ]  # fmt: skip
+
+
+def _shares(
+    table: Table, measure: str, schedule: Schedule, gamma: float, k: float
+) -> Iterable[WeightShare]:
+    cells = table.grids[measure].mean
+    levels = np.flatnonzero(np.isfinite(cells).any(axis=0) & np.isfinite(table.log_snr))
+    cells = cells[:, levels][np.isfinite(cells[:, levels]).all(axis=1)]
+    if len(levels) < 2 or not len(cells):
+        return
+    epsilon, bound = (p2_weights(schedule, gamma, k, bound=kind) for kind in (False, True))
+    plain = p2_weights(schedule, 0.0)
+    content = _content(cells, _start(measure))
+    for (low, high), lost in zip(_neighbours(levels), content, strict=True):
+        t = table.t[low], table.t[high]
+        log_snr = float(table.log_snr[high]), float(table.log_snr[low])
+        yield WeightShare(
+            table.model, table.sampler, measure, *t, *log_snr,
+            _between(epsilon, *t), _between(bound, *t), _between(plain, *t), lost,
+        )  # fmt: skip
+
+
+def _neighbours(levels: np.ndarray) -> Sequence[tuple[int, int]]:
+    return list(zip(levels[:-1].tolist(), levels[1:].tolist(), strict=True))
+
+
+def _start(measure: str) -> float | None:
+    return ENDS.get(measure, (None, None))[0]
+
+
+def _between(weight: np.ndarray, t_low: float, t_high: float) -> float:
+    """Sum over t_low < t ≤ t_high."""
+    return float(weight[math.floor(t_low) + 1 : math.floor(t_high) + 1].sum())
+
+
+def _content(cells: np.ndarray, start: float | None) -> list[Estimate]:
+    """Share lost in each interval: of what goes from the start (or the first level) to the last.
+
+    `cells (images, levels)` in the order of t, from clean to noisy.
+    """
+
+    def lost(means: np.ndarray) -> np.ndarray:
+        top = means[:, :1] if start is None else np.full((len(means), 1), start)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.diff(isotonic((top - means) / (top - means[:, -1:])), axis=1)
+
+    value, draws = lost(cells.mean(axis=0)[None])[0], lost(resampled_means(cells))
+    return [estimate(float(v), draws[:, i], len(cells)) for i, v in enumerate(value)]

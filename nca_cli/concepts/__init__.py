@@ -1,0 +1,36 @@
+"""Concepts whose truth is known: what a probe still reads of them in a reconstruction.
+
+A probe is a function from pictures to numbers, one set per concept. nca ships one that reads
+the factors of its portraits; users bring labels as CSV and a probe of their own.
+"""
+
+from nca_cli.concepts.curves import (
+    ConceptCurves,
+    ConceptPoint,
+    Reading,
+    concept_curves,
+    concept_error,
+    concept_readings,
+    retention,
+)
+from nca_cli.concepts.probe import Concept, FunctionProbe, Probe, fit_probe, load_probe
+from nca_cli.concepts.truth import Truth, factor_labels, portrait_truth, read_labels
+
+__all__ = [
+    "Concept",
+    "ConceptCurves",
+    "ConceptPoint",
+    "FunctionProbe",
+    "Probe",
+    "Reading",
+    "Truth",
+    "concept_curves",
+    "concept_error",
+    "concept_readings",
+    "factor_labels",
+    "fit_probe",
+    "load_probe",
+    "portrait_truth",
+    "read_labels",
+    "retention",
+]

@@ -1,0 +1,205 @@
+"""A layout as SVG or PDF: texts stay texts, with the fonts inside; pictures are rasters.
+
+Both follow the layout to the pixel, as `paint` does. In the file, fonts are cut down to the
+characters that occur. A picture is embedded without loss at the size that it has in the layout.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+
+from nca_cli import __version__
+from nca_cli.grid.layout import RULE, Box, Layout, Text
+from nca_cli.grid.paint import BLANK, EDGE, outlines, rasters
+from nca_cli.grid.sheet import MM_PER_INCH, POINTS_PER_INCH
+from nca_cli.grid.text import FILES, FONTS, pieces
+
+if TYPE_CHECKING:
+    from fpdf import FPDF
+
+FALLBACK = {
+    "text": "'Source Sans 3','Source Sans Pro',sans-serif",
+    "bold": "'Source Sans 3','Source Sans Pro',sans-serif",
+    "math": "'Source Serif 4','Source Serif Pro',serif",
+}
+
+
+# -- SVG -------------------------------------------------------------------------------------------
+
+
+def svg(layout: Layout, width_mm: float, title: str) -> bytes:
+    """One SVG, `width_mm` wide. Browsers take its own fonts, editors the installed ones."""
+    width, height = layout.size
+    height_mm = width_mm * height / width
+    parts = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width_mm:.4g}mm" '
+        f'height="{height_mm:.4f}mm" viewBox="0 0 {width} {height}" role="img">',
+        f"<title>{escape(title)}</title>",
+        f"<style>{_faces(layout)}text{{white-space:pre}}</style>",
+        f'<rect width="{width}" height="{height}" fill="#fff"/>',
+        *(_svg_picture(box, pixels) for box, pixels in rasters(layout)),
+        *_svg_shapes(layout),
+        *(_svg_text(each) for each in layout.texts),
+        "</svg>",
+    ]
+    return "\n".join(parts).encode()
+
+
+def _svg_picture(box: Box, pixels: np.ndarray) -> str:
+    place = f'x="{box.left}" y="{box.top}" width="{box.size[0]}" height="{box.size[1]}"'
+    return f'<image {place} preserveAspectRatio="none" href="{_data("image/png", _png(pixels))}"/>'
+
+
+def _svg_shapes(layout: Layout) -> Iterator[str]:
+    for left, top, right, bottom in _blanks(layout):
+        yield (
+            f'<path d="M{left} {top}H{right}V{bottom}H{left}ZM{left} {bottom}L{right} {top}" '
+            f'fill="{_hex(BLANK)}" stroke="{_hex(EDGE)}"/>'
+        )
+    for box, colour, thick in outlines(layout):
+        x, y, end, low = _middle(box, thick)
+        yield (
+            f'<path d="M{x:g} {y:g}H{end:g}V{low:g}H{x:g}Z" fill="none" '
+            f'stroke="{colour}" stroke-width="{thick}"/>'
+        )
+    for left, top, right, bottom in layout.rules:
+        yield f'<path d="M{left} {top}H{right}V{bottom}H{left}Z" fill="{RULE}"/>'
+
+
+def _svg_text(each: Text) -> str:
+    label, x, y, size, ink, _ = each
+    spans = (
+        f'<tspan class="{piece.face}" x="{piece.x:.2f}" y="{piece.y:.2f}" '
+        f'font-size="{piece.size}">{escape(piece.text)}</tspan>'
+        for piece in pieces(label, x, y, size)
+    )
+    return f"<text fill={quoteattr(ink)}>{''.join(spans)}</text>"
+
+
+def _faces(layout: Layout) -> str:
+    """CSS of the fonts that occur."""
+    rules = []
+    for face, characters in sorted(_characters(layout).items()):
+        source = f"url({_data('font/woff', subset(face, characters))}) format('woff')"
+        rules.append(
+            f"@font-face{{font-family:'nca {face}';src:{source}}}"
+            f".{face}{{font-family:'nca {face}',{FALLBACK[face]}"
+            + (";font-weight:600}" if face == "bold" else "}")
+        )
+    return "".join(rules)
+
+
+def _characters(layout: Layout) -> dict[str, str]:
+    """Face → the characters that are drawn in it."""
+    found: dict[str, set[str]] = {}
+    for label, x, y, size, *_ in layout.texts:
+        for piece in pieces(label, x, y, size):
+            found.setdefault(piece.face, set()).update(piece.text)
+    return {face: "".join(sorted(characters)) for face, characters in found.items()}
+
+
+def subset(face: str, characters: str) -> bytes:
+    """The font with these characters alone, as WOFF, without kerning: places are ours."""
+    from fontTools import subset as tools
+
+    options = tools.Options(flavor="woff", layout_features=[], notdef_outline=True)
+    font = tools.load_font(str(FONTS / FILES[face]), options)
+    worker = tools.Subsetter(options)
+    worker.populate(text=characters)
+    worker.subset(font)
+    out = io.BytesIO()
+    tools.save_font(font, out, options)
+    return out.getvalue()
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG", compress_level=6)
+    return out.getvalue()
+
+
+# -- PDF -------------------------------------------------------------------------------------------
+
+
+def pdf(layout: Layout, width_mm: float, title: str) -> bytes:
+    """One page, `width_mm` wide, whose text can be selected and searched."""
+    from fpdf import FPDF
+    from PIL import Image
+
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
+    points = width_mm / MM_PER_INCH * POINTS_PER_INCH / layout.size[0]
+    page = FPDF(unit="pt", format=(layout.size[0] * points, layout.size[1] * points))
+    page.set_title(title)
+    page.set_creator(f"nca {__version__}")
+    page.set_auto_page_break(False)
+    page.add_page()
+    for box, pixels in rasters(layout):
+        left, top, width, height = (points * value for value in (*box[:2], *box.size))
+        page.image(Image.fromarray(pixels), left, top, width, height)
+    _pdf_shapes(page, layout, points)
+    _pdf_texts(page, layout, points)
+    return bytes(page.output())
+
+
+def _pdf_shapes(page: FPDF, layout: Layout, points: float) -> None:
+    page.set_line_width(points)
+    page.set_draw_color(*EDGE)
+    page.set_fill_color(*BLANK)
+    for left, top, right, bottom in _scaled(_blanks(layout), points):
+        page.rect(left, top, right - left, bottom - top, "DF")
+        page.line(left, bottom, right, top)
+    for box, colour, thick in outlines(layout):
+        left, top, right, bottom = (points * value for value in _middle(box, thick))
+        page.set_draw_color(colour)
+        page.set_line_width(thick * points)
+        page.rect(left, top, right - left, bottom - top)
+    page.set_fill_color(RULE)
+    for left, top, right, bottom in _scaled(layout.rules, points):
+        page.rect(left, top, right - left, bottom - top, "F")
+
+
+def _pdf_texts(page: FPDF, layout: Layout, points: float) -> None:
+    for face in _characters(layout):
+        page.add_font(face, fname=FONTS / FILES[face])
+    page.set_text_shaping(False)
+    for label, x, y, size, ink, _ in layout.texts:
+        page.set_text_color(ink)
+        for piece in pieces(label, x, y, size):
+            page.set_font(piece.face, size=piece.size * points)
+            page.text(piece.x * points, piece.y * points, piece.text)
+
+
+# -- both ------------------------------------------------------------------------------------------
+
+
+def _blanks(layout: Layout) -> list[Box]:
+    return [picture.box for picture in layout.pictures if picture.cell.pixels is None]
+
+
+def _middle(box: Box, thick: int) -> tuple[float, float, float, float]:
+    """Where the middle of a line runs that lies inside a box."""
+    half = thick / 2
+    return box.left + half, box.top + half, box.right - half, box.bottom - half
+
+
+def _scaled(boxes: Sequence[Box], by: float) -> Iterator[tuple[float, float, float, float]]:
+    for left, top, right, bottom in boxes:
+        yield left * by, top * by, right * by, bottom * by
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#" + "".join(f"{value:02x}" for value in colour)

@@ -1,0 +1,127 @@
+"""Which pictures belong together: a pair, and CSV files of pairs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nca_cli.errors import NcaError, UsageError
+from nca_cli.recipe import Number, parse_list, parse_seeds
+
+SAMPLER = "imported"
+"""Of reconstructions whose sampler is not named."""
+NEEDED = ("t", "original", "reconstruction")
+COLUMNS = "columns t, original, reconstruction, and optionally seed, sampler"
+
+Complain = Callable[[NcaError], None]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture and what another program made of it from noise level `t`.
+
+    `sampler` is NAME or NAME-STEPS; `where` is what an error is to be about, such as `file.csv:3`.
+    """
+
+    t: Number
+    original: str | Path
+    reconstruction: str | Path
+    seed: int = 0
+    sampler: str = SAMPLER
+    where: str = ""
+
+    @property
+    def sampler_and_steps(self) -> tuple[str, int | None]:
+        """`ddim-50` → (`ddim`, 50). Raises `UsageError` for what cannot be a file's name."""
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,59}", self.sampler):
+            raise UsageError(f"sampler {self.sampler!r} is no name",
+                             "letters, digits, - and _, such as ddim or ddim-50")  # fmt: skip
+        if self.sampler == "noise":
+            raise UsageError("sampler 'noise' is the name of x_t", "choose another name")
+        name, _, steps = self.sampler.rpartition("-")
+        return (name, int(steps)) if name and steps.isdecimal() else (self.sampler, None)
+
+    def problem(self, error: NcaError) -> NcaError:
+        """`error`, with the place it comes from."""
+        return NcaError(f"{self.where}: {error.what}", error.hint) if self.where else error
+
+
+def parse_level(text: str) -> Number:
+    """One noise level. Raises `UsageError`."""
+    numbers = parse_list([text])
+    if len(numbers) != 1 or not math.isfinite(numbers[0]):
+        raise UsageError(f"t {text!r} is not one level", "a pair has one t, such as --t 80")
+    return numbers[0]
+
+
+def parse_seed(text: str) -> int:
+    """One seed. Raises `UsageError`."""
+    seeds = parse_seeds([text])
+    if len(seeds) != 1:
+        raise UsageError(f"seed {text!r} is not one seed", "a pair has one seed, such as --seed 0")
+    return seeds[0]
+
+
+def read_csv(
+    path: str | Path, *, seed: int = 0, sampler: str = SAMPLER, on_error: Complain | None = None
+) -> list[Pair]:
+    """The pairs of a CSV file: columns t, original, reconstruction, and perhaps seed, sampler.
+
+    Paths are relative to the file's folder. Commas, semicolons or tabs; columns in any order,
+    others are ignored; `seed` and `sampler` stand in where cells are empty. A bad row goes to
+    `on_error` (without it: raised). Raises `UsageError` for a missing column or no rows at all.
+    """
+    path = Path(path)
+    rows = csv.DictReader(io.StringIO(text := _text(path), newline=""), delimiter=_delimiter(text))
+    rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
+    _check_columns(path, rows.fieldnames)
+    usual = {"seed": str(seed), "sampler": sampler}
+    pairs, count = [], 0
+    for row in rows:
+        count, where = count + 1, f"{path}:{rows.line_num}"
+        try:
+            pairs.append(_pair(path.parent, row, usual, where))
+        except NcaError as error:
+            if on_error is None:
+                raise NcaError(f"{where}: {error.what}", error.hint) from error
+            on_error(NcaError(f"{where}: {error.what}", error.hint))
+    if not count:
+        raise UsageError(f"{path}: no rows", COLUMNS)
+    return pairs
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}", "give a CSV file") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 text", "save it as CSV in UTF-8") from error
+
+
+def _delimiter(text: str) -> str:
+    """Spreadsheets write semicolons or tabs as well; the header tells."""
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    missing = [name for name in NEEDED if name not in columns]
+    if missing:
+        raise UsageError(f"{path}: no column {', '.join(missing)}", COLUMNS)
+
+
+def _pair(folder: Path, row: Mapping, usual: Mapping[str, str], where: str) -> Pair:
+    cells = {key: value.strip() for key, value in row.items() if key and isinstance(value, str)}
+    for name in NEEDED:
+        if not cells.get(name):
+            raise UsageError(f"no {name} in this row")
+    cells = usual | {key: value for key, value in cells.items() if value}
+    return Pair(parse_level(cells["t"]), folder / cells["original"],
+                folder / cells["reconstruction"], parse_seed(cells["seed"]),
+                cells["sampler"], where)  # fmt: skip

@@ -1,0 +1,83 @@
+"""Pictures of other programs, from image files or NumPy arrays: float32 (C, H, W) in [-1, 1]."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nca_cli.errors import ImageError
+from nca_cli.images import Picture, load_image
+
+RANGE = 1.001
+"""Originals lie within ± this; rounding may take them a little past 1."""
+_LAYOUT = "save it as float32 (C, H, W) in [-1, 1]"
+
+
+def read_reconstruction(path: str | Path) -> Picture:
+    """A square picture at its own size. Raises `ImageError`.
+
+    Arrays may go past ±1, as one-step reconstructions do; integers and 0 … 255 are refused.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".npy":
+        pixels = _read_array(path)
+        size = (pixels.shape[2], pixels.shape[1])
+    else:
+        size = load_image(path, 1).size
+    if size[0] != size[1]:
+        raise ImageError(path, f"{size[0]}×{size[1]} is not square",
+                         "crop it as the original is to be cropped")  # fmt: skip
+    if path.suffix.lower() != ".npy":
+        return load_image(path, size[0])
+    return Picture(pixels, size, _notes(path, pixels))
+
+
+def read_original(path: str | Path, shape: tuple[int, int, int], fit: str) -> Picture:
+    """An image brought to `shape` (C, H, W), or an array that has it. Raises `ImageError`."""
+    path, (channels, side, _) = Path(path), shape
+    if path.suffix.lower() != ".npy":
+        return load_image(path, side, fit, channels)
+    pixels = _read_array(path)
+    if pixels.shape != shape:
+        raise ImageError(
+            path,
+            f"is {_text(pixels.shape)}, its reconstruction {_text(shape)}",
+            "an array is not resized: give an image, or bring it to that size",
+        )
+    if np.abs(pixels).max() > RANGE:
+        raise ImageError(path, f"values from {pixels.min():g} to {pixels.max():g}", _LAYOUT)
+    return Picture(pixels, (side, side), _notes(path, pixels))
+
+
+def _read_array(path: Path) -> np.ndarray:
+    """float32 (C, H, W), C 1 or 3, finite. Nothing in the file is ever executed."""
+    try:
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        known = isinstance(error, OSError) and error.strerror
+        raise ImageError(path, known or "not a readable .npy file", _LAYOUT) from error
+    if stored.dtype.kind != "f":
+        raise ImageError(path, f"{stored.dtype} numbers have no agreed range", _LAYOUT)
+    if stored.ndim != 3 or stored.shape[0] not in (1, 3) or 0 in stored.shape:
+        raise ImageError(path, f"shape {_text(stored.shape)} is not (C, H, W)", _LAYOUT)
+    pixels = np.array(stored, np.float32)
+    _check_values(path, pixels)
+    return pixels
+
+
+def _check_values(path: Path, pixels: np.ndarray) -> None:
+    if not np.isfinite(pixels).all():
+        raise ImageError(path, "holds values that are not finite", _LAYOUT)
+    if pixels.min() >= 0 and pixels.max() > 2:
+        raise ImageError(path, f"values from {pixels.min():g} to {pixels.max():g}", _LAYOUT)
+
+
+def _notes(path: Path, pixels: np.ndarray) -> tuple[str, ...]:
+    if pixels.min() >= 0 and pixels.max() <= 1 and np.ptp(pixels) > 0:
+        return ("no value is below 0: taken as [-1, 1], not as [0, 1]",)
+    return ()
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, shape))})"

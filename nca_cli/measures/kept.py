@@ -1,0 +1,159 @@
+"""Measured values as they are kept: one `<artifact>.metrics.json` beside the artifact's files.
+
+    {"format": "nca-measures", "version": 1,
+     "measures": {"psnr": "1", …}                         what each was measured with: its stamp
+     "x0": {"content": …, "digest": …}                    of noise.h5's part, and of x0 itself
+     "samples": [{"t", "seed", "content", "digest", "values": {"psnr": {"": 31.2}, …}}, …]}
+
+`digest` is the SHA-256 of a tensor's numbers (float32, C order), `content` the `content_sha256`
+of the part that it was read from. While a part has that content its tensors need no reading;
+where it has another one, a sample's values hold as long as its digest does. Numbers that JSON has
+no word for are null (NaN), "inf" and "-inf". Anyone may delete these files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nca_cli.errors import StoreError
+from nca_cli.store import Artifact, Key, Store
+from nca_cli.store.files import locked, write_atomically
+from nca_cli.store.layout import measures_file
+
+FORMAT, VERSION = "nca-measures", 1
+FLOOR: Key = (-1, -1)
+"""In the place of (t, seed), of the autoencoder's floor, which has neither."""
+
+Values = dict[str, dict[str, float]]
+"""Measure → suffix (`""`, `"/0"`, …) → value."""
+
+
+@dataclass
+class Entry:
+    """The values of one tensor."""
+
+    content: str
+    digest: str
+    values: Values = field(default_factory=dict)
+
+
+@dataclass
+class Kept:
+    """The values of one artifact."""
+
+    stamps: dict[str, str] = field(default_factory=dict)
+    """Measure → what it was measured with."""
+    x0_content: str = ""
+    x0: str = ""
+    """Digest of x0; another x0 makes all values void."""
+    entries: dict[Key, Entry] = field(default_factory=dict)
+
+    def joined(self, new: Kept) -> Kept:
+        """These values and then `new` ones, which win; those of another x0 or stamp are dropped."""
+        old = self if self.x0 == new.x0 else Kept()
+        stale = {name for name, stamp in new.stamps.items() if old.stamps.get(name) != stamp}
+        entries = {key: _without(entry, stale) for key, entry in old.entries.items()}
+        for key, entry in new.entries.items():
+            known = entries.get(key)
+            same = known is not None and known.digest == entry.digest
+            values = {**(known.values if known and same else {}), **entry.values}
+            entries[key] = Entry(entry.content, entry.digest, values)
+        return Kept({**old.stamps, **new.stamps}, new.x0_content, new.x0, entries)
+
+
+def _without(entry: Entry, names: set[str]) -> Entry:
+    values = {name: value for name, value in entry.values.items() if name not in names}
+    return Entry(entry.content, entry.digest, values)
+
+
+def file_of(store: Store, artifact: Artifact) -> Path | None:
+    """Where an artifact's values are kept; None for a packed store."""
+    if store.packed:
+        return None
+    return measures_file(store.root / artifact.model / artifact.image, artifact.name)
+
+
+def load(path: Path | None) -> Kept | None:
+    """What a file keeps: nothing yet where there is none, None where it cannot be understood."""
+    if path is None:
+        return Kept()
+    try:
+        return _parsed(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return Kept()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def save(store: Store, artifact: Artifact, new: Kept) -> Path:
+    """Merge new values into the artifact's file, under its lock. Raises `StoreError`."""
+    path = file_of(store, artifact)
+    if path is None:
+        raise StoreError(store.root, "is a packed store, read-only")
+    with locked(store.root, artifact.model, artifact.image, path.name):
+        if artifact.parts[0].path.exists():
+            text = _text((load(path) or Kept()).joined(new))
+            write_atomically(path, text.encode())
+    return path
+
+
+def _parsed(data: dict) -> Kept:
+    if (data["format"], data["version"]) != (FORMAT, VERSION):
+        raise ValueError("another format")
+    entries = {
+        (_number(sample["t"]), int(_number(sample["seed"]))): Entry(
+            _string(sample["content"]), _string(sample["digest"]), _values(sample["values"])
+        )
+        for sample in data["samples"]
+    }
+    stamps = {name: _string(stamp) for name, stamp in data["measures"].items()}
+    x0 = data["x0"]
+    return Kept(stamps, _string(x0["content"]), _string(x0["digest"]), entries)
+
+
+def _values(found: Mapping[str, Mapping[str, object]]) -> Values:
+    return {
+        name: {suffix: _float(value) for suffix, value in several.items()}
+        for name, several in found.items()
+    }
+
+
+def _number(value: object) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is no number")
+    return value
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _float(value: object) -> float:
+    if value is None:
+        return math.nan
+    return float(str(value)) if value in ("inf", "-inf") else float(_number(value))
+
+
+def _text(kept: Kept) -> str:
+    samples = [
+        {"t": t, "seed": seed, "content": entry.content, "digest": entry.digest,
+         "values": {name: {suffix: _plain(value) for suffix, value in several.items()}
+                    for name, several in entry.values.items()}}
+        for (t, seed), entry in sorted(kept.entries.items())
+    ]  # fmt: skip
+    rows = ",\n".join(json.dumps(sample, ensure_ascii=False, allow_nan=False) for sample in samples)
+    head = json.dumps(
+        {"format": FORMAT, "version": VERSION, "measures": kept.stamps,
+         "x0": {"content": kept.x0_content, "digest": kept.x0}}, ensure_ascii=False
+    )  # fmt: skip
+    return f'{head[:-1]}, "samples": [\n{rows}\n]}}\n'
+
+
+def _plain(value: float) -> float | str | None:
+    return value if math.isfinite(value) else None if math.isnan(value) else str(value)

@@ -1,0 +1,47 @@
+"""Measures: how far a reconstruction x̂0 is from its image x0.
+
+A measure takes two float arrays `(C, H, W)` in [-1, 1] and gives one number, or several by name
+(of the octave bands, say), which are stored as `kept/0`, `kept/1`, … x̂0 is clipped to [-1, 1]
+first, as it is when drawn: stored one-step reconstructions are not. What is not finite gives NaN,
+and so does a picture that a measure cannot be taken of; never a wrong number.
+
+A measure of your own, in five lines, and then `measure_store(store, names=["brightness"])`:
+
+    from nca_cli.metrics import MEASURES, Measure
+
+    def brightness(x0, x0_hat):
+        return float(abs(x0.mean() - x0_hat.clip(-1, 1).mean()))
+
+    MEASURES["brightness"] = Measure(brightness, "Brightness", "difference of means", "lower")
+
+Its values are kept beside the artifacts like those of the others, and measured again when the
+text of the function changes. In a module of its own it is computed in parallel; in a script or a
+notebook, in one process.
+"""
+
+from nca_cli.metrics.colours import colour
+from nca_cli.metrics.fidelity import ms_ssim, mse, psnr, ssim
+from nca_cli.metrics.gradients import edges
+from nca_cli.metrics.picture import Picture
+from nca_cli.metrics.registry import MEASURES, Measure, described, measure
+from nca_cli.metrics.spectrum import band_edges, band_energies, coherence, kept
+from nca_cli.metrics.value import Value
+
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "Picture",
+    "Value",
+    "band_edges",
+    "band_energies",
+    "coherence",
+    "colour",
+    "described",
+    "edges",
+    "kept",
+    "measure",
+    "ms_ssim",
+    "mse",
+    "psnr",
+    "ssim",
+]

@@ -1,0 +1,100 @@
+"""Deep features: how alike x0 and x̂0 look to the layers of a network that a user names.
+
+Per layer the cosine of the two feature maps, as in Sclocchi et al. (2402.16991): the low layers'
+fade smoothly with the noise level, the high ones' fall where the content changes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nca_cli.errors import ModelError, NcaError
+from nca_cli.metrics.picture import BLANK, Picture, Pixels, pictures, usable
+from nca_cli.metrics.registry import FEATURES, MEASURES, Measure
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCALING = "preprocessor_config.json"
+HALF = (0.5, 0.5, 0.5)
+"""Mean and deviation of pixels in [0, 1] where a backbone names none."""
+
+
+def feature_measures(backbone: str, device: str = "cpu") -> dict[str, Measure]:
+    """`features-<name>`, with a value per layer, of a vision model that transformers knows.
+
+    `backbone` is a hub id or a local folder. Raises `NcaError` where transformers is not
+    installed, and `ModelError` for a backbone that it cannot load.
+    """
+    network, scaling = _loaded(backbone)
+    name = backbone.split("@")[0].rstrip("/").rpartition("/")[2]
+    commit = getattr(network.config, "_commit_hash", None) or backbone
+    cosines = Cosines(network.to(device).eval(), scaling, device)
+    return {f"{FEATURES}-{name}": replace(MEASURES[FEATURES], function=cosines, weights=commit)}
+
+
+def _loaded(backbone: str) -> tuple[Any, dict[str, Any]]:
+    """The network, and how its pictures were scaled (`preprocessor_config.json`)."""
+    try:
+        from transformers import AutoModel
+        from transformers.utils import cached_file
+    except ImportError as error:
+        raise NcaError("deep features need transformers, which is not installed",
+                       "pip install 'nca-cli[deep]'") from error  # fmt: skip
+    source, _, revision = backbone.partition("@")
+    options = {"revision": revision} if revision else {}
+    try:
+        network = AutoModel.from_pretrained(source, **options)
+        scaling = json.loads(Path(cached_file(source, SCALING, **options)).read_text("utf-8"))
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        reason = f"transformers cannot load it ({' '.join(str(error).split())[:160]})"
+        raise ModelError(backbone, reason, "give a vision model's hub id or folder") from error
+    return getattr(network, "vision_model", network), scaling
+
+
+class Cosines:
+    """The cosine of each layer's features of two pictures."""
+
+    def __init__(self, network: Any, scaling: Mapping[str, Any], device: str = "cpu"):
+        self.network, self.device = network, device
+        self.mean, self.spread = (scaling.get(key, HALF) for key in ("image_mean", "image_std"))
+        self.side = getattr(network.config, "image_size", None)
+        self._last: tuple[Picture, list[Tensor]] | None = None
+
+    def __call__(self, x0: Pixels, x0_hat: Pixels) -> dict[str, float]:
+        """Layer → cosine; 0 is the embedding, or what comes before the first layer."""
+        a, b = pictures(x0, x0_hat)
+        if self._last is None or self._last[0] is not a:
+            self._last = a, self.features(a)
+        layers = self._last[1]
+        if not usable(a, b):
+            return {str(layer): BLANK for layer in range(len(layers))}
+        pairs = enumerate(zip(layers, self.features(b), strict=True))
+        return {str(layer): _cosine(x, y) for layer, (x, y) in pairs}
+
+    def features(self, picture: Picture) -> list[Tensor]:
+        """The hidden states of one picture, at the size and scale that the network knows."""
+        import torch
+        from torch.nn import functional as F
+
+        unit = np.nan_to_num(np.broadcast_to((picture.clipped + 1) / 2, (3, *picture.shape[1:])))
+        x = torch.from_numpy(np.ascontiguousarray(unit[None], np.float32)).to(self.device)
+        if self.side:
+            size = (self.side, self.side) if isinstance(self.side, int) else tuple(self.side)
+            x = F.interpolate(x, size, mode="bicubic", antialias=True).clamp(0, 1)
+        mean, spread = (x.new_tensor(each)[:, None, None] for each in (self.mean, self.spread))
+        with torch.inference_mode():
+            seen = self.network((x - mean) / spread, output_hidden_states=True)
+        return list(seen.hidden_states)
+
+
+def _cosine(x: Tensor, y: Tensor) -> float:
+    """Of two feature maps as one long vector each; NaN where one is all zeros."""
+    x, y = x.double().flatten(), y.double().flatten()
+    return float((x * y).sum() / (x.square().sum() * y.square().sum()).sqrt())

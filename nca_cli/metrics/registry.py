@@ -1,0 +1,126 @@
+"""The measures by name: a plain dict, which anyone may add to."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from nca_cli.errors import UsageError
+from nca_cli.metrics import colours, fidelity, gradients, spectrum
+from nca_cli.metrics.picture import Picture, pictures
+
+Result = float | Mapping[str, float]
+OWN = "nca_cli."
+FEATURES = "features"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure and how it is shown. `version` rises when the same pictures give other numbers."""
+
+    function: Callable[..., Result]
+    """Of two arrays `(x0, x0_hat)`; the built-in ones take `Picture`s as well."""
+    title: str
+    what: str
+    """In one line, for readers of a table."""
+    better: str
+    """`higher` or `lower`."""
+    digits: int = 3
+    """Decimals that are worth printing."""
+    unit: str = ""
+    bounds: tuple[float, float] = (float("-inf"), float("inf"))
+    """What no value lies beyond."""
+    version: int = 1
+    needs: str = ""
+    """`torch` or `transformers`: computed by `nca measure` alone. Nothing: by every report."""
+    weights: str = ""
+    """Digest of what else the numbers come from: the weights of a network."""
+
+    @property
+    def stamp(self) -> str:
+        """What the numbers depend on besides the pictures. A user's function counts by its text."""
+        own = getattr(self.function, "__module__", "").startswith(OWN)
+        return " ".join(filter(None, [str(self.version), self.weights, "" if own else self._text]))
+
+    @property
+    def _text(self) -> str:
+        try:
+            text = inspect.getsource(self.function)
+        except (OSError, TypeError):
+            text = getattr(self.function, "__qualname__", "")
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def __call__(self, a: Picture, b: Picture) -> dict[str, float]:
+        """Suffix (`""`, `"/0"`, …) → value. The built-in functions share what `a` and `b` keep."""
+        own = getattr(self.function, "__module__", "").startswith(OWN)
+        result = self.function(a, b) if own else self.function(a.x, b.x)
+        if isinstance(result, Mapping):
+            return {f"/{key}": float(value) for key, value in result.items()}
+        return {"": float(result)}
+
+
+def _unbound(*_: object) -> float:
+    """In the place of a network that was not named."""
+    raise UsageError("this measure needs a network that you name",
+                     "nca measure --lpips-weights FILE, or --backbone ID")  # fmt: skip
+
+
+MEASURES: dict[str, Measure] = {
+    "psnr": Measure(fidelity.psnr, "PSNR", "peak signal-to-noise ratio", "higher", 2, "dB"),
+    "ssim": Measure(fidelity.ssim, "SSIM", "structural similarity", "higher", 3, bounds=(-1, 1)),
+    "mse": Measure(fidelity.mse, "MSE", "mean squared error on the [−1, 1] scale", "lower", 5,
+                   bounds=(0, fidelity.PEAK**2)),
+    "ms-ssim": Measure(fidelity.ms_ssim, "MS-SSIM", "multi-scale structural similarity", "higher",
+                       bounds=(0, 1)),
+    "kept": Measure(spectrum.kept, "Energy kept", "energy of x̂0 over that of x0 in an octave band",
+                    "higher", bounds=(0, float("inf"))),
+    "coherence": Measure(spectrum.coherence, "Coherence",
+                         "share of an octave band of x0 that x̂0 explains", "higher", bounds=(0, 1)),
+    "colour": Measure(colours.colour, "Colour", "ΔE00 of the coarse pictures in CIELAB", "lower", 2,
+                      bounds=(0, float("inf"))),
+    "edges": Measure(gradients.edges, "Edges", "correlation of gradient lengths", "higher",
+                     bounds=(-1, 1)),
+    "lpips-alex": Measure(_unbound, "LPIPS-Alex", "perceptual distance, AlexNet", "lower",
+                          bounds=(0, float("inf")), needs="torch"),
+    "lpips-squeeze": Measure(_unbound, "LPIPS-Squeeze", "perceptual distance, SqueezeNet", "lower",
+                             bounds=(0, float("inf")), needs="torch"),
+    FEATURES: Measure(_unbound, "Features", "cosine of a layer's features of x0 and x̂0", "higher",
+                      bounds=(-1, 1), needs="transformers"),
+}  # fmt: skip
+"""Every measure by the name under which it is stored and exported."""
+
+
+def described(name: str) -> Measure | None:
+    """What is known about a stored name: `kept/3`, `features-dinov2-small/7`; None if nothing."""
+    family = name.partition("/")[0]
+    return MEASURES.get(FEATURES if family.startswith(f"{FEATURES}-") else family)
+
+
+def cheap() -> list[str]:
+    """Names of the measures that need no network."""
+    return [name for name, each in MEASURES.items() if not each.needs]
+
+
+def measure(
+    x0: np.ndarray, x0_hat: np.ndarray, names: Iterable[str] | None = None
+) -> dict[str, float]:
+    """Name → value for one picture `(C, H, W)` and its reconstruction; by default the cheap ones.
+
+    A measure of several values has a name for each: `kept/0`, `kept/1`, … Raises `ValueError`
+    where the two differ in shape.
+    """
+    names = cheap() if names is None else names
+    return taken(*pictures(x0, x0_hat), {name: MEASURES[name] for name in names})
+
+
+def taken(a: Picture, b: Picture, measures: Mapping[str, Measure]) -> dict[str, float]:
+    """As `measure`, of pictures, which keep what measures share."""
+    return {
+        name + suffix: value
+        for name, each in measures.items()
+        for suffix, value in each(a, b).items()
+    }

@@ -1,0 +1,34 @@
+"""A class-conditional denoiser under one label, guided or not."""
+
+from __future__ import annotations
+
+import torch
+
+from nca_cli.models.denoiser import Denoiser
+from nca_cli.samplers import Prediction
+
+
+class Guided:
+    """`guided(x_t, t) -> Prediction`, as a denoiser without condition.
+
+    Classifier-free guidance (Ho & Salimans, 2207.12598), eq. 6, between the answers under `label`
+    and under `null`, the label that stands for none: x̂0 = x̂0(null) + w·(x̂0(label) - x̂0(null)).
+    x̂0 is affine in what any network predicts, so that guiding ε is the same. The learned variance
+    is the one under `label`. `guidance` None: the answer under `label` alone, at half the cost.
+    """
+
+    def __init__(self, denoiser: Denoiser, label: int, null: int, guidance: float | None = None):
+        self.shape, self.device, self.notes = denoiser.shape, denoiser.device, denoiser.notes
+        self._denoiser, self._guidance = denoiser, guidance
+        self._label, self._null = label, null
+
+    def __call__(self, x: torch.Tensor, t: torch.Tensor, condition: object = None) -> Prediction:
+        """x̂0 `(B, C, H, W)` from x `(B, C, H, W)` and t `(B,)`; guided, one call of 2B samples."""
+        labels = torch.full((len(x),), self._label)
+        if self._guidance is None:
+            return self._denoiser(x, t, labels)
+        both = torch.cat([labels, torch.full_like(labels, self._null)])
+        x0, variance = self._denoiser(torch.cat([x, x]), torch.cat([t, t]), both)
+        given, free = x0.chunk(2)
+        guided = free + self._guidance * (given - free)
+        return Prediction(guided, None if variance is None else variance[: len(x)])

@@ -1,0 +1,366 @@
+"""The pictures of a page: strips of all levels side by side, as WebP, within a budget of bytes.
+
+A strip holds one image at every level, from little noise to much: x_t, or x̂0 of one series. As it
+stands it is a row of a grid; a slider shows one of its squares at a time. Pictures come from the
+uint8 previews of the artifacts, so no tensor is read but x0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from statistics import mode
+from typing import NamedTuple
+
+import numpy as np
+
+from nca_cli.errors import NothingStored, StoreError
+from nca_cli.images import to_uint8
+from nca_cli.report.content import Report
+from nca_cli.store import Artifact, Key, Place, Store
+from nca_cli.store.layout import NOISE
+
+LONGEST_STRIP = 16383
+"""Pixels; the limit of WebP."""
+PROBES = 3
+"""Shelves that are encoded to learn how large the others will be."""
+MARGIN = 1.06
+"""What is estimated may come out larger."""
+MARKUP_BYTES = 1500
+"""Of HTML around a strip."""
+INLINE = 4 / 3
+"""Base64."""
+
+
+class Setting(NamedTuple):
+    """Sides in pixels at most, and WebP qualities, of x0 and x̂0 and of x_t.
+
+    Noise hardly compresses, so x_t is the first to be made smaller.
+    """
+
+    side: int
+    quality: int
+    noise_side: int
+    noise_quality: int
+
+
+LADDER = (
+    Setting(512, 88, 512, 80),
+    Setting(256, 85, 256, 70),
+    Setting(256, 85, 192, 60),
+    Setting(256, 80, 128, 65),
+    Setting(256, 65, 128, 45),
+    Setting(192, 65, 96, 50),
+    Setting(128, 60, 64, 50),
+)
+"""From fine to coarse; the first that fits the budget is used."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One image at several levels, from the highest logSNR to the lowest, as one picture."""
+
+    content: bytes
+    size: tuple[int, int]
+    """Width and height of one square of it."""
+    levels: tuple[tuple[float, float], ...]
+    """(t, logSNR)"""
+    series: int | None = None
+    """Index in the report; None for x_t."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """An image as some models of one space see it: x0, x_t of one seed, and x̂0 of each series."""
+
+    image: str
+    models: tuple[str, ...]
+    seed: int
+    resolution: tuple[int, int]
+    """Width and height of what is stored; the pictures may be smaller."""
+    x0: Strip
+    x_t: Strip | None
+    x0_hats: tuple[Strip, ...]
+
+    @property
+    def strips(self) -> list[Strip]:
+        """All that are drawn."""
+        return [strip for strip in (self.x0, self.x_t, *self.x0_hats) if strip]
+
+    @property
+    def columns(self) -> int:
+        """Beside one another: what was given, and each x̂0."""
+        return 1 + len(self.x0_hats)
+
+    @property
+    def bytes(self) -> int:
+        """Of its pictures as files."""
+        return sum(len(strip.content) for strip in self.strips)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of a page."""
+
+    shelves: tuple[Shelf, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is left out or made smaller, in sentences."""
+    folder: str | None = None
+    """Where the files lie, relative to the page; None: inlined."""
+
+    @property
+    def levels(self) -> list[tuple[float, float]]:
+        """Every (t, logSNR) that is drawn, from the highest logSNR to the lowest."""
+        strips = [strip for shelf in self.shelves for strip in shelf.strips]
+        return sorted({level for strip in strips for level in strip.levels}, key=_by_noise)
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Name → content of each picture."""
+        return {name_of(strip): strip.content for shelf in self.shelves for strip in shelf.strips}
+
+
+def name_of(strip: Strip) -> str:
+    """A file name that depends on the pixels alone, so that no name of a user gets into a path."""
+    return f"{hashlib.sha256(strip.content).hexdigest()[:16]}.webp"
+
+
+def gallery(store: Store, report: Report, budget: float = math.inf) -> Gallery:
+    """The pictures of a report in at most `budget` bytes of a page.
+
+    The finest setting that fits is taken; where none does, a sample of the images, and of the
+    levels where an image alone is too much. What cannot be read is left out.
+    """
+    plans = list(_plans(store, report))
+    if not plans or budget <= 0:
+        notes = ["The page has no room for pictures: raise --max-mb, or use --assets."]
+        return Gallery(notes=tuple(notes) if plans else ())
+    plans, short = _with_few_levels(plans)
+    setting, each = _setting(plans, budget)
+    chosen = _sample(plans, int(budget / each)) if each * len(plans) > budget else plans
+    if not chosen:
+        chosen, fewer = _with_few_levels(plans[:1], max(1, int(budget / each * plans[0].most)))
+        short = short or fewer
+    shelves = _fitting(_encoded(chosen, setting), budget)
+    return Gallery(tuple(shelves), tuple(_notes(shelves, plans, setting, short)))
+
+
+# --- what is to be drawn ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a shelf is to show, before anything is read."""
+
+    image: str
+    models: tuple[str, ...]
+    seed: int
+    noise: Artifact
+    noise_keys: tuple[Key, ...]
+    series: tuple[tuple[int, Artifact, tuple[Key, ...]], ...]
+
+    @property
+    def most(self) -> int:
+        """Levels of its longest strip."""
+        return max(len(keys) for keys in (self.noise_keys, *(keys for _, _, keys in self.series)))
+
+
+def _plans(store: Store, report: Report) -> Iterator[_Plan]:
+    """A plan per image and space, in the order of the report's images."""
+    if not report.held:
+        return
+    seed = mode(sorted(value.seed for value in report.values if value.seed >= 0))
+    index = {(each.model, each.sampler): number for number, each in enumerate(report.series)}
+    groups: dict[tuple, list[tuple[str, int, Artifact]]] = {}
+    for image, model, sampler, artifact in report.held:
+        key = image, _identity(artifact)
+        groups.setdefault(key, []).append((model, index[model, sampler], artifact))
+    order = {name: number for number, name in enumerate(report.image_names)}
+    for (image, _), members in sorted(groups.items(), key=lambda item: order[item[0][0]]):
+        try:
+            plan = _plan(store, report, image, members, seed)
+        except (StoreError, NothingStored):
+            continue
+        if plan:
+            yield plan
+
+
+def _identity(artifact: Artifact) -> str:
+    """What x_t depends on: models of one space share it."""
+    space = artifact.model_info.get("space", {})
+    return f"{sorted(space.items(), key=str)} {artifact.image_info.get('digest', artifact.image)}"
+
+
+def _plan(
+    store: Store, report: Report, image: str, members: Sequence[tuple[str, int, Artifact]], seed: int
+) -> _Plan | None:
+    keys = {artifact: report.filters.keys(artifact) for _, _, artifact in members}
+    seeds = sorted({key[1] for held in keys.values() for key in held})
+    if not seeds:
+        return None
+    seed = seed if seed in seeds else seeds[0]
+    series = tuple((number, artifact, _of_seed(keys[artifact], artifact, seed))
+                   for _, number, artifact in members)  # fmt: skip
+    first = members[0][2]
+    noise = store.artifact(Place(first.model, first.image), NOISE)
+    if noise is None:
+        return None
+    wanted = {key for _, _, held in series for key in held} & noise.keys
+    models = tuple(dict.fromkeys(model for model, _, _ in members))
+    shown = tuple(item for item in series if item[2])
+    return _Plan(image, models, seed, noise, _of_seed(wanted, noise, seed), shown)
+
+
+def _of_seed(keys: Iterable[Key], artifact: Artifact, seed: int) -> tuple[Key, ...]:
+    """The (t, seed) of one seed, from little noise to much."""
+    log_snr = _log_snr(artifact)
+    return tuple(sorted((key for key in keys if key[1] == seed), key=lambda k: (-log_snr[k], k)))
+
+
+def _log_snr(artifact: Artifact) -> dict[Key, float]:
+    stored = zip(artifact.t.tolist(), artifact.seed.tolist(), strict=True)
+    return dict(zip(stored, artifact.log_snr.tolist(), strict=True))
+
+
+def _by_noise(level: tuple[float, float]) -> tuple[float, float]:
+    return -level[1], level[0]
+
+
+# --- what is left out ---------------------------------------------------------------------------
+
+
+def _with_few_levels(plans: Sequence[_Plan], most: int = 0) -> tuple[list[_Plan], bool]:
+    """Plans whose strips a WebP can hold, and whether levels had to go."""
+    most = most or LONGEST_STRIP // 256
+    if all(plan.most <= most for plan in plans):
+        return list(plans), False
+    levels = sorted({key[0] for plan in plans for _, _, keys in plan.series for key in keys})
+    kept = {levels[index] for index in _spread(len(levels), most)}
+    return [_thinned(plan, kept) for plan in plans], True
+
+
+def _thinned(plan: _Plan, levels: set[int | float]) -> _Plan:
+    def some(keys: Sequence[Key]) -> tuple[Key, ...]:
+        return tuple(key for key in keys if key[0] in levels)
+
+    series = tuple((number, artifact, some(keys)) for number, artifact, keys in plan.series)
+    shown = tuple(item for item in series if item[2])
+    return _Plan(plan.image, plan.models, plan.seed, plan.noise, some(plan.noise_keys), shown)
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """At most so many of `count` indices, evenly spaced, both ends among them."""
+    return sorted({round(at) for at in np.linspace(0, count - 1, min(count, max(1, most)))})
+
+
+def _sample(plans: Sequence[_Plan], most: int) -> list[_Plan]:
+    return [plans[index] for index in _spread(len(plans), most)] if most else []
+
+
+def _setting(plans: Sequence[_Plan], budget: float) -> tuple[Setting, float]:
+    """The first setting in which all plans fit, or the last; and the bytes of a shelf in it."""
+    probes = [plans[index] for index in _spread(len(plans), PROBES)]
+    for setting in LADDER:
+        shelves = _encoded(probes, setting)
+        each = MARGIN * sum(map(_cost, shelves)) / max(1, len(shelves)) or 1.0
+        if each * len(plans) <= budget:
+            break
+    return setting, each
+
+
+def _cost(shelf: Shelf) -> float:
+    """Bytes in a page."""
+    return shelf.bytes * INLINE + MARKUP_BYTES * len(shelf.strips)
+
+
+def _fitting(shelves: Sequence[Shelf], budget: float) -> list[Shelf]:
+    """As many of the shelves as fit, from the first."""
+    total, kept = 0.0, []
+    for shelf in shelves:
+        total += _cost(shelf)
+        if total <= budget:
+            kept.append(shelf)
+    return kept
+
+
+def _notes(
+    shelves: Sequence[Shelf], plans: Sequence[_Plan], setting: Setting, short: bool
+) -> Iterator[str]:
+    images, every = ({item.image for item in items} for items in (shelves, plans))
+    if len(images) < len(every):
+        yield (f"A sample of {len(images)} of {len(every)} images is drawn, to keep the page within "
+               "--max-mb; the numbers are of all.")  # fmt: skip
+    if short:
+        yield "A sample of the levels is drawn; the numbers are of all."
+    largest = max((max(shelf.resolution) for shelf in shelves), default=0)
+    if largest > setting.side:
+        yield f"Pictures are drawn at {setting.side} of {largest} pixels."
+    if largest > setting.noise_side:
+        yield (f"x_t is drawn at {setting.noise_side} of {largest} pixels: single pixels, no "
+               "averages, which would hide noise.")  # fmt: skip
+
+
+# --- reading and encoding -----------------------------------------------------------------------
+
+
+def _encoded(plans: Sequence[_Plan], setting: Setting) -> list[Shelf]:
+    """Shelves in the order of the plans, a thread per core; what is damaged is left out."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return [shelf for shelf in pool.map(partial(_shelf, setting=setting), plans) if shelf]
+
+
+def _shelf(plan: _Plan, setting: Setting) -> Shelf | None:
+    try:
+        return _read_shelf(plan, setting)
+    except (StoreError, NothingStored):
+        return None
+
+
+def _read_shelf(plan: _Plan, setting: Setting) -> Shelf:
+    x0 = _coloured(to_uint8(plan.noise.fixed("x0")))
+    fine = partial(_strip, side=setting.side, quality=setting.quality)
+    coarse = partial(_strip, side=setting.noise_side, quality=setting.noise_quality, noise=True)
+    x_t = coarse(*_pictures(plan.noise, plan.noise_keys)) if plan.noise_keys else None
+    hats = tuple(fine(*_pictures(artifact, keys), series=number)
+                 for number, artifact, keys in plan.series)  # fmt: skip
+    height, width = x0.shape[:2]
+    resolution = width, height
+    return Shelf(plan.image, plan.models, plan.seed, resolution, fine([x0], []), x_t, hats)
+
+
+def _pictures(
+    artifact: Artifact, keys: Sequence[Key]
+) -> tuple[np.ndarray, list[tuple[float, float]]]:
+    """uint8 (N, H, W, 3) and (t, logSNR) of each."""
+    log_snr = _log_snr(artifact)
+    return artifact.read("preview", keys), [(key[0], log_snr[key]) for key in keys]
+
+
+def _coloured(pixels: np.ndarray) -> np.ndarray:
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
+
+
+def _strip(
+    pixels: Sequence[np.ndarray] | np.ndarray, levels: Sequence[tuple[float, float]], *,
+    side: int, quality: int, noise: bool = False, series: int | None = None,
+) -> Strip:  # fmt: skip
+    """Pictures side by side. Noise is subsampled: to average it would make it weaker."""
+    from PIL import Image
+
+    sheet = Image.fromarray(np.concatenate(list(pixels), axis=1))
+    count, height = len(pixels), sheet.height
+    width = sheet.width // count
+    scale = min(1.0, side / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    if size != (width, height):
+        filter = Image.Resampling.NEAREST if noise else Image.Resampling.BOX
+        sheet = sheet.resize((size[0] * count, size[1]), filter)
+    file = io.BytesIO()
+    sheet.save(file, "WEBP", quality=quality, method=2)
+    return Strip(file.getvalue(), size, tuple(levels), series)

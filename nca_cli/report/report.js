@@ -1,0 +1,308 @@
+// The page's own script: a slider over noise levels, pictures to enlarge, and charts to read.
+// Everything is in the page already; this only shows and hides it. No name gets into HTML:
+// text is set as text. Without this script the strips of all levels stay, as a grid.
+"use strict";
+(() => {
+  const $ = (selector, home = document) => home.querySelector(selector);
+  const $$ = (selector, home = document) => [...home.querySelectorAll(selector)];
+  const data = JSON.parse($("#data").textContent);
+  const root = document.documentElement;
+  root.classList.add("js");
+
+  // --- theme: the system's, until the button is pressed -----------------------------------------
+
+  const isDark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const theme = $("#theme");
+  const showTheme = () => {
+    theme.textContent = isDark() ? "Light" : "Dark";
+    theme.setAttribute("aria-pressed", String(isDark()));
+    theme.setAttribute("aria-label", "Dark theme");
+  };
+  theme.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    showTheme();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
+  showTheme();
+
+  // --- the scrubber -----------------------------------------------------------------------------
+
+  let level = data.start;
+  const sliders = $$("input.level");
+  const visible = new Set(); // strips on the screen: only these are moved at once
+  const strips = $$("img[data-strip]").filter((img) => data.strips[img.dataset.strip].t.length);
+  const info = (img) => data.strips[img.dataset.strip];
+  const sheet = $("#sheet");
+
+  // Shows one square of a strip: the image is as high as the square and n squares wide.
+  function move(img) {
+    const { at, off, t, text } = info(img);
+    const k = at[level];
+    img.style.objectPosition = `${t.length > 1 ? (100 * k) / (t.length - 1) : 0}% 0`;
+    const tile = img.closest("figure");
+    const now = off && off[level] ? `at t = ${t[k]}` : "";
+    $(".now", tile).textContent = [text ? text[k] : "", now].filter(Boolean).join(" · ");
+    const canvas = tile.parentElement.querySelector("canvas");
+    if (canvas && text) subtract(canvas, img);
+  }
+
+  const spoken = () => {
+    const { t, snr, logSnr, sigma } = data.levels[level];
+    return `t = ${t}, SNR ${snr}, log SNR ${logSnr}, sigma ${sigma}`;
+  };
+
+  let frame = 0;
+  function setLevel(value, announce = false) {
+    level = Math.max(0, Math.min(data.levels.length - 1, value));
+    for (const slider of sliders) {
+      slider.value = level;
+      slider.setAttribute("aria-valuetext", spoken());
+    }
+    for (const cell of $$("[data-read]")) cell.textContent = data.levels[level][cell.dataset.read];
+    if (announce) $("#announced").textContent = spoken();
+    frame ||= requestAnimationFrame(paint);
+  }
+  function paint() {
+    frame = 0;
+    visible.forEach(move);
+    if (zoomed) drawZoom();
+  }
+
+  // Grey + (x̂0 - x0)/2, by adding half of the negative; CSS contrast doubles it as often as asked.
+  const negatives = new Map();
+  function negative(original) {
+    if (!negatives.has(original)) {
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [original.naturalWidth, original.naturalHeight];
+      const pen = canvas.getContext("2d");
+      pen.fillStyle = "#fff";
+      pen.fillRect(0, 0, canvas.width, canvas.height);
+      pen.globalCompositeOperation = "difference";
+      pen.drawImage(original, 0, 0);
+      negatives.set(original, canvas);
+    }
+    return negatives.get(original);
+  }
+  function subtract(canvas, img) {
+    const original = originalOf(img);
+    if (!original || !original.naturalWidth || !img.naturalWidth) return;
+    square(canvas, img);
+    const pen = canvas.getContext("2d");
+    pen.globalAlpha = 0.5;
+    pen.drawImage(negative(original), 0, 0, canvas.width, canvas.height);
+    pen.globalAlpha = 1;
+  }
+
+  // Draws what a strip shows now, at its own size.
+  function square(canvas, img) {
+    const { at } = info(img);
+    const count = Math.max(1, info(img).t.length);
+    const [width, height] = [img.naturalWidth / count, img.naturalHeight];
+    if (canvas.width !== width) [canvas.width, canvas.height] = [width, height];
+    const k = count > 1 ? at[level] : 0;
+    canvas.getContext("2d").drawImage(img, k * width, 0, width, height, 0, 0, width, height);
+  }
+
+  // x0 stands before the x̂0 that belong to it.
+  function originalOf(img) {
+    let stack = img.closest(".stack");
+    while (stack && !stack.classList.contains("given")) stack = stack.previousElementSibling;
+    return stack && $("img.x0", stack);
+  }
+
+  // A canvas for the difference below every x̂0.
+  for (const img of strips.filter((each) => each.classList.contains("x0_hat"))) {
+    const tile = document.createElement("figure");
+    tile.className = "tile difference";
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "picture";
+    const canvas = document.createElement("canvas");
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", `difference: ${img.alt.split(", at ")[0]}`);
+    button.append(canvas);
+    const caption = document.createElement("figcaption");
+    caption.textContent = "difference";
+    tile.append(button, caption);
+    img.closest(".stack").append(tile);
+  }
+
+  const watcher = new IntersectionObserver((seen) => {
+    for (const { target, isIntersecting } of seen) {
+      if (!isIntersecting) visible.delete(target);
+      else {
+        visible.add(target);
+        target.decode().then(() => move(target), () => move(target));
+        const original = originalOf(target);
+        if (original) original.decode().then(() => move(target), () => {});
+      }
+    }
+  }, { rootMargin: "300px" });
+  strips.forEach((img) => watcher.observe(img));
+
+  for (const slider of sliders) slider.addEventListener("input", () => setLevel(Number(slider.value)));
+
+  // --- play: there and back, four levels a second ----------------------------------------------
+
+  const play = $("#play");
+  let timer = 0;
+  let step = 1;
+  function stop() {
+    clearInterval(timer);
+    timer = 0;
+    if (!play) return;
+    play.setAttribute("aria-pressed", "false");
+    $(".label", play).textContent = "Play";
+    setLevel(level, true);
+  }
+  function start() {
+    timer = setInterval(() => {
+      if (level + step < 0 || level + step >= data.levels.length) step = -step;
+      setLevel(level + step);
+    }, 400);
+    play.setAttribute("aria-pressed", "true");
+    $(".label", play).textContent = "Pause";
+  }
+  play?.addEventListener("click", () => (timer ? stop() : start()));
+  for (const slider of sliders) slider.addEventListener("pointerdown", () => timer && stop());
+
+  // --- what is shown ---------------------------------------------------------------------------
+
+  sheet?.addEventListener("change", () => root.classList.toggle("sheet", sheet.checked));
+  $("#gain")?.addEventListener("change", (event) => root.style.setProperty("--gain", event.target.value));
+  $("#order")?.addEventListener("change", (event) => order(event.target.value));
+
+  // Images by their mean PSNR over the series that are shown, at the level of the slider.
+  const articles = $$("article.image");
+  const places = articles.map((article) => article.parentElement);
+  function closeness(article) {
+    const images = $$("img.x0_hat", article).filter((img) => img.closest(".stack").checkVisibility?.() ?? true);
+    const numbers = images.map((img) => info(img).text[info(img).at[level]]).filter(Boolean);
+    const values = numbers.map((text) => (text.startsWith("∞") ? 999 : parseFloat(text.replace("−", "-"))));
+    return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : NaN;
+  }
+  function order(how) {
+    const sign = how === "best" ? -1 : 1;
+    const keyed = articles.map((article) => [closeness(article), article]);
+    if (how) keyed.sort(([a], [b]) => Number(isNaN(a)) - Number(isNaN(b)) || sign * (a - b));
+    keyed.forEach(([, article], index) => places[index].append(article));
+  }
+
+  // A link to an image opens what it is folded into.
+  function reveal() {
+    const target = location.hash && document.getElementById(location.hash.slice(1));
+    const fold = target && target.closest("details");
+    if (fold) {
+      fold.open = true;
+      target.scrollIntoView();
+    }
+  }
+  addEventListener("hashchange", reveal);
+
+  // --- enlarge ---------------------------------------------------------------------------------
+
+  const zoom = $("#zoom");
+  let zoomed = null; // [image, canvas, caption, isDifference] of each view
+  function open(button) {
+    const stack = button.closest(".stack");
+    const shelf = button.closest(".shelf");
+    const before = $$(".stack.given", shelf).filter((each) => each === stack || each.compareDocumentPosition(stack) & Node.DOCUMENT_POSITION_FOLLOWING);
+    const given = before[before.length - 1];
+    const hat = $("img.x0_hat", stack);
+    const kinds = [["x0", $("img.x0", given)], ["x_t", $("img.x_t", given)], ["x̂0", hat], ["x̂0 − x0", hat, true]];
+    $("#zoom-name").textContent = [$("h3", stack.closest("article")).textContent, hat && $(".by", stack).textContent].filter(Boolean).join(" — ");
+    zoomed = kinds.filter(([, img]) => img).map(([name, img, difference]) => view(name, img, difference));
+    $(".views", zoom).replaceChildren(...zoomed.map(({ figure }) => figure));
+    zoom.showModal();
+    $("#zoom-level").focus();
+    drawZoom();
+  }
+  function view(name, img, difference) {
+    const figure = document.createElement("figure");
+    const canvas = document.createElement("canvas");
+    if (difference) canvas.className = "difference";
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", difference ? `difference: ${img.alt}` : img.alt);
+    const caption = document.createElement("figcaption");
+    figure.append(canvas, caption);
+    return { name, img, difference, figure, canvas, caption };
+  }
+  function drawZoom() {
+    for (const { name, img, difference, canvas, caption } of zoomed) {
+      const { text, at } = info(img);
+      (difference ? subtract : square)(canvas, img);
+      caption.textContent = text && !difference ? `${name}  ${text[at[level]]}` : name;
+    }
+    $(".spoken", zoom).textContent = spoken().replace("sigma", "σ").replace("t = ", "t = ");
+  }
+  for (const button of $$("button.picture")) {
+    button.disabled = false;
+    button.title = "Enlarge";
+    button.addEventListener("click", () => open(button));
+  }
+  zoom.addEventListener("close", () => (zoomed = null));
+  zoom.addEventListener("click", (event) => event.target === zoom && zoom.close());
+
+  // --- charts: a cursor that reads --------------------------------------------------------------
+
+  for (const figure of $$("figure.chart")) {
+    const chart = data.charts[figure.dataset.chart];
+    const [plot, reader, tip, cursor] = [$(".plot", figure), $(".reader", figure), $(".tip", figure), $(".cursor", figure)];
+    const shown = (entry) => $(`#show-${entry}`)?.checked ?? true;
+    const lines = (k) => chart.series.filter((one) => one.text[k] && shown(one.entry));
+    const words = (k) => [chart.labels[k], ...lines(k).map((one) => `${one.name}: ${one.text[k]}`)].join("; ");
+
+    function read(k) {
+      reader.value = k;
+      reader.setAttribute("aria-valuetext", words(k));
+      cursor.setAttribute("transform", `translate(${chart.x[k]} 0)`);
+      figure.classList.add("reading");
+      const head = document.createElement("b");
+      head.textContent = chart.labels[k];
+      tip.replaceChildren(head, ...lines(k).map((one) => row(one, k)));
+      tip.hidden = false;
+      const middle = 180; // of the 360 units of a chart
+      tip.style.left = chart.x[k] < middle ? `${(100 * (chart.x[k] + 8)) / 360}%` : "auto";
+      tip.style.right = chart.x[k] < middle ? "auto" : `${(100 * (368 - chart.x[k])) / 360}%`;
+    }
+    function row(one, k) {
+      const line = document.createElement("span");
+      const group = $(`g[data-entry="${one.entry}"]`, figure);
+      const name = document.createElement("i");
+      const value = document.createElement("span");
+      line.className = group ? group.getAttribute("class") : "";
+      name.textContent = one.name;
+      value.textContent = one.text[k];
+      line.append(name, value);
+      return line;
+    }
+    const leave = () => {
+      tip.hidden = true;
+      figure.classList.remove("reading");
+    };
+    const nearest = (event) => {
+      const box = plot.getBoundingClientRect();
+      const x = ((event.clientX - box.left) / box.width) * 360;
+      return chart.x.reduce((best, at, k) => (Math.abs(at - x) < Math.abs(chart.x[best] - x) ? k : best), 0);
+    };
+    const middle = chart.x.reduce((best, at, k) => (Math.abs(at - 190) < Math.abs(chart.x[best] - 190) ? k : best), 0);
+    reader.value = middle;
+    reader.setAttribute("aria-valuetext", words(middle));
+    reader.addEventListener("input", () => read(Number(reader.value)));
+    reader.addEventListener("focus", () => read(Number(reader.value)));
+    reader.addEventListener("blur", leave);
+    reader.addEventListener("pointermove", (event) => read(nearest(event)));
+    reader.addEventListener("pointerdown", (event) => {
+      event.preventDefault(); // the level is where the pointer is, and levels are not evenly spaced
+      reader.focus();
+      read(nearest(event));
+    });
+    reader.addEventListener("pointerleave", () => document.activeElement !== reader && leave());
+    reader.addEventListener("keydown", (event) => event.key === "Escape" && leave());
+  }
+
+  addEventListener("beforeprint", () => strips.forEach((img) => (img.loading = "eager")));
+  if (data.levels.length) setLevel(level);
+  reveal();
+  root.dataset.ready = String(Math.round(performance.now()));
+})();

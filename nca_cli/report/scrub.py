@@ -1,0 +1,128 @@
+"""What the slider over noise levels needs: its positions, and which square each strip shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nca_cli.analysis import REFERENCE
+from nca_cli.report.content import Report
+from nca_cli.report.pictures import Gallery, Shelf, Strip
+from nca_cli.report.words import count, measured, number, scientific, snr
+
+NEAR = 1e-6
+"""logSNR of levels that are one."""
+CAPTION = "psnr"
+"""The measure below a picture, and by which images are ranked."""
+MOST_RANKED = 3
+
+
+@dataclass(frozen=True)
+class Level:
+    """A position of the slider."""
+
+    t: str
+    log_snr: float
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """Its numbers as text. σ is noise per signal, s/a."""
+        return {
+            "t": self.t,
+            "snr": scientific(snr(self.log_snr)),
+            "logSnr": number(self.log_snr, 2),
+            "sigma": scientific(math.exp(-self.log_snr / 2) if self.log_snr > -1400 else math.inf),
+        }
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An image and its mean over series and seeds at the level of the ranking."""
+
+    image: str
+    value: float
+
+
+def levels(gallery: Gallery) -> list[Level]:
+    """From little noise to much; levels of one logSNR are one, whatever their t."""
+    found: list[tuple[list[str], float]] = []
+    for t, log_snr in gallery.levels:
+        if not found or abs(found[-1][1] - log_snr) > NEAR:
+            found.append(([], log_snr))
+        found[-1][0].append(f"{t:g}")
+    return [Level(" / ".join(dict.fromkeys(names)), log_snr) for names, log_snr in found]
+
+
+def middle(positions: Sequence[Level]) -> int:
+    """The level whose signal is most nearly as strong as its noise."""
+    return min(range(len(positions)), key=lambda k: abs(positions[k].log_snr), default=0)
+
+
+def described(report: Report, gallery: Gallery, strips: Sequence[tuple[Shelf, Strip]]) -> dict:
+    """Levels and strips, for the script of the page."""
+    positions = levels(gallery)
+    values = {value[:5]: value.value for value in report.values if value.measure == CAPTION}
+    return {
+        "levels": [level.shown for level in positions],
+        "start": middle(positions),
+        "strips": [_strip(report, shelf, strip, positions, values) for shelf, strip in strips],
+    }
+
+
+def _strip(
+    report: Report, shelf: Shelf, strip: Strip, positions: Sequence[Level], values: dict
+) -> dict:
+    """`at`: the square for each position, of the nearest level; `off` where that is another one."""
+    if not strip.levels:
+        return {"at": [], "t": []}
+    at = [_nearest(strip, level.log_snr) for level in positions]
+    off = [int(abs(strip.levels[k][1] - level.log_snr) > NEAR)
+           for k, level in zip(at, positions, strict=True)]  # fmt: skip
+    found: dict[str, object] = {"at": at, "t": [f"{t:g}" for t, _ in strip.levels]}
+    if any(off):
+        found["off"] = off
+    if strip.series is not None:
+        series = report.series[strip.series]
+        keys = [(shelf.image, series.model, series.sampler, t, shelf.seed) for t, _ in strip.levels]
+        found["text"] = [_text(values.get(key, math.nan)) for key in keys]
+    return found
+
+
+def _nearest(strip: Strip, log_snr: float) -> int:
+    return min(range(len(strip.levels)), key=lambda k: _distance(strip.levels[k][1], log_snr))
+
+
+def _distance(one: float, other: float) -> float:
+    return 0.0 if one == other else abs(one - other)
+
+
+def _text(value: float) -> str:
+    return "" if math.isnan(value) else f"{measured(CAPTION, value)} dB"
+
+
+def ranking(report: Report) -> tuple[str, list[Ranked]]:
+    """Images from the closest to the farthest, at the level nearest to SNR 1; and its name."""
+    known = [v for v in report.values if v.measure == CAPTION and math.isfinite(v.value)
+             and not v.sampler.startswith(REFERENCE)]  # fmt: skip
+    if not known:
+        return "", []
+    middle = min(known, key=lambda value: (abs(value.log_snr), value.t))
+    groups: dict[str, list[float]] = {}
+    for value in known:
+        if value.t == middle.t:
+            groups.setdefault(value.image, []).append(value.value)
+    ranked = [Ranked(image, sum(some) / len(some)) for image, some in groups.items()]
+    where = f"t = {middle.t:g} (SNR {scientific(snr(middle.log_snr))})"
+    return where, sorted(ranked, key=lambda each: (-each.value, each.image))
+
+
+def alt_of(report: Report, shelf: Shelf, strip: Strip) -> str:
+    """What a strip shows, for who cannot see it."""
+    if not strip.levels:
+        return f"{shelf.image}, the image itself"
+    what = f"{shelf.image} with noise"
+    if strip.series is not None:
+        what = f"{shelf.image}, reconstructed by {report.series[strip.series].name}"
+    names = ", ".join(f"{t:g}" for t, _ in strip.levels)
+    return f"{what}, at {count(len(strip.levels), 'level')}: t = {names}"

@@ -1,0 +1,25 @@
+"""Noise levels: signal scale, noise scale, SNR, seeded noise and x_t. NumPy only.
+
+A level mixes an image with noise, x_t = a_t·x0 + s_t·ε with ε ~ N(0, I), x0 in [-1, 1]. Which a and
+s a model's t means is its schedule's business; nothing above this package assumes any of them.
+"""
+
+from nca_cli.schedule.exploding import VarianceExploding
+from nca_cli.schedule.flow import FlowMatching
+from nca_cli.schedule.level import CLEAN, Level, Schedule, kind_of
+from nca_cli.schedule.noise import NOISE_VERSION, diffuse, seeded_noise, step_noise
+from nca_cli.schedule.preserving import VariancePreserving
+
+__all__ = [
+    "CLEAN",
+    "NOISE_VERSION",
+    "FlowMatching",
+    "Level",
+    "Schedule",
+    "VarianceExploding",
+    "VariancePreserving",
+    "diffuse",
+    "kind_of",
+    "seeded_noise",
+    "step_noise",
+]

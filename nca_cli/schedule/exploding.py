@@ -1,0 +1,78 @@
+"""Variance-exploding levels: the image stays, noise is added to it (Song et al., 2011.13456)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nca_cli.errors import UsageError
+from nca_cli.schedule.level import Schedule
+
+
+@dataclass(frozen=True)
+class VarianceExploding(Schedule):
+    """σ_t = σ_min·(σ_max/σ_min)^(t/(steps-1)), for any real t from 0 to steps-1.
+
+    Whole t are the discrete levels of the scheduler; the networks are trained on all between.
+
+    These models work on pixels u in [0, 1], u_t = u_0 + σ·ε. Here, as everywhere in nca, x = 2u - 1
+    in [-1, 1]: x_t = x_0 + 2σ·ε. So a = 1, s = `scale`·σ with `scale` 2, and the SNR a²/s² is that
+    of images in [-1, 1], comparable with every other model's.
+    """
+
+    kind: ClassVar[str] = "ve"
+    schedulers: ClassVar[frozenset[str]] = frozenset({"ScoreSdeVeScheduler"})
+    prediction: ClassVar[str | None] = "score"
+
+    sigma_min: float = 0.01
+    sigma_max: float = 1348.0
+    steps: int = 2000
+    scale: float = 2.0
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> VarianceExploding:
+        """The levels of a `ScoreSdeVeScheduler`'s config; absent keys mean its defaults."""
+        return cls(
+            sigma_min=float(config.get("sigma_min", 0.01)),
+            sigma_max=float(config.get("sigma_max", 1348.0)),
+            steps=int(config.get("num_train_timesteps", 2000)),
+        )
+
+    @property
+    def _rise(self) -> float:
+        """ln σ from one whole level to the next."""
+        return math.log(self.sigma_max / self.sigma_min) / max(1, self.steps - 1)
+
+    def check(self, t: int | float) -> float:
+        """t as a valid level, or `UsageError`."""
+        if not 0 <= t <= self.steps - 1:
+            raise UsageError(
+                f"t {t} is not a level of this model",
+                f"numbers from 0 (σ {self.sigma_min:g}) to {self.steps - 1} (σ {self.sigma_max:g})",
+            )
+        return float(t)
+
+    def sigma(self, t: np.ndarray) -> np.ndarray:
+        """σ of levels `t (N,)`, in units of pixels in [0, 1]; float64 `(N,)`."""
+        return self.sigma_min * np.exp(t * self._rise)
+
+    def scales(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """1 and scale·σ, float64 `(N,)`."""
+        sigma = self.sigma(t.astype(np.float64))
+        return np.ones_like(sigma), self.scale * sigma
+
+    def network_time(self, t: np.ndarray) -> np.ndarray:
+        """σ itself, float32 `(N,)`: what diffusers' ScoreSdeVePipeline gives the network."""
+        return self.sigma(t.astype(np.float64)).astype(np.float32)
+
+    def t_of(self, log_snr: float) -> float:
+        """s = exp(-logSNR/2)."""
+        return (-log_snr / 2 - math.log(self.scale * self.sigma_min)) / self._rise
+
+    def describe(self) -> dict[str, object]:
+        """Plain data that identifies the levels."""
+        return {"kind": self.kind, **asdict(self)}

@@ -1,0 +1,73 @@
+"""Flow-matching levels: a straight line from image to noise (Lipman et al., 2210.02747)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nca_cli.errors import UsageError
+from nca_cli.schedule.level import CLEAN, Level, Schedule
+
+
+@dataclass(frozen=True)
+class FlowMatching(Schedule):
+    """a = 1-σ, s = σ with t = steps·σ, for any real t above 0 and up to `steps` (pure noise).
+
+    `shift` bends the grid of chains towards noise, σ = shift·u/(1 + (shift-1)·u) for even u (Esser
+    et al., 2403.03206, eq. 23). It moves no level, so it belongs to a recipe and not to a space.
+    """
+
+    kind: ClassVar[str] = "flow"
+    schedulers: ClassVar[frozenset[str]] = frozenset({"FlowMatchEulerDiscreteScheduler"})
+    prediction: ClassVar[str | None] = "flow"
+
+    steps: int = 1000
+    shift: float = 1.0
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> FlowMatching:
+        """The levels of a `FlowMatchEulerDiscreteScheduler`'s config."""
+        steps = int(config.get("num_train_timesteps", 1000))
+        return cls(steps, float(config.get("shift", 1.0)))
+
+    def shifted(self, shift: float | None) -> FlowMatching:
+        """The same levels with another shift of chains; `None`: none."""
+        return replace(self, shift=1.0 if shift is None else shift)
+
+    def check(self, t: int | float) -> float:
+        """t as a valid level, or `UsageError`."""
+        if not 0 < t <= self.steps:
+            raise UsageError(
+                f"t {t} is not a level of this model",
+                f"numbers above 0, up to {self.steps} (noise)",
+            )
+        return float(t)
+
+    def scales(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """1-σ and σ, float64 `(N,)`."""
+        sigma = t.astype(np.float64) / self.steps
+        return 1.0 - sigma, sigma
+
+    def chain(self, t: int | float, steps: int) -> list[Level]:
+        """Levels at u, u-h, u-2h, … > 0, h = 1/steps, and then the clean end.
+
+        u is the time before the shift; without one, t falls evenly. From pure noise these are the
+        σ that pipelines ask their scheduler for: shift(1, 1-h, … h), 0.
+        """
+        sigma, h = self.check(t) / self.steps, 1 / self.check_steps(steps)
+        start = sigma / (self.shift - (self.shift - 1) * sigma)
+        us = [start - k * h for k in range(1, int(start / h - 1e-4) + 1)]
+        rest = [self.steps * self.shift * u / (1 + (self.shift - 1) * u) for u in us]
+        return [self.level(value) for value in [t, *(round(t, 6) for t in rest), CLEAN]]
+
+    def t_of(self, log_snr: float) -> float:
+        """σ = 1/(1 + exp(logSNR/2))."""
+        return self.steps / (1 + math.exp(log_snr / 2))
+
+    def describe(self) -> dict[str, object]:
+        """Plain data that identifies the levels."""
+        return {"kind": self.kind, "steps": self.steps}

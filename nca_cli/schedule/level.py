@@ -1,0 +1,187 @@
+"""What every schedule is: the numbers of a level, and chains of levels down to the clean end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from nca_cli.errors import UsageError
+from nca_cli.recipe import DEFAULT_LEVELS
+
+CLEAN = -1
+"""The t of the clean end of a chain, below every level."""
+
+
+class Level(NamedTuple):
+    """One noise level: t, signal scale a and noise scale s."""
+
+    t: int | float
+    a: float
+    s: float
+
+    @property
+    def snr(self) -> float:
+        """Signal-to-noise ratio a²/s²."""
+        return self.a**2 / self.s**2
+
+
+class Schedule:
+    """What t means: x_t = a_t·x0 + s_t·ε for x0 in [-1, 1].
+
+    The kinds are dataclasses of their own: `VariancePreserving`, `VarianceExploding`,
+    `FlowMatching`. `Schedule(…)` itself makes a variance-preserving one, the kind that most models
+    have (as `pathlib.Path(…)` makes a path of this system's kind).
+
+    Discrete kinds have the whole levels 0 … steps-1. Continuous ones take any real t in their
+    range; their t is always a float, so that a level has one spelling.
+    """
+
+    kind: ClassVar[str] = ""
+    """As `describe()` names it."""
+    schedulers: ClassVar[frozenset[str]] = frozenset()
+    """Scheduler classes of diffusers whose configurations describe this kind of levels."""
+    prediction: ClassVar[str | None] = None
+    """What networks of this kind predict, where their configurations do not say."""
+    kinds: ClassVar[dict[str, type[Schedule]]] = {}
+    default_kind: ClassVar[str] = "vp"
+
+    steps: int
+    shift: float = 1.0
+    """Time shift of chains; only flow matching has one other than 1."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Schedule:
+        return object.__new__(cls.kinds[cls.default_kind] if cls is Schedule else cls)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        Schedule.kinds[cls.kind] = cls
+
+    # -- what each kind says of itself -------------------------------------------------------------
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Schedule:
+        """The schedule of a diffusers scheduler config (`scheduler_config.json`)."""
+        return kind_of(config).from_config(config)
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> Schedule | None:
+        """The inverse of `describe()`; `None` where it does not say all that is needed.
+
+        Learned betas, for one, are described by a digest alone.
+        """
+        settings = dict(description)
+        kind = cls.kinds.get(str(settings.pop("kind", None)))
+        try:
+            schedule = None if kind is None else kind(**settings)
+        except TypeError:
+            return None
+        return schedule if schedule and schedule.describe() == dict(description) else None
+
+    def check(self, t: int | float) -> int | float:
+        """t as a valid level, or `UsageError` that names the range."""
+        raise NotImplementedError
+
+    def scales(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """a and s of valid levels `t (N,)`, float64 `(N,)`."""
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, object]:
+        """Plain data that identifies the levels (not the clean end, which belongs to a recipe)."""
+        raise NotImplementedError
+
+    def t_of(self, log_snr: float) -> float:
+        """The t, not rounded, at which a continuous schedule has this logSNR."""
+        raise NotImplementedError
+
+    # -- what follows from it ----------------------------------------------------------------------
+
+    def level(self, t: int | float) -> Level:
+        """The level t, or with t = `CLEAN` the clean end. Raises `UsageError` out of range."""
+        if t == CLEAN:
+            return Level(CLEAN, 1.0, 0.0)
+        t = self.check(t)
+        a, s = self.scales(np.array([t]))
+        return Level(t, float(a[0]), float(s[0]))
+
+    def ending(self, final_alpha: str) -> Schedule:
+        """The same levels with another clean end; only variance-preserving ones have a choice."""
+        return self
+
+    def shifted(self, shift: float | None) -> Schedule:
+        """The same levels with another time shift of chains; only flow matching has one."""
+        return self
+
+    def network_time(self, t: np.ndarray) -> np.ndarray:
+        """What the network is told of the levels `t (N,)`."""
+        return t.astype(np.float32)
+
+    def chain(self, t: int | float, steps: int) -> list[Level]:
+        """Levels t, t-h, t-2h, … ≥ 0, h = T/steps, and then the clean end.
+
+        Continuous levels are rounded to 1e-6, discrete ones to whole ones. `steps` counts the whole
+        range 0 … T, so a chain that starts at t takes about t/h of them.
+        """
+        start, h = self.check(t), self.steps / self.check_steps(steps)
+        count = int(start / h + 1e-9) + 1
+        ts = [start, *(round(max(0.0, start - k * h), 6) for k in range(1, count))]
+        return [self.level(value) for value in [*ts, CLEAN]]
+
+    def check_steps(self, steps: int) -> int:
+        """`steps`, or `UsageError` where there are not as many levels."""
+        if not 1 <= steps <= self.steps:
+            raise UsageError(f"--steps {steps} is outside 1 … {self.steps} for this model")
+        return steps
+
+    def midpoint(self, here: Level, there: Level) -> Level:
+        """The level halfway in t; `there` is no clean end."""
+        return self.level((here.t + there.t) / 2)
+
+    def snr(self, t: int | float) -> float:
+        """SNR(t) = a²/s²."""
+        return self.level(t).snr
+
+    def log_snr(self, t: int | float) -> float:
+        """Natural logarithm of SNR(t): the axis on which models are compared."""
+        level = self.level(t)
+        with np.errstate(divide="ignore"):
+            return float(2.0 * (np.log(level.a) - np.log(level.s)))
+
+    @property
+    def default_levels(self) -> tuple[int | float, ...]:
+        """Nine levels at the logSNR of DDPM's 100, 200, … 900 (those within range), to 0.1 in t."""
+        ddpm = self.kinds[self.default_kind]()
+        wanted = (self.t_of(ddpm.log_snr(t)) for t in DEFAULT_LEVELS)
+        return tuple(round(t, 1) for t in wanted if self.holds(round(t, 1)))
+
+    def holds(self, t: float) -> bool:
+        """Whether t is a level."""
+        try:
+            self.check(t)
+        except UsageError:
+            return False
+        return True
+
+    @cached_property
+    def alpha_bar(self) -> np.ndarray:
+        """a²/(a²+s²) of the whole levels, float64 `(steps,)`: ᾱ_t where variance is preserved.
+
+        Elsewhere it is the ᾱ of the same SNR: x_t/√(a²+s²) is a variance-preserving x_t.
+        """
+        a, s = self.scales(np.arange(self.steps, dtype=np.float64))
+        return a**2 / (a**2 + s**2)
+
+    @cached_property
+    def betas(self) -> np.ndarray:
+        """1 - ᾱ_t/ᾱ_{t-1}, float64 `(steps,)`: β_t where variance is preserved."""
+        before = np.concatenate([[1.0], self.alpha_bar[:-1]])
+        return 1.0 - self.alpha_bar / before
+
+
+def kind_of(config: Mapping[str, Any]) -> type[Schedule]:
+    """The kind of levels that a scheduler's configuration describes, by the class it names."""
+    name = str(config.get("_class_name"))
+    kinds = (kind for kind in Schedule.kinds.values() if name in kind.schedulers)
+    return next(kinds, Schedule.kinds[Schedule.default_kind])

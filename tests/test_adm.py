@@ -1,0 +1,375 @@
+"""ADM checkpoints: equal to a network written independently, and refused where they do not fit."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import adm_reference
+import pytest
+from adm_reference import P2, random_adm
+from typer.testing import CliRunner
+
+from nca_cli.cli import app
+from nca_cli.errors import ModelError
+from nca_cli.models import find_model, list_models, load_denoiser, recipe_for
+from nca_cli.models.adm_config import AdmConfig
+from nca_cli.recipe import SamplerChoice
+from nca_cli.schedule import Schedule
+
+LEVELS = (0, 250, 500, 999)
+SMALL = {"num_channels": 32, "channel_mult": (1, 1, 2), "image_size": 16,
+         "attention_resolutions": (8,), "num_head_channels": 32}  # fmt: skip
+CASES = {
+    "P2's six levels, one in four channels": {
+        **P2, "num_channels": 32, "num_head_channels": 16, "image_size": 64,
+        "attention_resolutions": (4,),
+    },
+    "convolutions between resolutions, counted heads, two blocks": {
+        **P2, **SMALL, "num_res_blocks": 2, "resblock_updown": False, "num_head_channels": -1,
+        "num_heads": 2, "attention_resolutions": (16, 4),
+    },
+    "plain time embedding, no learned variance, the new order of qkv": {
+        **P2, **SMALL, "use_scale_shift_norm": False, "learn_sigma": False, "num_res_blocks": 3,
+        "use_new_attention_order": True, "num_head_channels": 16,
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("NCA_CACHE", str(tmp_path / "nca-cache"))
+    return tmp_path / "nca-cache"
+
+
+def text(value):
+    """As TOML has it."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+def save(file, network, **more):
+    """A checkpoint, with its flags beside it. The file."""
+    import torch
+
+    torch.save(network.state_dict(), file)
+    flags = network.flags | more
+    file.with_suffix(".toml").write_text("\n".join(f"{k} = {text(v)}" for k, v in flags.items()))
+    return file
+
+
+def find(file):
+    return find_model(f"adm:{file}")
+
+
+def load(file):
+    return load_denoiser(find(file), device="cpu")
+
+
+def asked(network, side):
+    """x (one for each of LEVELS), t, and what the reference says."""
+    import torch
+
+    x = torch.randn(len(LEVELS), 3, side, side, generator=torch.Generator().manual_seed(1))
+    t = torch.tensor(LEVELS)
+    with torch.inference_mode():
+        return x, t, network(x, t)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A small checkpoint in P2's manner, with its configuration."""
+    return save(tmp_path / "small.pt", random_adm(**P2 | SMALL))
+
+
+# -- the same network ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_converted_checkpoint_gives_what_the_published_architecture_gives(case, tmp_path):
+    import torch
+
+    network = random_adm(**CASES[case])
+    denoiser = load(save(tmp_path / "net.pt", network))
+    x, t, expected = asked(network, CASES[case]["image_size"])
+    with torch.inference_mode():
+        output = denoiser._network(x, t).sample
+    assert (output - expected).abs().max() < 1e-4
+    assert expected.std() > 0.1, "the test would hide an error"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_in_double_precision_the_two_differ_by_rounding_alone(case, tmp_path, monkeypatch):
+    import torch
+
+    network = random_adm(**CASES[case])
+    denoiser = load(save(tmp_path / "net.pt", network))
+    single = adm_reference.embedding
+    monkeypatch.setattr(adm_reference, "embedding", lambda t, width: single(t, width).double())
+    side = CASES[case]["image_size"]
+    x, t = torch.randn(4, 3, side, side).double(), torch.tensor(LEVELS)
+    with torch.inference_mode():
+        output = copy.deepcopy(denoiser._network).double()(x, t).sample
+        assert (output - network.double()(x, t)).abs().max() < 1e-10
+
+
+def test_the_denoiser_splits_noise_and_variance(small):
+    network = random_adm(**P2 | SMALL)
+    denoiser, (x, t, output) = load(small), asked(network, 16)
+    prediction = denoiser(x, t)
+    schedule = Schedule("linear", 1e-4, 0.02, 1000)
+    for row, level in enumerate(map(schedule.level, LEVELS)):
+        x0 = (x[row] - level.s * output[row, :3]) / level.a
+        assert (prediction.x0[row] - x0).abs().max() * level.a / level.s < 1e-4
+    assert (prediction.variance - output[:, 3:]).abs().max() < 1e-4
+
+
+@pytest.mark.slow
+def test_p2s_own_size_equals_the_reference_and_loads_within_its_memory(tmp_path):
+    """93.6 million parameters; no configuration beside it, P2's is the default.
+
+    On 64×64 pixels, which the network takes as well, at a sixteenth of the cost.
+    """
+    import torch
+
+    network = random_adm()
+    assert round(sum(p.numel() for p in network.parameters()) / 1e6, 1) == 93.6
+    file = save(tmp_path / "ffhq_p2.pt", network)
+    file.with_suffix(".toml").unlink()
+    x, t, expected = asked(network, 64)
+    denoiser = load(file)
+    with torch.inference_mode():
+        assert (denoiser._network(x, t).sample - expected).abs().max() < 1e-4
+    code = (
+        "import resource, sys\n"
+        "import torch, diffusers\n"
+        "from diffusers import UNet2DModel\n"
+        "from nca_cli.models import find_model, load_denoiser\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "before = peak()\n"
+        "load_denoiser(find_model('adm:' + sys.argv[1]), device='cpu')\n"
+        "print((peak() - before) / (4 * 93.6e6))\n"
+    )
+    environment = {**os.environ, "NCA_CACHE": str(tmp_path / "second-cache")}
+    for _ in ("converting", "from the cache"):
+        run = subprocess.run(
+            [sys.executable, "-c", code, file], env=environment, capture_output=True, text=True
+        )
+        assert run.returncode == 0, run.stderr
+        assert float(run.stdout) < 2.2
+
+
+# -- what it is ------------------------------------------------------------------------------------
+
+
+def test_without_a_configuration_beside_it_a_checkpoint_is_taken_for_p2s(tmp_path):
+    (tmp_path / "net.pt").write_bytes(b"any")
+    model = find(tmp_path / "net.pt")
+    assert model.space.shape == (3, 256, 256)
+    assert model.space.schedule == Schedule("linear", 1e-4, 0.02, 1000)
+    assert (model.sampler.name, model.sampler.steps) == ("ddpm", 250)
+    assert model.name == "net"
+    assert recipe_for(model, model.sampler).variance == "learned_range"
+    defaults = {item.name: item.default for item in fields(AdmConfig)}
+    assert {**P2, "channel_mult": ()}.items() <= defaults.items()
+    assert AdmConfig().channels == (128, 128, 256, 256, 512, 512)
+
+
+def test_the_weights_identity_is_the_bytes_and_the_configuration(small, tmp_path):
+    def weights(file):
+        return recipe_for(find(file), SamplerChoice()).weights
+
+    before, settings = weights(small), small.with_suffix(".toml").read_text()
+    moved = tmp_path / "elsewhere.pt"
+    moved.write_bytes(small.read_bytes())
+    moved.with_suffix(".toml").write_text(settings + "\nuse_fp16 = true")
+    assert weights(moved) == before, "a name and an idle flag change nothing"
+    moved.with_suffix(".toml").write_text(
+        settings.replace("use_new_attention_order = false", "use_new_attention_order = true")
+    )
+    assert weights(moved) != before
+    assert weights(save(tmp_path / "other.pt", random_adm(1, **P2 | SMALL))) != before
+
+
+def test_the_cosine_schedule_and_another_number_of_steps_are_diffusers_own(tmp_path):
+    cosine = save(tmp_path / "a.pt", random_adm(**P2 | SMALL), noise_schedule="cosine")
+    assert find(cosine).space.schedule.beta_schedule == "squaredcos_cap_v2"
+    longer = save(tmp_path / "b.pt", random_adm(**P2 | SMALL), diffusion_steps=4000)
+    schedule = find(longer).space.schedule
+    assert (schedule.beta_start, schedule.beta_end, schedule.steps) == (2.5e-5, 0.005, 4000)
+
+
+def test_a_fixed_variance_is_the_large_one_unless_sigma_small(tmp_path):
+    network = random_adm(**P2 | SMALL | {"learn_sigma": False})
+    for flag, variance in ((False, "fixed_large"), (True, "fixed_small")):
+        model = find(save(tmp_path / "net.pt", network, sigma_small=flag))
+        assert recipe_for(model, SamplerChoice("ddpm")).variance == variance
+
+
+def test_it_is_converted_once_and_the_cache_alone_is_read_then(small, own_cache):
+    model = find(small)
+    assert not model.folder.exists(), "finding converts nothing"
+    load(small)
+    files = {file: file.stat().st_mtime_ns for file in own_cache.rglob("adm/**/*")}
+    assert len([file for file in files if file.is_file()]) == 4
+    load(small)
+    assert {file: file.stat().st_mtime_ns for file in own_cache.rglob("adm/**/*")} == files
+
+
+def test_finding_and_naming_one_loads_no_torch(small):
+    code = (
+        "import sys\n"
+        "from nca_cli.models import find_model, recipe_for\n"
+        "model = find_model('adm:' + sys.argv[1]); recipe_for(model, model.sampler)\n"
+        "print({'torch', 'diffusers'} & set(sys.modules))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code, small], capture_output=True, text=True)
+    assert run.stdout.strip() == "set()", run.stderr
+
+
+def test_it_runs_through_the_program_and_is_cached(small, faces, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["reconstruct", str(faces / "anna.png"), "--model", "adm:small.pt", "--t", "300,600"]
+    for computed, sampler in ((2, ["--steps", "10"]), (0, ["--steps", "10"]),
+                              (2, ["--sampler", "one-step"])):  # fmt: skip
+        run = CliRunner().invoke(app, [*command, *sampler, "--json"])
+        assert run.exit_code == 0, run.output
+        assert json.loads(run.stdout)["computed"] == computed
+    listed = CliRunner().invoke(app, ["grid", "-o", "grid.png", "--model", "small"])
+    assert listed.exit_code == 0, listed.output
+    folder = next((tmp_path / "nca-store").glob("small-*"))
+    assert json.loads((folder / "model.json").read_text())["source"] == f"adm:{small}"
+
+
+# -- the authors' own ------------------------------------------------------------------------------
+
+
+def test_p2s_aliases_ask_for_the_file_that_their_authors_share(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"share ffhq_p2\.pt by hand") as caught:
+        find_model("p2-ffhq")
+    assert "adm:PATH/ffhq_p2.pt" in caught.value.hint
+    model = find_model("p2-ffhq", weights=False)
+    assert (model.name, model.space.shape) == ("p2-ffhq", (3, 256, 256)), "noise needs no weights"
+    assert not {row.name: row for row in list_models()}["p2-ffhq"].on_disk
+
+
+def test_p2s_aliases_use_the_file_where_it_lies_in_the_working_folder(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small.rename("ffhq_p2.pt")
+    small.with_suffix(".toml").rename("ffhq_p2.toml")
+    model = find_model("p2-ffhq")
+    assert (model.name, model.source, model.alias) == ("p2-ffhq", "p2-ffhq", "p2-ffhq")
+    assert recipe_for(model, model.sampler) == recipe_for(find("ffhq_p2.pt"), model.sampler)
+    assert load_denoiser(model, device="cpu").shape == (3, 16, 16)
+    assert {row.name: row for row in list_models()}["p2-ffhq"].on_disk
+
+
+# -- what does not fit -----------------------------------------------------------------------------
+
+
+def refused(action, *words):
+    with pytest.raises(ModelError) as caught:
+        action()
+    line = f"{caught.value} {caught.value.hint or ''}"
+    assert "\n" not in line
+    for word in words:
+        assert word in line
+
+
+def test_another_architecture_is_refused_by_its_first_key_that_does_not_fit(small, own_cache):
+    import torch
+
+    settings = small.with_suffix(".toml")
+    sound = settings.read_text()
+    settings.write_text(sound.replace("num_channels = 32", "num_channels = 64"))
+    shapes = "time_embed.0.weight is (128, 32), not (256, 64)"
+    refused(lambda: load(small), "small.pt", shapes, "small.toml beside it")
+    settings.write_text(sound.replace("attention_resolutions = [8]", "attention_resolutions = []"))
+    refused(lambda: load(small), "the network has no input_blocks.3.1.norm.weight (32,)")
+    settings.write_text(sound)
+    table = torch.load(small, weights_only=True)
+    torch.save({key: value for key, value in table.items() if key != "out.2.bias"}, small)
+    refused(lambda: load(small), "there is no out.2.bias (6,)")
+    torch.save({"conv_in.weight": torch.zeros(1)}, small)
+    refused(lambda: load(small), "the network has no conv_in.weight (1,)")
+    assert not list(own_cache.glob("adm/*")), "nothing half made is left"
+
+
+class Malicious:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_that_would_execute_is_refused_and_not_executed(small, tmp_path):
+    import torch
+
+    torch.save({"out.2.bias": Malicious(tmp_path / "executed")}, small)
+    refused(lambda: load(small), "small.pt holds more than tensors", "no code in it was run")
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 100, -1000])
+def test_a_truncated_file_is_refused(small, kept):
+    small.write_bytes(small.read_bytes()[:kept])
+    refused(lambda: load(small), "small.pt", "damaged")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    refused(lambda: find(tmp_path / "none.pt"), "none.pt", "no such file")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("num_chanels = 32", ["'num_chanels'", "did you mean num_channels?"]),
+        ("num_channels = '32'", ["num_channels is '32', not of type int"]),
+        ("num_channels = 0", ["below 1"]),
+        ("num_channels = 40", ["multiples of 32"]),
+        ("noise_schedule = 'sigmoid'", ["'sigmoid'", "linear, cosine"]),
+        ("class_cond = true", ["class-conditional"]),
+        ("channel_mult = '0.5,1,1'", ["begin with 1"]),
+        ("channel_mult = [1, 'two']", ["not a list of numbers"]),
+        ("image_size = 100", ["channel_mult is needed"]),
+        ("image_size = 100\nchannel_mult = [1, 1, 2, 2]", ["cannot be halved 3 times"]),
+        ("num_head_channels = 96", ["evenly"]),
+        ("num_head_channels = 0", ["neither -1"]),
+        ("rescale_timesteps = true\ndiffusion_steps = 4000", ["rescale_timesteps"]),
+        ("num_channels =", ["cannot read"]),
+    ],
+)
+def test_a_configuration_that_means_nothing_is_refused(tmp_path, setting, words):
+    (tmp_path / "net.pt").write_bytes(b"any")
+    (tmp_path / "net.toml").write_text(setting)
+    refused(lambda: find(tmp_path / "net.pt"), "net.toml", *words)
+
+
+def test_lists_may_be_written_as_guided_diffusions_options_are(tmp_path):
+    (tmp_path / "net.pt").write_bytes(b"any")
+    (tmp_path / "net.toml").write_text("attention_resolutions = '32,16,8'\nchannel_mult = ''")
+    from nca_cli.models.adm import find_adm
+
+    config = find_adm(f"adm:{tmp_path / 'net.pt'}").config
+    assert config.attention == (False, False, False, True, True, True)
+
+
+def test_a_file_that_changed_between_finding_and_loading_is_not_used(small):
+    model = find(small)
+    time.sleep(0.01)
+    save(small, random_adm(3, **P2 | SMALL))
+    refused(lambda: load_denoiser(model, device="cpu"), "has changed meanwhile")

@@ -1,0 +1,137 @@
+"""Curves for a paper: what is drawn is what was measured, on the page that was asked for."""
+
+import importlib.util
+import math
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from stores import DDIM, ONE_STEP, commit
+from typer.testing import CliRunner
+
+from nca_cli.analysis import curves
+from nca_cli.cli import app
+from nca_cli.errors import NcaError, NothingStored, UsageError
+from nca_cli.measures import measure_store
+from nca_cli.store import Filters, Store
+
+needs_matplotlib = pytest.mark.skipif(
+    importlib.util.find_spec("matplotlib") is None, reason="matplotlib is an extra"
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    store = Store(tmp_path_factory.mktemp("plot") / "store")
+    for image in ("cat", "dog"):
+        for recipe in (None, DDIM, ONE_STEP):
+            commit(store, (100, 300, 600), (0,), recipe, image)
+    return store
+
+
+@pytest.fixture(scope="module")
+def drawn(store):
+    from nca_cli.plot import plot_curves
+
+    return plot_curves(store, measures=["psnr", "mse"])
+
+
+@needs_matplotlib
+def test_every_point_is_a_mean_over_images_at_its_log_snr(store, drawn):
+    panel = drawn.figure().axes[0]
+    wanted = curves(measure_store(store, names=["psnr"]))
+    lines = [line for line in panel.lines if len(line.get_xdata()) == 3]
+    assert len(lines) == len(wanted) == 2
+    for line, curve in zip(lines, wanted, strict=True):
+        np.testing.assert_allclose(line.get_xdata(), [p.log_snr for p in curve.points])
+        np.testing.assert_allclose(line.get_ydata(), [p.mean for p in curve.points])
+
+
+@needs_matplotlib
+def test_noise_grows_to_the_right_and_the_stages_meet_at_p2s_bounds(drawn):
+    panel = drawn.figure().axes[0]
+    left, right = panel.get_xlim()
+    assert left > right
+    assert len(panel.patches) == 2  # the levels of this store reach into two stages
+    starts = {round(patch.get_x(), 6) for patch in panel.patches}
+    starts |= {round(patch.get_x() + patch.get_width(), 6) for patch in panel.patches}
+    assert round(math.log(1e-2), 6) in starts
+
+
+@needs_matplotlib
+@pytest.mark.parametrize("width", [84, 174])
+def test_the_page_is_as_wide_as_asked_and_its_text_is_text(store, tmp_path, width):
+    from nca_cli.plot import Page, plot_curves
+
+    drawn = plot_curves(store, measures=["psnr"], page=Page(width=width, font_size=8))
+    pdf = drawn.save(tmp_path / "a.pdf").read_bytes()
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+) ?\]", pdf)
+    assert float(box[1]) / 72 * 25.4 == pytest.approx(width, abs=0.05)
+    assert b"/FontFile2" in pdf
+    svg = drawn.save(tmp_path / "a.svg").read_text()
+    said = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    assert {"log SNR", "ddim-50", "one-step"} <= set(said)
+    assert "@font-face" in svg
+
+
+@needs_matplotlib
+def test_the_same_values_are_the_same_file(drawn, tmp_path):
+    for kind in ("pdf", "svg", "png"):
+        first = drawn.save(tmp_path / f"a.{kind}").read_bytes()
+        assert first == drawn.save(tmp_path / f"b.{kind}").read_bytes()
+
+
+@needs_matplotlib
+def test_references_are_grey_and_named(store):
+    from nca_cli.plot import GREY, plot_curves
+
+    with_references = plot_curves(store, measures=["psnr"], references=True)
+    colours = [line.get_color() for line in with_references.figure().axes[0].lines]
+    assert GREY in colours
+
+
+def test_models_and_samplers_are_told_apart_in_black_and_white():
+    from nca_cli.plot import looks
+
+    names = [(model, sampler) for model in "ab" for sampler in ("ddim-50", "one-step", "pndm-50")]
+    found = looks(names)
+    assert len({(look.marker, look.hollow) for look in found.values()}) == len(names)
+
+
+@needs_matplotlib
+def test_what_makes_no_sense_is_refused(store, drawn, tmp_path):
+    from nca_cli.plot import Page, plot_curves
+
+    with pytest.raises(UsageError):
+        plot_curves(store, measures=["beauty"])
+    with pytest.raises(UsageError):
+        drawn.save(tmp_path / "a.bmp")
+    with pytest.raises(UsageError):
+        Page(width=1)
+    with pytest.raises(NothingStored):
+        plot_curves(store, Filters(images=["bird"]))
+
+
+def test_without_matplotlib_one_line_says_how_to_get_it(store, tmp_path, monkeypatch):
+    from nca_cli import plot
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        plot.importlib.util, "find_spec", lambda name: None if name == "matplotlib" else real(name)
+    )
+    with pytest.raises(NcaError) as error:
+        plot.plot_curves(store)
+    assert "pip install 'nca-cli[figures]'" in error.value.hint
+    out = tmp_path / "a.pdf"
+    done = CliRunner().invoke(app, ["plot", "--store", str(store.root), "-o", str(out)])
+    assert done.exit_code == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not out.exists()
+
+
+def test_importing_the_module_loads_neither_matplotlib_nor_torch():
+    code = "import nca_cli.plot, sys; print(sorted({'matplotlib', 'torch'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

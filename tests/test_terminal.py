@@ -1,0 +1,155 @@
+"""What people and programs see: tables in narrow terminals and pipes, JSON, Tab completion."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from stores import commit, full_store
+from typer.testing import CliRunner
+
+from nca_cli.cli import app, console
+from nca_cli.store import Store
+
+LISTED = [["ls"], ["models"], ["doctor", "--offline"], ["show", "SHOWN"]]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    store = full_store(tmp_path_factory.mktemp("terminal") / "store")
+    commit(store, range(100, 1000, 100), image="a-rather-long-name-of-an-image")
+    return store
+
+
+@pytest.fixture(autouse=True)
+def _known_machine(monkeypatch):
+    """What `nca doctor` finds, without looking for it: that takes long, and is not the matter."""
+    from nca_cli import doctor
+
+    findings = [
+        doctor.Finding("torch", "good", "2.13.0"),
+        doctor.Finding("hub", "note", "switched off; " + "models on this disk can be used " * 3),
+        doctor.Finding("locks", "good", "work on the disk of /somewhere/" + "deep/" * 30),
+    ]
+    monkeypatch.setattr(doctor, "examine", lambda *_, **__: findings)
+
+
+def nca(store, *words, width=None, **environment):
+    """Run a command in this process, as wide as a terminal of that many columns."""
+    shown = next(a for a in store.select() if not a.is_noise)
+    words = [str(shown) if word == "SHOWN" else word for word in words]
+    variables = {"NCA_STORE": str(store.root), "COLUMNS": width and str(width), **environment}
+    return CliRunner().invoke(app, words, env=variables)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+@pytest.mark.parametrize("words", LISTED, ids=lambda words: words[0])
+def test_no_line_is_wider_than_the_terminal(store, words, width):
+    done = nca(store, *words, width=width)
+    assert done.exit_code == 0
+    assert max(map(len, done.stdout.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_words_in_the_table_of_models_stay_whole(store, width):
+    said = nca(store, "models", width=width).stdout.split()
+    assert {"deterministic", "p2-celebahq"} & set(said) or "portraits" in said
+    for name in ("demo-ldm", "ddpm-1000", "one-step"):
+        assert name in said
+
+
+@pytest.mark.parametrize("words", LISTED, ids=lambda words: words[0])
+def test_there_are_no_colours_in_a_pipe_nor_with_no_color(store, words):
+    assert "\x1b" not in nca(store, *words, width=80).stdout
+    coloured = nca(store, *words, width=80, NO_COLOR="1", FORCE_COLOR="1").stdout
+    assert not re.search(r"\x1b\[[\d;]*3[0-7]m", coloured)
+
+
+def test_in_a_pipe_a_row_is_a_line(store):
+    without = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    command = [sys.executable, "-m", "nca_cli", "models"]
+    done = subprocess.run(command, env=without, capture_output=True, text=True, check=True)
+    from nca_cli.models import list_models
+
+    rows = [line.split()[0] for line in done.stdout.splitlines()[1:-1]]
+    assert rows == [row.name for row in list_models()]
+
+
+@pytest.mark.parametrize("words", LISTED, ids=lambda words: words[0])
+def test_json_is_json_and_nothing_else(store, words):
+    assert json.loads(nca(store, *words, "--json").stdout)
+
+
+def test_every_command_that_prints_results_has_json():
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__
+        help_ = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).stdout
+        assert "--json" in help_, name
+
+
+@pytest.mark.parametrize("out", ["a.png", "a.svg"])
+def test_a_grid_as_json_names_its_file_and_what_is_missing(store, tmp_path, out):
+    path = tmp_path / out
+    done = nca(store, "grid", "--json", "-o", str(path), "--layout", "p2", "--image", "cat")
+    assert json.loads(done.stdout) == {"files": [str(path)], "missing": 0, "command": None}
+
+
+# -- completion ------------------------------------------------------------------------------------
+
+
+def completed(store, line):
+    words = {"_NCA_COMPLETE": "complete_bash", "COMP_WORDS": line,
+             "COMP_CWORD": str(len(line.split(" ")) - 1)}  # fmt: skip
+    environment = {**os.environ, **words, "NCA_STORE": str(store.root)}
+    command = [sys.executable, "-c", "from nca_cli.cli import app; app(prog_name='nca')"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    return done.stdout.split()
+
+
+def test_tab_offers_aliases_where_something_is_computed(store):
+    assert completed(store, "nca reconstruct --model demo") == ["demo", "demo-ldm"]
+    assert completed(store, "nca reconstruct --sampler p") == ["pndm", "plms"]
+
+
+def test_tab_offers_what_is_stored_where_something_is_shown(store):
+    assert completed(store, "nca grid --image ") == ["a-rather-long-name-of-an-image", "cat", "dog"]
+    assert completed(store, "nca ls --model t") == ["toy"]
+    assert completed(store, "nca ls --sampler ") == ["ddim-50", "one-step"]
+
+
+def test_tab_offers_nothing_where_there_is_no_store(tmp_path):
+    assert completed(Store(tmp_path / "none"), "nca grid --image ") == []
+
+
+# -- progress --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("speed", "words"),
+    [(None, ""), (0, ""), (0.4, "2.5 s each"), (1.44, "1.4/s"), (123.4, "123/s")],
+)
+def test_speed_is_said_as_people_would(speed, words):
+    assert console.rate(speed) == words
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_bar_fits_the_terminal_and_says_how_fast_and_how_long(monkeypatch, width):
+    import io
+
+    from rich.console import Console
+
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=width, color_system=None)
+    monkeypatch.setattr(console, "stderr", lambda: terminal)
+    with console.bar("[b]a-model-with-quite-a-long-name", 450, "evaluations") as advance:
+        for _ in range(5):
+            advance(10)
+    lines = [re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", line) for line in
+             re.split(r"[\r\n]", screen.getvalue())]  # fmt: skip
+    assert max(map(len, lines)) <= width
+    last = [line for line in lines if line.strip()][-1]
+    assert "50/450" in last
+    assert "[b]a-model" in last  # a name, no markup
+    assert "left" in last
