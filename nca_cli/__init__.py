@@ -15,7 +15,10 @@ _HOMES = {
     "build_report": "nca_cli.report",
     "compose_grid": "nca_cli.grid",
     "find_model": "nca_cli.models",
+    "import_pairs": "nca_cli.imports",
+    "measure_store": "nca_cli.measures",
     "noise_images": "nca_cli.engine",
+    "plot_curves": "nca_cli.plot",
     "reconstruct": "nca_cli.engine",
 }
 
