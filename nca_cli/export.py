@@ -94,9 +94,10 @@ def export(
 def _tasks(store: Store, folder: Path, filters: Filters, format: str) -> Iterator[Task]:
     for artifact in store.select(filters):
         keys = filters.keys(artifact)
+        whole = bool(keys) or (artifact.is_noise and not artifact.keys)
         names = [name for name in artifact.datasets if format == "npy" or name not in LATENT]
         place = folder / artifact.model / artifact.image
-        for name in (name for name in FIXED if name in names and keys):
+        for name in (name for name in FIXED if name in names and whole):
             yield Task(artifact, name, None, place / f"{name}.{format}")
         for name in (name for name in PER_SAMPLE if name in names):
             for key in keys:

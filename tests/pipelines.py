@@ -115,7 +115,7 @@ def tiny_exploding(folder, size=16, seed=0, **overrides):
     unet = tiny_unet(
         size, seed=seed, center_input_sample=True, time_embedding_type="fourier",
         down_block_types=("SkipDownBlock2D", "AttnSkipDownBlock2D"),
-        up_block_types=("AttnSkipUpBlock2D", "SkipUpBlock2D"), block_out_channels=(8, 32),
+        up_block_types=("AttnSkipUpBlock2D", "SkipUpBlock2D"), block_out_channels=(32, 32),
         mid_block_scale_factor=2**0.5, norm_num_groups=None, norm_eps=1e-6,
     )  # fmt: skip
     with torch.no_grad():

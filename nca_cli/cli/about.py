@@ -29,7 +29,9 @@ def models(json: opt.Json = False) -> None:
         return
     stdout().print(_models_table(rows, narrow=stdout().width < NARROW))
     stdout().print(
-        "Any hub id (org/name, org/name@revision) or local diffusers folder works too.", style="dim"
+        "Any hub id (org/name, org/name@revision) or local diffusers folder works too; so do "
+        "adm:FILE.pt (guided-diffusion) and module:factory (your own).",
+        style="dim",
     )
 
 

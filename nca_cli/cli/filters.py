@@ -36,15 +36,7 @@ def filters(
 
 def model_filter(text: str) -> ModelFilter:
     """An alias (with its sampler), a hub id, a folder's path or a stored name."""
-    from nca_cli.models.aliases import ALIASES, BUILT_IN
+    from nca_cli.models.find import stored_as
     from nca_cli.store import ModelFilter
 
-    alias = ALIASES.get(text)
-    if alias is None or alias.source == BUILT_IN:
-        return ModelFilter(_last_part(text))
-    return ModelFilter(_last_part(alias.source), alias.sampler.name)
-
-
-def _last_part(text: str) -> str:
-    """`org/name@revision` and `path/to/name/` → `name`."""
-    return text.split("@")[0].rstrip("/").rpartition("/")[2]
+    return ModelFilter(*stored_as(text))

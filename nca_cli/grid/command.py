@@ -17,6 +17,8 @@ from nca_cli.models.aliases import ALIASES, BUILT_IN
 from nca_cli.recipe import Number, Recipe
 from nca_cli.store import Filters, ModelFilter, Store
 
+IMPORTED = "imported"
+"""Source of a model whose reconstructions came from elsewhere: nca cannot make more of them."""
 IMAGES = "IMAGES"
 """Stands for paths that a store does not know."""
 _MANY = 8
@@ -37,6 +39,8 @@ class _Run:
 
     def line(self, store: Store) -> str:
         """As typed in a shell."""
+        if self.verb == "import":  # which pictures belong to which levels, only its maker knows
+            self = replace(self, images=("--csv", "FILE"), t=(), seeds=())
         words = ["nca", self.verb, *self._paths()]
         words += [word for model in self.models for word in ("--model", model)]
         words += [word for sampler in self.samplers for word in ("--sampler", sampler)]
@@ -101,6 +105,8 @@ def _settings(
 ) -> tuple[str, str, str, tuple[str, ...]]:
     """Verb, model, sampler and other options that make one sample."""
     model = _model(store, strip.pair.model)
+    if strip.pair.stored and store.model_info(strip.pair.model).get("source") == IMPORTED:
+        return "import", strip.pair.model.rpartition("-")[0], "", ()
     fit = _image_info(strip).get("fit", "crop")
     options = () if fit == "crop" else ("--fit", str(fit))
     if missing.label == "noise":

@@ -10,11 +10,12 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nca_cli.errors import ModelError, UsageError
+from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models import hub
 from nca_cli.models.adm import ADM, Checkpoint, find_adm
 from nca_cli.models.aliases import ALIASES, BUILT_IN, LINEAR, P2, Alias
 from nca_cli.models.digests import content_digest
+from nca_cli.models.own import find_own, is_own
 from nca_cli.models.pipeline import (
     CONFIGS,
     STEM,
@@ -25,6 +26,7 @@ from nca_cli.models.pipeline import (
     read_pipeline,
 )
 from nca_cli.models.space import Model, Space
+from nca_cli.models.users import UserAlias, user_aliases
 from nca_cli.recipe import SamplerChoice
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -40,14 +42,22 @@ def find_model(
     refresh: bool = False,
     size: int = 256,
 ) -> Model:
-    """The model called `name`: an alias, an existing folder, a hub id (`org/name@revision`), or
-    `adm:PATH`, a checkpoint of guided-diffusion.
+    """The model called `name`: a short name (built in, or of `models.toml`), an existing folder, a
+    hub id (`org/name@revision`), `adm:PATH`, a checkpoint of guided-diffusion, or `module:factory`,
+    which is imported.
 
     With `weights`, all its files are on this disk afterwards; without, only what noising an image
     needs: nothing for a pixel alias, configurations otherwise, and a latent model's autoencoder.
     A hub model on this disk is used as it is; `refresh` asks for a newer revision, `offline` never
     asks. `size` is the side of `wiener` in pixels. Raises `ModelError`.
     """
+    if (mine := user_aliases().get(name)) is not None:
+        return _renamed(_find(mine.model, weights, offline, refresh, size), mine)
+    return _find(name, weights, offline, refresh, size)
+
+
+def _find(name: str, weights: bool, offline: bool, refresh: bool, size: int) -> Model:
+    """As `find_model`, without the names of `models.toml`."""
     if name.startswith(ADM):
         checkpoint = find_adm(name)
         return checkpoint.model(safe_name(checkpoint.file.stem), weights)
@@ -57,11 +67,40 @@ def find_model(
     if alias is not None and alias.source == BUILT_IN:
         return _built_in(alias, weights)
     if alias is not None and alias.checkpoint is not None:
-        return _by_hand(alias, alias.checkpoint, weights)
+        return _by_hand(alias, weights)
     if alias is None and _looks_like_folder(name):
         return _local(name, weights)
+    if is_own(name):
+        return find_own(name)
     repo, revision = _hub_id(alias.source if alias else name)
     return _Hub(repo, revision, alias, weights).find(offline, refresh)
+
+
+def _renamed(model: Model, mine: UserAlias) -> Model:
+    licence = mine.settings.get("licence", model.licence)
+    return replace(model, alias=mine.name, licence=licence, sampler=mine.choice(model.sampler))
+
+
+def stored_as(name: str) -> tuple[str, str | None]:
+    """The name in a store of what `--model` takes, and the sampler that goes with a short name."""
+    if (mine := user_aliases().get(name)) is not None:
+        stored, sampler = _stored_as(mine.model)
+        return stored, mine.settings.get("sampler", sampler)
+    return _stored_as(name)
+
+
+def _stored_as(name: str) -> tuple[str, str | None]:
+    alias = ALIASES.get(name)
+    if alias is not None and alias.source != BUILT_IN:
+        return _last_part(alias.source), alias.sampler.name
+    if name.startswith(ADM):
+        return safe_name(Path(name.removeprefix(ADM)).stem), None
+    return (name.split(":")[1] if is_own(name) else _last_part(name)), None
+
+
+def _last_part(text: str) -> str:
+    """`org/name@revision` and `path/to/name/` → `name`."""
+    return text.split("@")[0].rstrip("/").rpartition("/")[2]
 
 
 def _wiener(size: int) -> Model:
@@ -87,8 +126,9 @@ def _built_in(alias: Alias, weights: bool) -> Model:
     return _from_folder(folder, alias.name, BUILT_IN, weights, alias)
 
 
-def _by_hand(alias: Alias, checkpoint: str, weights: bool) -> Model:
+def _by_hand(alias: Alias, weights: bool) -> Model:
     """A model whose file the user has to bring; noising an image needs none."""
+    checkpoint = str(alias.checkpoint)
     file = Path(checkpoint).absolute()
     if weights and not file.is_file():
         reason = f"its authors share {checkpoint} by hand, and it is not in this folder"
@@ -257,6 +297,7 @@ class Row:
     name: str
     what: str
     resolution: int
+    """Side in pixels; 0 where it is not known."""
     sampler: str
     licence: str
     source: str
@@ -264,8 +305,27 @@ class Row:
 
 
 def list_models() -> list[Row]:
-    """The built-in names, and which of them this disk has. Asks no network."""
-    return [_row(alias) for alias in ALIASES.values()]
+    """The short names, built in and of `models.toml`, and which this disk has. Asks no network."""
+    mine = user_aliases()
+    built_in = [_row(alias) for alias in ALIASES.values() if alias.name not in mine]
+    return [*built_in, *map(_user_row, mine.values())]
+
+
+def _user_row(mine: UserAlias) -> Row:
+    """A short name of the user's; what is not on this disk has no known size."""
+    try:
+        model = find_model(mine.name, offline=True)
+    except NcaError:
+        model = None
+    return Row(
+        name=mine.name,
+        what=mine.settings.get("what", mine.model),
+        resolution=model.space.resolution if model else 0,
+        sampler=_label(model.sampler if model else mine.choice(SamplerChoice())),
+        licence=(model and model.licence) or mine.settings.get("licence", "not stated"),
+        source=mine.model,
+        on_disk=model is not None,
+    )
 
 
 def _row(alias: Alias) -> Row:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models.adm import ensure_converted
 from nca_cli.models.aliases import BUILT_IN
+from nca_cli.models.own import is_own, load_own
 from nca_cli.models.pipeline import Part, Pipeline, read_pipeline
 from nca_cli.models.space import Model
 from nca_cli.recipe import DTYPES
@@ -57,6 +58,8 @@ def load_denoiser(
         from nca_cli.models.wiener import WienerDenoiser
 
         return WienerDenoiser(model.space.resolution, model.space.schedule, device)
+    if is_own(model.source):
+        return load_own(model, device=device, dtype=dtype, tf32=tf32)
     from nca_cli.models.denoiser import Denoiser
 
     pipeline = _pipeline(model)

@@ -15,6 +15,8 @@ from nca_cli.store.folder import Store
 from nca_cli.store.layout import NOISE, split_folder
 from nca_cli.store.samples import Key
 
+IMPORTED = "imported"
+"""Source of a model whose reconstructions came from elsewhere."""
 Look = Callable[[Location], Checked]
 """Reads header and (t, seed) of a part, without its tensors."""
 
@@ -26,6 +28,8 @@ def command(store: Store, location: Location, checked: Checked, look: Look) -> s
     sound = {part: found for part, found in others.items() if not found.reason}
     header = _headers([checked, *sound.values()])
     keys = checked.keys or _missing(location, sound)
+    if _model(store, model, header) == IMPORTED:
+        return f"nca import --model {shlex.quote(split_folder(model)[0])} --csv FILE"
     verb = "noise" if name == NOISE else "reconstruct"
     return " ".join([
         f"nca {verb} {shlex.quote(split_folder(image)[0])}.*",

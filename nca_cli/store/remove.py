@@ -28,8 +28,8 @@ def removal(store: Store, filters: Filters) -> list[Removal]:
     """
     return [
         Removal(artifact, keys, _bytes(artifact, keys))
-        for artifact, keys, _ in _considered(store, filters)
-        if keys
+        for artifact, keys, kept in _considered(store, filters)
+        if keys or (artifact.is_noise and not artifact.keys and not kept)
     ]
 
 
@@ -62,6 +62,8 @@ def _noise(
         for artifact in store.artifacts(place.model, place.image) if not artifact.is_noise
         for key in artifact.keys - gone.get(artifact.name, set())
     }  # fmt: skip
+    if not noise.keys:  # an imported image: its x0 alone, which stays while an x̂0 does
+        return [], sorted(used)
     wanted = set(filters.keys(noise))
     if filters.samplers or filters.recipes or any(model.sampler for model in filters.models):
         wanted &= set().union(*gone.values())
@@ -69,4 +71,4 @@ def _noise(
 
 
 def _bytes(artifact: Artifact, keys: list[Key]) -> int:
-    return artifact.bytes * len(keys) // max(1, len(artifact))
+    return artifact.bytes * len(keys) // len(artifact) if len(artifact) else artifact.bytes

@@ -1,0 +1,118 @@
+"""Your own model: `--model module:factory`, an import that the user asks for by name.
+
+The factory takes nothing and returns an object with
+
+- `identity`, a text that says which weights these are: it goes into every recipe;
+- `shape`, (C, H, W) of its images: C 3 or 1, H = W;
+- a call: `model(x (B, C, H, W), t (B,))` → what it predicts, shaped as x (or with twice the
+  channels, a learned variance behind it);
+
+and, where the defaults are not right, `schedule` (a `Schedule`; the linear one of DDPM) and
+`prediction` (epsilon, v_prediction, sample, flow or score). No file can name one: only the user.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import re
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from nca_cli.errors import ModelError
+from nca_cli.models.space import Model, Space
+from nca_cli.schedule import Schedule
+
+if TYPE_CHECKING:
+    from nca_cli.models.denoiser import Denoiser
+
+OWN = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
+PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow", "score")
+
+
+def is_own(name: str) -> bool:
+    """Whether `name` is of the form `module:factory`."""
+    return OWN.fullmatch(name) is not None
+
+
+@functools.cache
+def _made(name: str) -> Any:
+    """What the factory returns, checked; made once in a process. Raises `ModelError`."""
+    module, factory = name.split(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        made = getattr(importlib.import_module(module), factory)()
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        hint = "it is imported from this folder or the environment; see: nca --debug"
+        raise ModelError(name, f"cannot be made ({text})", hint) from error
+    for reason, holds in _complaints(made).items():
+        if holds:
+            raise ModelError(name, reason, "docs/own-model.md has an example")
+    return made
+
+
+def _complaints(made: Any) -> dict[str, bool]:
+    identity: Any = getattr(made, "identity", None)
+    shape: Any = getattr(made, "shape", None)
+    square = isinstance(shape, tuple) and len(shape) == 3 and shape[1] == shape[2]
+    return {
+        "its identity is not a text": not isinstance(identity, str) or not identity.strip(),
+        "its shape is not (C, H, W) with C 3 or 1 and H = W": not square or shape[0] not in (1, 3),
+        "it cannot be called": not callable(made),
+        "its schedule is not a Schedule of nca": not isinstance(_schedule(made), Schedule),
+        f"its prediction is not one of {', '.join(PREDICTIONS)}": (
+            isinstance(_schedule(made), Schedule) and _prediction(made) not in PREDICTIONS),
+    }  # fmt: skip
+
+
+def _schedule(made: Any) -> Any:
+    return getattr(made, "schedule", Schedule())
+
+
+def _prediction(made: Any) -> str:
+    return getattr(made, "prediction", _schedule(made).prediction or "epsilon")
+
+
+def find_own(name: str) -> Model:
+    """The model that `module:factory` makes. Raises `ModelError`."""
+    made = _made(name)
+    channels, side, _ = made.shape
+    return Model(
+        name=name.split(":")[1],
+        source=name,
+        space=Space(_schedule(made), (channels, side, side), side, channels),
+        scheduler={"clip_sample": False, "set_alpha_to_one": True},
+        revision=f"own:{name}:{_prediction(made)}:{made.identity}",
+    )
+
+
+def load_own(model: Model, *, device: str, dtype: str, tf32: bool) -> Denoiser:
+    """Its network as a `Denoiser` on `device`."""
+    import torch
+
+    from nca_cli.models.denoiser import Denoiser
+
+    made = _made(model.source)
+
+    class Network(torch.nn.Module):
+        """Answers as the networks of diffusers do; moved to a device if it is a module itself."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.made = made
+
+        def forward(self, x: torch.Tensor, t: torch.Tensor) -> SimpleNamespace:
+            output = self.made(x, t)
+            if not torch.is_tensor(output) or output.shape[2:] != x.shape[2:]:
+                shape = tuple(getattr(output, "shape", ()))
+                raise ModelError(model.source, f"answers {shape} to x {tuple(x.shape)}")
+            return SimpleNamespace(sample=output)
+
+    return Denoiser(
+        Network(), model.space.schedule, _prediction(made), model.space.shape,
+        device=device, dtype=getattr(torch, dtype), tf32=tf32,
+    )  # fmt: skip

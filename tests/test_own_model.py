@@ -1,0 +1,211 @@
+"""One's own model by `module:factory`, and short names by `models.toml`."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from nca_cli.cli import app
+from nca_cli.cli.filters import model_filter
+from nca_cli.errors import ModelError, NcaError, UsageError
+from nca_cli.models import find_model, list_models, load_denoiser, recipe_for
+from nca_cli.recipe import SamplerChoice
+from nca_cli.schedule import Schedule
+
+PAGE = (Path(__file__).parents[1] / "docs" / "own-model.md").read_text()
+PYTHON = re.search(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
+TOML = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("NCA_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def refused(kind, action, *words):
+    with pytest.raises(kind) as caught:
+        action()
+    line = f"{caught.value} {caught.value.hint or ''}"
+    assert "\n" not in line
+    for word in words:
+        assert word in line
+
+
+# -- module:factory --------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_page_runs_as_it_stands(here, faces):
+    import torch
+
+    (here / "mymodels.py").write_text(PYTHON)
+    command = ("reconstruct", faces, "--model", "mymodels:grey", "--t", "100,900", "--json")
+    assert json.loads(run(*command, "--steps", 10).stdout)["computed"] == 6
+    assert json.loads(run(*command, "--steps", 10).stdout)["computed"] == 0
+    run("grid", "--model", "mymodels:grey", "-o", "grey.png")
+    assert (here / "grey.png").is_file()
+    model = find_model("mymodels:grey")
+    assert (model.name, model.space.shape, model.space.schedule) == (
+        "grey", (3, 32, 32), Schedule()
+    )  # fmt: skip
+    assert "grey-1" in recipe_for(model, SamplerChoice()).weights
+    level, x = Schedule().level(500), torch.randn(1, 3, 32, 32)
+    x0 = load_denoiser(model, device="cpu")(x, torch.tensor([500])).x0
+    expected = 0.25 * level.a / (0.25 * level.a**2 + level.s**2) * x
+    assert (x0 - expected).abs().max() < 1e-4, "the closed form of such a Gaussian"
+
+
+SPARSE = """
+import torch
+from nca_cli.schedule import Schedule
+class Net(torch.nn.Module):
+    identity, shape, prediction = "{identity}", (1, 8, 8), "{prediction}"
+    schedule = Schedule("scaled_linear", 0.001, 0.01, 500)
+    def forward(self, x, t):
+        return {answer}
+net = Net
+"""
+
+
+def write(here, module, identity="one", prediction="sample", answer="x * 0 + 0.5"):
+    (here / f"{module}.py").write_text(
+        SPARSE.format(identity=identity, prediction=prediction, answer=answer)
+    )
+    return f"{module}:net"
+
+
+def test_schedule_and_prediction_are_the_objects_own(here):
+    import torch
+
+    model = find_model(write(here, "own_a"))
+    assert model.space.schedule.steps == 500
+    assert (model.space.channels, model.space.resolution) == (1, 8)
+    denoiser = load_denoiser(model, device="cpu")
+    assert torch.equal(denoiser(torch.randn(2, 1, 8, 8), torch.tensor([3, 499])).x0,
+                       torch.full((2, 1, 8, 8), 0.5))  # fmt: skip
+
+
+def test_another_identity_module_or_prediction_is_another_recipe(here):
+    names = [write(here, "own_b"), write(here, "own_c"), write(here, "own_d", identity="two"),
+             write(here, "own_e", prediction="epsilon")]  # fmt: skip
+    recipes = [recipe_for(find_model(name), SamplerChoice()).digest for name in names]
+    assert len(set(recipes)) == 4
+
+
+def test_what_is_wrong_with_a_factory_is_said_in_one_line(here):
+    refused(ModelError, lambda: find_model("no_such_module:net"), "ModuleNotFoundError")
+    refused(ModelError, lambda: find_model("json:no_such"), "AttributeError")
+    (here / "own_f.py").write_text("raise ValueError('two\\nlines')")
+    refused(ModelError, lambda: find_model("own_f:net"), "ValueError: two lines")
+    refused(ModelError, lambda: find_model(write(here, "own_g", identity=" ")), "identity")
+    refused(ModelError, lambda: find_model(write(here, "own_h", prediction="x")), "epsilon")
+    refused(ModelError, lambda: find_model("collections:OrderedDict"), "identity")
+
+
+def test_an_answer_of_another_size_is_refused(here):
+    import torch
+
+    model = find_model(write(here, "own_i", answer="x[:, :, 1:]"))
+    denoiser = load_denoiser(model, device="cpu")
+    x, t = torch.zeros(1, 1, 8, 8), torch.tensor([1])
+    refused(ModelError, lambda: denoiser(x, t), "(1, 1, 7, 8)")
+
+
+# -- models.toml -----------------------------------------------------------------------------------
+
+
+def test_the_tables_of_the_page_are_understood(here):
+    (here / "models.toml").write_text(TOML[0])
+    (here / "checkpoints").mkdir()
+    checkpoint = here / "checkpoints" / "ffhq_p2.pt"
+    checkpoint.write_bytes(b"any")
+    model = find_model("ffhq")
+    assert (model.name, model.alias, model.licence) == ("ffhq_p2", "ffhq", "ask the authors")
+    assert (model.sampler.name, model.sampler.steps) == ("ddpm", 250)
+    assert model.checkpoint == checkpoint
+    row = {row.name: row for row in list_models()}["ffhq"]
+    assert (row.what, row.resolution, row.on_disk) == ("FFHQ, P2 weighting", 256, True)
+    checkpoint.with_suffix(".toml").write_text(TOML[1])
+    assert find_model("ffhq").scheduler["variance_type"] == "learned_range"
+
+
+def test_a_short_name_replaces_only_what_it_names(here, pixel_pipeline):
+    (here / "models.toml").write_text(
+        f"[plain]\nmodel = '{pixel_pipeline}'\n"
+        f"[fewer]\nmodel = '{pixel_pipeline}'\nsteps = 10\neta = 1\n"
+        "[other]\nmodel = 'wiener'\n"
+    )
+    own = find_model(str(pixel_pipeline))
+    assert find_model("plain").sampler == own.sampler
+    assert find_model("fewer").sampler == SamplerChoice("ddim", 10, 1)
+    assert find_model("fewer").folder_name == own.folder_name, "they share what is stored"
+    assert find_model("other").sampler.name == "one-step"
+
+
+def test_filters_know_short_names(here, pixel_pipeline, faces):
+    (here / "models.toml").write_text(f"[mine]\nmodel = '{pixel_pipeline}'\nsampler = 'plms'\n")
+    run("reconstruct", faces / "anna.png", "-m", "mine", "--steps", 10, "--t", 300)
+    assert model_filter("mine") == (pixel_pipeline.name, "plms")
+    assert "plms-10" in run("ls", "--model", "mine", "--json").stdout
+    assert model_filter("adm:some/net.pt") == ("net", None)
+    assert model_filter("module:factory") == ("factory", None)
+
+
+def test_the_variable_names_another_file_whose_folder_paths_start_at(here, monkeypatch):
+    folder = here / "elsewhere"
+    folder.mkdir()
+    (folder / "net.pt").write_bytes(b"any")
+    (folder / "mine.toml").write_text("[net]\nmodel = 'adm:net.pt'\n")
+    monkeypatch.setenv("NCA_MODELS", str(folder / "mine.toml"))
+    assert find_model("net").checkpoint == folder / "net.pt"
+    monkeypatch.setenv("NCA_MODELS", str(here / "none.toml"))
+    refused(UsageError, lambda: find_model("demo"), "cannot read", "none.toml")
+
+
+def test_p2s_names_may_be_given_a_place(here):
+    (here / "models.toml").write_text("[p2-ffhq]\nmodel = 'adm:there.pt'\n")
+    (here / "there.pt").write_bytes(b"any")
+    assert find_model("p2-ffhq").checkpoint == here / "there.pt"
+    assert [row.name for row in list_models()].count("p2-ffhq") == 1
+
+
+def test_no_file_can_make_nca_import_anything(here):
+    (here / "models.toml").write_text("[net]\nmodel = 'own_z:net'\n")
+    (here / "own_z.py").write_text("raise SystemExit('was run')")
+    refused(UsageError, lambda: find_model("net"), "may not name code", "--model own_z:net")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[net", ["cannot read models.toml"]),
+        ("net = 1", ["[net] is not a table"]),
+        ("[net]\nsteps = 1", ["names no model"]),
+        ("[net]\nmodel = 'wiener'\nstep = 1", ["'step'", "did you mean steps?"]),
+        ("[net]\nmodel = 'wiener'\nsteps = '1'", ["steps = '1'"]),
+        ("[net]\nmodel = 'wiener'\nsteps = true", ["steps = True"]),
+        ("[net]\nmodel = 'wiener'\nsampler = 'euler'", ["[net]", "unknown sampler 'euler'"]),
+        ("[ddim]\nmodel = 'wiener'", ["[ddim] is a built-in name"]),
+        ("['a b']\nmodel = 'wiener'", ["no short name"]),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_in_one_line(here, text, words):
+    (here / "models.toml").write_text(text)
+    refused(UsageError, lambda: find_model("demo"), *words)
+
+
+def test_a_short_name_for_nothing_says_so_and_is_listed_as_not_here(here):
+    (here / "models.toml").write_text("[net]\nmodel = './nowhere'\n")
+    refused(NcaError, lambda: find_model("net"), "nowhere")
+    row = {row.name: row for row in list_models()}["net"]
+    assert (row.on_disk, row.resolution) == (False, 0)
