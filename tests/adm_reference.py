@@ -135,9 +135,7 @@ class Adm(nn.Module):
                 return Residual(channels, channels, width, film, way)
             return Halve(channels) if way == "down" else Double(channels)
 
-        self.time_embed = nn.Sequential(
-            nn.Linear(base, width), nn.SiLU(), nn.Linear(width, width)
-        )
+        self.time_embed = nn.Sequential(nn.Linear(base, width), nn.SiLU(), nn.Linear(width, width))
         channels, kept = widths[0], [widths[0]]
         blocks = [[nn.Conv2d(3, channels, 3, padding=1)]]
         for level, out in enumerate(widths):

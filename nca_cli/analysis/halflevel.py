@@ -114,16 +114,16 @@ def _orders(table: Table, ends: Mapping[str, Ends]) -> Iterable[Order]:
     for members in families.values():
         if len(members) > 1:
             found = [_found(table, measure, ends) for measure in members]
-            yield from (_order(one, other) for one, other in combinations(found, 2))
+            yield from (ordered(one, other) for one, other in combinations(found, 2))
 
 
 # -- one measure ---------------------------------------------------------------------------------
 
-_Found = tuple[HalfLevel, float, np.ndarray]
+Found = tuple[HalfLevel, float, np.ndarray]
 """A half-level, the crossing and its draws `(draws,)`: +inf before the first level, -inf never."""
 
 
-def _found(table: Table, measure: str, ends: Mapping[str, Ends]) -> _Found:
+def _found(table: Table, measure: str, ends: Mapping[str, Ends]) -> Found:
     """Images that lack one of the levels are left out: a mean must not jump with its images."""
     levels = _levels(table, measure)
     cells = table.grids[measure].mean[:, levels]
@@ -145,7 +145,7 @@ def _levels(table: Table, measure: str) -> np.ndarray:
 
 def _measured(
     table: Table, measure: str, levels: np.ndarray, cells: np.ndarray, theory: Ends
-) -> _Found:
+) -> Found:
     n, log_snr = int(np.isfinite(cells[:, 0]).sum()), table.log_snr[levels]
     mean, draws = np.nanmean(cells, axis=0)[None], resampled_means(cells)
     lost, start, end = _lost(mean, theory)
@@ -154,7 +154,7 @@ def _measured(
     value = float(crossings(lost, log_snr)[0])
     halves = crossings(_lost(draws, theory)[0], log_snr)
     crossed = float(np.mean(np.isfinite(halves)))
-    where = _where(value, halves, n)
+    where = located(value, halves, n)
     t = float(np.interp(-value, -log_snr, np.array(table.t, float)[levels]))
     half = HalfLevel(
         table.model, table.sampler, measure, where, t if math.isfinite(value) else math.nan,
@@ -179,14 +179,15 @@ def _changes(range_: np.ndarray, ends: Sequence[np.ndarray], n: int) -> bool:
     return n < MIN_IMAGES or low > 0 or high < 0
 
 
-def _where(value: float, halves: np.ndarray, n: int) -> Estimate:
+def located(value: float, halves: np.ndarray, n: int) -> Estimate:
+    """A half-level with its interval; blank where it lies beyond the levels."""
     if math.isfinite(value):
         return estimate(value, halves, n)
     side = "before the cleanest" if value > 0 else "not even at the noisiest"
     return Estimate(n=n, blank=f"half is lost {side} measured level")
 
 
-def _blank(table: Table, measure: str, n: int, why: str, theory: Ends) -> _Found:
+def _blank(table: Table, measure: str, n: int, why: str, theory: Ends) -> Found:
     start, end = (math.nan if known is None else known for known in theory)
     half = HalfLevel(
         table.model, table.sampler, measure, Estimate(n=n, blank=why), math.nan,
@@ -227,7 +228,7 @@ def isotonic(numbers: np.ndarray) -> np.ndarray:
 # -- two measures --------------------------------------------------------------------------------
 
 
-def _order(one: _Found, other: _Found) -> Order:
+def ordered(one: Found, other: Found) -> Order:
     """The order of two half-levels of the same table, from joint draws."""
     if other[1] > one[1]:
         one, other = other, one

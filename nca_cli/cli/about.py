@@ -47,7 +47,7 @@ def _models_table(rows: list[Row], narrow: bool) -> Table:
     for row in rows:
         disk = "yes" if row.on_disk else "no"
         short = (row.name, row.what, row.sampler, disk)
-        full = (row.name, row.what, str(row.resolution), row.sampler, row.licence, disk)
+        full = (row.name, row.what, str(row.resolution or ""), row.sampler, row.licence, disk)
         table.add_row(*(short if narrow else full))
     return table
 

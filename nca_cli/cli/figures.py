@@ -240,6 +240,24 @@ def report(
     json: Annotated[
         Path | None, opt.option("--json", metavar="FILE", help="Values and curves as JSON.")
     ] = None,
+    labels: Annotated[
+        Path | None,
+        opt.option(
+            "--labels",
+            metavar="CSV",
+            show_default="of the bundled portraits",
+            help="What is in the images: a column image, and one for each concept.",
+        ),
+    ] = None,
+    probe: Annotated[
+        str | None,
+        opt.option(
+            "--probe",
+            metavar="MODULE:FUNCTION",
+            show_default="of portraits",
+            help="What reads concepts: a function of pictures, which is run, or a saved .npz.",
+        ),
+    ] = None,
     store: opt.StoreDir = opt.DEFAULT_STORE,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -249,7 +267,7 @@ def report(
 
     be_quiet(quiet)
     wanted = filters(t, seed, image, model, sampler, recipe)
-    build_report(Store(store), out, wanted, csv=csv, json=json)
+    build_report(Store(store), out, wanted, csv=csv, json=json, labels=labels, probe=probe)
     results([path for path in (out, csv, json) if path], as_json=False)
 
 

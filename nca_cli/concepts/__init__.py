@@ -14,12 +14,14 @@ from nca_cli.concepts.curves import (
     retention,
 )
 from nca_cli.concepts.probe import Concept, FunctionProbe, Probe, fit_probe, load_probe
+from nca_cli.concepts.retained import ConceptRetention, concept_retention
 from nca_cli.concepts.truth import Truth, factor_labels, portrait_truth, read_labels
 
 __all__ = [
     "Concept",
     "ConceptCurves",
     "ConceptPoint",
+    "ConceptRetention",
     "FunctionProbe",
     "Probe",
     "Reading",
@@ -27,6 +29,7 @@ __all__ = [
     "concept_curves",
     "concept_error",
     "concept_readings",
+    "concept_retention",
     "factor_labels",
     "fit_probe",
     "load_probe",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nca_cli.analysis import Value
 from nca_cli.errors import NcaError
+from nca_cli.report.concepts import with_concepts
 from nca_cli.report.content import Progress, Report, collect, no_progress, selection
 from nca_cli.report.findings import analysed
 from nca_cli.report.page import render
@@ -44,16 +45,21 @@ def build_report(
     store: Store, path: str | Path | None = "report.html", filters: Filters = Filters(),  # noqa: B008
     *, csv: str | Path | None = None, json: str | Path | None = None,
     max_mb: float = MAX_MB, assets: str | Path | None = None, progress: Progress = no_progress,
+    labels: str | Path | None = None, probe: str | None = None,
 ) -> Report:  # fmt: skip
     """Collect a report and write it: HTML to `path`, its numbers to `csv` and `json`.
 
     Any of them may be `None`. The page has at most `max_mb` megabytes: its pictures are made
     smaller, and in the end only a sample of them drawn, until it fits; with `assets`, they are
-    files in that folder instead. `progress` is as in `collect`. Each file is replaced as a whole or not at all. Raises
-    `NothingStored` where the store has no fitting reconstruction, and `NcaError` where a file
+    files in that folder instead. `progress` is as in `collect`. `labels`
+    is a CSV of what is truly in the images and `probe` what reads it (`module:function`, or a
+    file); the bundled portraits need neither. Each file is replaced as a whole or not at all.
+    Raises `NothingStored` where the store has no fitting reconstruction, `UsageError` for labels
+    or a probe that do not fit, and `NcaError` where a file
     cannot be written.
     """
     report = analysed(collect(store, filters, progress=progress), store)
+    report = with_concepts(report, store, labels, probe)
     texts = [(csv, csv_text), (json, json_text)]
     ready = [(Path(file), make(report)) for file, make in texts if file is not None]
     if path is not None:
@@ -93,8 +99,13 @@ def csv_text(report: Report) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([_cell(cell) for cell in value] for value in report.values)
+    writer.writerows([_cell(cell) for cell in value] for value in _values(report))
     return file.getvalue()
+
+
+def _values(report: Report) -> tuple[Value, ...]:
+    """What was measured, then what was read of concepts."""
+    return (*report.values, *(report.concepts.values if report.concepts else ()))
 
 
 def _cell(cell: str | float) -> str:
@@ -118,7 +129,8 @@ def json_text(report: Report) -> str:
                     "recipe": series.recipe} for series in report.series],
         "curves": [asdict(curve) for curve in report.curves],
         "analysis": _analysis(report),
-        "values": [value._asdict() for value in report.values],
+        "concepts": _concepts(report),
+        "values": [value._asdict() for value in _values(report)],
         "files": report.files,
         "notes": report.notes,
     }  # fmt: skip
@@ -129,6 +141,12 @@ def _analysis(report: Report) -> dict:
     """Everything but what is in the content already."""
     found = report.analysis.as_dict() if report.analysis else {}
     return {key: item for key, item in found.items() if key not in ("curves", "reference_values")}
+
+
+def _concepts(report: Report) -> dict | None:
+    """Curves, half-levels and orders; nothing where no concept is known."""
+    found = asdict(report.concepts) if report.concepts else {}
+    return {key: item for key, item in found.items() if key != "values"} or None
 
 
 def _strict(value: object) -> object:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from nca_cli.analysis import ANY_SEED, REFERENCE, Analysis, Curve, Value, curves
+from nca_cli.concepts import ConceptRetention
 from nca_cli.errors import NcaError, NothingStored, StoreError
 from nca_cli.measures import Measuring, Names
 from nca_cli.store import Artifact, Filters, Store
@@ -96,6 +97,8 @@ class Report:
     """What the data say, in sentences with numbers: the page begins with them."""
     analysis: Analysis | None = None
     """What goes at which level, with intervals."""
+    concepts: ConceptRetention | None = None
+    """What is left of concepts whose truth is known."""
 
     @property
     def measures(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 import nca_cli
 from nca_cli.analysis import REFERENCE, Curve, Point, stage
-from nca_cli.report import curves, findings, scrub, words
+from nca_cli.report import concepts, curves, findings, scrub, words
 from nca_cli.report.content import Report, Series, selection
 from nca_cli.report.pictures import Gallery, Shelf, Strip, name_of
 
@@ -36,6 +36,8 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
     entries = curves.entries(report)
     charts = curves.charts(report, entries)
     derived = _derived(report, entries)
+    known = concepts.section(report, entries)
+    every = [*charts, *derived, *(known.charts if known else ())]
     strips = [(shelf, strip) for shelf in gallery.shelves for strip in shelf.strips]
     script = (HOME / "report.js").read_text("utf-8")
     numbers = {id(strip): number for number, (_, strip) in enumerate(strips)}
@@ -49,7 +51,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         lead=report.findings or words.headlines(report)[:MOST_HEADLINES],
         beside=words.headlines(report)[:MOST_HEADLINES] if report.findings else [],
         facts=_facts(report),
-        data=_data(report, gallery, strips, [*charts, *derived]),
+        data=_data(report, gallery, strips, every),
         images=_image_pages(report, gallery),
         first_images=FIRST_IMAGES,
         anchors={name: f"image-{number}" for number, name in enumerate(report.image_names)},
@@ -62,7 +64,8 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         entries=entries,
         groups=curves.groups(charts),
         derived=derived,
-        chart_number={chart.measure: number for number, chart in enumerate([*charts, *derived])},
+        concepts=known,
+        chart_number={chart.measure: number for number, chart in enumerate(every)},
         halves=findings.half_chart(report.analysis, entries),
         geometry=curves,
         measures=headline_measures(report),

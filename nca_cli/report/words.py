@@ -103,6 +103,8 @@ DERIVED = {
     "excess": Measure(lambda *_: math.nan, "Beyond second order",
                       "how much smaller the squared error is than that of a Gaussian denoiser",
                       "higher", 2, "dB"),
+    "retention": Measure(lambda *_: math.nan, "Retention of",
+                         "share of a concept that is still read", "higher", 2),
 }  # fmt: skip
 """What is drawn as measures are, but derived from them."""
 BANDS = ("kept", "coherence")

@@ -1,0 +1,116 @@
+"""What goes at which noise level, on 64 portraits that the demo model never saw.
+
+    python -m bench concepts
+
+One-step reconstructions at t = 0, 50, … 950, about half a minute of the demo model on two cores.
+Expected: fine bands are lost to less noise than coarse ones, freckles before hair colour.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+from nca_cli.analysis import Analysis, HalfLevel, analyse
+from nca_cli.concepts import ConceptRetention, concept_curves, concept_retention, read_labels
+from nca_cli.portraits import HELD_OUT_SEEDS, write_portraits
+
+IMAGES = 64
+LEVELS = range(0, 1000, 50)
+SEEDS = HELD_OUT_SEEDS[4_000 : 4_000 + IMAGES]
+
+
+def bands(found: Analysis, family: str) -> None:
+    """Half-levels from coarse to fine, and whether each is lost surely before the coarser one."""
+    halves = [half for half in found.half_levels if half.measure.startswith(f"{family}/")]
+    halves.sort(key=lambda half: int(half.measure.partition("/")[2]))
+    for half in halves:
+        print(f"concepts: {half.measure:14} {_where(half)}")
+    orders = {frozenset((one.first, one.then)): one for one in found.orders}
+    for coarse, fine in pairwise(halves):
+        order = orders[frozenset((coarse.measure, fine.measure))]
+        expected = order.first == fine.measure
+        sure = order.probability if expected else 1 - order.probability
+        apart = coarse.log_snr.high < fine.log_snr.low
+        print(
+            f"concepts: {fine.measure} before {coarse.measure}: probability {sure:.3f}, "
+            f"difference {'sure' if order.certain and expected else 'NOT sure'}, "
+            f"intervals {'apart' if apart else 'NOT apart or not both known'}"
+        )
+
+
+def concepts(found: ConceptRetention) -> None:
+    """Half-levels of concepts, the one that goes first first; then freckles against hair colour."""
+
+    def place(half: HalfLevel) -> float:
+        return math.inf if math.isnan(half.log_snr.value) else -half.log_snr.value
+
+    for half in sorted(found.half_levels, key=place):
+        print(f"concepts: {half.measure:20} {_where(half)}")
+    for first, then in (("freckles", "hair"), ("freckles", "glasses"), ("eye", "hair")):
+        print(f"concepts: P({first} before {then}) = {found.probability(first, then):.3f}")
+
+
+def gains(found: Analysis) -> None:
+    """The model against the Gaussian that knows mean and covariance, in dB at each level."""
+    for one in found.excess:
+        gain = one.gain
+        print(
+            f"concepts: t {one.t:3} logSNR {one.log_snr:6.2f}: {gain.value:5.2f} dB "
+            f"[{gain.low:.2f}, {gain.high:.2f}] over {one.reference} (n = {gain.n})"
+        )
+    for note in found.references:
+        if note.blank:
+            print(f"concepts: {note.name}: {note.blank}")
+
+
+def learned(found: Analysis) -> None:
+    """Bits per pixel of each of P2's stages, of the model and of the Gaussians."""
+    for one in found.bits:
+        number = one.bits
+        print(
+            f"concepts: {one.sampler}, {one.stage}: {number.value:.4f} bits per pixel "
+            f"[{number.low:.4f}, {number.high:.4f}]{' as far as measured' * one.partial}"
+        )
+
+
+def _where(half: HalfLevel) -> str:
+    where = half.log_snr
+    if math.isnan(where.value):
+        return f"– (n = {where.n}: {where.blank})"
+    interval = f"[{where.low:.2f}, {where.high:.2f}]" if not where.blank else where.blank
+    return f"half lost at logSNR {where.value:6.2f} {interval}, t {half.t:.0f} (n = {where.n})"
+
+
+def main() -> None:
+    """Render, reconstruct, measure, analyse, print."""
+    from nca_cli.engine import reconstruct
+    from nca_cli.measures import measure_store
+
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = Path(folder) / "portraits"
+        write_portraits(pictures, SEEDS)
+        began = time.perf_counter()
+        summary = reconstruct(
+            *sorted(pictures.glob("*.png")),
+            store=Path(folder) / "store", models=["demo"], samplers=["one-step"],
+            t=list(LEVELS), seeds=(0,),
+        )  # fmt: skip
+        print(f"concepts: {summary.computed} reconstructions, {time.perf_counter() - began:.0f} s")
+        began = time.perf_counter()
+        found = analyse(measure_store(summary.store), summary.store)
+        truth = read_labels(pictures / "labels.csv")
+        read = concept_retention(concept_curves(summary.store, truth=truth).readings)
+        print(f"concepts: measured and analysed in {time.perf_counter() - began:.0f} s")
+    for family in ("kept", "coherence"):
+        bands(found, family)
+    concepts(read)
+    gains(found)
+    learned(found)
+
+
+if __name__ == "__main__":
+    main()

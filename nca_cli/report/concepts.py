@@ -1,0 +1,130 @@
+"""Concepts in the page: what is left of each at each level, and which goes first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nca_cli.analysis import HalfLevel
+from nca_cli.concepts import (
+    ConceptRetention,
+    concept_curves,
+    concept_retention,
+    load_probe,
+    portrait_truth,
+    read_labels,
+)
+from nca_cli.concepts.retained import CONCEPT
+from nca_cli.errors import NothingStored
+from nca_cli.report.content import Report
+from nca_cli.report.curves import Chart, Entry, chart, drawable, log_snr_scale
+from nca_cli.store import Artifact, Store
+
+
+def with_concepts(
+    report: Report, store: Store, labels: str | Path | None = None, probe: str | None = None
+) -> Report:
+    """A report with the concepts of its images, where they are known.
+
+    Without `labels`, those of the bundled portraits; where none of them is stored, nothing. Raises
+    as `concept_curves` where labels or a probe were named.
+    """
+    names = {(a.model, a.image, a.name): (image, model, sampler)
+             for image, model, sampler, a in report.held}  # fmt: skip
+
+    def called(artifact: Artifact) -> tuple[str, str, str]:
+        usual = artifact.image_name, artifact.model_name, artifact.label
+        return names.get((artifact.model, artifact.image, artifact.name), usual)
+
+    truth = read_labels(labels) if labels else portrait_truth()
+    own = load_probe(probe) if probe else None
+    try:
+        found = concept_curves(store, report.filters, truth, own, names=called)
+    except NothingStored:
+        if labels or probe:
+            raise
+        return report
+    return replace(report, concepts=concept_retention(found.readings, found.notes))
+
+
+def title(measure: str, found: ConceptRetention | None = None) -> str:
+    """`concept/hair_length` → `hair length`; of a colour, `hair colour`."""
+    colour = found and any(value.measure == f"{measure}_g" for value in found.values)
+    return measure.removeprefix(CONCEPT).replace("_", " ") + (" colour" if colour else "")
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """A half-level in the table."""
+
+    concept: str
+    half: HalfLevel
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the template draws."""
+
+    charts: tuple[Chart, ...]
+    rows: tuple[Row, ...]
+    orders: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def section(report: Report, drawn: Sequence[Entry]) -> Section | None:
+    """The section, or nothing where no concept is known."""
+    found = report.concepts
+    if found is None or not found.curves:
+        return None
+    halves = sorted(found.half_levels, key=_place)
+    measures = dict.fromkeys(half.measure for half in halves)
+    charts = [_chart(report, found, measure, drawn) for measure in measures]
+    rows = tuple(Row(title(half.measure, found), half) for half in halves)
+    return Section(tuple(c for c in charts if c.lines), rows, tuple(_said(found)), _notes(found))
+
+
+def _place(half: HalfLevel) -> tuple[int, float]:
+    """What goes first comes first; then what outlasts the levels; then what is not known."""
+    if math.isfinite(half.log_snr.value):
+        return 0, -half.log_snr.value
+    return (1 if "not even" in half.log_snr.blank else 2), 0.0
+
+
+def _chart(report: Report, found: ConceptRetention, measure: str, drawn: Sequence[Entry]) -> Chart:
+    mine = {(c.model, c.sampler): c for c in found.curves if c.measure == measure and drawable(c)}
+    name = f"retention/{title(measure, found)}"
+    series = [(one.model, one.sampler) for one in report.series]
+    entries = [
+        Entry(entry.index, entry.name, entry.style, {name: replace(mine[key], measure=name)})
+        for entry, key in zip(drawn, series, strict=False) if key in mine
+    ]  # fmt: skip
+    return chart(report, name, entries, log_snr_scale(drawn))
+
+
+def _said(found: ConceptRetention) -> Iterable[str]:
+    """The order of the two concepts that differ most, for each series."""
+    for key in dict.fromkeys((half.model, half.sampler) for half in found.half_levels):
+        mine = [half for half in found.half_levels if (half.model, half.sampler) == key
+                and math.isfinite(half.log_snr.low)]  # fmt: skip
+        mine.sort(key=_place)
+        if len(mine) > 1:
+            first, last = mine[0], mine[-1]
+            names = [half.measure.removeprefix(CONCEPT) for half in (first, last)]
+            sure = found.probability(names[0], names[1], *key)
+            yield (
+                f"{' · '.join(key)} loses half of {title(first.measure, found)} first and half of "
+                f"{title(last.measure, found)} last; these two go in this order in {sure:.0%} of "
+                f"the bootstrap draws (n = {min(first.log_snr.n, last.log_snr.n)} images)."
+            )
+
+
+def _notes(found: ConceptRetention) -> tuple[str, ...]:
+    most = max((half.log_snr.n for half in found.half_levels), default=0)
+    small = (f"Only {most} images have known concepts: intervals are wide, and a concept that few "
+             "of them have says little.",) if most < 30 else ()  # fmt: skip
+    return (*found.notes, *small)

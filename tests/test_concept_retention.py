@@ -1,0 +1,277 @@
+"""What is left of a concept, how sure that is, and which concept goes first."""
+
+import csv
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from nca_cli.cli import app
+from nca_cli.concepts import ConceptRetention, Reading, concept_retention
+from nca_cli.errors import NcaError, NothingStored
+from nca_cli.images import image_digest, sample_images, to_unit
+from nca_cli.recipe import Recipe
+from nca_cli.report import build_report
+from nca_cli.schedule import Schedule
+from nca_cli.store import Samples, Store
+
+LEVELS = range(50, 1000, 50)
+SCHEDULE = Schedule()
+ONE_STEP = Recipe("0" * 40, "one-step")
+
+
+def logistic(half, log_snr, width=1.0):
+    return 1 / (1 + math.exp((half - log_snr) / width))
+
+
+def readings(images, halves, seed=0, noise=0.1, present=(), missing=(), seeds=1):
+    """Readings that keep a logistic share of the truth: concept → logSNR of its half-level."""
+    random = np.random.default_rng(seed)
+    found = []
+    for image in range(images):
+        for name, half in halves.items():
+            truth = float(image < present[name]) if name in present else random.normal()
+            own = half + 0.5 * random.standard_normal()
+            clean = truth + noise * random.standard_normal()
+            for t in LEVELS:
+                share = logistic(own, SCHEDULE.log_snr(t))
+                for each in range(seeds):
+                    if (image, t) not in missing:
+                        read = share * truth + noise * random.standard_normal()
+                        found.append(
+                            Reading(f"i{image:03}", "m", "s", t, each, SCHEDULE.log_snr(t), name,
+                                    (truth,), (read,), (clean,))
+                        )  # fmt: skip
+    return found
+
+
+def half_of(found: ConceptRetention, name):
+    return next(half for half in found.half_levels if half.measure == f"concept/{name}")
+
+
+# -- half-levels -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("images", [8, 30, 64])
+def test_known_half_levels_lie_within_their_intervals_about_as_often_as_they_say(images):
+    inside = 0
+    for seed in range(20):
+        where = half_of(concept_retention(readings(images, {"hair": -3.0}, seed)), "hair").log_snr
+        assert where.n == images
+        inside += where.low <= -3.0 <= where.high
+    assert inside >= 17
+
+
+def test_the_half_level_of_many_images_is_the_one_that_was_put_in():
+    half = half_of(concept_retention(readings(400, {"hair": -3.0})), "hair")
+    assert half.log_snr.value == pytest.approx(-3.0, abs=0.2)
+    assert SCHEDULE.log_snr(round(half.t)) == pytest.approx(half.log_snr.value, abs=0.1)
+    assert half.log_snr.high - half.log_snr.low < 0.4
+
+
+def test_curves_carry_the_share_that_is_left_and_count_images_not_seeds():
+    found = concept_retention(readings(100, {"hair": -3.0}, seeds=2))
+    (curve,) = found.curves
+    assert [point.t for point in curve.points] == list(LEVELS)
+    assert {(point.images, point.n) for point in curve.points} == {(100, 200)}
+    assert all(point.low <= point.mean <= point.high for point in curve.points)
+    assert curve.points[0].mean == pytest.approx(1, abs=0.1)
+    assert curve.points[-1].mean == pytest.approx(0, abs=0.1)
+
+
+def test_values_of_a_curve_are_the_retention_that_concept_points_have():
+    from nca_cli.concepts.curves import concept_points
+
+    some = readings(20, {"hair": -3.0, "skin": -5.0})
+    points = {(p.concept, p.t): p.retention for p in concept_points(some)}
+    for curve in concept_retention(some).curves:
+        for point in curve.points:
+            known = points[curve.measure.removeprefix("concept/"), point.t]
+            assert point.mean == pytest.approx(known)
+
+
+def test_the_order_of_readings_changes_nothing_and_neither_does_running_again():
+    some = readings(10, {"hair": -3.0})
+    once, again = concept_retention(some), concept_retention(some[::-1])
+    assert half_of(once, "hair").log_snr.low == pytest.approx(half_of(again, "hair").log_snr.low)
+    assert once == concept_retention(some)
+
+
+def test_a_concept_that_lasts_beyond_the_levels_has_no_half_level():
+    half = half_of(concept_retention(readings(20, {"hair": -30.0})), "hair")
+    assert math.isnan(half.log_snr.value)
+    assert "not even at the noisiest" in half.log_snr.blank
+
+
+# -- blanks ----------------------------------------------------------------------------------------
+
+
+def test_few_images_have_no_interval_and_fewer_no_half_level():
+    few = half_of(concept_retention(readings(5, {"hair": -3.0})), "hair").log_snr
+    assert math.isfinite(few.value)
+    assert math.isnan(few.low)
+    assert "too few images for an interval: 5 of 8" in few.blank
+    fewer = concept_retention(readings(2, {"hair": -3.0}))
+    assert math.isnan(half_of(fewer, "hair").log_snr.value)
+    assert all("too few images" in point.blank for point in fewer.curves[0].points)
+    assert concept_retention([]) == ConceptRetention()
+
+
+@pytest.mark.parametrize(
+    ("count", "blank"),
+    [(2, "too few images with it"), (0, "alike"), (19, "too few images without it"), (6, "")],
+)
+def test_what_hardly_any_image_has_or_lacks_has_no_interval(count, blank):
+    found = concept_retention(readings(20, {"glasses": -3.0}, present={"glasses": count}))
+    assert blank in half_of(found, "glasses").log_snr.blank
+    assert math.isnan(half_of(found, "glasses").log_snr.low) == bool(blank)
+
+
+def test_what_the_probe_cannot_read_in_clean_images_is_blank():
+    some = [reading._replace(clean=(0.0,)) for reading in readings(20, {"hair": -3.0})]
+    assert "does not read it" in half_of(concept_retention(some), "hair").log_snr.blank
+
+
+def test_images_that_lack_a_level_and_readings_that_are_not_numbers_are_left_out():
+    some = readings(20, {"hair": -3.0}, missing={(3, 300)})
+    some[-1] = some[-1]._replace(read=(math.nan,))
+    found = concept_retention(some)
+    assert half_of(found, "hair").log_snr.n == 18
+    assert [p.images for p in found.curves[0].points if p.images < 20] == [19, 19]
+
+
+# -- orders ----------------------------------------------------------------------------------------
+
+
+def test_what_is_lost_to_less_noise_goes_first_for_sure():
+    found = concept_retention(readings(30, {"hair": -5.0, "freckles": -1.0, "skin": -5.0}))
+    assert found.probability("freckles", "hair") == pytest.approx(1)
+    assert found.probability("hair", "freckles") == pytest.approx(0)
+    assert 0.01 < found.probability("skin", "hair") < 0.99
+    assert math.isnan(found.probability("hair", "beard"))
+    order = next(
+        o for o in found.orders if {o.first, o.then} == {"concept/freckles", "concept/hair"}
+    )
+    assert order.certain
+    assert order.difference.low <= 4 <= order.difference.high
+
+
+def test_few_images_know_no_order():
+    found = concept_retention(readings(5, {"hair": -5.0, "freckles": -1.0}))
+    assert math.isnan(found.probability("freckles", "hair"))
+    assert not any(order.certain for order in found.orders)
+
+
+# -- the report ------------------------------------------------------------------------------------
+
+
+def smoothed(x0, sigma):
+    places = np.arange(x0.shape[-1])
+    kernel = np.exp(-((places[:, None] - places) ** 2) / (2 * sigma**2))
+    kernel = (kernel / kernel.sum(1, keepdims=True)).astype(np.float32)
+    return kernel @ x0 @ kernel.T
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """The bundled portraits, and levels that are blurs of them."""
+    from PIL import Image
+
+    store = Store(tmp_path_factory.mktemp("report") / "store")
+    space = {"schedule": SCHEDULE.describe(), "shape": [3, 64, 64], "resolution": 64}
+    info = {"name": "demo", "source": "built in", "space": space, "licence": "MIT"}
+    t = np.array([100, 300, 600, 900])
+    index = t, np.zeros_like(t), np.array([SCHEDULE.log_snr(each) for each in t.tolist()])
+    for path in sample_images("portraits"):
+        key, x0 = image_digest(path, 64, "crop"), to_unit(np.asarray(Image.open(path))[None])[0]
+        place = store.place("demo-00000000", info, path.stem, key)
+        image = {"digest": key, "name": path.stem, "fit": "crop", "resolution": 64}
+        header = {"model": json.dumps(info), "image": json.dumps(image)}
+        store.commit(place, "noise", header | {"kind": "noise"},
+                     Samples(*index, {"x_t": np.stack([x0] * 4)}), {"x0": x0})  # fmt: skip
+        blurs = np.stack([smoothed(x0, sigma) for sigma in (0.5, 1.5, 4, 30)])
+        header |= {"kind": "reconstruction", "recipe": ONE_STEP.canonical()}
+        store.commit(place, ONE_STEP.name, header, Samples(*index, {"x0_hat": blurs}))
+    return store
+
+
+def test_the_report_of_the_bundled_portraits_has_a_section_about_concepts(store, tmp_path):
+    page, rows, numbers = (tmp_path / name for name in ("r.html", "r.csv", "r.json"))
+    report = build_report(store, page, csv=rows, json=numbers)
+    text = page.read_text()
+    assert '<h2 id="concepts">Concepts</h2>' in text
+    assert "Retention of hair colour over log SNR" in text
+    assert "Only 8 images have known concepts" in text
+    assert "nan" not in text[text.index('id="concepts"') :].split("</section>")[0]
+    content = json.loads(numbers.read_text())["concepts"]
+    assert {"curves", "half_levels", "orders", "notes"} == set(content)
+    with rows.open() as file:
+        table = [row for row in csv.DictReader(file) if row["measure"].startswith("concept/")]
+    assert len([row for row in table if row["measure"] == "concept/freckles"]) == 8 * 4
+    assert {"concept/hair_r", "concept/hair_g", "concept/hair_b"} <= {r["measure"] for r in table}
+    assert not any("concept" in measure for measure in report.measures)
+
+
+def test_half_levels_in_the_table_are_sorted_from_what_goes_first(store, tmp_path):
+    from nca_cli.report.concepts import section
+    from nca_cli.report.curves import entries
+
+    report = build_report(store, None)
+    rows = section(report, entries(report)).rows
+    known = [row.half.log_snr.value for row in rows if math.isfinite(row.half.log_snr.value)]
+    assert len(known) > 3
+    assert known == sorted(known, reverse=True)
+    assert [math.isfinite(row.half.log_snr.value) for row in rows[: len(known)]] == [True] * len(
+        known
+    )
+
+
+def test_pictures_without_known_concepts_have_no_such_section(tmp_path):
+    from stores import full_store
+
+    report = build_report(full_store(tmp_path / "s"), tmp_path / "r.html", json=tmp_path / "r.json")
+    assert report.concepts is None
+    assert 'id="concepts"' not in (tmp_path / "r.html").read_text()
+    assert json.loads((tmp_path / "r.json").read_text())["concepts"] is None
+
+
+def test_any_labels_and_a_function_of_the_user_do_as_well(store, tmp_path, monkeypatch):
+    labels = tmp_path / "labels.csv"
+    lines = [f"portrait-{k:02},{to_unit(np.asarray(_image(k))[None]).mean()}" for k in range(8)]
+    labels.write_text("\n".join(["image,bright", *lines]))
+    (tmp_path / "own.py").write_text(
+        "def bright(pictures):\n    return {'bright': pictures.mean((1, 2, 3))}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "r.html"
+    app(["report", "--store", str(store.root), "-o", str(page), "--labels", str(labels),
+         "--probe", "own:bright", "--quiet"], standalone_mode=False)  # fmt: skip
+    assert "Retention of bright over log SNR" in page.read_text()
+
+
+def _image(number):
+    from PIL import Image
+
+    return Image.open(sample_images("portraits")[number])
+
+
+def test_labels_that_name_no_stored_image_get_a_clear_line(store, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("image,glasses\nnobody,1\n")
+    with pytest.raises(NothingStored, match="nobody"):
+        build_report(store, None, labels=labels)
+    with pytest.raises(NcaError, match="no probe"):
+        build_report(store, None, probe="nothing")
+
+
+def test_a_report_with_concepts_loads_no_torch(store, tmp_path):
+    code = (
+        "import sys; from nca_cli.report import build_report; from nca_cli.store import Store;"
+        "r = build_report(Store(sys.argv[1]), sys.argv[2]); assert r.concepts;"
+        "assert 'torch' not in sys.modules"
+    )
+    command = [sys.executable, "-c", code, str(store.root), str(tmp_path / "r.html")]
+    subprocess.run(command, check=True)
