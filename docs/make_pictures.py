@@ -19,7 +19,9 @@ def main() -> None:
     """Three portraits at nine levels, by the posterior mean and by a chain."""
     portraits = [path for path in sample_images("portraits") if path.stem in SHOWN]
     nca_cli.reconstruct(*portraits, models=["demo"], samplers=["one-step", "ddim"], store=STORE)
-    grid = nca_cli.compose_grid(nca_cli.Store(STORE), nca_cli.Filters(samplers=["one-step", "ddim"]))
+    grid = nca_cli.compose_grid(
+        nca_cli.Store(STORE), nca_cli.Filters(samplers=["one-step", "ddim"])
+    )
     print(grid.save(HERE / "images" / "grid.png"))
 
 

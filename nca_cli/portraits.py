@@ -121,15 +121,18 @@ def draw_factors(seed: int) -> Factors:
 def _between(tones: tuple[Colour, ...], where: float) -> Colour:
     """The colour at `where` in [0, 1] along a chain of tones."""
     stops = np.linspace(0, 1, len(tones))
-    return tuple(float(np.interp(where, stops, channel)) for channel in zip(*tones, strict=True))
+    red, green, blue = (float(np.interp(where, stops, c)) for c in zip(*tones, strict=True))
+    return red, green, blue
 
 
 def _jitter(colour: Colour, u, amount: float) -> Colour:
-    return tuple(float(np.clip(c + u(-amount, amount), 0, 1)) for c in colour)
+    red, green, blue = (float(np.clip(c + u(-amount, amount), 0, 1)) for c in colour)
+    return red, green, blue
 
 
 def _tint(colour: Colour, gains: Colour) -> Colour:
-    return tuple(c * gain for c, gain in zip(colour, gains, strict=True))
+    red, green, blue = (c * gain for c, gain in zip(colour, gains, strict=True))
+    return red, green, blue
 
 
 def _hsv(hue: float, saturation: float, value: float) -> Colour:

@@ -17,7 +17,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), "")
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-    "--disable-component-update", "--disable-dev-shm-usage", "--disable-extensions", "--no-proxy-server",
+    "--disable-component-update", "--disable-dev-shm-usage", "--disable-extensions",
+    "--no-proxy-server",
     "--no-first-run", "--hide-scrollbars", "--remote-debugging-port=0", "--remote-allow-origins=*",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )  # fmt: skip
@@ -147,7 +148,13 @@ class Page:
         params = {"captureBeyondViewport": whole}
         if whole:
             size = self._send("Page.getLayoutMetrics")["cssContentSize"]
-            params["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+            params["clip"] = {
+                "x": 0,
+                "y": 0,
+                "width": size["width"],
+                "height": size["height"],
+                "scale": 1,
+            }
         path.write_bytes(base64.b64decode(self._send("Page.captureScreenshot", params)["data"]))
 
     def pdf(self, path: Path) -> None:
@@ -166,7 +173,11 @@ class Page:
     def press(self, key: str, times: int = 1) -> None:
         """A key, down and up."""
         text = {"text": "\r"} if key == "Enter" else {"text": " "} if key == " " else {}
-        params = {"key": key, "code": {" ": "Space"}.get(key, key), "windowsVirtualKeyCode": KEYS[key]}
+        params = {
+            "key": key,
+            "code": {" ": "Space"}.get(key, key),
+            "windowsVirtualKeyCode": KEYS[key],
+        }
         for _ in range(times):
             self._send("Input.dispatchKeyEvent", {"type": "keyDown", **params, **text})
             self._send("Input.dispatchKeyEvent", {"type": "keyUp", **params})

@@ -49,6 +49,7 @@ def test_four_shards_at_once_make_the_whole(model, faces, tmp_path):
 
 def test_an_interrupt_ends_with_130_and_keeps_what_was_finished(model, tmp_path):
     import diffusers  # noqa: F401
+
     from bench.material import noise_pictures
 
     images, store = noise_pictures(tmp_path / "images", 40), tmp_path / "s"

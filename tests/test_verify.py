@@ -349,9 +349,7 @@ def test_the_command_names_hub_models_by_their_id(tmp_path, monkeypatch):
         file["x0_hat"][0] = 0
     assert "--model someone/some-model@1234 " in bad(store)[0].command
     path.write_bytes(b"")
-    assert bad(store)[0].command == (
-        "nca reconstruct cat.* --model toy --sampler ddim --steps 50"
-    )
+    assert bad(store)[0].command == ("nca reconstruct cat.* --model toy --sampler ddim --steps 50")
 
 
 def test_lost_noise_is_made_by_nca_noise(tmp_path, monkeypatch):

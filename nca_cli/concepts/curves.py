@@ -180,14 +180,14 @@ def _truth(labels: Labels, read: Mapping[str, np.ndarray], probe: AnyProbe) -> L
 
 def concept_points(readings: Iterable[Reading]) -> list[ConceptPoint]:
     """Retention for each (model, sampler, concept, level), in the order of the readings."""
-    groups: dict[tuple, list[Reading]] = {}
+    groups: dict[tuple[str, str, str, float], list[Reading]] = {}
     for reading in readings:
         key = (reading.model, reading.sampler, reading.concept, reading.t)
         groups.setdefault(key, []).append(reading)
     return [
-        ConceptPoint(*key, some[0].log_snr, _retention(some),
+        ConceptPoint(model, sampler, concept, t, some[0].log_snr, _retention(some),
                      len({each.image for each in some}), len(some))
-        for key, some in groups.items()
+        for (model, sampler, concept, t), some in groups.items()
     ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,11 @@ class Probe:
             "threshold": self.filters.threshold,
             "concepts": [asdict(concept) for concept in self.concepts],
         }
-        arrays = {"filters": self.filters.weights, "bias": self.filters.bias, "offset": self.offset}
+        arrays: dict[str, Any] = {
+            "filters": self.filters.weights,
+            "bias": self.filters.bias,
+            "offset": self.offset,
+        }
         with open(path, "wb") as file:
             np.savez_compressed(
                 file,
@@ -246,7 +251,8 @@ def _ridge(z: np.ndarray, truth: np.ndarray, sizes: list[int]) -> tuple[np.ndarr
     starts = np.cumsum([0, *sizes])
     dual, missed = np.empty_like(truth), np.empty_like(truth)
     for own in map(slice, starts[:-1], starts[1:]):
-        best = min(tried, key=lambda pair, own=own: float(np.square(pair[1][:, own]).sum()))
+        errors = [float(np.square(out[:, own]).sum()) for _, out in tried]
+        best = tried[int(np.argmin(errors))]
         dual[:, own], missed[:, own] = best[0][:, own], best[1][:, own]
     return z.T @ dual, truth - missed
 

@@ -46,7 +46,7 @@ class Truth:
         if self.by_digest:
             info = artifact.image_info
             key = (info.get("digest"), info.get("fit", "crop"), info.get("resolution"))
-            return self.labels.get(_portrait_names(*key[1:]).get(key[0], ""))
+            return self.labels.get(_portrait_names(*key[1:]).get(str(key[0]), ""))
         return self.labels.get(artifact.image, self.labels.get(artifact.image_name))
 
     def unknown(self, store: Store) -> list[str]:

@@ -121,7 +121,7 @@ def _pair(folder: Path, row: Mapping, usual: Mapping[str, str], where: str) -> P
     for name in NEEDED:
         if not cells.get(name):
             raise UsageError(f"no {name} in this row")
-    cells = usual | {key: value for key, value in cells.items() if value}
+    cells = {**usual, **{key: value for key, value in cells.items() if value}}
     return Pair(parse_level(cells["t"]), folder / cells["original"],
                 folder / cells["reconstruction"], parse_seed(cells["seed"]),
                 cells["sampler"], where)  # fmt: skip

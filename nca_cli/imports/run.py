@@ -226,7 +226,8 @@ class Importing:
         self, place: Place, known: Artifact | None, some: list[Ready]
     ) -> tuple[list[Ready], list[Ready]]:
         """The pairs that are to be written, and those that are there already."""
-        fresh, same = [], []
+        fresh: list[Ready] = []
+        same: list[Ready] = []
         for ready in some:
             where, now = (place, ready.recipe.name, ready.key), ready.digest
             try:

@@ -227,7 +227,7 @@ class _Findings:
             drawn.setdefault((curve.model, curve.sampler), []).append(curve)
         for artifact in {(a.model, a.name): a for a in self.kept}.values():
             model, sampler = self.names.model(artifact), self.names.sampler(artifact)
-            recipe = json.loads(artifact.recipe.canonical())
+            recipe = json.loads(artifact.header["recipe"])
             yield Series(model, sampler, artifact.name, recipe, tuple(drawn[model, sampler]))
 
     def _held(self) -> Iterator[tuple[str, str, str, Artifact]]:

@@ -165,7 +165,9 @@ def _derived(report: Report, entries: Sequence[curves.Entry]) -> list[curves.Cha
     for measure, by_series in found.items():
         drawn = [
             curves.Entry(entry.index, entry.name, entry.style, {measure: by_series[key]})
-            for entry, key in zip(entries, [(s.model, s.sampler) for s in report.series])
+            for entry, key in zip(
+                entries, [(s.model, s.sampler) for s in report.series], strict=False
+            )
             if key in by_series
         ]  # fmt: skip
         charts.append(curves.chart(report, measure, drawn, curves.log_snr_scale(entries)))
@@ -249,7 +251,9 @@ def _image_pages(report: Report, gallery: Gallery) -> list[ImagePage]:
     for shelf in gallery.shelves:
         shelves.setdefault(shelf.image, []).append(shelf)
     pages = [
-        ImagePage(name, f"image-{number}", tuple(shelves.get(name, ())), tuple(samples.get(name, ())))
+        ImagePage(
+            name, f"image-{number}", tuple(shelves.get(name, ())), tuple(samples.get(name, ()))
+        )
         for number, name in enumerate(report.image_names)
     ]  # fmt: skip
     return sorted(pages, key=lambda page: not page.shelves)
@@ -257,7 +261,8 @@ def _image_pages(report: Report, gallery: Gallery) -> list[ImagePage]:
 
 def _samples(report: Report) -> dict[str, list[Sample]]:
     """Image → its samples, with the measures of the tables; nothing where they are too many."""
-    wanted, rows = set(headline_measures(report)), {}
+    wanted = set(headline_measures(report))
+    rows: dict[tuple[str, str, int | float, int], dict[str, float]] = {}
     names = {(series.model, series.sampler): series.name for series in report.series}
     for value in report.values:
         if value.measure in wanted and value[1:3] in names:
@@ -266,6 +271,6 @@ def _samples(report: Report) -> dict[str, list[Sample]]:
     if len(rows) > MOST_ROWS:
         return {}
     found: dict[str, list[Sample]] = {}
-    for (image, *place), values in rows.items():
-        found.setdefault(image, []).append(Sample(*place, values))
+    for (image, series, t, seed), measured in rows.items():
+        found.setdefault(image, []).append(Sample(series, t, seed, measured))
     return found

@@ -198,7 +198,11 @@ def _identity(artifact: Artifact) -> str:
 
 
 def _plan(
-    store: Store, report: Report, image: str, members: Sequence[tuple[str, int, Artifact]], seed: int
+    store: Store,
+    report: Report,
+    image: str,
+    members: Sequence[tuple[str, int, Artifact]],
+    seed: int,
 ) -> _Plan | None:
     keys = {artifact: report.filters.keys(artifact) for _, _, artifact in members}
     seeds = sorted({key[1] for held in keys.values() for key in held})

@@ -32,7 +32,9 @@ def headlines(report: Report) -> list[str]:
 
 
 def _headline(model: str, series: list[Series]) -> str:
-    points = [{p.t: p for p in one.curve("psnr").points if p.n} for one in series if one.has("psnr")]
+    points = [
+        {p.t: p for p in one.curve("psnr").points if p.n} for one in series if one.has("psnr")
+    ]
     shared = set(points[0]).intersection(*points) or set(points[0]) if points else set()
     if not shared:
         return ""
