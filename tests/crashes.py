@@ -1,6 +1,6 @@
 """Kill a process that commits, at random instants, and see what is left of the store.
 
-    python tests/crashes.py STORE ROUNDS [SEED]      kill ROUNDS times, and say what was lost
+python tests/crashes.py STORE ROUNDS [SEED]      kill ROUNDS times, and say what was lost
 """
 
 from __future__ import annotations

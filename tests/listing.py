@@ -1,6 +1,6 @@
 """What is in an HDF5 file, as a listing for the format page.
 
-    python tests/listing.py FILE
+python tests/listing.py FILE
 """
 
 from __future__ import annotations

@@ -241,9 +241,7 @@ def test_another_dtype_begins_another_part(store):
     commit(store, (100,))
     artifact = commit(store, (300,), dtype="float16")
     assert len(artifact.parts) == 2
-    np.testing.assert_array_equal(
-        artifact.read("x0_hat", [(100, 0)])[0], tensor(100, 0, "x0_hat")
-    )
+    np.testing.assert_array_equal(artifact.read("x0_hat", [(100, 0)])[0], tensor(100, 0, "x0_hat"))
 
 
 # --- reading --------------------------------------------------------------------------------------

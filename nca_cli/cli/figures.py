@@ -258,6 +258,13 @@ def report(
             help="What reads concepts: a function of pictures, which is run, or a saved .npz.",
         ),
     ] = None,
+    max_mb: Annotated[
+        float, opt.option("--max-mb", min=0.1, help="Size of the page, pictures included.")
+    ] = 20.0,
+    assets: Annotated[
+        Path | None,
+        opt.option("--assets", metavar="DIR", help="Pictures as files there, not in the page."),
+    ] = None,
     store: opt.StoreDir = opt.DEFAULT_STORE,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -267,7 +274,17 @@ def report(
 
     be_quiet(quiet)
     wanted = filters(t, seed, image, model, sampler, recipe)
-    build_report(Store(store), out, wanted, csv=csv, json=json, labels=labels, probe=probe)
+    build_report(
+        Store(store),
+        out,
+        wanted,
+        csv=csv,
+        json=json,
+        max_mb=max_mb,
+        assets=assets,
+        labels=labels,
+        probe=probe,
+    )
     results([path for path in (out, csv, json) if path], as_json=False)
 
 

@@ -298,8 +298,10 @@ def _notes(
 ) -> Iterator[str]:
     images, every = ({item.image for item in items} for items in (shelves, plans))
     if len(images) < len(every):
-        yield (f"A sample of {len(images)} of {len(every)} images is drawn, to keep the page within "
-               "--max-mb; the numbers are of all.")  # fmt: skip
+        yield (
+            f"A sample of {len(images)} of {len(every)} images is drawn, "
+            "to keep the page within --max-mb; the numbers are of all."
+        )
     if short:
         yield "A sample of the levels is drawn; the numbers are of all."
     largest = max((max(shelf.resolution) for shelf in shelves), default=0)
