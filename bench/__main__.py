@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 NAMES = sorted(
@@ -18,4 +18,5 @@ for name in wanted:
         sys.exit(f"no bench {name!r}; there are: {', '.join(NAMES)}")
 for name in wanted:
     print(f"== {name}", flush=True)
-    import_module(f"bench.{name}").main()
+    # a fresh process each: `kill` forks, which must not happen after torch has started threads
+    subprocess.run([sys.executable, "-c", f"from bench.{name} import main; main()"], check=True)
