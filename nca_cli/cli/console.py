@@ -80,10 +80,11 @@ def relative(path: Path) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes for people: `1.3 MB`."""
+    """Bytes for people: `1.3 MB`, `590 kB`."""
     for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        if count < 999.5 or unit == "GB":
+            digits = 0 if unit == "bytes" or count >= 99.95 else 1
+            return f"{count:,.{digits}f} {unit}"
         count /= 1000
     raise AssertionError("unreachable")
 
