@@ -34,15 +34,15 @@ half-open ranges, `100,300` or `0:1000:100`; options with one are repeatable.
 An error is one line that names the thing and the next command. Where it is a bug, `nca --debug`
 before the same command shows the traceback.
 
-Every option has an environment variable, named in its row; it counts for all commands that have the
-option, and what stands on the command line wins. Several values of a repeatable option are separated
-by spaces, flags take `1` or `0`. Besides these:
+Every option has an environment variable, named in its row; it counts for all commands that have
+the option, and what stands on the command line wins. Several values of a repeatable option are
+separated by spaces, flags take `1` or `0`. Besides these:
 
 | variable | |
 |---|---|
-| `NCA_CACHE` | folder of what is worth keeping between runs: digests of weights, converted checkpoints |
-| `NCA_MODELS` | a file of short names for models ([own-model.md](own-model.md)); else `models.toml` |
-| `HF_HOME`, `HF_HUB_OFFLINE`, … | as for every program of the hub: where its models lie, no network |
+| `NCA_CACHE` | folder of what is kept between runs: digests of weights, converted checkpoints |
+| `NCA_MODELS` | file of short names for models ([own-model.md](own-model.md)); else `models.toml` |
+| `HF_HOME`, `HF_HUB_OFFLINE`, … | as for every program of the hub: where models lie, no network |
 | `NO_COLOR`, `COLUMNS` | no colours; width of tables |
 """
 
