@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote
@@ -81,20 +82,30 @@ def headline_measures(report: Report) -> list[str]:
 
 
 def _template(report: Report, gallery: Gallery, numbers: dict[int, int]) -> Template:
+    environment = _environment()
+    environment.filters |= {
+        "uri": lambda strip: _uri(strip, gallery.folder),
+        "alt": lambda strip, shelf: scrub.alt_of(report, shelf, strip),
+        "number_in_page": lambda strip: numbers[id(strip)],
+    }
+    return environment.get_template("report.html.j2")
+
+
+@cache
+def _environment() -> Environment:
+    """Made once: a page is rendered twice, without pictures to learn how much room they have."""
     environment = Environment(
         loader=FileSystemLoader(HOME), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    for name in ("measured", "number", "scientific", "snr", "with_symbols"):
+    for name in ("number", "scientific", "snr", "with_symbols"):
         environment.filters[name] = getattr(words, name)
-    environment.filters["measured"] = _measured
-    environment.filters["pretty"] = _pretty
-    environment.filters["uri"] = lambda strip: _uri(strip, gallery.folder)
-    environment.filters["alt"] = lambda strip, shelf: scrub.alt_of(report, shelf, strip)
-    environment.filters["number_in_page"] = lambda strip: numbers[id(strip)]
+    environment.filters |= {
+        "measured": _measured, "pretty": _pretty, "uri": None, "alt": None, "number_in_page": None
+    }  # fmt: skip
     environment.tests["nan"] = math.isnan
     environment.globals["words"] = words
-    return environment.get_template("report.html.j2")
+    return environment
 
 
 def _measured(value: float, name: str) -> str:
