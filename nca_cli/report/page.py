@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 import nca_cli
 from nca_cli.analysis import REFERENCE, Curve, Point, stage
-from nca_cli.report import concepts, curves, findings, scrub, words
+from nca_cli.report import concepts, curves, experiments, findings, scrub, words
 from nca_cli.report.content import Report, Series, selection
 from nca_cli.report.pictures import Gallery, Shelf, Strip, name_of
 
@@ -38,7 +38,8 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
     charts = curves.charts(report, entries)
     derived = _derived(report, entries)
     known = concepts.section(report, entries)
-    every = [*charts, *derived, *(known.charts if known else ())]
+    tried = experiments.charts(report, entries)
+    every = [*charts, *derived, *tried, *(known.charts if known else ())]
     strips = [(shelf, strip) for shelf in gallery.shelves for strip in shelf.strips]
     script = (HOME / "report.js").read_text("utf-8")
     numbers = {id(strip): number for number, (_, strip) in enumerate(strips)}
@@ -65,6 +66,8 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         entries=entries,
         groups=curves.groups(charts),
         derived=derived,
+        experiments=tried,
+        experiments_legend=experiments.legend(tried),
         concepts=known,
         chart_number={chart.measure: number for number, chart in enumerate(every)},
         halves=findings.half_chart(report.analysis, entries),
