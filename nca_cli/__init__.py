@@ -12,7 +12,7 @@ _HOMES = {
     "Artifact": "nca_cli.store:Artifact",
     "Filters": "nca_cli.store:Filters",
     "NcaError": "nca_cli.errors:NcaError",
-    "Store": "nca_cli.store:Store",
+    "Store": "nca_cli.notebook:Store",
     "build_report": "nca_cli.report:build_report",
     "compose_grid": "nca_cli.grid:compose_grid",
     "examine": "nca_cli.doctor:examine",

@@ -24,6 +24,7 @@ LAYERS = {
     "doctor": 4,
     "imports": 4,
     "concepts": 4,
+    "notebook": 5,
     "plot": 5,
     "report": 5,
     "cli": 6,
