@@ -24,7 +24,7 @@ from nca_cli.images.source import MAX_PIXELS, Source, damage, has_image_suffix
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_BYTES = 3 * MAX_PIXELS
 """Of a member: what the largest picture takes as plain RGB."""
-RATIO, FREE = 200, 64 << 20
+RATIO, FREE = 500, 256 << 20
 """Anything may expand to FREE bytes; what is larger, at most RATIO times."""
 MAX_HEADER = 1 << 20
 """Bytes of an extended tar header (long names and the like)."""
@@ -222,7 +222,7 @@ class Tar(Archive):
         return _exactly(file, member.size)
 
     def _list(self) -> Iterator[Member]:
-        headers = _Headers(_opened(self), self.path.stat().st_size)
+        headers = _Headers(self.path, _opened(self))
         name = ""
         with self._tarfile(headers) as tar:
             while (info := tar.next()) is not None:
@@ -249,12 +249,10 @@ class _Headers:
     A compressed archive that expands too far is refused before it is expanded.
     """
 
-    def __init__(self, file: io.BufferedIOBase, size: int):
-        self._file = file
-        plain = isinstance(file, io.BufferedReader)
-        self._end = size if plain else max(FREE, RATIO * size)
-        self._beyond = "unexpected end of data" if plain else f"expands more than {RATIO} times"
-        self.tell = file.tell
+    def __init__(self, path: Path, file: io.BufferedIOBase):
+        self._path, self._file, self.tell = path, file, file.tell
+        self._plain, size = isinstance(file, io.BufferedReader), path.stat().st_size
+        self._end = size if self._plain else max(FREE, RATIO * size)
         self.last = b""
         """What was read last; a complete archive ends with a block of zeros."""
 
@@ -267,15 +265,18 @@ class _Headers:
     def seek(self, position: int) -> None:
         if position < self.tell():
             raise tarfile.ReadError("a header that leads backwards")
-        if position > self._end:
-            raise tarfile.ReadError(self._beyond)
+        self._check(position)
         self._file.seek(position)
 
     def finish(self) -> None:
         """Read what follows the last member: only then are the checksums of gzip compared."""
-        while self._file.read(CHUNK):
-            if self.tell() > self._end:
-                raise tarfile.ReadError(self._beyond)
+        while not self._plain and self._file.read(CHUNK):
+            self._check(self.tell())
+
+    def _check(self, position: int) -> None:
+        if position > self._end:
+            problem = "truncated, its end is missing" if self._plain else _EXPANDS
+            raise ImageError(self._path, problem, _AGAIN if self._plain else None)
 
 
 def _tar_problem(info: tarfile.TarInfo) -> str:
@@ -289,6 +290,7 @@ def _tar_problem(info: tarfile.TarInfo) -> str:
 # --- both ---------------------------------------------------------------------------------------
 
 _LINK = "a link, not read: only files in the archive itself are"
+_EXPANDS = f"expands more than {RATIO} times, not read"
 
 
 def _problem(name: str, size: int, packed: int) -> str:
@@ -300,7 +302,7 @@ def _problem(name: str, size: int, packed: int) -> str:
     if size > MAX_BYTES:
         return f"more than {MAX_BYTES // 1_000_000} MB, not read"
     if size > max(FREE, RATIO * packed):
-        return f"expands more than {RATIO} times, not read"
+        return _EXPANDS
     return ""
 
 
@@ -334,4 +336,5 @@ def _refusing(what: object, hint: str | None = None) -> Iterator[None]:
     except (NcaError, MemoryError):
         raise
     except Exception as error:
-        raise ImageError(what, damage(error), hint) from error
+        damaged = not (isinstance(error, OSError) and error.errno)
+        raise ImageError(what, damage(error), hint if damaged else None) from error
