@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "nca_cli"
 LAYERS = {
     "errors": 0,
     "recipe": 0,
+    "tables": 1,
     "images": 1,
     "portraits": 1,
     "schedule": 1,

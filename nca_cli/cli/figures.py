@@ -246,7 +246,8 @@ def report(
             "--labels",
             metavar="CSV",
             show_default="of the bundled portraits",
-            help="What is in the images: a column image, and one for each concept.",
+            help="What is in the images: a table (CSV, or as CelebA's) with a column image, "
+            "and one for each concept.",
         ),
     ] = None,
     probe: Annotated[
