@@ -9,18 +9,27 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Filters": "nca_cli.store",
-    "NcaError": "nca_cli.errors",
-    "Store": "nca_cli.store",
-    "build_report": "nca_cli.report",
-    "compose_grid": "nca_cli.grid",
-    "find_model": "nca_cli.models",
-    "import_pairs": "nca_cli.imports",
-    "measure_store": "nca_cli.measures",
-    "noise_images": "nca_cli.engine",
-    "plot_curves": "nca_cli.plot",
-    "reconstruct": "nca_cli.engine",
+    "Artifact": "nca_cli.store:Artifact",
+    "Filters": "nca_cli.store:Filters",
+    "NcaError": "nca_cli.errors:NcaError",
+    "Store": "nca_cli.notebook:Store",
+    "build_report": "nca_cli.report:build_report",
+    "compose_grid": "nca_cli.grid:compose_grid",
+    "examine": "nca_cli.doctor:examine",
+    "export_tensors": "nca_cli.export:export",
+    "find_model": "nca_cli.models:find_model",
+    "import_pairs": "nca_cli.imports:import_pairs",
+    "list_models": "nca_cli.models:list_models",
+    "measure_store": "nca_cli.measures:measure_store",
+    "noise_images": "nca_cli.engine:noise_images",
+    "pack_store": "nca_cli.store.pack:pack",
+    "plot_curves": "nca_cli.plot:plot_curves",
+    "reconstruct": "nca_cli.engine:reconstruct",
+    "removal": "nca_cli.store.remove:removal",
+    "unpack_store": "nca_cli.store.pack:unpack",
+    "verify_store": "nca_cli.store.verify:verify",
 }
+"""Name → where it is defined."""
 
 __all__ = ["__version__", *_HOMES]
 
@@ -28,4 +37,5 @@ __all__ = ["__version__", *_HOMES]
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'nca_cli' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(import_module(module), attribute)

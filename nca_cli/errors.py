@@ -29,9 +29,9 @@ class UsageError(NcaError):
 class ImageError(NcaError):
     """An input picture that cannot be used. One bad image never stops the others."""
 
-    def __init__(self, path: str | Path, reason: str, hint: str | None = None):
+    def __init__(self, path: object, reason: str, hint: str | None = None):
         super().__init__(f"{path}: {reason}", hint)
-        self.path = Path(path)
+        self.path = Path(str(path))
         self.reason = reason
 
 

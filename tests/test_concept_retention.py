@@ -16,7 +16,7 @@ from nca_cli.images import image_digest, sample_images, to_unit
 from nca_cli.recipe import Recipe
 from nca_cli.report import build_report
 from nca_cli.schedule import Schedule
-from nca_cli.store import Samples, Store
+from nca_cli.store import Filters, Samples, Store
 
 LEVELS = range(50, 1000, 50)
 SCHEDULE = Schedule()
@@ -227,6 +227,18 @@ def test_half_levels_in_the_table_are_sorted_from_what_goes_first(store, tmp_pat
     assert [math.isfinite(row.half.log_snr.value) for row in rows[: len(known)]] == [True] * len(
         known
     )
+
+
+def test_concepts_without_any_interval_are_named_not_drawn(store):
+    from nca_cli.report.concepts import section
+    from nca_cli.report.curves import entries
+
+    few = Filters(images=[f"portrait-0{number}" for number in range(4)])
+    for filters, drawn in ((few, False), (Filters(), True)):
+        report = build_report(store, None, filters)
+        found = section(report, entries(report))
+        assert bool(found.charts) == drawn
+        assert "Too few images to draw a curve of" in found.notes[0]
 
 
 def test_pictures_without_known_concepts_have_no_such_section(tmp_path):

@@ -268,7 +268,7 @@ def test_a_decompression_bomb_is_refused_without_decoding(tmp_path, monkeypatch)
 
 
 def test_our_limit_holds_where_pillow_would_only_warn(tmp_path, monkeypatch, recwarn):
-    monkeypatch.setattr(images, "MAX_PIXELS", 99)
+    monkeypatch.setattr(images.load, "MAX_PIXELS", 99)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)
     with pytest.raises(ImageError, match="more than"):
         load_image(save(tmp_path / "10.png", noise(10, 10)), 4)
@@ -443,7 +443,7 @@ def test_the_digest_tells_content_fit_resolution_and_version_apart(tmp_path, mon
     other.write_bytes(b"two")
     digests = [image_digest(path, n, fit) for n in (6, 64, 256) for fit in images.FITS]
     digests.append(image_digest(other, 64))
-    monkeypatch.setattr(images, "PREPROCESSING_VERSION", images.PREPROCESSING_VERSION + 1)
+    monkeypatch.setattr(images.identify, "PREPROCESSING_VERSION", 2)
     digests.append(image_digest(path, 64))
     assert len(set(digests)) == 11
 
@@ -512,7 +512,7 @@ def test_the_sample_photos_are_there_under_their_names():
 
 
 def test_missing_sample_photos_say_what_to_do(monkeypatch):
-    monkeypatch.setattr(images.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(images.find.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(NcaError, match="not installed") as caught:
         sample_images()
     assert "pip install" in caught.value.hint

@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "nca_cli"
 LAYERS = {
     "errors": 0,
     "recipe": 0,
+    "tables": 1,
     "images": 1,
     "portraits": 1,
     "schedule": 1,
@@ -24,6 +25,7 @@ LAYERS = {
     "doctor": 4,
     "imports": 4,
     "concepts": 4,
+    "notebook": 5,
     "plot": 5,
     "report": 5,
     "cli": 6,
@@ -76,3 +78,21 @@ def test_every_api_name_can_be_had():
     import nca_cli
 
     assert all(getattr(nca_cli, name) for name in nca_cli.__all__)
+
+
+def test_every_command_has_a_python_twin():
+    import typer
+
+    import nca_cli
+    from nca_cli.cli import app
+
+    twins = {
+        "noise": "noise_images", "reconstruct": "reconstruct", "measure": "measure_store",
+        "import": "import_pairs", "grid": "compose_grid", "plot": "plot_curves",
+        "report": "build_report", "export": "export_tensors", "verify": "verify_store",
+        "pack": "pack_store", "rm": "removal", "models": "list_models", "doctor": "examine",
+        "ls": "Store", "show": "Artifact",
+    }  # fmt: skip
+    commands = set(typer.main.get_command(app).commands)
+    assert commands - {"demo"} == set(twins)
+    assert set(twins.values()) <= set(nca_cli.__all__)

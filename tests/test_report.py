@@ -337,6 +337,27 @@ def test_a_page_keeps_its_budget_and_says_what_it_leaves_out(store, room):
     assert bool(shown.notes) == left_out
 
 
+def test_the_second_page_encodes_nothing_and_is_the_same(store, tmp_path, monkeypatch):
+    first, again = tmp_path / "first.html", tmp_path / "again.html"
+    build_report(store, first)
+    monkeypatch.setattr("nca_cli.store.Artifact.read", None)
+    monkeypatch.setattr("nca_cli.store.Artifact.fixed", None)
+    build_report(Store(store.root), again)
+    assert again.read_bytes() == first.read_bytes()
+
+
+def test_new_samples_and_another_budget_make_kept_pictures_void(store):
+    def strips(**budget):
+        shown = gallery(Store(store.root), collect(Store(store.root)), **budget)
+        return [strip.content for shelf in shown.shelves for strip in shelf.strips]
+
+    first = strips()
+    assert strips() == first
+    assert len(strips(budget=4_000)) < len(first)
+    fill(store, levels=(500,))
+    assert strips() != first
+
+
 def test_assets_lie_beside_the_page(store, tmp_path):
     page = tmp_path / "page" / "report.html"
     build_report(store, page, assets=tmp_path / "page" / "pictures of mine")

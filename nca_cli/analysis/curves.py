@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from nca_cli.analysis.bootstrap import interval, resampled_means, too_few
+from nca_cli.analysis.bootstrap import Estimate, interval, resampled_means, too_few
 from nca_cli.analysis.values import Grid, Table, Value, tables
 
 
@@ -31,6 +32,12 @@ class Point:
     """95 % interval of the mean; NaN where `blank` says why."""
     infinite: int = 0
     blank: str = ""
+
+    @classmethod
+    def of(cls, t: int | float, log_snr: float, found: Estimate) -> Point:
+        """An estimate at a level; its images count as samples."""
+        spread, ends = math.nan, (found.low, found.high)
+        return cls(t, log_snr, found.value, spread, found.n, found.n, *ends, blank=found.blank)
 
 
 @dataclass(frozen=True)

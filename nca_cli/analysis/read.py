@@ -175,11 +175,10 @@ def _sort_in(
             found[t][image] = tensors[rows]
 
 
-def gram(rows: np.ndarray, others: np.ndarray | None = None, chunk: int = 1 << 15) -> np.ndarray:
-    """Inner products `(n, m)` in float64 of rows `(n, d)` and `(m, d)`, pixels in chunks."""
-    others = rows if others is None else others
-    total = np.zeros((len(rows), len(others)))
+def gram(rows: np.ndarray, chunk: int = 1 << 15) -> np.ndarray:
+    """Inner products `(n, n)` in float64 of rows `(n, d)`, pixels in chunks."""
+    total = np.zeros((len(rows), len(rows)))
     for start in range(0, rows.shape[1], chunk):
-        cut = slice(start, start + chunk)
-        total += rows[:, cut].astype(np.float64) @ others[:, cut].astype(np.float64).T
+        part = rows[:, start : start + chunk].astype(np.float64)
+        total += part @ part.T  # of one array with itself, NumPy computes one triangle
     return total

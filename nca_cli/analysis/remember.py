@@ -1,17 +1,19 @@
-"""Statistics of tensors are kept in the store, so that the second report reads no tensor.
+"""What was made of tensors is kept in the store, so that the second report reads no tensor.
 
 `.analysis/<kind>-<8 hex>.json` in the root of a store holds one result and the key that it is good
-for: version, filters, names, and the size and time of every file that was read. Anyone may delete
-it. A store that cannot be written (packed, read-only) keeps nothing, and works.
+for: version, filters, names, settings, and the size and time of every file that was read. Anyone
+may delete it. A store that cannot be written (packed, read-only) keeps nothing, and works.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from nca_cli.analysis.read import Name
@@ -28,14 +30,17 @@ FOLDER = ".analysis"
 
 def remembered(
     store: Store, filters: Filters, artifacts: Sequence[tuple[Artifact, Name]], kind: str,
-    type_: Any, compute: Callable[[], Any],
+    type_: Any, compute: Callable[[], Any], settings: Any = None,
 ) -> Any:  # fmt: skip
-    """What `compute()` gives, of the type `type_`, from the store if its files are the same."""
+    """What `compute()` gives, of the type `type_`, from the store if its files are the same.
+
+    `settings`: what else it depends on, as plain data.
+    """
     if store.packed:
         return compute()
     asked = digest([asdict(filters), [name for _, name in artifacts]])
     path = store.root / FOLDER / f"{kind}-{asked[:8]}.json"
-    key = digest([VERSION, asked, [_stamp(store, artifact) for artifact, _ in artifacts]])
+    key = digest([VERSION, asked, settings, [_stamp(store, artifact) for artifact, _ in artifacts]])
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
         data = json.loads(path.read_text("utf-8"))
         if data["key"] == key:
@@ -63,14 +68,19 @@ def _of_file(path: Path) -> list[int]:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses as dicts and tuples as lists, all the way down."""
+    """Dataclasses as dicts, tuples as lists and bytes as base64, all the way down."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     if is_dataclass(value) and not isinstance(value, type):
         return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def revived(type_: Any, value: Any) -> Any:
-    """The inverse of `plain`, for dataclasses, named tuples, lists, tuples and numbers."""
+    """The inverse of `plain`, for dataclasses, named tuples, lists, tuples, bytes, numbers, and
+    any of them or `None`."""
+    if type_ is bytes:
+        return base64.b64decode(value)
     if isinstance(type_, type) and is_dataclass(type_):
         hints = get_type_hints(type_)
         return type_(**{name: revived(hints[name], item) for name, item in value.items()})
@@ -79,6 +89,9 @@ def revived(type_: Any, value: Any) -> Any:
     origin, inner = get_origin(type_), get_args(type_)
     if origin is list or (origin is tuple and inner[-1] is Ellipsis):
         return origin(revived(inner[0], item) for item in value)
+    if origin is UnionType and value is not None:
+        made = [one for one in inner if is_dataclass(one)]
+        return revived(made[0], value) if made else value
     if origin is tuple:
         return tuple(revived(one, item) for one, item in zip(inner, value, strict=True))
     return value

@@ -25,6 +25,9 @@ def noise(
     model: opt.Models = None,
     t: opt.Levels = None,
     seed: opt.Seeds = None,
+    limit: opt.Limit = None,
+    sample: opt.Sample = None,
+    sample_seed: opt.SampleSeed = None,
     fit: opt.Fit = "crop",
     size: opt.Size = 256,
     store: opt.StoreDir = opt.DEFAULT_STORE,
@@ -43,7 +46,18 @@ def noise(
 
     be_quiet(quiet)
     request = _request(
-        images, model, t, seed, fit=fit, size=size, shard=shard, offline=offline, refresh=refresh
+        images,
+        model,
+        t,
+        seed,
+        limit=limit,
+        sample=sample,
+        sample_seed=sample_seed,
+        fit=fit,
+        size=size,
+        shard=shard,
+        offline=offline,
+        refresh=refresh,
     )
     run = Run(store, store_dtype, dry_run, stamp, json)
     for plan in noise_plans(request, run.store, run.failed):
@@ -64,6 +78,9 @@ def reconstruct(
     clip: opt.Clip = None,
     label: opt.Label = None,
     guidance: opt.Guidance = None,
+    limit: opt.Limit = None,
+    sample: opt.Sample = None,
+    sample_seed: opt.SampleSeed = None,
     fit: opt.Fit = "crop",
     size: opt.Size = 256,
     device: opt.Device = "auto",
@@ -95,6 +112,9 @@ def reconstruct(
         clip=clip,
         label=label,
         guidance=guidance,
+        limit=limit,
+        sample=sample,
+        sample_seed=sample_seed,
         fit=fit,
         size=size,
         dtype=dtype,

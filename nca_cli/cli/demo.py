@@ -10,9 +10,6 @@ from nca_cli.cli.app import app
 from nca_cli.cli.compute import Run
 from nca_cli.cli.console import bar, be_quiet, note, results
 
-PORTRAITS = 4
-"""Sample portraits of the demo: enough to compare, few enough for a minute on two cores."""
-
 
 @app.command()
 def demo(
@@ -30,7 +27,7 @@ def demo(
     from nca_cli.store import Filters, Store
 
     be_quiet(quiet)
-    portraits = sample_images("portraits")[:PORTRAITS]
+    portraits = sample_images("portraits")
     request = Request(portraits, ("demo",), samplers=("one-step", "ddim"), offline=True)
     run = Run(out / "nca-store")
     for plan in reconstruction_plans(request, run.store):

@@ -9,7 +9,7 @@ import typer
 
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
-from nca_cli.cli.console import be_quiet, complain, note, plural, results
+from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results
 from nca_cli.cli.filters import filters
 from nca_cli.errors import UsageError
 
@@ -246,7 +246,8 @@ def report(
             "--labels",
             metavar="CSV",
             show_default="of the bundled portraits",
-            help="What is in the images: a column image, and one for each concept.",
+            help="What is in the images: a table (CSV, or as CelebA's) with a column image, "
+            "and one for each concept.",
         ),
     ] = None,
     probe: Annotated[
@@ -284,6 +285,7 @@ def report(
         assets=assets,
         labels=labels,
         probe=probe,
+        progress=lambda total: bar("measure", total, "samples"),
     )
     results([path for path in (out, csv, json) if path], as_json=False)
 

@@ -25,7 +25,8 @@ Images = Annotated[
     typer.Argument(
         metavar="IMAGES",
         show_default=False,
-        help="Files, folders, globs, or - for paths on stdin. None: the sample images.",
+        help="Files, folders, zip and tar archives, globs, or - for paths on stdin. "
+        "None: the sample images.",
     ),
 ]
 StoreDir = Annotated[
@@ -36,6 +37,38 @@ DEFAULT_STORE = Path("nca-store")
 
 # -- computing -------------------------------------------------------------------------------------
 
+Limit = Annotated[
+    int | None,
+    option(
+        "--limit",
+        metavar="N",
+        min=1,
+        show_default="all",
+        rich_help_panel=COMPUTE,
+        help="The first N of the images.",
+    ),
+]
+Sample = Annotated[
+    int | None,
+    option(
+        "--sample",
+        metavar="N",
+        min=1,
+        show_default="all",
+        rich_help_panel=COMPUTE,
+        help="N of the images at random, the same ones every time.",
+    ),
+]
+SampleSeed = Annotated[
+    int | None,
+    option(
+        "--sample-seed",
+        metavar="S",
+        show_default="0",
+        rich_help_panel=COMPUTE,
+        help="Which sample.",
+    ),
+]
 Models = Annotated[
     list[str] | None,
     option(

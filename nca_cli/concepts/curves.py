@@ -214,7 +214,7 @@ def concept_curves(
                                       on_error=problems.append))  # fmt: skip
     if not readings:
         raise problems[0] if problems else nothing_labelled(truth, unknown)
-    notes = [f"Left out: {error.what}." for error in problems]
+    notes = [*truth.notes, *(f"Left out: {error.what}." for error in problems)]
     if unknown:
         notes.append(f"{truth.source} labels images that are not stored: {named(unknown)}.")
     return ConceptCurves(tuple(concept_points(readings)), readings, tuple(notes))

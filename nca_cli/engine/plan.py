@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 from nca_cli.errors import NcaError, UsageError
-from nca_cli.images import PREPROCESSING_VERSION, image_digest, image_name
+from nca_cli.images import PREPROCESSING_VERSION, Source, image_digest, image_name
 from nca_cli.models import Model
 from nca_cli.recipe import Recipe, canonical_json
 from nca_cli.samplers import evaluations
@@ -46,7 +45,7 @@ WHOLE = Shard()
 class ImagePlan:
     """One image: who it is, and which (t, seed) of it are missing."""
 
-    path: Path
+    source: Source
     name: str
     digest: str
     noise: list[Key] = field(default_factory=list)
@@ -125,7 +124,7 @@ class Plan:
         identity = {
             "name": image.name,
             "digest": image.digest,
-            "file": image.path.name,
+            "file": image.source.name,
             "fit": self.fit,
             "resolution": space.resolution,
             "preprocessing": PREPROCESSING_VERSION,
@@ -162,14 +161,14 @@ def make_plan(
     store: Store,
     model: Model,
     recipes: Sequence[Recipe],
-    paths: Sequence[Path],
+    images: Sequence[Source],
     keys: Sequence[Key],
     *,
     fit: str = "crop",
     shard: Shard = WHOLE,
     on_error: Complain | None = None,
 ) -> Plan:
-    """Compare a request with the store: every image of `paths` at every (t, seed) of `keys`.
+    """Compare a request with the store: every one of `images` at every (t, seed) of `keys`.
 
     Without recipes only x_t is wanted. An image that cannot be used goes to `on_error` (without
     it: raised) and is left out. Raises `UsageError` for levels that the model does not have.
@@ -178,9 +177,9 @@ def make_plan(
     keys = [(schedule.check(t), seed) for t, seed in keys]
     plan = Plan(store, model, {recipe.name: recipe for recipe in recipes}, fit, [], 0)
     seen: set[str] = set()
-    for row, path in enumerate(paths):
+    for row, source in enumerate(images):
         try:
-            image, mine = _image(plan, path), shard.of(row, keys)
+            image, mine = _image(plan, source), shard.of(row, keys)
             if image.digest not in seen:
                 _find_missing(plan, image, mine)
                 plan.images.append(image)
@@ -193,9 +192,9 @@ def make_plan(
     return plan
 
 
-def _image(plan: Plan, path: Path) -> ImagePlan:
+def _image(plan: Plan, source: Source) -> ImagePlan:
     resolution = plan.model.space.resolution
-    return ImagePlan(path, image_name(path), image_digest(path, resolution, plan.fit))
+    return ImagePlan(source, image_name(source), image_digest(source, resolution, plan.fit))
 
 
 def _find_missing(plan: Plan, image: ImagePlan, keys: list[Key]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nca_cli.engine.plan import WHOLE, Complain, Plan, Shard, make_plan
 from nca_cli.errors import UsageError
-from nca_cli.images import FITS, find_images, sample_images
+from nca_cli.images import FITS, Choice, Source, find_images, sample_images
 from nca_cli.models import Model, find_model, recipe_for
 from nca_cli.recipe import DEFAULT_SEEDS, DTYPES, Recipe, SamplerChoice
 from nca_cli.store import Key, Store
@@ -19,7 +19,7 @@ class Request:
     """What to compute. `None` leaves a setting to the model's alias or configuration."""
 
     images: Sequence[str | Path] = ()
-    """Files, folders, globs, "-"; none: the sample images."""
+    """Files, folders, archives, globs, "-"; none: the sample images."""
     models: Sequence[str] = ("demo",)
     t: Sequence[int | float] | None = None
     """Noise levels; `None`: those of each model's schedule, 100, 200, … 900 where it is DDPM's."""
@@ -37,6 +37,12 @@ class Request:
     """Side in pixels for `wiener`, which has no size of its own."""
     dtype: str = "float32"
     tf32: bool = False
+    limit: int | None = None
+    """The first so many images, in the order found."""
+    sample: int | None = None
+    """So many images at random, always the same ones: see `Choice`."""
+    sample_seed: int | None = None
+    """Which sample; `None` is 0."""
     shard: Shard = WHOLE
     offline: bool = False
     refresh: bool = False
@@ -47,6 +53,12 @@ class Request:
                 raise UsageError(f"{option} {value!r} is unknown", f"one of: {', '.join(known)}")
         if not self.models:
             raise UsageError("no model named", "give --model demo, or see: nca models")
+        _ = self.choice
+
+    @property
+    def choice(self) -> Choice:
+        """Which of the images found."""
+        return Choice(self.limit, self.sample, self.sample_seed)
 
     def keys(self, model: Model) -> list[Key]:
         """Every (t, seed) asked of a model."""
@@ -97,12 +109,13 @@ def _plans(
     ]
 
 
-def _images(request: Request, on_error: Complain | None) -> list[Path]:
+def _images(request: Request, on_error: Complain | None) -> Sequence[Source]:
     """The images named, or samples: portraits where a demo model takes part, else photos."""
     if request.images:
-        return find_images(request.images, on_error=on_error)
+        return find_images(request.images, request.choice, on_error=on_error)
     demo = any(name in ("demo", "demo-ldm") for name in request.models)
-    return sample_images("portraits" if demo else "photos")
+    samples = sample_images("portraits" if demo else "photos")
+    return request.choice.of(samples, [path.name for path in samples])
 
 
 def recipes_of(request: Request, model: Model) -> list[Recipe]:

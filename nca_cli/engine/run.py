@@ -122,14 +122,14 @@ def noise_image(plan: Plan, image: ImagePlan, codec: Codec, store_dtype: str) ->
     if not image.noise:
         return []
     space = plan.model.space
-    picture = load_image(image.path, space.resolution, plan.fit, space.channels)
+    picture = load_image(image.source, space.resolution, plan.fit, space.channels)
     fixed, place = _fixed(picture.pixels, codec), plan.place(image)
     for i in range(0, len(image.noise), CHUNK):
         samples = _noised(
             plan, image, fixed["z0" if codec.latent else "x0"], image.noise[i : i + CHUNK], codec
         )
         plan.store.commit(place, NOISE, plan.header(image), samples, fixed, store_dtype)
-    return [f"{image.path}: {note}" for note in picture.notes]
+    return [f"{image.source}: {note}" for note in picture.notes]
 
 
 def _fixed(x0: np.ndarray, codec: Codec) -> dict[str, np.ndarray]:

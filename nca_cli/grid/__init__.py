@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.grid import maps, save
-from nca_cli.grid.content import COLUMNS, LAYOUTS, ROWS, SHOW, Choices, Content, check_show
+from nca_cli.grid.choices import COLUMNS, LAYOUTS, ROWS, SHOW, Choices, check_show
+from nca_cli.grid.content import Content
 from nca_cli.grid.layout import Layout, arrange, arrange_within
 from nca_cli.grid.paint import paint
 from nca_cli.grid.read import fill
+from nca_cli.grid.rows import tabulate
 from nca_cli.grid.sheet import Sheet
 from nca_cli.grid.table import Missing, Table, frame
 from nca_cli.grid.zoom import Zoom, zoomed
@@ -156,7 +158,7 @@ def compose_grid(
         from nca_cli.grid.command import suggestion
 
         raise NothingStored(nothing.what, f"fill it: {suggestion(store, filters)}") from nothing
-    table = content.table(title, caption)
+    table = tabulate(content, title, caption)
     fill(content, scale or 1.0)
     maps.colour(table, scale)
     blanks = content.blanks

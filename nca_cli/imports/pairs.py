@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from nca_cli.errors import NcaError, UsageError
 from nca_cli.recipe import Number, parse_list, parse_seeds
+from nca_cli.tables import read_table
 
 SAMPLER = "imported"
 """Of reconstructions whose sampler is not named."""
@@ -76,16 +75,15 @@ def read_csv(
     others are ignored; `seed` and `sampler` stand in where cells are empty. A bad row goes to
     `on_error` (without it: raised). Raises `UsageError` for a missing column or no rows at all.
     """
-    path = Path(path)
-    rows = csv.DictReader(io.StringIO(text := _text(path), newline=""), delimiter=_delimiter(text))
-    rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
-    _check_columns(path, rows.fieldnames)
+    table = read_table(path)
+    path, columns = table.path, [name.lower() for name in table.columns]
+    _check_columns(path, columns)
     usual = {"seed": str(seed), "sampler": sampler}
     pairs, count = [], 0
-    for row in rows:
-        count, where = count + 1, f"{path}:{rows.line_num}"
+    for where, row in table.rows:
+        count += 1
         try:
-            pairs.append(_pair(path.parent, row, usual, where))
+            pairs.append(_pair(path.parent, dict(zip(columns, row, strict=False)), usual, where))
         except NcaError as error:
             if on_error is None:
                 raise NcaError(f"{where}: {error.what}", error.hint) from error
@@ -95,29 +93,13 @@ def read_csv(
     return pairs
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}", "give a CSV file") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 text", "save it as CSV in UTF-8") from error
-
-
-def _delimiter(text: str) -> str:
-    """Spreadsheets write semicolons or tabs as well; the header tells."""
-    header = text.partition("\n")[0]
-    return max(",;\t", key=header.count)
-
-
 def _check_columns(path: Path, columns: list[str]) -> None:
     missing = [name for name in NEEDED if name not in columns]
     if missing:
         raise UsageError(f"{path}: no column {', '.join(missing)}", COLUMNS)
 
 
-def _pair(folder: Path, row: Mapping, usual: Mapping[str, str], where: str) -> Pair:
-    cells = {key: value.strip() for key, value in row.items() if key and isinstance(value, str)}
+def _pair(folder: Path, cells: dict[str, str], usual: Mapping[str, str], where: str) -> Pair:
     for name in NEEDED:
         if not cells.get(name):
             raise UsageError(f"no {name} in this row")

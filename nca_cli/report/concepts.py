@@ -19,7 +19,7 @@ from nca_cli.concepts import (
 from nca_cli.concepts.retained import CONCEPT
 from nca_cli.errors import NothingStored
 from nca_cli.report.content import Report
-from nca_cli.report.curves import Chart, Entry, chart, drawable, log_snr_scale
+from nca_cli.report.curves import Chart, Entry, chart, drawable, ends, log_snr_scale
 from nca_cli.store import Artifact, Store
 
 
@@ -82,10 +82,12 @@ def section(report: Report, drawn: Sequence[Entry]) -> Section | None:
     if found is None or not found.curves:
         return None
     halves = sorted(found.half_levels, key=_place)
+    sure = {curve.measure for curve in found.curves if any(map(ends, curve.points))}
     measures = dict.fromkeys(half.measure for half in halves)
-    charts = [_chart(report, found, measure, drawn) for measure in measures]
+    charts = tuple(_chart(report, found, each, drawn) for each in measures if each in sure)
+    unsure = [title(each, found) for each in measures if each not in sure]
     rows = tuple(Row(title(half.measure, found), half) for half in halves)
-    return Section(tuple(c for c in charts if c.lines), rows, tuple(_said(found)), _notes(found))
+    return Section(charts, rows, tuple(_said(found)), tuple(_notes(found, unsure)))
 
 
 def _place(half: HalfLevel) -> tuple[int, float]:
@@ -123,8 +125,10 @@ def _said(found: ConceptRetention) -> Iterable[str]:
             )
 
 
-def _notes(found: ConceptRetention) -> tuple[str, ...]:
+def _notes(found: ConceptRetention, unsure: Sequence[str]) -> Iterable[str]:
+    yield from found.notes
+    if unsure:
+        yield f"Too few images to draw a curve of: {', '.join(unsure)}; the table says why."
     most = max((half.log_snr.n for half in found.half_levels), default=0)
-    small = (f"Only {most} images have known concepts: intervals are wide, and a concept that few "
-             "of them have says little.",) if most < 30 else ()  # fmt: skip
-    return (*found.notes, *small)
+    if most < 30:
+        yield f"Only {most} images have known concepts: intervals are wide."

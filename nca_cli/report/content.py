@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -100,34 +101,34 @@ class Report:
     concepts: ConceptRetention | None = None
     """What is left of concepts whose truth is known."""
 
-    @property
+    @cached_property
     def measures(self) -> tuple[str, ...]:
         """Every measure that was taken, in the order in which they first occur."""
         return tuple(dict.fromkeys(value.measure for value in self.values))
 
-    @property
+    @cached_property
     def curves(self) -> tuple[Curve, ...]:
         """Of all series."""
         return tuple(curve for series in self.series for curve in series.curves)
 
-    @property
+    @cached_property
     def levels(self) -> list[int | float]:
         """Every t, sorted."""
         return sorted({value.t for value in self.values})
 
-    @property
+    @cached_property
     def seeds(self) -> list[int]:
         """Every seed, sorted."""
         return sorted({value.seed for value in self.values if value.seed != ANY_SEED})
 
-    @property
+    @cached_property
     def references(self) -> list[Curve]:
         """Of what no network made: closed forms, the autoencoder's floor."""
         made = self.analysis.reference_values if self.analysis else ()
         every = (*self.values, *made)
         return curves(value for value in every if value.sampler.startswith(REFERENCE))
 
-    @property
+    @cached_property
     def image_names(self) -> list[str]:
         """Every image once, in the order of the store."""
         return list(dict.fromkeys(image.name for image in self.images))

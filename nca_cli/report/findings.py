@@ -168,18 +168,13 @@ def excess_curves(analysis: Analysis | None) -> list[Curve]:
     groups: dict[tuple[str, str, str], list[Excess]] = {}
     for each in known:
         groups.setdefault((each.model, each.sampler, each.reference), []).append(each)
-    return [Curve(model, sampler, f"excess/{_short(reference)}", tuple(map(_point, some)))
-            for (model, sampler, reference), some in groups.items()]  # fmt: skip
+    return [
+        Curve(model, sampler, f"excess/{_short(reference)}",
+              tuple(Point.of(each.t, each.log_snr, each.gain) for each in some))
+        for (model, sampler, reference), some in groups.items()
+    ]  # fmt: skip
 
 
 def _short(reference: str) -> str:
     """`reference:gaussian/ddim-50` → `gaussian`."""
     return reference.rpartition(":")[2].partition("/")[0]
-
-
-def _point(each: Excess) -> Point:
-    gain = each.gain
-    return Point(
-        each.t, each.log_snr, gain.value, math.nan, gain.n, gain.n,
-        low=gain.low, high=gain.high, blank=gain.blank,
-    )  # fmt: skip

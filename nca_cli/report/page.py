@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from markupsafe import Markup
 
 import nca_cli
 from nca_cli.analysis import REFERENCE, Curve, Point, stage
-from nca_cli.report import concepts, curves, findings, scrub, words
+from nca_cli.report import concepts, curves, experiments, findings, scrub, words
 from nca_cli.report.content import Report, Series, selection
 from nca_cli.report.pictures import Gallery, Shelf, Strip, name_of
 
@@ -37,7 +38,8 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
     charts = curves.charts(report, entries)
     derived = _derived(report, entries)
     known = concepts.section(report, entries)
-    every = [*charts, *derived, *(known.charts if known else ())]
+    tried = experiments.charts(report, entries)
+    every = [*charts, *derived, *tried, *(known.charts if known else ())]
     strips = [(shelf, strip) for shelf in gallery.shelves for strip in shelf.strips]
     script = (HOME / "report.js").read_text("utf-8")
     numbers = {id(strip): number for number, (_, strip) in enumerate(strips)}
@@ -64,6 +66,8 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         entries=entries,
         groups=curves.groups(charts),
         derived=derived,
+        experiments=tried,
+        experiments_legend=experiments.legend(tried),
         concepts=known,
         chart_number={chart.measure: number for number, chart in enumerate(every)},
         halves=findings.half_chart(report.analysis, entries),
@@ -81,20 +85,30 @@ def headline_measures(report: Report) -> list[str]:
 
 
 def _template(report: Report, gallery: Gallery, numbers: dict[int, int]) -> Template:
+    environment = _environment()
+    environment.filters |= {
+        "uri": lambda strip: _uri(strip, gallery.folder),
+        "alt": lambda strip, shelf: scrub.alt_of(report, shelf, strip),
+        "number_in_page": lambda strip: numbers[id(strip)],
+    }
+    return environment.get_template("report.html.j2")
+
+
+@cache
+def _environment() -> Environment:
+    """Made once: a page is rendered twice, without pictures to learn how much room they have."""
     environment = Environment(
         loader=FileSystemLoader(HOME), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    for name in ("measured", "number", "scientific", "snr", "with_symbols"):
+    for name in ("number", "scientific", "snr", "with_symbols"):
         environment.filters[name] = getattr(words, name)
-    environment.filters["measured"] = _measured
-    environment.filters["pretty"] = _pretty
-    environment.filters["uri"] = lambda strip: _uri(strip, gallery.folder)
-    environment.filters["alt"] = lambda strip, shelf: scrub.alt_of(report, shelf, strip)
-    environment.filters["number_in_page"] = lambda strip: numbers[id(strip)]
+    environment.filters |= {
+        "measured": _measured, "pretty": _pretty, "uri": None, "alt": None, "number_in_page": None
+    }  # fmt: skip
     environment.tests["nan"] = math.isnan
     environment.globals["words"] = words
-    return environment.get_template("report.html.j2")
+    return environment
 
 
 def _measured(value: float, name: str) -> str:

@@ -20,12 +20,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nca_cli.analysis.remember import remembered
 from nca_cli.errors import NothingStored, StoreError
 from nca_cli.images import to_uint8
 from nca_cli.report.content import Report
 from nca_cli.store import Artifact, Key, Place, Store
 from nca_cli.store.layout import NOISE
 
+VERSION = 1
+"""Rises when the same samples give other pictures."""
 LONGEST_STRIP = 16383
 """Pixels; the limit of WebP."""
 PROBES = 3
@@ -135,8 +138,28 @@ def gallery(store: Store, report: Report, budget: float = math.inf) -> Gallery:
     """The pictures of a report in at most `budget` bytes of a page.
 
     The finest setting that fits is taken; where none does, a sample of the images, and of the
-    levels where an image alone is too much. What cannot be read is left out.
+    levels where an image alone is too much. What cannot be read is left out. Encoding takes most
+    of a page's time, so the pictures are kept in the store for the next page of the same samples
+    (`analysis.remember`).
     """
+    room = _steady(budget)
+    settings = [VERSION, None if math.isinf(room) else room]
+    held = [(artifact, (image, model, sampler)) for image, model, sampler, artifact in report.held]
+    return remembered(
+        store, report.filters, held, "pictures", Gallery, lambda: _drawn(store, report, room),
+        settings,
+    )  # fmt: skip
+
+
+def _steady(budget: float) -> float:
+    """A budget of two significant digits, so that a page of slightly other text has the same."""
+    if not 0 < budget < math.inf:
+        return budget
+    step = 10 ** max(0, math.floor(math.log10(budget)) - 1)
+    return budget // step * step
+
+
+def _drawn(store: Store, report: Report, budget: float) -> Gallery:
     plans = list(_plans(store, report))
     if not plans or budget <= 0:
         notes = ["The page has no room for pictures: raise --max-mb, or use --assets."]

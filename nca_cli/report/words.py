@@ -107,6 +107,11 @@ DERIVED = {
                       "higher", 2, "dB"),
     "retention": Measure(lambda *_: math.nan, "Retention of",
                          "share of a concept that is still read", "higher", 2),
+    "pairs": Measure(lambda *_: math.nan, "Pairs of", "mean square distance per pixel", "", 3),
+    "decided": Measure(lambda *_: math.nan, "Decided by the image",
+                       "share of the variance of x̂0 that is between images, not seeds", "", 2),
+    "content": Measure(lambda *_: math.nan, "Where SSIM is lost",
+                       "share of what is lost, between neighbouring levels", "", 3),
 }  # fmt: skip
 """What is drawn as measures are, but derived from them."""
 BANDS = ("kept", "coherence")

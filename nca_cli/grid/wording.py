@@ -1,0 +1,205 @@
+"""What a figure says: names of rows and groups, headers of columns, and nothing twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+from nca_cli.errors import UsageError
+from nca_cli.grid import text
+from nca_cli.grid.content import Content, Pair, Strip
+from nca_cli.grid.text import Label, Run
+from nca_cli.schedule import Schedule
+from nca_cli.store.layout import split_folder
+
+SYMBOLS = {
+    "x0": text.X0,
+    "floor": text.FLOOR,
+    "x_t": text.X_T,
+    "x0_hat": text.X0_HAT,
+    "diff": text.DIFF,
+    "error": text.ERROR,
+}
+
+
+class Wording:
+    """Words for the rows and columns of some content: what all have in common is left out."""
+
+    def __init__(self, content: Content):
+        self.content, self.chosen = content, content.chosen
+
+    @cached_property
+    def _several(self) -> dict[str, bool]:
+        """Which properties differ over the figure, and so must be said."""
+        seeds = len({strip.seed for strip in self.content.strips})
+        return {
+            "model": len({pair.model for pair in self.content.pairs}) > 1,
+            "image": True,
+            "seed": self.chosen.columns != "seeds" and (seeds > 1 or self.chosen.rows == "seeds"),
+        }
+
+    @cached_property
+    def model_names(self) -> dict[str, str]:
+        """Folder → the shortest name that tells models apart."""
+        named = {pair.model: pair.model_name for pair in self.content.pairs}
+        short = list(named.values())
+        return {folder: folder if short.count(name) > 1 else name for folder, name in named.items()}
+
+    def _words(self, strip: Strip, what: str) -> list[Label]:
+        """One property of a row in words; none where it says nothing new."""
+        if what in ("symbol", "sampler") and self._one_sampler:
+            return []
+        if what == "symbol":
+            return [SYMBOLS[strip.kind]] if strip.kind else []
+        if what == "sampler":
+            return [text.words(part) for part in self._sampler_words(strip)]
+        if not self._several[what]:
+            return []
+        if what == "model":
+            return [text.words(name) for name in self._model_words(strip)]
+        name = {
+            "model": self.model_names[strip.pair.model],
+            "image": strip.image,
+            "seed": f"seed {strip.seed}",
+        }
+        return [text.words(name[what])]
+
+    def _model_words(self, strip: Strip) -> list[str]:
+        """The model of a row; of x_t all that share it, or none where all models do."""
+        if strip.kind != "x_t":
+            return [self.model_names[strip.pair.model]]
+        same = [pair.model for pair in self.content.pairs if pair.space == strip.pair.space]
+        if {*same} == {pair.model for pair in self.content.pairs}:
+            return []
+        return [", ".join(self.model_names[model] for model in dict.fromkeys(same))]
+
+    def _sampler_words(self, strip: Strip) -> list[str]:
+        """`ddim-50`, and what tells it from another recipe of that name: η, or the digest."""
+        if strip.choice is None or not strip.choice.label:
+            return []
+        label, recipe = strip.choice.label, strip.choice.recipe
+        same = (each for each in self.content.choices[strip.pair.model] if each.label == label)
+        twins = [each.recipe for each in same if each.recipe]
+        if len(twins) < 2 or recipe is None:
+            return [label]
+        if recipe.eta is not None and all(replace(x, eta=recipe.eta) == recipe for x in twins):
+            return [label, f"η = {recipe.eta:g}"]
+        return [label, split_folder(strip.choice.name)[1]]
+
+    def of_row(self, strip: Strip) -> tuple[list[Label], list[Label]]:
+        """Names of the group that a row is in, and of the row in it."""
+        whole, own = {
+            "images": (["image"], ["symbol", "sampler", "model", "seed"]),
+            "models": (["model", "sampler"], ["image", "seed"]),
+            "seeds": (["image", "model", "sampler"], ["seed"]),
+        }[self.content.rows]
+        if self.content.rows != "images":
+            alone = strip.kind == "x_t" or len({*self.content.kinds} - {"x_t"}) == 1
+            whole.insert(len(whole) - 1, "symbol") if alone else own.append("symbol")
+        outer = [label for what in whole for label in self._words(strip, what)]
+        return outer, [label for what in own for label in self._words(strip, what)]
+
+    @cached_property
+    def _one_sampler(self) -> bool:
+        """Whether P2's figure has one sampler: it is said once, below, and rows are images."""
+        labels = {str(self._sampler_words(strip)) for strip in self.content.strips}
+        return self.chosen.layout == "p2" and self.content.kinds == ["x0_hat"] and len(labels) == 1
+
+    @property
+    def notes(self) -> list[Label]:
+        """Lines below the figure."""
+        names = " ".join(self._sampler_words(self.content.strips[0])) if self._one_sampler else ""
+        if not names:
+            return []
+        return [(*text.X0_HAT, Run(" from "), *text.X_T, Run(f" by {text.drawable(names)}"))]
+
+    def header(self, t: int | float) -> list[tuple[Label, ...]]:
+        """Lines of a column's header, each from long to short: t, then SNR for each schedule."""
+        lines: list[tuple[Label, ...]] = [((*text.T, Run(f" = {t:g}")), (Run(f"{t:g}"),))]
+        for _, table in self.schedules:
+            snr = table.get(t)
+            long = (Run("SNR "), *text.number(snr))
+            lines.append((long, text.number(snr), text.rough(snr), text.terse(snr)))
+        return lines
+
+    @property
+    def header_names(self) -> list[Label]:
+        """What the lines of a header are."""
+        if len(self.schedules) == 1:
+            return [text.T, (Run("SNR"),)]
+        return [text.T, *((Run("SNR "), *text.words(names)) for names, _ in self.schedules)]
+
+    def of_level(self, t: int | float) -> list[Label]:
+        """t and its SNR, where all models agree on it, as the name of a row."""
+        lines = self.header(t)
+        return [line[0] for line in (lines if len(self.schedules) == 1 else lines[:1])]
+
+    def stage_of(self, t: int | float) -> str:
+        """P2's stage of a level, in P2's figure, where all models agree on its SNR."""
+        if self.chosen.layout != "p2" or len(self.schedules) != 1:
+            return ""
+        from nca_cli.analysis.stages import stage
+
+        snr = self.schedules[0][1].get(t)
+        return "" if snr is None else stage(snr)
+
+    @cached_property
+    def schedules(self) -> list[tuple[str, dict[int | float, float]]]:
+        """(names of models, t → SNR) for each schedule in the figure: the same t may differ."""
+        tables: list[tuple[list[str], dict]] = []
+        for model in dict.fromkeys(pair.model for pair in self.content.pairs if pair.stored):
+            snr = self._snr([pair for pair in self.content.pairs if pair.model == model])
+            same = next((names for names, other in tables if _agree(other, snr)), None)
+            if same is None:
+                tables.append(([self.model_names[model]], snr))
+            else:
+                same.append(self.model_names[model])
+                next(other for names, other in tables if names is same).update(snr)
+        return [(", ".join(names), snr) for names, snr in tables]
+
+    def _snr(self, pairs: list[Pair]) -> dict[int | float, float]:
+        stored: dict[int | float, float] = {}
+        levels = self.content.levels
+        for artifact in (artifact for pair in pairs for artifact in pair.artifacts):
+            if self.content.keys(artifact):
+                log_snr = zip(artifact.t.tolist(), artifact.log_snr.tolist(), strict=True)
+                stored.update(
+                    {t: math.exp(value) for t, value in log_snr if t in self.content.levels}
+                )
+            if set(levels) <= set(stored):
+                return stored
+        return {
+            **_snr_of_schedule(self.content.space_info(pairs[0]), self.content.levels),
+            **stored,
+        }
+
+
+def heading(labels: list[Label]) -> list[Label]:
+    """Names of a group: the first one bold, a symbol and its sampler as one."""
+    if not labels:
+        return []
+    bold = tuple(Run(run.text, "bold") if run.style == "text" else run for run in labels[0])
+    names = [bold]
+    for label in labels[1:]:
+        if names[-1] in SYMBOLS.values():
+            names[-1] = text.join([names[-1], label], " ")
+        else:
+            names.append(label)
+    return names
+
+
+def _agree(one: dict, other: dict) -> bool:
+    return all(math.isclose(one[t], other[t], rel_tol=1e-6) for t in one.keys() & other.keys())
+
+
+def _snr_of_schedule(space: dict, levels: Sequence[int | float]) -> dict[int | float, float]:
+    """SNR of the levels by the schedule that a model's description gives, where it gives it."""
+    schedule = Schedule.from_description(space.get("schedule") or {})
+    if schedule is None:
+        return {}
+    try:
+        return {t: schedule.snr(t) for t in levels if schedule.holds(t)}
+    except (UsageError, ZeroDivisionError):
+        return {}

@@ -1,0 +1,236 @@
+"""Finding: files, folders, globs, archives and lists on stdin, and the samples that come along."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from nca_cli.errors import ImageError, NcaError, UsageError
+from nca_cli.images.archives import Archive, Member, in_reading_order, is_archive, open_archive
+from nca_cli.images.choose import Choice
+from nca_cli.images.source import READABLE, Source, has_image_suffix
+
+Complain = Callable[[NcaError], None]
+ALL = Choice()
+
+
+def find_images(
+    arguments: Sequence[str | os.PathLike[str]],
+    choice: Choice = ALL,
+    *,
+    stdin: TextIO | None = None,
+    on_error: Complain | None = None,
+) -> list[Source]:
+    """The images that `arguments` mean: files, folders, archives, globs (also `**`), "-" for stdin.
+
+    A named file is taken whatever its suffix. A folder is searched to any depth, without hidden
+    entries and without following links to folders; of it, and of a glob's matches, the files with
+    an image suffix are taken, in sorted order. An archive (`faces.zip`, `.tar`, `.tar.gz`, …) that
+    is named, or matched by a glob, is searched like a folder, and what lies in it is named like a
+    file in a folder: `faces.zip/val/1.png`. In a folder, archives are passed over. Arguments keep
+    their order, and an image reached twice (by its real path) is listed once. "-" reads one path
+    per line.
+
+    `choice` is made among all that were found; the chosen of an archive come as they lie in it.
+
+    Raises ImageError for an argument that yields nothing and UsageError for an empty stdin, or
+    calls `on_error` with each and goes on. No file but archives is opened.
+    """
+    finder = _Finder(on_error or _raise)
+    found: dict[str, tuple[Source, str]] = {}
+    for argument in arguments:
+        lines = finder.lines(stdin or sys.stdin) if argument == "-" else [os.fspath(argument)]
+        for line in lines:
+            images = finder.expand(line)
+            for image, name in zip(images, _names_below(images), strict=True):
+                found.setdefault(_real_path(image), (image, name))
+    images, names = [image for image, _ in found.values()], [name for _, name in found.values()]
+    return in_reading_order(choice.of(images, names))
+
+
+def _raise(error: NcaError) -> None:
+    raise error
+
+
+def _real_path(image: Source) -> str:
+    if isinstance(image, Member):
+        return f"{image.archive.real}/{image.path}"
+    return os.path.realpath(image)
+
+
+def _names_below(images: Sequence[Source]) -> list[str]:
+    """Their paths below the deepest folder that holds them all: the same wherever it lies."""
+    paths = [os.fspath(image) for image in images]
+    root = os.path.commonpath({os.path.dirname(path) for path in paths}) if paths else ""
+    return [path[len(root) :].lstrip(os.sep).replace(os.sep, "/") for path in paths]
+
+
+class _Finder:
+    """Expands arguments, one by one; archives that several lead to are listed once."""
+
+    def __init__(self, complain: Complain):
+        self.complain = complain
+        self._archives: dict[str, Archive | None] = {}
+
+    def lines(self, stdin: TextIO) -> list[str]:
+        """The paths on stdin."""
+        try:
+            lines = [line.rstrip("\r\n") for line in stdin]
+        except UnicodeDecodeError:
+            lines = []
+        paths = [line for line in lines if line.strip()]
+        if not paths:
+            self.complain(
+                UsageError("no image paths on stdin", "pipe paths into nca, one per line")
+            )
+        return paths
+
+    def expand(self, argument: str) -> Sequence[Source]:
+        """The images behind one argument, which is taken literally if something has that name."""
+        if inside := _archive_and_path(argument):
+            return self.archive(*inside)
+        if os.path.isfile(argument):
+            return [Path(argument)]
+        images: Sequence[Source]
+        if os.path.isdir(argument):
+            images, problem = self.folder(argument), "no images in this folder"
+            hint = "" if images else _nothing_in(argument)
+        elif os.path.lexists(argument):
+            images, problem, hint = [], "not a regular file", "name an image file or a folder"
+        elif _is_glob(argument):
+            images, problem = self.matching(argument), "no images match"
+            hint = "check the pattern: of its matches, files with an image suffix are taken"
+        else:
+            images, problem, hint = [], "no such file or folder", "check the path"
+        if not images:
+            self.complain(ImageError(argument or "''", problem, hint))
+        return images
+
+    def archive(self, path: Path, inside: str) -> Sequence[Source]:
+        """The images in an archive, or in a folder of it, or the one that is named."""
+        archive = self._archive(path)
+        if archive is None:
+            return []
+        images = archive.images(inside)
+        if not images:
+            self.complain(_nothing_in_archive(archive, inside))
+        elif len(images) > 1 and all(image.problem for image in images):
+            hint = f"nor is any of the {len(images):,} images there"
+            self.complain(ImageError(images[0], images[0].problem, hint))
+            return []
+        return images
+
+    def _archive(self, path: Path) -> Archive | None:
+        real = os.path.realpath(path)
+        if real not in self._archives:
+            self._archives[real] = None
+            try:
+                self._archives[real] = open_archive(path)
+            except ImageError as error:
+                self.complain(error)
+        return self._archives[real]
+
+    def folder(self, folder: str | Path) -> list[Path]:
+        """All images below `folder`, sorted; unreadable folders in it are complained about."""
+
+        def unreadable(error: OSError) -> None:
+            self.complain(ImageError(error.filename, error.strerror or "cannot be read"))
+
+        return sorted(filter(_looks_like_an_image, _files_in(folder, unreadable)))
+
+    def matching(self, pattern: str) -> list[Source]:
+        """All images that match a glob or lie in what matches it, sorted."""
+        parts = Path(pattern).parts
+        first = next(i for i, part in enumerate(parts) if _is_glob(part))
+        root = Path(*parts[:first])
+        try:  # pathlib's `**`, unlike the glob module's, follows no links: no running in circles
+            matches = sorted(set(root.glob(os.path.join(*parts[first:]))))
+        except (OSError, ValueError):
+            return []
+        images: list[Source] = []
+        for path in matches:
+            if any(part.startswith(".") for part in path.relative_to(root).parts):
+                continue
+            if path.is_dir():
+                images += self.folder(path)
+            elif inside := _archive_and_path(path):
+                images += self.archive(*inside)
+            elif _looks_like_an_image(path):
+                images.append(path)
+        return images
+
+
+def _archive_and_path(argument: str | Path) -> tuple[Path, str] | None:
+    """The archive that a path names or leads into, and the way on in it (`.`: all of it)."""
+    path = Path(argument)
+    for outer in (path, *path.parents):
+        if os.path.lexists(outer):
+            found = is_archive(outer) and outer.is_file()
+            return (outer, path.relative_to(outer).as_posix()) if found else None
+    return None
+
+
+def _files_in(
+    folder: str | Path, on_error: Callable[[OSError], None] | None = None
+) -> Iterator[Path]:
+    for where, folders, files in os.walk(folder, onerror=on_error):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(where, name) for name in files if not name.startswith("."))
+
+
+def _nothing_in(folder: str) -> str:
+    """What to do about a folder without images."""
+    archive = next(filter(is_archive, _files_in(folder)), None)
+    return f"archives are opened when they are named: {archive}" if archive else READABLE
+
+
+def _nothing_in_archive(archive: Archive, inside: str) -> ImageError:
+    if inside != "." and archive.members:
+        hint = f"it holds {next(iter(archive.members))}, for one"
+        return ImageError(f"{archive.path}/{inside}", "no image or folder of images in it", hint)
+    nested = any(map(is_archive, archive.members))
+    hint = "archives in archives are not opened" if nested else READABLE
+    return ImageError(archive.path, "no images in this archive", hint)
+
+
+def _is_glob(text: str) -> bool:
+    return any(character in text for character in "*?[")
+
+
+def _looks_like_an_image(path: Path) -> bool:
+    return has_image_suffix(path.name) and os.path.isfile(path)
+
+
+# --- samples that come along --------------------------------------------------------------------
+
+
+def sample_images(kind: str = "photos") -> list[Path]:
+    """Image files that need no download: "photos" of scikit-image, or nca's own "portraits".
+
+    Raises NcaError when the installation lacks them, UsageError for another kind.
+    """
+    if kind == "photos":
+        return _sample_photos()
+    if kind == "portraits":
+        portraits = sorted((Path(__file__).parents[1] / "assets" / "portraits").glob("*.png"))
+        if not portraits:
+            raise NcaError("this installation has no sample portraits", "install nca again")
+        return portraits
+    raise UsageError(f"no sample images of kind {kind!r}", "choose photos or portraits")
+
+
+def _sample_photos() -> list[Path]:
+    """Astronaut, cat and coffee, found without importing scikit-image."""
+    spec = importlib.util.find_spec("skimage")
+    folder = Path(spec.origin).parent / "data" if spec and spec.origin else Path()
+    photos = [folder / f"{name}.png" for name in ("astronaut", "chelsea", "coffee")]
+    if not (spec and all(photo.is_file() for photo in photos)):
+        raise NcaError(
+            "the sample photos of scikit-image are not installed",
+            "pip install scikit-image, or name images of your own",
+        )
+    return photos

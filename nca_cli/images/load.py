@@ -1,0 +1,182 @@
+"""Reading: from a file's bytes to the square of pixels that a model sees.
+
+Every picture is brought to 8 bits before it is cropped or resized: Pillow then resamples in
+fixed-point arithmetic, so that one file gives the same pixels wherever it is read. Colours are
+taken as sRGB values as they stand, as image data sets do: an embedded profile is not applied.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nca_cli.errors import ImageError, NcaError
+from nca_cli.images.identify import check_fit
+from nca_cli.images.pixels import to_unit
+from nca_cli.images.source import MAX_PIXELS, READABLE, Source, as_source, damage
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Formats that Pillow decodes by itself (EPS, for one, would start Ghostscript).
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "JPEG2000")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image as a model sees it."""
+
+    pixels: np.ndarray
+    """float32 (C, H, W) in [-1, 1]"""
+    size: tuple[int, int]
+    """(width, height) of the file's picture, upright"""
+    notes: tuple[str, ...] = ()
+    """what the user may want to know about the way it was read"""
+
+
+def load_image(
+    image: str | Source, resolution: int, fit: str = "crop", channels: int = 3
+) -> Picture:
+    """Read `image` as float32 (channels, resolution, resolution) in [-1, 1].
+
+    EXIF-upright; transparency on white; 16-bit grey scaled, not clipped; the first frame of
+    several. One channel means luma (ITU-R 601). `fit` brings the picture to a square: "crop" takes
+    the centre, "pad" adds black bars after resizing (the letterbox of video), "stretch" ignores
+    the aspect. What already has the resolution is passed through with its pixels exact.
+
+    Raises ImageError for a file that is missing, no image, truncated, damaged, of floating point,
+    or of more than MAX_PIXELS (refused before decoding); UsageError for an unknown fit.
+    """
+    check_fit(fit)
+    if channels not in (1, 3):
+        raise NcaError(f"images have 1 or 3 channels, not {channels}", "choose another model")
+    source = as_source(image)
+    with _decoding(source) as opened:
+        several = getattr(opened, "is_animated", False) and opened.format != "MPO"
+        upright = _eight_bit(_upright(opened), source)
+        transparent = _is_transparent(upright)
+        opaque = _on_white(upright) if transparent else upright
+        square = _fit(opaque.convert("L" if channels == 1 else "RGB"), resolution, fit)
+    pixels = to_unit(np.asarray(square).reshape(resolution, resolution, channels))
+    notes = {
+        "several frames, the first is used": several,
+        "transparent, put on white": transparent,
+        _small_note(upright.size, resolution): min(upright.size) * 2 <= resolution,
+    }
+    return Picture(pixels, upright.size, tuple(note for note, holds in notes.items() if holds))
+
+
+def _small_note(size: tuple[int, int], resolution: int) -> str:
+    return f"{size[0]}×{size[1]} is much smaller than the model's {resolution}×{resolution}"
+
+
+@contextmanager
+def _decoding(source: Source) -> Iterator[Image.Image]:
+    """Open `source` without decoding it, and turn what decoders throw inside into ImageError.
+
+    They throw anything at a damaged file (OSError, SyntaxError, struct.error, IndexError, …).
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own, on large files and damaged metadata
+            with source.open("rb") as file, Image.open(file) as image:
+                _check_format_and_size(image, source)
+                yield image
+    except (NcaError, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(source, "not an image that can be read", READABLE) from error
+    except Image.DecompressionBombError as error:
+        raise _too_large(source) from error
+    except Exception as error:
+        raise ImageError(source, damage(error)) from error
+
+
+def _check_format_and_size(image: Image.Image, source: Source) -> None:
+    if image.format not in _FORMATS:
+        raise ImageError(source, f"{image.format} files are not read", READABLE)
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(source)
+
+
+def _too_large(source: Source) -> ImageError:
+    limit = f"{MAX_PIXELS // 1_000_000} million pixels"
+    return ImageError(source, f"more than {limit}, not decoded", "make a smaller copy first")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """`image`, decoded and turned as its EXIF says; EXIF that cannot be parsed says nothing."""
+    from PIL import ImageOps
+
+    image.load()
+    try:
+        image.getexif()
+    except Exception:
+        return image
+    return ImageOps.exif_transpose(image)
+
+
+def _eight_bit(image: Image.Image, source: Source) -> Image.Image:
+    """16-bit grey (modes I;16 and I) as L, value/257; Pillow's convert would clip it at 255."""
+    from PIL import Image
+
+    if image.mode == "F":
+        raise ImageError(
+            source, "floating-point pixels have no agreed range", "save as 8 or 16 bit"
+        )
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise ImageError(source, "more than 16 bits per pixel", "save as 8 or 16 bit")
+    return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    """Whether any pixel lets the background through."""
+    if not image.has_transparency_data:
+        return False
+    return image.convert("RGBA").getchannel("A").getextrema() != (255, 255)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA"))
+
+
+def _fit(image: Image.Image, resolution: int, fit: str) -> Image.Image:
+    """An L or RGB image as a square of `resolution`.
+
+    Lanczos keeps the most detail of Pillow's filters; Pillow widens it by the reduction factor,
+    which is the antialiasing. Resizing an image to the size that it has copies it.
+    """
+    from PIL import Image
+
+    if fit == "pad":
+        return _pad(image, resolution)
+    if fit == "crop":
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    return image.resize((resolution, resolution), Image.Resampling.LANCZOS)
+
+
+def _pad(image: Image.Image, resolution: int) -> Image.Image:
+    """The whole image, resized first so that no black bleeds into it, in a black square."""
+    from PIL import Image
+
+    scale = resolution / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    square = Image.new(image.mode, (resolution, resolution))
+    inner = image.resize((width, height), Image.Resampling.LANCZOS)
+    square.paste(inner, ((resolution - width) // 2, (resolution - height) // 2))
+    return square

@@ -1,0 +1,20 @@
+"""Pixels as files have them (uint8) and as models do ([-1, 1]), both ways."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def to_unit(image: np.ndarray) -> np.ndarray:
+    """uint8 (..., H, W, C) → float32 (..., C, H, W); 0 → -1 and 255 → 1 exactly."""
+    return np.ascontiguousarray(np.moveaxis(image, -1, -3)).astype(np.float32) / 127.5 - 1
+
+
+def to_uint8(pixels: np.ndarray) -> np.ndarray:
+    """float (..., C, H, W) in [-1, 1] → uint8 (..., H, W, C), clipped and rounded.
+
+    The exact inverse of `to_unit`. Works in float32 for float16 too; NaN becomes black.
+    """
+    unit = np.nan_to_num(np.asarray(pixels, np.float32), nan=-1.0)
+    rounded = np.rint((np.clip(unit, -1, 1) + 1) * 127.5).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(rounded, -3, -1))

@@ -1,0 +1,55 @@
+"""What an image is read from: a file, or a member of an archive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, Literal, Protocol
+
+MAX_PIXELS = 178_956_970  # 0.5 GB as RGB: twice Pillow's limit, where Pillow refuses too
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".jp2", ".gif"),
+    *(".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+READABLE = "PNG, JPEG, WebP, TIFF, GIF, BMP, PPM and AVIF can be read: convert other kinds first"
+
+
+class Source(Protocol):
+    """The part of `pathlib.Path` that reading an image needs."""
+
+    def __fspath__(self) -> str:
+        """The path that nca finds it by."""
+
+    @property
+    def name(self) -> str:
+        """With suffix, without folders."""
+
+    @property
+    def stem(self) -> str:
+        """`name` without its suffix."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Folders and name."""
+
+    def open(self, mode: Literal["rb"]) -> IO[bytes]:
+        """The bytes, from the beginning. Raises `OSError` or `ImageError`."""
+
+
+def as_source(image: str | Source) -> Source:
+    """Text is the path of a file."""
+    return Path(image) if isinstance(image, str) else image
+
+
+def has_image_suffix(name: str) -> bool:
+    """Whether a file of this name is taken where it was not named itself."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def damage(error: Exception) -> str:
+    """What is wrong with a file, from the error that a decoder threw."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.strerror or str(error)
+    message = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, EOFError) or "truncated" in message.lower():
+        return "truncated, the end of the file is missing"
+    return f"damaged or unsupported ({message})"

@@ -1,0 +1,165 @@
+"""P2's experiments in the page, as charts of derived measures.
+
+Pairs that share an image and pairs that do not (Choi et al., 2204.00227, Fig. 2), the share of x̂0
+that x_t still decides, and where content is lost beside the weights of training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from nca_cli.analysis import Analysis, Curve, Estimate, PairCurve, Point, WeightShare
+from nca_cli.analysis.pairs import NOISY
+from nca_cli.report.content import Report
+from nca_cli.report.curves import Chart, Entry, Style, chart, log_snr_scale
+
+MARKER = "M-3.2 0a3.2 3.2 0 1 0 6.4 0a3.2 3.2 0 1 0-6.4 0z"
+SHARED, UNSHARED = "one image", "different images"
+CLOSED = "closed form"
+ONE_DASH = "3 2.5"
+WEIGHTS = (("plain training", "plain", "5 3"), ("P2 weights", "epsilon", "1.5 2.5"))
+NOISY_PAIRS, PAIRS, DECIDED, CONTENT = "pairs/x_t", "pairs/x̂0", "decided", "content"
+
+
+def charts(report: Report, entries: Sequence[Entry]) -> list[Chart]:
+    """The charts for which there are numbers; lines of a series are switched with the series."""
+    analysis = report.analysis
+    if analysis is None:
+        return []
+    series = [entry for entry in entries if not entry.reference]
+    free = len(entries)
+    drawn = {
+        NOISY_PAIRS: _noisy(analysis, free),
+        PAIRS: _reconstructed(analysis, report, series),
+        DECIDED: _decided(analysis, report, series),
+        CONTENT: _content(analysis, report, series, free),
+    }
+    known = {name: [entry for entry in some if entry.points(name)] for name, some in drawn.items()}
+    return [
+        chart(report, name, some, log_snr_scale(entries))
+        for name, some in known.items()
+        if any(not entry.reference for entry in some)
+    ]
+
+
+def legend(drawn: Sequence[Chart]) -> dict[str, Style]:
+    """Names of the lines that are of no series, and how they look."""
+    return {
+        line.entry.name: line.entry.style
+        for each in drawn
+        for line in each.lines
+        if line.entry.style.colour is None
+    }
+
+
+# --- pairs --------------------------------------------------------------------------------------
+
+
+def _pairs(analysis: Analysis) -> list[PairCurve]:
+    return [curve for curve in analysis.pairs if curve.distance == "l2"]
+
+
+def _noisy(analysis: Analysis, free: int) -> list[Entry]:
+    """Of x_t: what was measured, and its closed form; of the first model, as noise is the same."""
+    found = next((curve for curve in _pairs(analysis) if curve.sampler == NOISY), None)
+    if found is None:
+        return []
+    return [
+        entry
+        for kind, pairs, dash in (("unshared", UNSHARED, ""), ("shared", SHARED, ONE_DASH))
+        for entry in (
+            _entry(free, f"x_t of {pairs}", Style(None, dash, MARKER, hollow=bool(dash)),
+                   NOISY_PAIRS, found, _estimates(found, kind)),
+            replace(_entry(free, CLOSED, Style(None, "1 2.5", ""), NOISY_PAIRS, found,
+                           _numbers(found, f"{kind}_exact")), reference=True),
+        )
+    ]  # fmt: skip
+
+
+def _reconstructed(analysis: Analysis, report: Report, series: Sequence[Entry]) -> list[Entry]:
+    """A solid line per series for different images, a dashed one for one image."""
+    found = {(curve.model, curve.sampler): curve for curve in _pairs(analysis)}
+    entries = []
+    for one, entry in zip(report.series, series, strict=True):
+        curve = found.get((one.model, one.sampler))
+        if curve is None:
+            continue
+        dashed = replace(entry.style, dash=ONE_DASH, hollow=True)
+        for kind, pairs, style in (
+            ("unshared", UNSHARED, replace(entry.style, dash="")), ("shared", SHARED, dashed)
+        ):  # fmt: skip
+            name, points = f"{entry.name}, {pairs}", _estimates(curve, kind)
+            entries.append(_entry(entry.index, name, style, PAIRS, curve, points))
+    return entries
+
+
+def _estimates(curve: PairCurve, what: str) -> list[Point]:
+    return [Point.of(each.t, each.log_snr, getattr(each, what)) for each in curve.points]
+
+
+def _numbers(curve: PairCurve, what: str) -> list[Point]:
+    return [Point.of(each.t, each.log_snr, Estimate(getattr(each, what))) for each in curve.points]
+
+
+# --- variance and weights -----------------------------------------------------------------------
+
+
+def _decided(analysis: Analysis, report: Report, series: Sequence[Entry]) -> list[Entry]:
+    curves = {(curve.model, curve.sampler): curve for curve in analysis.variances}
+
+    def points(model: str, sampler: str) -> Iterator[Point]:
+        for each in curves[model, sampler].points if (model, sampler) in curves else ():
+            yield Point.of(each.t, each.log_snr, each.share)
+
+    return _by_series(report, series, DECIDED, points)
+
+
+def _content(analysis: Analysis, report: Report, series: Sequence[Entry], free: int) -> list[Entry]:
+    """Shares of an interval between two levels stand at its middle."""
+    shares: dict[tuple[str, str], list[WeightShare]] = {}
+    for share in analysis.weights:
+        shares.setdefault((share.model, share.sampler), []).append(share)
+
+    def points(model: str, sampler: str) -> Iterator[Point]:
+        for each in shares.get((model, sampler), ()):
+            yield _between(each, each.content)
+
+    found = _by_series(report, series, CONTENT, points)
+    first = {model: shares[model, sampler] for model, sampler in reversed(shares)}
+    for model, some in first.items():
+        suffix = f" ({model})" if len(first) > 1 else ""
+        for name, weight, dash in WEIGHTS:
+            drawn = tuple(_between(each, Estimate(getattr(each, weight))) for each in some)
+            curve = Curve(model, "", CONTENT, drawn)
+            style = Style(None, dash, "")
+            found.append(Entry(free, name + suffix, style, {CONTENT: curve}, reference=True))
+    return found
+
+
+def _between(share: WeightShare, estimate: Estimate) -> Point:
+    middle = (share.log_snr_low + share.log_snr_high) / 2
+    return Point.of((share.t_low + share.t_high) / 2, middle, estimate)
+
+
+# --- entries ------------------------------------------------------------------------------------
+
+
+def _by_series(
+    report: Report, series: Sequence[Entry], measure: str,
+    points: Callable[[str, str], Iterable[Point]],
+) -> list[Entry]:  # fmt: skip
+    """An entry per series, in its own style."""
+    return [
+        replace(entry, curves={
+            measure: Curve(one.model, one.sampler, measure, tuple(points(one.model, one.sampler)))
+        })
+        for one, entry in zip(report.series, series, strict=True)
+    ]  # fmt: skip
+
+
+def _entry(
+    index: int, name: str, style: Style, measure: str, curve: PairCurve, points: Sequence[Point]
+) -> Entry:
+    drawn = Curve(curve.model, curve.sampler, measure, tuple(points))
+    return Entry(index, name, style, {measure: drawn})

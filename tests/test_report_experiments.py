@@ -1,0 +1,86 @@
+"""P2's experiments in the page: pairs, what the image decides, content beside weights."""
+
+import numpy as np
+import pytest
+from test_report import LEVELS, fill
+
+from nca_cli.report import collect, gallery, render
+from nca_cli.report.curves import entries
+from nca_cli.report.experiments import CLOSED, charts, legend
+from nca_cli.report.findings import analysed
+from nca_cli.schedule import Schedule
+from nca_cli.store import Store
+
+
+def report_of(tmp_path, images=("cat", "dog", "eel", "fox"), **settings):
+    store = Store(tmp_path / "store")
+    for image in images:
+        fill(store, image=image, **settings)
+    return analysed(collect(store), store)
+
+
+def lines(report):
+    """Chart → name of a line → t → mean."""
+    drawn = charts(report, entries(report))
+    return {
+        each.measure: {
+            line.entry.name + (" again" if line.entry.reference else ""): {
+                point.t: point.mean for point in line.entry.points(each.measure)
+            }
+            for line in each.lines
+        }
+        for each in drawn
+    }
+
+
+def test_noisy_pairs_of_one_image_lie_on_their_closed_form(tmp_path):
+    report = report_of(tmp_path)
+    drawn = charts(report, entries(report))[0]
+    assert drawn.measure == "pairs/x_t"
+    exact = [2 * Schedule().level(t).s ** 2 for t in LEVELS]
+    _, _, measured, closed = (
+        [p.mean for p in line.entry.points("pairs/x_t")] for line in drawn.lines
+    )
+    assert [line.entry.name for line in drawn.lines[2:]] == ["x_t of one image", CLOSED]
+    assert closed == pytest.approx(exact)
+    assert measured == pytest.approx(exact, rel=0.1)
+
+
+def test_pairs_of_reconstructions_are_drawn_for_each_series_in_its_style(tmp_path):
+    report = report_of(tmp_path)
+    drawn = lines(report)["pairs/x̂0"]
+    assert list(drawn) == ["demo · ddim-50, different images", "demo · ddim-50, one image"]
+    other, same = drawn.values()
+    assert all(same[t] < other[t] for t in LEVELS)
+
+
+def test_what_the_image_decides_falls_with_noise(tmp_path):
+    share = lines(report_of(tmp_path))["decided"]["demo · ddim-50"]
+    assert share[100] > 0.9
+    assert np.all(np.diff([share[t] for t in LEVELS]) < 0)
+
+
+def test_the_shares_of_training_between_levels_are_those_of_the_schedule(tmp_path):
+    plain = lines(report_of(tmp_path))["content"]["plain training again"]
+    assert list(plain.values()) == pytest.approx([0.2, 0.6])  # 100 to 300 to 900 of 1000
+
+
+def test_one_seed_has_no_pairs_of_one_image_and_the_page_says_what_to_do(tmp_path):
+    report = report_of(tmp_path, seeds=(0,))
+    drawn = lines(report)
+    assert list(drawn["pairs/x̂0"]) == ["demo · ddim-50, different images"]
+    assert "decided" not in drawn
+    assert "--seed 0,1" in render(report)
+
+
+def test_one_image_has_no_such_experiment(tmp_path):
+    report = report_of(tmp_path, images=("cat",), seeds=(0,))
+    assert "pairs/x̂0" not in lines(report)
+
+
+def test_lines_of_no_series_are_in_the_legend_of_the_section(tmp_path):
+    report = report_of(tmp_path)
+    names = set(legend(charts(report, entries(report))))
+    assert {"x_t of one image", "x_t of different images", CLOSED, "P2 weights"} <= names
+    page = render(report, gallery(Store(tmp_path / "store"), report))
+    assert page.count('id="pairs"') == 1
