@@ -45,12 +45,14 @@ CONCEPTS = ("background", "hair", "skin", "shirt", "hair_length", "glasses", "st
 
 def compute() -> None:
     """All reconstructions that the pictures show; what is there already costs nothing."""
-    few = partial(nca_cli.reconstruct, *sample_images("portraits"), store=FEW.root)
+    portraits = sample_images("portraits")
+    few = partial(nca_cli.reconstruct, *portraits, store=FEW.root)
     few(models=["demo"], samplers=["one-step", "ddim"])
     few(models=["wiener"], size=64, samplers=["one-step"])
     for steps in (5, 10):
         few(models=["demo"], samplers=["ddim"], steps=steps, t=[300, 500, 700])
-    few(models=["demo"], samplers=["ddim"], t=[300, 700], seeds=range(5))
+    nca_cli.reconstruct(portraits[6], models=["demo"], samplers=["ddim"], t=[300, 700],
+                        seeds=range(5), store=FEW.root)  # fmt: skip
     write_portraits(FACES, SEEDS)
     faces = sorted(FACES.glob("*.png"))
     many = partial(nca_cli.reconstruct, models=["demo"], store=MANY.root)
@@ -126,6 +128,14 @@ def tour() -> None:
         small(IMAGES / f"tour-{made.name}")
 
 
+def samples() -> None:
+    """Sheets of portraits, and of samples of both demo models; `training` knows how."""
+    training = HERE.parent / "training"
+    for script, work in (("make_portraits", "contact_sheet()"), ("sample_demo", "main()")):
+        subprocess.run([sys.executable, "-c", f"import {script}; {script}.{work}"], check=True,
+                       cwd=training, env={**os.environ, "PYTHONPATH": str(HERE.parent)})  # fmt: skip
+
+
 def small(path: Path) -> None:
     """The same pixels in fewer bytes."""
     with Image.open(path) as image:
@@ -135,8 +145,9 @@ def small(path: Path) -> None:
 
 def main() -> None:
     """All of them; or the parts that are named."""
-    for name in sys.argv[1:] or ("compute", "grids", "curves", "tour"):
-        {"compute": compute, "grids": grids, "curves": curves, "tour": tour}[name]()
+    parts = {each.__name__: each for each in (compute, grids, curves, tour, samples)}
+    for name in sys.argv[1:] or parts:
+        parts[name]()
 
 
 if __name__ == "__main__":
