@@ -131,9 +131,10 @@ def tour() -> None:
 def samples() -> None:
     """Sheets of portraits, and of samples of both demo models; `training` knows how."""
     training = HERE.parent / "training"
+    paths = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     for script, work in (("make_portraits", "contact_sheet()"), ("sample_demo", "main()")):
-        subprocess.run([sys.executable, "-c", f"import {script}; {script}.{work}"], check=True,
-                       cwd=training, env={**os.environ, "PYTHONPATH": str(HERE.parent)})  # fmt: skip
+        code = f"import {script}; {script}.{work}"
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=training, env=paths)
 
 
 def small(path: Path) -> None:

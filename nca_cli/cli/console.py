@@ -101,10 +101,18 @@ def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
     from rich.table import Column
+
+    class Rate(ProgressColumn):
+        """From the same speed, at the same moment, as the time that is left."""
+
+        def render(self, task: Task) -> Text:
+            return Text(rate(task.speed))
 
     console = stderr()
     if _quiet or not console.is_terminal or not total:
@@ -118,17 +126,13 @@ def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         BarColumn(bar_width=None),
         MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=2 * len(str(total)) + 1)),
         *([] if console.width < NARROW else [TextColumn(unit)]),
-        TextColumn("{task.fields[rate]}"),
+        Rate(),
         TimeRemainingColumn(compact=True),
         TextColumn("left"),
     )
     with Progress(*columns, console=console, transient=True, speed_estimate_period=60) as progress:
-        task = progress.add_task(escape(title), total=total, rate="")
-
-        def advance(count: int) -> None:
-            progress.update(task, advance=count, rate=rate(progress.tasks[0].speed))
-
-        yield advance
+        task = progress.add_task(escape(title), total=total)
+        yield lambda count: progress.advance(task, count)
 
 
 def rate(speed: float | None) -> str:
