@@ -15,7 +15,7 @@ PAGES = (README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def environment():
+def environment(**more):
     """A shell in which `nca` is this checkout's, whose tables are as wide as the pages."""
     here = Path(sys.executable).parent
     return {
@@ -25,6 +25,7 @@ def environment():
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         "COLUMNS": "100",
+        **more,
     }
 
 
@@ -38,10 +39,10 @@ def blocks(page, language):
     return [text for name, text in fenced(page) if name == language]
 
 
-def run_shell(block, folder):
+def run_shell(block, folder, **more):
     """Run a block of shell commands; its output and errors as they would stand in a terminal."""
     done = subprocess.run(
-        ["bash", "-euc", block], cwd=folder, env=environment(), text=True,
+        ["bash", "-euc", block], cwd=folder, env=environment(**more), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert done.returncode == 0, f"{block}\n{done.stdout}"

@@ -3,6 +3,7 @@
 import doctest
 import importlib.util
 import re
+import shutil
 
 import pytest
 from pages import PAGES, README, ROOT, anchors, blocks, fenced, links, run_python, run_shell
@@ -40,6 +41,45 @@ def test_the_commands_of_the_tour_say_what_the_page_shows(toured):
 def test_the_python_of_the_tour_runs(toured):
     for block in blocks(TOUR, "python"):
         assert run_python(block, toured[0])
+
+
+def test_every_figure_of_the_page_on_figures_is_made(toured):
+    folder, few = toured[0], "portrait-01016 portrait-01018"
+    for block in blocks(FIGURES, "sh"):
+        run_shell(block, folder, NCA_IMAGE=few)
+        for name in re.findall(r"-o (\S+)", block):
+            assert (folder / name).stat().st_size > 1000, name
+    for block in blocks(FIGURES, "python"):
+        run_python(block, folder)
+
+
+@pytest.fixture
+def cook(tmp_path, faces):
+    """A folder with what the recipes name."""
+    (tmp_path / "theirs").mkdir()
+    for t in (300, 500):
+        shutil.copy(faces / "ben.png", tmp_path / "theirs" / f"anna-{t}.png")
+    return tmp_path
+
+
+def test_the_recipes_can_be_followed(cook):
+    for block in blocks(RECIPES, "sh"):
+        run_shell(block, cook)
+    for name in ("theirs.png", "p2.pdf", "figure.pdf", "figure-1.h5", "again.png"):
+        assert (cook / name).exists(), name
+    for block in blocks(RECIPES, "python"):
+        run_python(block, cook)
+    assert (cook / "brightness.pdf").exists()
+    assert (cook / "myprobe.npz").exists()
+
+
+def test_the_makefile_of_the_recipes_shares_the_work_and_is_done_after_one_run(cook):
+    (cook / "Makefile").write_text(blocks(RECIPES, "make")[0])
+    run_shell("make -j2", cook)
+    assert (cook / "figure.pdf").exists()
+    assert (cook / "values.csv").exists()
+    assert len(list((cook / "stamps").iterdir())) == 4
+    assert "Nothing to be done" in run_shell("make", cook)
 
 
 # -- the command reference -------------------------------------------------------------------------
