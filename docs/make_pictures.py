@@ -119,13 +119,13 @@ def tour() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    blocks = re.findall(r"^```sh\n(.*?)^```$", (HERE / "tour.md").read_text(), re.M | re.S)
-    for block in blocks:
-        subprocess.run(["bash", "-euc", block], cwd=folder, check=True,
+    text = (HERE / "tour.md").read_text(encoding="utf-8")
+    for block in re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        subprocess.run(["bash", "-euc", block], cwd=folder, check=True, stdout=subprocess.DEVNULL,
                        env={**os.environ, "PATH": path, "NCA_QUIET": "1"})  # fmt: skip
-    for made in sorted(folder.glob("*.png")):
-        shutil.copy(made, IMAGES / f"tour-{made.name}")
-        small(IMAGES / f"tour-{made.name}")
+    for name in re.findall(r"images/tour-(\S+\.png)", text):
+        shutil.copy(folder / name, IMAGES / f"tour-{name}")
+        small(IMAGES / f"tour-{name}")
 
 
 def samples() -> None:

@@ -33,6 +33,9 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8609a", "#c98a00", "#3a9ad9", "#5
 """Okabe and Ito's, told apart by the colour-blind; darkened where they are thin on white."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "p")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1.2, 1.4)), (0, (5, 1.6, 1.2, 1.6)))
+REFERENCE_DASHES: tuple[Any, ...] = (
+    *DASHES[1:], (0, (9, 2)), "-", (0, (5, 1.4, 1.2, 1.4, 1.2, 1.4)), (0, (2.5, 1)),
+)  # fmt: skip
 GREY, INK, FAINT = "#8a8d93", "#1f1f1f", "#666666"
 STAGES = (
     ("clean-up", math.log(CLEAN_UP), math.inf, "#ffffff"),
@@ -203,7 +206,7 @@ def looks(names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Look]:
         )
         found[model, sampler] = _look(kind, variant)
     for number, name in enumerate(name for name in names if name not in found):
-        found[name] = Look(GREY, "", DASHES[(number + 1) % len(DASHES)])
+        found[name] = Look(GREY, "", REFERENCE_DASHES[number % len(REFERENCE_DASHES)])
     return found
 
 

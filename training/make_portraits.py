@@ -41,8 +41,8 @@ def sheet(images: np.ndarray, columns: int, zoom: int, path: Path) -> None:
 
 
 def contact_sheet() -> Path:
-    """48 held-out portraits, for the docs."""
-    faces = np.stack([portrait(seed)[0] for seed in HELD_OUT_SEEDS[:48]])
+    """36 held-out portraits, for the docs."""
+    faces = np.stack([portrait(seed)[0] for seed in HELD_OUT_SEEDS[:36]])
     path = IMAGES / "demo-portraits.png"
     sheet(faces, 12, 1, path)
     return path

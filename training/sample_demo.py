@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, help="sample a pixel run's average instead")
     parser.add_argument("-o", "--output", type=Path, default=IMAGES / "demo-samples.png")
-    parser.add_argument("--count", type=int, default=36)
+    parser.add_argument("--count", type=int, default=24)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--eta", type=float, default=0.0)
     args = parser.parse_args()
