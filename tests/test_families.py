@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pipelines
 import pytest
+from chains import chain
 from typer.testing import CliRunner
 
 from nca_cli.cli import app
@@ -289,22 +290,6 @@ def raw(folder):
     from diffusers import UNet2DModel
 
     return UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False).eval()
-
-
-def chain(folder, choice, x, t, fresh=None, **condition):
-    """Our chain from x `(1, C, H, W)` at level t through the loaded denoiser."""
-    import torch
-
-    model = find_model(str(folder))
-    recipe = recipe_for(model, choice, **condition)
-    denoise = load_denoiser(model, device="cpu", **condition)
-
-    def one(x, level):
-        dtype = torch.int64 if isinstance(level.t, int) else torch.float64
-        return Prediction(denoise(x, torch.tensor([level.t], dtype=dtype)).x0)
-
-    with torch.no_grad():
-        return drive(start(recipe, model.space.schedule, x, t, fresh), one)[0]
 
 
 # Variance-exploding: diffusers works on u = (x + 1)/2 in [0, 1]

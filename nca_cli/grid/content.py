@@ -321,7 +321,7 @@ class Content:
         return [", ".join(self.model_names[model] for model in dict.fromkeys(same))]
 
     def _sampler_words(self, strip: Strip) -> list[str]:
-        """`ddim-50`, and what tells it from another recipe of that name: η, or the digest."""
+        """`ddim-50`, and what tells it from another recipe of that name: η, prompt, … or digest."""
         if strip.choice is None or not strip.choice.label:
             return []
         label, recipe = strip.choice.label, strip.choice.recipe
@@ -329,9 +329,12 @@ class Content:
         twins = [each.recipe for each in same if each.recipe]
         if len(twins) < 2 or recipe is None:
             return [label]
-        if recipe.eta is not None and all(replace(x, eta=recipe.eta) == recipe for x in twins):
-            return [label, f"η = {recipe.eta:g}"]
-        return [label, split_folder(strip.choice.name)[1]]
+        told = (
+            words
+            for field, words in _telling(recipe).items()
+            if all(replace(x, **{field: getattr(recipe, field)}) == recipe for x in twins)
+        )
+        return [label, next(told, split_folder(strip.choice.name)[1])]
 
     def _split_names(self, strip: Strip) -> tuple[list[Label], list[Label]]:
         """Names of the group that a row is in, and of the row in it."""
@@ -537,6 +540,16 @@ def _heading(labels: list[Label]) -> list[Label]:
         else:
             names.append(label)
     return names
+
+
+def _telling(recipe: Recipe) -> dict[str, str]:
+    """Fields that may tell two recipes of one name apart, in the words of a row's name."""
+    return {
+        **({} if recipe.eta is None else {"eta": f"η = {recipe.eta:g}"}),
+        **({} if recipe.prompt is None else {"prompt": f"“{recipe.prompt}”"}),
+        "class_label": "no label" if recipe.class_label is None else f"label {recipe.class_label}",
+        "guidance": f"guidance {1 if recipe.guidance is None else recipe.guidance:g}",
+    }
 
 
 def _image_names(pairs: list[Pair]) -> dict[tuple[str, str], str]:
