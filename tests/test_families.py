@@ -242,6 +242,8 @@ def made(tmp_path_factory):
         "flow": pipelines.tiny_flow(root / "flow"),
         "dit": pipelines.tiny_dit(root / "dit"),
         "classes": pipelines.tiny_pixel(root / "classes", classes=10),
+        "ddpm": pipelines.tiny_pixel(root / "ddpm"),
+        "ldm": pipelines.tiny_latent(root / "ldm"),
     }
 
 
@@ -252,15 +254,16 @@ def nca(*arguments):
 
 
 CONDITIONS = {"dit": ("--label", 7, "--guidance", 4), "classes": ("--label", 7)}
+CONTINUOUS_FAMILIES = ("exploding", "flow")
 
 
-@pytest.mark.parametrize("family", ["exploding", "flow", "dit", "classes"])
+@pytest.mark.parametrize("family", ["ddpm", "ldm", *CONTINUOUS_FAMILIES, *CONDITIONS])
 def test_each_family_runs_every_command(made, family, faces, tmp_path):
     store, image = ("--store", tmp_path / "s"), faces / "anna.png"
     model = ("--model", made[family], *store)
     nca("noise", image, *model)
     condition = CONDITIONS.get(family, ())
-    levels = ("--t", "200,900") if condition else ("--t", "5.5,30")
+    levels = ("--t", "5.5,30" if family in CONTINUOUS_FAMILIES else "200,900")
     for sampler in (("one-step",), ("ddim", "--steps", 5), ("ddpm", "--steps", 5)):
         nca("reconstruct", image, *model, *levels, *condition, "--sampler", *sampler)
     noise, *others = Store(tmp_path / "s").select()
@@ -414,6 +417,29 @@ def test_levels_that_nca_cannot_follow_are_named(tmp_path, family, change, word)
     pipelines.edit_json(folder / "scheduler/scheduler_config.json", **change)
     with pytest.raises(ModelError, match=word):
         find_model(str(folder))
+
+
+# Latent diffusion
+
+
+def test_ldm_chains_and_their_pictures_are_those_of_diffusers_pipeline(made):
+    import diffusers
+    import torch
+
+    folder = made["ldm"]
+    autoencoder = diffusers.VQModel.from_pretrained(folder / "vqvae", low_cpu_mem_usage=False)
+    autoencoder.register_to_config(scaling_factor=1.0)  # what an absent one means here
+    scheduler = diffusers.DDIMScheduler.from_pretrained(folder / "scheduler")
+    pipe = diffusers.LDMPipeline(autoencoder.eval(), raw(folder), scheduler)
+    pipe.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(6)
+    picture = pipe(num_inference_steps=10, generator=generator, output_type="np").images[0]
+    x = torch.randn((1, 3, 16, 16), generator=torch.Generator().manual_seed(6))
+    z = chain(folder, SamplerChoice("ddim", 10), x, 900)
+    decoded = load_autoencoder(find_model(str(folder)), device="cpu").decode(z)
+    unit = (decoded / 2 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).numpy()
+    assert np.abs(unit - picture).max() < 1e-3
+    assert unit.std() > 0.01
 
 
 # Class-conditional networks

@@ -155,8 +155,8 @@ def _pipeline(model: Model) -> Pipeline:
 
 def _check_variance(pipeline: Pipeline, name: str) -> None:
     """A scheduler that reads the variance from the network needs a network that gives it."""
-    config = pipeline.network.config
-    doubled = config.get("out_channels", 3) == 2 * config.get("in_channels", 3)
+    ins, outs = pipeline.network.channels
+    doubled = outs == 2 * ins
     if str(pipeline.scheduler.get("variance_type")).startswith("learned") and not doubled:
         raise ModelError(name, "its scheduler expects a learned variance, its network gives none")
 
@@ -165,7 +165,7 @@ def _load(pipeline: Pipeline, part: Part, name: str) -> tuple[torch.nn.Module, t
     """The network of `part` with its weights, float32 on the CPU, and notes for the user."""
     if not part.weights:
         raise ModelError(name, f"{pipeline.root / part.usual_weights} is missing")
-    with _silent_diffusers(), _unfilled():
+    with _silent_diffusers(), building():
         try:
             network = _make(part)
         except (TypeError, ValueError, KeyError) as error:
@@ -193,9 +193,9 @@ def _make(part: Part) -> torch.nn.Module:
 
 
 @contextlib.contextmanager
-def _unfilled() -> Iterator[None]:
-    """Without random numbers in new networks: large ones take seconds to fill, and twice their
-    memory, for nothing, since `_fill` refuses a file that lacks a tensor."""
+def building() -> Iterator[None]:
+    """Without random numbers in new networks: large ones take seconds to fill, for nothing, since
+    `_fill` refuses a file that lacks a tensor."""
     from torch.overrides import TorchFunctionMode
 
     class Unfilled(TorchFunctionMode):

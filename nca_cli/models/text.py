@@ -32,10 +32,9 @@ def make_encoder(config: Mapping[str, Any]) -> torch.nn.Module:
         from transformers import CLIPTextConfig, CLIPTextModel
 
         try:
-            encoder = CLIPTextModel(CLIPTextConfig.from_dict(dict(config)))
+            return CLIPTextModel(CLIPTextConfig.from_dict(dict(config)))
         except Exception as error:  # its configurations have checks, and errors, of their own
             raise ValueError(str(error)) from error
-    return getattr(encoder, "text_model", encoder)
 
 
 def embed(
