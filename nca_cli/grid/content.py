@@ -329,12 +329,12 @@ class Content:
         twins = [each.recipe for each in same if each.recipe]
         if len(twins) < 2 or recipe is None:
             return [label]
-        told = (
-            words
-            for field, words in _telling(recipe).items()
-            if all(replace(x, **{field: getattr(recipe, field)}) == recipe for x in twins)
-        )
-        return [label, next(told, split_folder(strip.choice.name)[1])]
+        words = _telling(recipe)
+        told = [name for name in words if len({getattr(twin, name) for twin in twins}) > 1]
+        settings = {name: getattr(recipe, name) for name in told}
+        if all(replace(twin, **settings) == recipe for twin in twins):
+            return [label, *(words[name] for name in told)]
+        return [label, split_folder(strip.choice.name)[1]]
 
     def _split_names(self, strip: Strip) -> tuple[list[Label], list[Label]]:
         """Names of the group that a row is in, and of the row in it."""
@@ -545,8 +545,8 @@ def _heading(labels: list[Label]) -> list[Label]:
 def _telling(recipe: Recipe) -> dict[str, str]:
     """Fields that may tell two recipes of one name apart, in the words of a row's name."""
     return {
-        **({} if recipe.eta is None else {"eta": f"η = {recipe.eta:g}"}),
-        **({} if recipe.prompt is None else {"prompt": f"“{recipe.prompt}”"}),
+        "eta": f"η = {recipe.eta or 0:g}",
+        "prompt": f"“{recipe.prompt}”" if recipe.prompt else "no prompt",
         "class_label": "no label" if recipe.class_label is None else f"label {recipe.class_label}",
         "guidance": f"guidance {1 if recipe.guidance is None else recipe.guidance:g}",
     }
