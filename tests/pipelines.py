@@ -144,10 +144,11 @@ def tiny_flow(folder, size=16, seed=0, shift=3.0, **overrides):
     return folder
 
 
-def tiny_dit(folder, size=8, seed=0):
+def tiny_dit(folder, size=8, seed=0, scheduler="DDIMScheduler", **overrides):
     """The layout of facebook/DiT-XL-2-256: a class-conditional transformer on latents of a VAE."""
+    import diffusers
     import torch
-    from diffusers import DDIMScheduler, DiTTransformer2DModel
+    from diffusers import DiTTransformer2DModel
 
     folder = Path(folder)
     torch.manual_seed(seed)
@@ -160,9 +161,11 @@ def tiny_dit(folder, size=8, seed=0):
     save_part(transformer, folder / "transformer")
     edit_json(folder / "transformer/config.json", _class_name="Transformer2DModel")
     save_part(tiny_autoencoder("kl", 2 * size, latent_channels=4, seed=seed), folder / "vae")
-    DDIMScheduler(clip_sample=False).save_pretrained(folder / "scheduler")
+    settings = {"clip_sample": False} if scheduler == "DDIMScheduler" else {}
+    config = getattr(diffusers, scheduler)(**(settings | overrides))
+    config.save_pretrained(folder / "scheduler")
     save_index(folder, "DiTPipeline", {
-        "scheduler": ["diffusers", "DDIMScheduler"], "vae": ["diffusers", "AutoencoderKL"],
+        "scheduler": ["diffusers", scheduler], "vae": ["diffusers", "AutoencoderKL"],
         "transformer": ["diffusers", "Transformer2DModel"],
     })  # fmt: skip
     return folder

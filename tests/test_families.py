@@ -396,6 +396,27 @@ def test_flow_chains_from_the_top_equal_diffusers_scheduler(made, steps):
     torch.testing.assert_close(mine, x, rtol=1e-3, atol=1e-3)
 
 
+def test_a_guided_transformer_follows_the_flow_of_diffusers_scheduler(tmp_path):
+    import diffusers
+    import torch
+
+    kind = "FlowMatchEulerDiscreteScheduler"
+    folder = pipelines.tiny_dit(tmp_path / "flow-dit", scheduler=kind, shift=2.0)
+    x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(2))
+    mine = chain(folder, SamplerChoice("ddim", 8), x, 1000, label=7, guidance=3.0)
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler")
+    scheduler.set_timesteps(sigmas=list(np.linspace(1, 1 / 8, 8)))
+    network = diffusers.DiTTransformer2DModel.from_pretrained(
+        folder / "transformer", low_cpu_mem_usage=False
+    ).eval()
+    for t in scheduler.timesteps:
+        with torch.no_grad():
+            both = network(x.repeat(2, 1, 1, 1), t.repeat(2), class_labels=torch.tensor([7, 1000]))
+        given, free = both.sample[:, :4].chunk(2)
+        x = scheduler.step(free + 3.0 * (given - free), t, x).prev_sample
+    torch.testing.assert_close(mine, x, rtol=1e-3, atol=1e-3)
+
+
 def test_the_shift_is_part_of_a_flows_recipe_but_not_of_its_space(made, tmp_path):
     straight = find_model(str(pipelines.tiny_flow(tmp_path / "flow", shift=1.0)))
     shifted = find_model(str(made["flow"]))
