@@ -19,7 +19,7 @@ from pathlib import Path
 from nca_cli.errors import ModelError
 from nca_cli.models.adm_config import AdmConfig, read_config
 from nca_cli.models.digests import cache_folder, file_digest
-from nca_cli.models.pipeline import STEM
+from nca_cli.models.files import STEM
 from nca_cli.models.space import Model, Space
 from nca_cli.recipe import SamplerChoice, digest
 from nca_cli.schedule import Schedule
