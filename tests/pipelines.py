@@ -63,14 +63,14 @@ def tiny_autoencoder(kind="vq", size=32, latent_channels=3, seed=0):
 def tiny_pixel(
     folder, layout="nested", weights="safetensors", size=16, prediction_type="epsilon",
     learned_variance=False, seed=0, old_attention_keys=False, scheduler="DDPMScheduler",
-    channels=3, **overrides,
+    channels=3, classes=None, **overrides,
 ):  # fmt: skip
     """Save a pixel pipeline; `overrides` go into the scheduler's configuration. The folder."""
     import diffusers
 
     folder = Path(folder)
     nested = layout == "nested"
-    unet = tiny_unet(size, channels, learned_variance, seed)
+    unet = tiny_unet(size, channels, learned_variance, seed, num_class_embeds=classes)
     save_part(unet, folder / "unet" if nested else folder, weights, old_attention_keys)
     config = getattr(diffusers, scheduler)(prediction_type=prediction_type, **overrides)
     config.save_pretrained(folder / "scheduler" if nested else folder)

@@ -240,6 +240,7 @@ def made(tmp_path_factory):
         "exploding": pipelines.tiny_exploding(root / "exploding", correct_steps=0),
         "flow": pipelines.tiny_flow(root / "flow"),
         "dit": pipelines.tiny_dit(root / "dit"),
+        "classes": pipelines.tiny_pixel(root / "classes", classes=10),
     }
 
 
@@ -249,13 +250,16 @@ def nca(*arguments):
     return result.stdout
 
 
-@pytest.mark.parametrize("family", ["exploding", "flow", "dit"])
+CONDITIONS = {"dit": ("--label", 7, "--guidance", 4), "classes": ("--label", 7)}
+
+
+@pytest.mark.parametrize("family", ["exploding", "flow", "dit", "classes"])
 def test_each_family_runs_every_command(made, family, faces, tmp_path):
     store, image = ("--store", tmp_path / "s"), faces / "anna.png"
     model = ("--model", made[family], *store)
     nca("noise", image, *model)
-    condition = ("--label", 7, "--guidance", 4) if family == "dit" else ()
-    levels = ("--t", "200,900") if family == "dit" else ("--t", "5.5,30")
+    condition = CONDITIONS.get(family, ())
+    levels = ("--t", "200,900") if condition else ("--t", "5.5,30")
     for sampler in (("one-step",), ("ddim", "--steps", 5), ("ddpm", "--steps", 5)):
         nca("reconstruct", image, *model, *levels, *condition, "--sampler", *sampler)
     noise, *others = Store(tmp_path / "s").select()
@@ -427,7 +431,30 @@ def test_levels_that_nca_cannot_follow_are_named(tmp_path, family, change, word)
         find_model(str(folder))
 
 
-# Class-conditional transformers
+# Class-conditional networks
+
+
+def test_a_class_conditional_unet_answers_under_its_label_as_diffusers_does(made):
+    """Along DDIM of diffusers' own scheduler, fed with the raw network under that label."""
+    import diffusers
+    import torch
+
+    x = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(4))
+    mine = [chain(made["classes"], SamplerChoice("ddim", 10), x, 900, label=n) for n in (2, 3)]
+    scheduler = diffusers.DDIMScheduler.from_pretrained(made["classes"] / "scheduler")
+    scheduler.set_timesteps(10)
+    network = raw(made["classes"])
+    for t in scheduler.timesteps:
+        with torch.no_grad():
+            x = scheduler.step(network(x, t, torch.tensor([3])).sample, t, x).prev_sample
+    torch.testing.assert_close(mine[1], x, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(mine[0], mine[1], atol=1e-2)
+    assert recipe_for(find_model(str(made["classes"])), SamplerChoice(), label=3).class_label == 3
+
+
+def test_noise_of_a_class_conditional_model_needs_no_label(made, faces, tmp_path):
+    nca("noise", faces / "anna.png", "--model", made["classes"], "--store", tmp_path / "s")
+    assert len(Store(tmp_path / "s").select()) == 1
 
 
 @pytest.mark.parametrize("guidance", [None, 4.0])
@@ -484,6 +511,8 @@ def test_label_and_guidance_are_part_of_the_recipe(made):
 @pytest.mark.parametrize(
     ("family", "condition", "words"),
     [("flow", {"label": 3}, "takes no class labels"), ("dit", {"label": 1000}, "--label 1000"),
+     ("classes", {"label": 10}, "--label 10"), ("classes", {}, "no label that stands for none"),
+     ("classes", {"label": 1, "guidance": 4.0}, "nothing to guide away from"),
      ("dit", {"guidance": 4.0}, "needs a --label"),
      ("dit", {"label": 1, "guidance": -1.0}, "--guidance -1")],
 )  # fmt: skip

@@ -274,6 +274,7 @@ def _model(
         folder=pipeline.root,
         revision=revision,
         classes=pipeline.classes,
+        null_label=pipeline.null_label,
     )
 
 

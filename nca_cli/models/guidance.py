@@ -17,7 +17,9 @@ class Guided:
     is the one under `label`. `guidance` None: the answer under `label` alone, at half the cost.
     """
 
-    def __init__(self, denoiser: Denoiser, label: int, null: int, guidance: float | None = None):
+    def __init__(
+        self, denoiser: Denoiser, label: int, null: int | None, guidance: float | None = None
+    ):
         self.shape, self.device, self.notes = denoiser.shape, denoiser.device, denoiser.notes
         self._denoiser, self._guidance = denoiser, guidance
         self._label, self._null = label, null
@@ -25,7 +27,7 @@ class Guided:
     def __call__(self, x: torch.Tensor, t: torch.Tensor, condition: object = None) -> Prediction:
         """x̂0 `(B, C, H, W)` from x `(B, C, H, W)` and t `(B,)`; guided, one call of 2B samples."""
         labels = torch.full((len(x),), self._label)
-        if self._guidance is None:
+        if self._guidance is None or self._null is None:
             return self._denoiser(x, t, labels)
         both = torch.cat([labels, torch.full_like(labels, self._null)])
         x0, variance = self._denoiser(torch.cat([x, x]), torch.cat([t, t]), both)

@@ -46,7 +46,7 @@ def load_denoiser(
 ) -> Denoiser | Guided | WienerDenoiser:
     """The model's network on `device`, ready to call: `(x_t, t) -> Prediction`.
 
-    A class-conditional one answers under `label` (`None`: the label that stands for none).
+    A class-conditional one answers under `label` (`None`: the label that stands for none, if any).
     Raises `ModelError`.
     """
     import torch
@@ -72,8 +72,10 @@ def load_denoiser(
         return denoiser
     from nca_cli.models.guidance import Guided
 
-    null = pipeline.classes
-    return Guided(denoiser, null if label is None else label, null, guidance)
+    null = pipeline.null_label
+    if (given := null if label is None else label) is None:
+        raise ModelError(model.name, "has no label that stands for none", "give one: label=N")
+    return Guided(denoiser, given, null, guidance)
 
 
 def load_autoencoder(model: Model, *, device: str) -> Autoencoder:

@@ -35,6 +35,8 @@ NETWORK = "UNet2DModel"
 TRANSFORMER = "DiTTransformer2DModel"
 RENAMED = {"Transformer2DModel": TRANSFORMER}
 """Classes by the names they had in older repositories."""
+CLASSES = {NETWORK: "num_class_embeds", TRANSFORMER: "num_embeds_ada_norm"}
+"""Where a configuration says how many classes there are."""
 AUTOENCODERS = ("VQModel", "AutoencoderKL")
 KNOWN = {
     "unet": (NETWORK,),
@@ -118,8 +120,13 @@ class Pipeline:
     @property
     def classes(self) -> int | None:
         """How many class labels the network takes; `None` if it takes none."""
-        count = self.network.config.get("num_embeds_ada_norm")
-        return int(count) if self.network.kind == TRANSFORMER and count is not None else None
+        count = self.network.config.get(CLASSES[self.network.kind])
+        return None if count is None else int(count)
+
+    @property
+    def null_label(self) -> int | None:
+        """The label that stands for none: of a DiT the one past its classes, of a UNet none."""
+        return self.classes if self.network.kind == TRANSFORMER else None
 
     @property
     def resolution(self) -> int:
@@ -240,8 +247,8 @@ def _check_network(network: Part, name: str) -> None:
     config = network.config
     if network.kind == TRANSFORMER and config.get("norm_type", "ada_norm_zero") != "ada_norm_zero":
         raise ModelError(name, f"its transformer is no DiT (norm_type {config['norm_type']!r})")
-    if config.get("num_class_embeds") is not None or config.get("class_embed_type") is not None:
-        raise ModelError(name, "is class-conditional; nca runs unconditional models only")
+    if (kind := config.get("class_embed_type")) is not None:
+        raise ModelError(name, f"takes no class labels but a {kind} (class_embed_type)")
     if config.get("sample_size") is None:
         raise ModelError(name, "its config.json names no sample_size")
     try:

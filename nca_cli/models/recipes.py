@@ -58,8 +58,14 @@ def check_condition(model: Model, label: int | None, guidance: float | None) -> 
     if label is not None and not 0 <= label < (model.classes or 0):
         last = (model.classes or 0) - 1
         raise UsageError(f"--label {label} is not a class of {model.name}", f"from 0 to {last}")
+    if label is None and model.classes is not None and model.null_label is None:
+        reason = f"{model.name} is class-conditional and has no label that stands for none"
+        raise UsageError(reason, f"say --label N, from 0 to {model.classes - 1}")
     if guidance is not None and label is None:
         raise UsageError("--guidance needs a --label to guide towards")
+    if guidance not in (None, 1) and model.null_label is None:
+        reason = f"{model.name} has no label that stands for none, so nothing to guide away from"
+        raise UsageError(reason, "leave out --guidance")
     if guidance is not None and not 0 <= guidance < math.inf:
         raise UsageError(f"--guidance {guidance:g} is not a number from 0")
 
