@@ -114,7 +114,7 @@ class Attention(nn.Module):
 
 
 class Adm(nn.Module):
-    """`forward(x (B, 3, H, W), t (B,))` → `(B, 3 or 6, H, W)`."""
+    """`forward(x (B, 3, H, W), t (B,), label (B,))` → `(B, 3 or 6, H, W)`."""
 
     def __init__(self, **flags):
         super().__init__()
@@ -136,6 +136,8 @@ class Adm(nn.Module):
             return Halve(channels) if way == "down" else Double(channels)
 
         self.time_embed = nn.Sequential(nn.Linear(base, width), nn.SiLU(), nn.Linear(width, width))
+        if flags.get("class_cond"):
+            self.label_emb = nn.Embedding(flags["num_classes"], width)
         channels, kept = widths[0], [widths[0]]
         inputs = flags.get("channels", 3)
         blocks = [[nn.Conv2d(inputs, channels, 3, padding=1)]]
@@ -167,8 +169,10 @@ class Adm(nn.Module):
         outs = inputs * (2 if flags["learn_sigma"] else 1)
         self.out = nn.Sequential(norm(channels), nn.SiLU(), nn.Conv2d(channels, outs, 3, padding=1))
 
-    def forward(self, x, t):
+    def forward(self, x, t, label=None):
         emb = self.time_embed(embedding(t, self.flags["num_channels"]))
+        if label is not None:
+            emb = emb + self.label_emb(label)
 
         def through(modules, h):
             for module in modules:

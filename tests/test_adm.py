@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import subprocess
@@ -23,6 +22,7 @@ from nca_cli.models.checkpoints import find_checkpoint
 from nca_cli.models.checkpoints.adm import AdmConfig
 from nca_cli.recipe import SamplerChoice
 from nca_cli.schedule import Schedule
+from nca_cli.store import Store
 
 LEVELS = (0, 250, 500, 999)
 SMALL = {"num_channels": 32, "channel_mult": (1, 1, 2), "image_size": 16,
@@ -39,6 +39,9 @@ CASES = {
     "plain time embedding, no learned variance, the new order of qkv": {
         **P2, **SMALL, "use_scale_shift_norm": False, "learn_sigma": False, "num_res_blocks": 3,
         "use_new_attention_order": True, "num_head_channels": 16,
+    },
+    "one of ten classes": {
+        **P2, **SMALL, "num_res_blocks": 2, "class_cond": True, "num_classes": 10,
     },
 }  # fmt: skip
 
@@ -75,18 +78,29 @@ def find(file):
     return find_model(f"adm:{file}")
 
 
-def load(file):
-    return load_denoiser(find(file), device="cpu")
+def load(file, **condition):
+    return load_denoiser(find(file), device="cpu", **condition)
+
+
+def under(network):
+    """A label to load it under, if it takes one."""
+    return {"label": 0} if network.flags.get("class_cond") else {}
+
+
+def raw(denoiser):
+    """The network itself, behind a label or none."""
+    return getattr(denoiser, "_denoiser", denoiser)._network
 
 
 def asked(network, side):
-    """x (one for each of LEVELS), t, and what the reference says."""
+    """x (one for each of LEVELS), t and labels if any; and what the reference says."""
     import torch
 
     x = torch.randn(len(LEVELS), 3, side, side, generator=torch.Generator().manual_seed(1))
-    t = torch.tensor(LEVELS)
+    labels = [torch.tensor([0, 9, 3, 3])] if network.flags.get("class_cond") else []
+    given = (x, torch.tensor(LEVELS), *labels)
     with torch.inference_mode():
-        return x, t, network(x, t)
+        return given, network(*given)
 
 
 @pytest.fixture
@@ -103,10 +117,10 @@ def test_a_converted_checkpoint_gives_what_the_published_architecture_gives(case
     import torch
 
     network = random_adm(**CASES[case])
-    denoiser = load(save(tmp_path / "net.pt", network))
-    x, t, expected = asked(network, CASES[case]["image_size"])
+    denoiser = load(save(tmp_path / "net.pt", network), **under(network))
+    given, expected = asked(network, CASES[case]["image_size"])
     with torch.inference_mode():
-        output = denoiser._network(x, t).sample
+        output = raw(denoiser)(*given).sample
     assert (output - expected).abs().max() < 1e-4
     assert expected.std() > 0.1, "the test would hide an error"
 
@@ -116,19 +130,56 @@ def test_in_double_precision_the_two_differ_by_rounding_alone(case, tmp_path, mo
     import torch
 
     network = random_adm(**CASES[case])
-    denoiser = load(save(tmp_path / "net.pt", network))
+    denoiser = load(save(tmp_path / "net.pt", network), **under(network))
+    (x, *rest), _ = asked(network, CASES[case]["image_size"])
     single = adm_reference.embedding
     monkeypatch.setattr(adm_reference, "embedding", lambda t, width: single(t, width).double())
-    side = CASES[case]["image_size"]
-    x, t = torch.randn(4, 3, side, side).double(), torch.tensor(LEVELS)
     with torch.inference_mode():
-        output = copy.deepcopy(denoiser._network).double()(x, t).sample
-        assert (output - network.double()(x, t)).abs().max() < 1e-10
+        output = raw(denoiser).double()(x.double(), *rest).sample
+        assert (output - network.double()(x.double(), *rest)).abs().max() < 1e-10
+
+
+def test_a_class_conditional_checkpoint_answers_under_the_label_that_is_asked_for(
+    tmp_path, faces, monkeypatch
+):
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    network = random_adm(**CASES["one of ten classes"])
+    file = save(tmp_path / "net.pt", network)
+    command = ["reconstruct", str(faces / "anna.png"), "--model", "adm:net.pt", "--t", "500",
+               "--sampler", "one-step"]  # fmt: skip
+    for label in (3, 9):
+        run = CliRunner().invoke(app, [*command, "--label", str(label)])
+        assert run.exit_code == 0, run.output
+    noise, *answers = Store(tmp_path / "nca-store").select()
+    level = Schedule("linear", 1e-4, 0.02, 1000).level(500)
+    x = torch.from_numpy(noise.read("x_t", [(500, 0)]))
+    found = {artifact.recipe.class_label: artifact.read("x0_hat", [(500, 0)])[0]
+             for artifact in answers}  # fmt: skip
+    assert set(found) == {3, 9}
+    for label, x0_hat in found.items():
+        with torch.inference_mode():
+            epsilon = network(x, torch.tensor([500]), torch.tensor([label]))[:, :3]
+        expected = ((x - level.s * epsilon) / level.a)[0].numpy()
+        assert abs(x0_hat - expected).max() < 1e-4 * max(1, level.s / level.a)
+    assert abs(found[3] - found[9]).max() > 0.1
+    refusal = CliRunner().invoke(app, command)
+    assert refusal.exit_code == 2
+    assert "say --label N, from 0 to 9" in " ".join(refusal.output.split())
+    assert find(file).classes == 10
+
+
+def test_the_identity_of_a_checkpoint_stays_what_it_was_in_stores_that_exist(tmp_path):
+    """Golden: recipes of stored reconstructions name their weights by it."""
+    (tmp_path / "net.pt").write_bytes(b"any")
+    golden = "433822f3de52cba0d5027510db49ca006434e30cd20fa280e205bfa1fb40718f"
+    assert find(tmp_path / "net.pt").revision == f"adm-{golden}"
 
 
 def test_the_denoiser_splits_noise_and_variance(small):
     network = random_adm(**P2 | SMALL)
-    denoiser, (x, t, output) = load(small), asked(network, 16)
+    denoiser, ((x, t), output) = load(small), asked(network, 16)
     prediction = denoiser(x, t)
     schedule = Schedule("linear", 1e-4, 0.02, 1000)
     for row, level in enumerate(map(schedule.level, LEVELS)):
@@ -149,10 +200,10 @@ def test_p2s_own_size_equals_the_reference_and_loads_within_its_memory(tmp_path)
     assert round(sum(p.numel() for p in network.parameters()) / 1e6, 1) == 93.6
     file = save(tmp_path / "ffhq_p2.pt", network)
     file.with_suffix(".toml").unlink()
-    x, t, expected = asked(network, 64)
+    given, expected = asked(network, 64)
     denoiser = load(file)
     with torch.inference_mode():
-        assert (denoiser._network(x, t).sample - expected).abs().max() < 1e-4
+        assert (raw(denoiser)(*given).sample - expected).abs().max() < 1e-4
     code = (
         "import resource, sys\n"
         "import torch, diffusers\n"
@@ -343,7 +394,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         ("num_channels = 0", ["below 1"]),
         ("num_channels = 40", ["multiples of 32"]),
         ("noise_schedule = 'sigmoid'", ["'sigmoid'", "linear, cosine"]),
-        ("class_cond = true", ["class-conditional"]),
+        ("class_cond = true\nnum_classes = 0", ["num_classes is below 1"]),
         ("channel_mult = '0.5,1,1'", ["begin with 1"]),
         ("channel_mult = [1, 'two']", ["not a list of numbers"]),
         ("image_size = 100", ["channel_mult is needed"]),

@@ -51,6 +51,8 @@ class AdmConfig:
     use_scale_shift_norm: bool = True
     use_new_attention_order: bool = False
     class_cond: bool = False
+    num_classes: int = 1000
+    """Labels of a class-conditional network; guided-diffusion itself knows ImageNet's alone."""
     predict_xstart: bool = False
     sigma_small: bool = False
     noise_schedule: str = "linear"
@@ -74,6 +76,7 @@ class AdmConfig:
             use_scale_shift_norm=self.use_scale_shift_norm,
             use_new_attention_order=self.use_new_attention_order,
             out_channels=6 if self.learn_sigma else 3,
+            classes=self.num_classes if self.class_cond else None,
         )
 
     @property
@@ -87,7 +90,8 @@ class AdmConfig:
 
     def identity(self) -> dict[str, Any]:
         """Plain data that tells it from any other configuration."""
-        return asdict(self)
+        idle = () if self.class_cond else ("num_classes",)
+        return {key: value for key, value in asdict(self).items() if key not in idle}
 
     def autoencoder(self) -> None:
         """None: it works on pixels."""
@@ -127,10 +131,10 @@ class AdmConfig:
         """What is impossible, and what diffusers cannot express."""
         side = self.image_size
         return {
-            "class-conditional networks are not supported (class_cond)": lambda: self.class_cond,
             f"unknown noise_schedule {self.noise_schedule!r} ({', '.join(BETAS)})":
                 lambda: self.noise_schedule not in BETAS,
             "diffusion_steps is below 20": lambda: self.diffusion_steps < 20,
+            "num_classes is below 1": lambda: self.num_classes < 1,
             f"channel_mult is needed for image_size {side}":
                 lambda: not self.channel_mult and side not in CHANNEL_MULT,
             **self.unet.complaints(),

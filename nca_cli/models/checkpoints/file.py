@@ -88,6 +88,7 @@ class Checkpoint:
             folder=cache_folder() / self.kind / key[:32] if key else None,
             revision=f"{self.kind}-{key}" if key else None,
             checkpoint=self.file if key else None,
+            classes=self.config.unet.classes,
         )
 
 

@@ -24,6 +24,7 @@ RESNET = {
 BEFORE = {
     "time_embed.0": "time_embedding.linear_1",
     "time_embed.2": "time_embedding.linear_2",
+    "label_emb": "class_embedding",
     "input_blocks.0.0": "conv_in",
 }
 AFTER = {"out.0": "conv_norm_out", "out.2": "conv_out"}
@@ -50,6 +51,8 @@ class Unet:
     use_new_attention_order: bool = False
     in_channels: int = 3
     out_channels: int = 3
+    classes: int | None = None
+    """Labels, each with a vector that is added to that of t; `None`: it takes none."""
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -85,6 +88,7 @@ class Unet:
             "norm_eps": 1e-5,
             "flip_sin_to_cos": True,
             "freq_shift": 0,
+            **({"num_class_embeds": self.classes} if self.classes else {}),
             **({"num_heads": self.num_heads} if counted else {}),
         }
 
