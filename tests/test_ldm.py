@@ -6,6 +6,7 @@ What `nca` stores is compared with the reference: latents, one-step reconstructi
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +14,15 @@ from pathlib import Path
 import adm_reference
 import numpy as np
 import pytest
-from adm_reference import P2, random_adm
+from adm_reference import P2, Adm, random_adm
 from ldm_reference import FirstStage, random_first_stage, save_lightning, state_dict
+from test_adm import peak
 from typer.testing import CliRunner
 
 from nca_cli.cli import app
 from nca_cli.errors import ModelError
 from nca_cli.models import find_model, list_models, load_autoencoder, load_denoiser, recipe_for
+from nca_cli.models.checkpoints import find_checkpoint
 from nca_cli.models.checkpoints.ldm import LdmConfig
 from nca_cli.recipe import SamplerChoice
 from nca_cli.schedule import Schedule
@@ -225,6 +228,22 @@ def test_in_double_precision_the_networks_differ_by_rounding_alone(case, tmp_pat
             assert (denoiser(z, t).sample - unet(z, t.expand(2))).abs().max() < 1e-10
 
 
+@pytest.mark.slow
+def test_a_hundred_million_parameters_are_converted_within_the_memory_of_their_own_weights(
+    tmp_path,
+):
+    """145 million, beside as many of which the average is: those that are not used cost nothing."""
+    sizes = {"num_channels": 128, "channel_mult": (1, 2, 3, 4), "image_size": 64}
+    flags = UNET | sizes | {"attention_resolutions": (8, 16, 32)}
+    unet, average = Adm(**flags), Adm(**flags)
+    first_stage = FirstStage()
+    millions = sum(p.numel() for each in (unet, first_stage) for p in each.parameters()) / 1e6
+    assert 140 < millions < 150
+    file = save_lightning(tmp_path / "net.ckpt", state_dict(unet, first_stage, average))
+    file.with_suffix(".toml").write_text("[unet_config]\nmodel_channels = 128")
+    assert peak(f"ldm:{file}", millions, tmp_path / "second-cache") < 2.2
+
+
 # -- what it is ------------------------------------------------------------------------------------
 
 
@@ -243,16 +262,26 @@ def test_without_a_configuration_beside_it_a_checkpoint_is_taken_for_that_of_ffh
     assert {**FirstStage().flags}.items() >= {"embed_dim": 3, "ch_mult": (1, 2, 4)}.items()
 
 
-def test_the_default_networks_have_the_published_number_of_parameters():
-    """Rombach et al.: LDM-4 of FFHQ and of CelebA-HQ has 274 million. Its VQ-f4 has 55."""
+def counts(file):
+    """Millions of parameters of each network that a checkpoint's configuration describes."""
     from nca_cli.models.checkpoints.convert import _shapes
 
-    counts = {part: sum(map(np.prod, _shapes(config).values()))
-              for part, config in LdmConfig().parts().items()}  # fmt: skip
-    assert {part: round(count / 1e6) for part, count in counts.items()} == {
-        "unet": 274,
-        "vqvae": 55,
-    }
+    parts = find_checkpoint(file).config.parts()
+    return {part: round(sum(map(np.prod, _shapes(config).values())) / 1e6, 2)
+            for part, config in parts.items()}  # fmt: skip
+
+
+def test_networks_have_the_published_number_of_parameters(tmp_path):
+    """In millions, as CompVis' program prints them; ADM's are 554 (2105.05233)."""
+    text = (Path(__file__).parent.parent / "docs/checkpoints.md").read_text()
+    adm, churches = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    for name in ("faces.ckpt", "churches.ckpt", "imagenet.pt"):
+        (tmp_path / name).write_bytes(b"any")
+    (tmp_path / "churches.toml").write_text(churches)
+    (tmp_path / "imagenet.toml").write_text(adm)
+    assert counts(f"ldm:{tmp_path / 'faces.ckpt'}") == {"unet": 274.06, "vqvae": 55.32}
+    assert counts(f"ldm:{tmp_path / 'churches.ckpt'}") == {"unet": 294.96, "vae": 83.65}
+    assert round(counts(f"adm:{tmp_path / 'imagenet.pt'}")["unet"]) == 554
 
 
 def test_the_moving_average_is_used_unless_told_otherwise_and_noted(mine):
