@@ -136,11 +136,13 @@ class Recipe:
     dtype: str = "float32"
     tf32: bool = False
     guidance: float | None = None
-    """Weight of classifier-free guidance towards `class_label`; `None`: not guided."""
+    """Weight of classifier-free guidance towards label or prompt; `None`: not guided."""
     class_label: int | None = None
     """Of a class-conditional model; `None`: none."""
     shift: float | None = None
     """Time shift of a flow-matching chain; `None`: its levels fall evenly."""
+    prompt: str | None = None
+    """Of a text-conditional model, "" where none was given; `None` for other models."""
 
     def canonical(self) -> str:
         """Canonical JSON, without the fields that do not apply."""

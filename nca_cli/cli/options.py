@@ -130,7 +130,17 @@ Guidance = Annotated[
         min=0.0,
         show_default="none",
         rich_help_panel=COMPUTE,
-        help="Weight of guidance towards the label; 1 is none.",
+        help="Weight of guidance towards label or prompt; 1 is none.",
+    ),
+]
+Prompt = Annotated[
+    str | None,
+    option(
+        "--prompt",
+        metavar="TEXT",
+        show_default="the empty prompt",
+        rich_help_panel=COMPUTE,
+        help="Text, for text-conditional models.",
     ),
 ]
 Fit = Annotated[

@@ -31,7 +31,9 @@ class Request:
     label: int | None = None
     """Class label, for class-conditional models."""
     guidance: float | None = None
-    """Weight of classifier-free guidance towards the label."""
+    """Weight of classifier-free guidance towards label or prompt."""
+    prompt: str | None = None
+    """Text, for text-conditional models; `None`: the empty prompt."""
     fit: str = "crop"
     size: int = 256
     """Side in pixels for `wiener`, which has no size of its own."""
@@ -117,5 +119,6 @@ def recipes_of(request: Request, model: Model) -> list[Recipe]:
     if request.eta is not None and "ddim" not in names:
         raise UsageError(f"--eta applies to ddim, not to {', '.join(sorted(names))}")
     options = {"steps": request.steps, "eta": request.eta, "clip": request.clip}
-    common = {name: getattr(request, name) for name in ("dtype", "tf32", "label", "guidance")}
+    shared = ("dtype", "tf32", "label", "guidance", "prompt")
+    common = {name: getattr(request, name) for name in shared}
     return [recipe_for(model, choice.with_options(**options), **common) for choice in choices]

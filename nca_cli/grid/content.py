@@ -321,7 +321,7 @@ class Content:
         return [", ".join(self.model_names[model] for model in dict.fromkeys(same))]
 
     def _sampler_words(self, strip: Strip) -> list[str]:
-        """`ddim-50`, and what tells it from another recipe of that name: η, or the digest."""
+        """`ddim-50`, and what tells it from another recipe of that name: η, prompt, … or digest."""
         if strip.choice is None or not strip.choice.label:
             return []
         label, recipe = strip.choice.label, strip.choice.recipe
@@ -329,8 +329,11 @@ class Content:
         twins = [each.recipe for each in same if each.recipe]
         if len(twins) < 2 or recipe is None:
             return [label]
-        if recipe.eta is not None and all(replace(x, eta=recipe.eta) == recipe for x in twins):
-            return [label, f"η = {recipe.eta:g}"]
+        words = _telling(recipe)
+        told = [name for name in words if len({getattr(twin, name) for twin in twins}) > 1]
+        settings = {name: getattr(recipe, name) for name in told}
+        if all(replace(twin, **settings) == recipe for twin in twins):
+            return [label, *(words[name] for name in told)]
         return [label, split_folder(strip.choice.name)[1]]
 
     def _split_names(self, strip: Strip) -> tuple[list[Label], list[Label]]:
@@ -537,6 +540,16 @@ def _heading(labels: list[Label]) -> list[Label]:
         else:
             names.append(label)
     return names
+
+
+def _telling(recipe: Recipe) -> dict[str, str]:
+    """Fields that may tell two recipes of one name apart, in the words of a row's name."""
+    return {
+        "eta": f"η = {recipe.eta or 0:g}",
+        "prompt": f"“{recipe.prompt}”" if recipe.prompt else "no prompt",
+        "class_label": "no label" if recipe.class_label is None else f"label {recipe.class_label}",
+        "guidance": f"guidance {1 if recipe.guidance is None else recipe.guidance:g}",
+    }
 
 
 def _image_names(pairs: list[Pair]) -> dict[tuple[str, str], str]:

@@ -19,6 +19,7 @@ CELEBAHQ = "google/ddpm-ema-celebahq-256"
 LATENT_CELEBAHQ = "CompVis/ldm-celebahq-256"
 FFHQ = "google/ncsnpp-ffhq-256"
 IMAGENET = "facebook/DiT-XL-2-256"
+TEXT = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 LINEAR = Schedule()
 """Ho et al. (2006.11239), section 4: β from 1e-4 to 0.02 in 1000 equal steps."""
 
@@ -86,6 +87,8 @@ ALIASES: dict[str, Alias] = {
               SamplerChoice("ddim", 50, 0.0), 256, "not stated",
               checkpoint="ldm:models/ldm/ffhq256/model.ckpt",
               page="github.com/CompVis/latent-diffusion (ffhq.zip)"),
+        Alias("sd15", "Stable Diffusion 1.5, latents, --prompt", TEXT,
+              SamplerChoice("ddim", 50), 512, "creativeml-openrail-m"),
         _p2("p2-ffhq", "ffhq_p2.pt", "FFHQ"),
         _p2("p2-celebahq", "celebahq_p2.pt", "CelebA-HQ"),
         _p2("p2-afhq-dog", "afhq_p2.pt", "AFHQ dogs"),

@@ -22,17 +22,18 @@ from nca_cli.models.checkpoints import (
     prefix_of,
 )
 from nca_cli.models.digests import content_digest
-from nca_cli.models.own import find_own, is_own
-from nca_cli.models.pipeline import (
-    CONFIGS,
-    STEM,
-    IncompletePipeline,
-    Pipeline,
+from nca_cli.models.files import (
+    TOKENIZER,
+    VOCABULARIES,
+    choose_tokenizer,
     choose_weights,
     join,
-    read_pipeline,
+    stems_of,
 )
+from nca_cli.models.own import find_own, is_own
+from nca_cli.models.pipeline import CONFIGS, IncompletePipeline, Pipeline, read_pipeline
 from nca_cli.models.space import Model, Space
+from nca_cli.models.text import check_transformers
 from nca_cli.models.users import UserAlias, user_aliases
 from nca_cli.recipe import SamplerChoice
 
@@ -228,19 +229,29 @@ class _Hub:
             raise ModelError(self.repo, "is no diffusers pipeline (no model_index.json)")
         folder = hub.download(self.repo, self.revision, configs)
         pipeline = read_pipeline(folder, self.repo)
-        chosen = [self._choose(names, part.folder) for part in pipeline.parts(self.weights)]
-        if chosen:
-            hub.download(self.repo, folder.name, [file for files in chosen for file in files])
+        if chosen := self._chosen(pipeline, names):
+            hub.download(self.repo, folder.name, chosen)
         pipeline = read_pipeline(folder, self.repo)
         if missing := pipeline.missing(self.weights):
             raise ModelError(self.repo, f"{missing} did not arrive", "try again")
         return pipeline
 
-    def _choose(self, names: list[str], folder: str) -> tuple[str, ...]:
-        chosen = choose_weights(names, folder)
+    def _chosen(self, pipeline: Pipeline, names: list[str]) -> list[str]:
+        """Weights and vocabularies to fetch."""
+        chosen: list[str] = []
+        for part in pipeline.parts(self.weights):
+            usual = [f"{stem}.{suffix}" for suffix, stem in stems_of(part.folder).items()]
+            chosen += self._found(choose_weights(names, part.folder), part.folder, usual)
+        if self.weights and pipeline.text_encoder is not None:
+            check_transformers()
+            usual = [files[0] for files in VOCABULARIES]
+            chosen += self._found(choose_tokenizer(names), TOKENIZER, usual)
+        return chosen
+
+    def _found(self, chosen: tuple[str, ...], folder: str, usual: list[str]) -> tuple[str, ...]:
         if not chosen:
-            file = join(folder, STEM)
-            raise ModelError(self.repo, f"has neither {file}.safetensors nor {file}.bin")
+            wanted = " nor ".join(join(folder, name) for name in usual)
+            raise ModelError(self.repo, f"has neither {wanted}")
         return chosen
 
     def _model(self, pipeline: Pipeline) -> Model:
@@ -275,6 +286,7 @@ def _model(
         revision=revision,
         classes=pipeline.classes,
         null_label=pipeline.null_label,
+        takes_prompt=pipeline.text_encoder is not None,
     )
 
 

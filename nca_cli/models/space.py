@@ -78,6 +78,8 @@ class Model:
     """How many class labels its network takes, from 0."""
     null_label: int | None = None
     """The label that stands for none; `None`: the network was never trained without a label."""
+    takes_prompt: bool = False
+    """Whether its network answers under a text."""
 
     @property
     def folder_name(self) -> str:

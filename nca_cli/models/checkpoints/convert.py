@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import ModelError
 from nca_cli.models.checkpoints.layers import Misfit, Shapes, place
-from nca_cli.models.pipeline import STEM
+from nca_cli.models.files import STEM
 from nca_cli.models.tensors import check_finite, read_tensors
 
 if TYPE_CHECKING:
