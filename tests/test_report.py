@@ -16,6 +16,7 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from nca_cli.errors import DamagedArtifact, NcaError, NothingStored
+from nca_cli.metrics import measure as measures_of
 from nca_cli.recipe import Recipe, digest
 from nca_cli.report import build_report, collect, csv_text, gallery, json_text, render
 from nca_cli.schedule import Schedule, diffuse, seeded_noise
@@ -250,7 +251,36 @@ def test_a_latent_models_floor_is_stated(tmp_path):
     assert model.floor["psnr"] > 20
     page = render(report)
     assert f'value="{model.floor["psnr"]}"' in page
-    assert page.count('<path class="floor"') == page.count("<svg role=") + 1  # charts and legend
+    charts = page.count("<svg role=") - 2  # those to D(E(x0)) know no such line
+    assert page.count('<path class="floor"') == charts + 1  # and the legend
+
+
+def test_a_latent_models_reconstructions_are_compared_with_the_floor_as_well(tmp_path):
+    """x̂0 to x0, and x̂0 to D(E(x0)): in the CSV, in the JSON and as curves of the page."""
+    store = Store(tmp_path / "store")
+    fill(store, floor=True)
+    fill(store, model="pixels")
+    report = collect(store)
+    noise = next(a for a in store.select() if a.is_noise and a.model_name == "demo")
+    x0_hat = next(a for a in store.select() if not a.is_noise and a.model_name == "demo")
+    floors = {row["measure"]: row for row in rows(report) if row["sampler"] == "reference:floor"}
+    found = {(row["model"], int(row["t"]), int(row["seed"]), row["measure"]):
+             float(row["value"] or "nan") for row in rows(report) if row["t"]}  # fmt: skip
+    for t, seed in x0_hat.keys:
+        stored = x0_hat.read("x0_hat", [(t, seed)])[0]
+        for name in ("psnr", "ssim"):
+            to_x0, to_floor = (measures_of(noise.fixed(which), stored)[name]
+                               for which in ("x0", "x0_floor"))  # fmt: skip
+            assert found["demo", t, seed, name] == to_x0
+            assert found["demo", t, seed, f"{name}-floor"] == to_floor
+            assert to_x0 != to_floor
+    for name, value in measures_of(noise.fixed("x0"), noise.fixed("x0_floor")).items():
+        row = floors[name]
+        assert (row["model"], row["image"], row["t"], row["seed"]) == ("demo", "cat", "", "-1")
+        assert row["value"] == ("" if np.isnan(value) else str(value))
+    assert not [key for key in found if key[0] == "pixels" and key[3].endswith("-floor")]
+    assert "PSNR to D(E(x0))" in Page(render(report)).text
+    assert {"psnr-floor", "ssim-floor"} <= {curve["measure"] for curve in strict(report)["curves"]}
 
 
 # --- the page -----------------------------------------------------------------------------------

@@ -78,8 +78,8 @@ Models = Annotated[
         show_default="demo",
         rich_help_panel=COMPUTE,
         autocompletion=complete.models,
-        help="Alias (see: nca models), hub id, local diffusers folder, adm:FILE.pt or "
-        "module:factory. Repeatable.",
+        help="Alias (see: nca models), hub id, local diffusers folder, adm:FILE.pt, "
+        "ldm:FILE.ckpt or module:factory. Repeatable.",
     ),
 ]
 Levels = Annotated[

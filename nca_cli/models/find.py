@@ -12,8 +12,15 @@ from pathlib import Path
 
 from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models import hub
-from nca_cli.models.adm import ADM, Checkpoint, find_adm
-from nca_cli.models.aliases import ALIASES, BUILT_IN, LINEAR, P2, Alias
+from nca_cli.models.aliases import ALIASES, BUILT_IN, LINEAR, Alias
+from nca_cli.models.checkpoints import (
+    Checkpoint,
+    find_checkpoint,
+    is_checkpoint,
+    label,
+    path_of,
+    prefix_of,
+)
 from nca_cli.models.digests import content_digest
 from nca_cli.models.files import (
     TOKENIZER,
@@ -44,8 +51,8 @@ def find_model(
     size: int = 256,
 ) -> Model:
     """The model called `name`: a short name (built in, or of `models.toml`), an existing folder, a
-    hub id (`org/name@revision`), `adm:PATH`, a checkpoint of guided-diffusion, or `module:factory`,
-    which is imported.
+    hub id (`org/name@revision`), `adm:PATH` or `ldm:PATH`, a checkpoint of guided-diffusion or of
+    CompVis' latent diffusion, or `module:factory`, which is imported.
 
     With `weights`, all its files are on this disk afterwards; without, only what noising an image
     needs: nothing for a pixel alias, configurations otherwise, and a latent model's autoencoder.
@@ -59,9 +66,8 @@ def find_model(
 
 def _find(name: str, weights: bool, offline: bool, refresh: bool, size: int) -> Model:
     """As `find_model`, without the names of `models.toml`."""
-    if name.startswith(ADM):
-        checkpoint = find_adm(name)
-        return checkpoint.model(safe_name(checkpoint.file.stem), weights)
+    if is_checkpoint(name):
+        return find_checkpoint(name).model(safe_name(label(name)), weights)
     alias = ALIASES.get(name)
     if name == "wiener":
         return _wiener(size)
@@ -94,8 +100,8 @@ def _stored_as(name: str) -> tuple[str, str | None]:
     alias = ALIASES.get(name)
     if alias is not None and alias.source != BUILT_IN:
         return _last_part(alias.source), alias.sampler.name
-    if name.startswith(ADM):
-        return safe_name(Path(name.removeprefix(ADM)).stem), None
+    if is_checkpoint(name):
+        return safe_name(label(name)), None
     return (name.split(":")[1] if is_own(name) else _last_part(name)), None
 
 
@@ -128,14 +134,16 @@ def _built_in(alias: Alias, weights: bool) -> Model:
 
 
 def _by_hand(alias: Alias, weights: bool) -> Model:
-    """A model whose file the user has to bring; noising an image needs none."""
-    checkpoint = str(alias.checkpoint)
-    file = Path(checkpoint).absolute()
-    if weights and not file.is_file():
-        reason = f"its authors share {checkpoint} by hand, and it is not in this folder"
-        hint = f"download it from {P2}, then here, or with --model adm:PATH/{checkpoint}"
+    """A model whose file the user has to bring; noising an image for a pixel model needs none."""
+    named = str(alias.checkpoint)
+    kind, _, path = named.partition(":")
+    checkpoint = Checkpoint.of(kind, path_of(named), alias.name)
+    if (weights or checkpoint.latent) and not checkpoint.file.is_file():
+        reason = f"its authors share {path} by hand, and it is not in this folder"
+        here = f"--model {kind}:PATH/{checkpoint.file.name}"
+        hint = f"download it from {alias.page}, then here, or with {here}"
         raise ModelError(alias.name, reason, hint)
-    model = Checkpoint.of(file, alias.name).model(alias.name, weights)
+    model = checkpoint.model(alias.name, weights)
     return replace(model, alias=alias.name, licence=alias.licence)
 
 
@@ -147,7 +155,9 @@ def _looks_like_folder(name: str) -> bool:
 def _local(name: str, weights: bool) -> Model:
     folder = Path(name).expanduser().absolute()
     if folder.is_file():
-        raise ModelError(name, "is a file; nca needs the folder of a diffusers pipeline")
+        prefix = prefix_of(folder)
+        hint = f"is it a checkpoint? --model {prefix}{name}" if prefix else None
+        raise ModelError(name, "is a file; nca needs the folder of a diffusers pipeline", hint)
     if not folder.is_dir():
         raise ModelError(name, "there is no such folder")
     resolved = folder.resolve()
@@ -355,7 +365,7 @@ def _row(alias: Alias) -> Row:
 
 
 def _is_brought(alias: Alias) -> bool:
-    return alias.checkpoint is not None and Path(alias.checkpoint).is_file()
+    return alias.checkpoint is not None and path_of(alias.checkpoint).is_file()
 
 
 def _label(choice: SamplerChoice) -> str:

@@ -6,20 +6,19 @@ Weights are only ever read as tensors: .safetensors, or .bin without running any
 from __future__ import annotations
 
 import contextlib
-import pickle
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nca_cli.errors import ModelError, UsageError
-from nca_cli.models.adm import ensure_converted
 from nca_cli.models.aliases import BUILT_IN
+from nca_cli.models.checkpoints import ensure_converted
 from nca_cli.models.files import TEXT_ENCODER
 from nca_cli.models.own import is_own, load_own
 from nca_cli.models.pipeline import Part, Pipeline, read_pipeline
 from nca_cli.models.space import Model
+from nca_cli.models.tensors import check_finite, one_line, read_tensors
 from nca_cli.recipe import DTYPES
 
 if TYPE_CHECKING:
@@ -170,13 +169,14 @@ def _load(pipeline: Pipeline, part: Part, name: str) -> tuple[torch.nn.Module, t
             network = _make(part)
         except (TypeError, ValueError, KeyError) as error:
             file = pipeline.root / part.config_file
-            reason = f"{file} does not describe a {part.kind} ({_one_line(str(error))})"
+            reason = f"{file} does not describe a {part.kind} ({one_line(str(error))})"
             raise ModelError(name, reason) from error
     if heads := part.config.get("num_heads"):
         _count_heads(network, int(heads))
     unused = _fill(network, [pipeline.root / file for file in part.weights], name)
     pickled = [file for file in part.weights if file.endswith(".bin")][:1]
     notes = [PICKLED.format(file) for file in pickled]
+    notes += [str(part.config["nca_note"])] if "nca_note" in part.config else []
     notes += [UNUSED.format(part.weights[0], _names(unused))] if unused else []
     return network.eval(), tuple(notes)
 
@@ -248,6 +248,7 @@ def _fill(network: torch.nn.Module, files: list[Path], name: str) -> list[str]:
             if value.shape != wanted[key].shape:
                 shapes = f"{tuple(value.shape)}, not {tuple(wanted[key].shape)}"
                 raise ModelError(name, f"{file}: {key} is {shapes}")
+            check_finite(key, value, file, name)
             with torch.no_grad():
                 wanted[key].copy_(value)
     if absent := sorted(set(wanted) - found):
@@ -267,50 +268,3 @@ def _with_new_attention(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.
 
     return {OLD_ATTENTION.sub(rename, key).removeprefix(OLD_TEXT): value
             for key, value in tensors.items()}  # fmt: skip
-
-
-def read_tensors(file: Path, name: str) -> Mapping[str, torch.Tensor]:
-    """The tensors of one weight file, memory-mapped where its format allows."""
-    _check_pointer(file, name)
-    try:
-        return _read_safetensors(file) if file.suffix == ".safetensors" else _read_bin(file)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            name, f"{file} holds more than tensors, or is damaged; no code in it was run",
-            "ask its makers for a .safetensors file",
-        ) from error  # fmt: skip
-    except Exception as error:
-        reason = f"{file} is damaged or incomplete ({_one_line(str(error))})"
-        raise ModelError(name, reason, "fetch it again") from error
-
-
-def _read_safetensors(file: Path) -> Mapping[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(file, device="cpu")
-
-
-def _read_bin(file: Path) -> Mapping[str, torch.Tensor]:
-    import zipfile
-
-    import torch
-
-    mapped = zipfile.is_zipfile(file)
-    with warnings.catch_warnings(action="ignore"):
-        value = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
-    if not isinstance(value, dict) or not all(map(torch.is_tensor, value.values())):
-        raise ValueError("not a table of tensors")
-    return value
-
-
-def _check_pointer(file: Path, name: str) -> None:
-    """A file of a few bytes that only says where Git LFS keeps the real one."""
-    with contextlib.suppress(OSError), open(file, "rb") as stream:
-        if stream.read(24).startswith(b"version https://git-lfs"):
-            raise ModelError(name, f"{file} is a Git LFS pointer", "git lfs pull in that folder")
-
-
-def _one_line(text: str, limit: int = 120) -> str:
-    """`text` on one line, cut at `limit` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"

@@ -104,8 +104,8 @@ def csv_text(report: Report) -> str:
 
 
 def _values(report: Report) -> tuple[Value, ...]:
-    """What was measured, then what was read of concepts."""
-    return (*report.values, *(report.concepts.values if report.concepts else ()))
+    """What was measured, the autoencoders' floors, then what was read of concepts."""
+    return (*report.values, *report.floors, *(report.concepts.values if report.concepts else ()))
 
 
 def _cell(cell: str | float) -> str:

@@ -100,6 +100,8 @@ class Report:
     """What goes at which level, with intervals."""
     concepts: ConceptRetention | None = None
     """What is left of concepts whose truth is known."""
+    floors: tuple[Value, ...] = ()
+    """Of D(E(x0)) against x0, for each image of a latent model; at no level."""
 
     @cached_property
     def measures(self) -> tuple[str, ...]:
@@ -173,7 +175,7 @@ class _Findings:
     names: Names
     values: list[Value] = field(default_factory=list)
     kept: list[Artifact] = field(default_factory=list)
-    floors: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    floors: list[Value] = field(default_factory=list)
     images: dict[tuple[str, str], Image] = field(default_factory=dict)
     problems: list[NcaError] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -183,8 +185,7 @@ class _Findings:
         places = {self._described(artifact) for artifact in artifacts}
         for value in values:
             if value.sampler == FLOOR:
-                floors = self.floors.setdefault(value.model, {})
-                floors.setdefault(value.measure, []).append(value.value)
+                self.floors.append(value)
             elif value[:3] in places:
                 self.values.append(value)
 
@@ -212,12 +213,16 @@ class _Findings:
             files=tuple(name for artifact in self.kept for name in _files(self.store, artifact)),
             notes=tuple(self._notes()),
             held=tuple(self._held()),
+            floors=tuple(self.floors),
         )
 
     def _models(self) -> Iterator[Model]:
         for folder, artifact in {artifact.model: artifact for artifact in self.kept}.items():
             info, name = artifact.model_info, self.names.model(artifact)
-            floors = self.floors.get(name, {})
+            floors: dict[str, list[float]] = {}
+            for value in self.floors:
+                if value.model == name:
+                    floors.setdefault(value.measure, []).append(value.value)
             floor = {measure: float(np.mean(each)) for measure, each in floors.items()}
             yield Model(name, folder, str(info.get("source", "")), info.get("licence"),
                         info.get("space", {}), floor)  # fmt: skip
