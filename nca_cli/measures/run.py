@@ -21,8 +21,9 @@ from nca_cli.store.samples import FIXED
 
 REFERENCES = {"copy": "x_t", "floor": X0_FLOOR}
 """What may stand in a reconstruction's place, and the dataset of `noise.h5` that it is: x_t itself
-(`reference:copy`, noise and scale as they are), and the autoencoder's D(E(x0))
+(`reference:copy`, noise and scale as they are, by `COPIED` alone), and the autoencoder's D(E(x0))
 (`reference:floor`, without a level)."""
+COPIED = ("mse", "psnr", "ssim")
 NETWORKS = {"lpips": "--lpips-weights FILE", FEATURES: "--backbone ID"}
 """Families of measures that need a network, and the option that names it."""
 LIST_HINT = "see what there is: nca ls"
@@ -77,10 +78,11 @@ class Source:
     problem: NcaError | None = None
 
     def fitting(self, measures: Mapping[str, Measure]) -> dict[str, Measure]:
-        """The measures whose other side is there; only x̂0 is compared with D(E(x0))."""
+        """The measures that are taken of it; only x̂0 is compared with D(E(x0))."""
         compared = self.has_floor and self.dataset == "x0_hat"
         return {name: each for name, each in measures.items()
-                if compared or each.against != X0_FLOOR}  # fmt: skip
+                if (compared or each.against != X0_FLOOR)
+                and (self.dataset != REFERENCES["copy"] or name in COPIED)}  # fmt: skip
 
     def known(self, keys: Sequence[Key]) -> Kept:
         """What is kept of some samples."""

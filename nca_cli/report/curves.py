@@ -42,6 +42,8 @@ MARKERS = (
     "M-1.3-3.8h2.6v2.5h2.5v2.6h-2.5v2.5h-2.6v-2.5h-2.5v-2.6h2.5z",  # plus
     "M0-4l3.8 2.8l-1.5 4.4h-4.6l-1.5-4.4z",  # pentagon
 )
+ITSELF = {"copy": "x_t itself"}
+"""What a reference is called in the legend, where its own name says too little."""
 MOST_BANDS = 3
 """Intervals of so many series are areas; those of more would cover one another and are bars."""
 T_SPACING = 24
@@ -198,7 +200,8 @@ def entries(report: Report) -> list[Entry]:
     for curve in report.references:
         groups.setdefault((curve.model, curve.sampler), {})[curve.measure] = curve
     for index, (dash, (key, curves)) in enumerate(zip(_cycle(), groups.items(), strict=False)):
-        name = f"{key[0]} · {key[1].removeprefix(REFERENCE)}" if key[0] else key[1]
+        what = key[1].removeprefix(REFERENCE)
+        name = f"{key[0]} · {ITSELF.get(what, what)}" if key[0] else what
         style = Style(None, dash, "")
         found.append(Entry(len(report.series) + index, name, style, curves, reference=True))
     return found

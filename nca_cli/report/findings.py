@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from nca_cli.analysis import Analysis, Curve, Excess, HalfLevel, Point, analyse
+from nca_cli.analysis.references import GAUSSIANS
 from nca_cli.report.content import Report
 from nca_cli.report.curves import Entry, Scale, Stage, Tick, stages, ticks
 from nca_cli.report.words import band_title, count, family, full_title, part, scientific, snr
@@ -20,7 +21,8 @@ BLANK = "\N{NO-BREAK SPACE}"
 
 def analysed(report: Report, store: Store | None = None) -> Report:
     """A report with its analysis and its findings; those that it has already stay."""
-    analysis = report.analysis or analyse(report.values, store, report.filters)
+    rows = (*report.values, *report.baselines)
+    analysis = report.analysis or analyse(rows, store, report.filters)
     return replace(
         report, analysis=analysis, findings=report.findings or tuple(findings(report, analysis))
     )
@@ -163,8 +165,9 @@ def _mark(half: HalfLevel, entry: Entry, x: Scale) -> Mark:
 
 
 def excess_curves(analysis: Analysis | None) -> list[Curve]:
-    """The gain over the first Gaussian that was fitted, as curves of the derived measure."""
-    known = [e for e in (analysis.excess if analysis else ()) if math.isfinite(e.gain.value)]
+    """The gain over the Gaussians that were fitted, as curves of the derived measure."""
+    known = [e for e in (analysis.excess if analysis else ())
+             if math.isfinite(e.gain.value) and _short(e.reference) in GAUSSIANS]  # fmt: skip
     groups: dict[tuple[str, str, str], list[Excess]] = {}
     for each in known:
         groups.setdefault((each.model, each.sampler, each.reference), []).append(each)
