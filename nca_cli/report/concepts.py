@@ -20,6 +20,7 @@ from nca_cli.concepts.retained import CONCEPT
 from nca_cli.errors import NothingStored
 from nca_cli.report.content import Report
 from nca_cli.report.curves import Chart, Entry, chart, drawable, log_snr_scale
+from nca_cli.report.words import RETENTION
 from nca_cli.store import Artifact, Store
 
 
@@ -97,7 +98,7 @@ def _place(half: HalfLevel) -> tuple[int, float]:
 
 def _chart(report: Report, found: ConceptRetention, measure: str, drawn: Sequence[Entry]) -> Chart:
     mine = {(c.model, c.sampler): c for c in found.curves if c.measure == measure and drawable(c)}
-    name = f"retention/{title(measure, found)}"
+    name = f"{RETENTION}/{title(measure, found)}"
     series = [(one.model, one.sampler) for one in report.series]
     entries = [
         Entry(entry.index, entry.name, entry.style, {name: replace(mine[key], measure=name)})

@@ -14,9 +14,7 @@
   const isDark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const theme = $("#theme");
   const showTheme = () => {
-    theme.textContent = isDark() ? "Light" : "Dark";
-    theme.setAttribute("aria-pressed", String(isDark()));
-    theme.setAttribute("aria-label", "Dark theme");
+    theme.textContent = isDark() ? "Light theme" : "Dark theme";
   };
   theme.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
@@ -27,6 +25,7 @@
 
   // --- the scrubber -----------------------------------------------------------------------------
 
+  const MOST_FRAMES = 9; // of the film at the top
   let level = data.start;
   const sliders = $$("input.level");
   const visible = new Set(); // strips on the screen: only these are moved at once
@@ -93,13 +92,13 @@
     pen.globalAlpha = 1;
   }
 
-  // Draws what a strip shows now, at its own size.
-  function square(canvas, img) {
-    const { at } = info(img);
+  // Draws what a strip shows at a level, at its own size.
+  function square(canvas, img, at = level) {
+    const squares = info(img).at;
     const count = Math.max(1, info(img).t.length);
     const [width, height] = [img.naturalWidth / count, img.naturalHeight];
     if (canvas.width !== width) [canvas.width, canvas.height] = [width, height];
-    const k = count > 1 ? at[level] : 0;
+    const k = count > 1 ? squares[at] : 0;
     canvas.getContext("2d").drawImage(img, k * width, 0, width, height, 0, 0, width, height);
   }
 
@@ -109,6 +108,28 @@
     while (stack && !stack.classList.contains("given")) stack = stack.previousElementSibling;
     return stack && $("img.x0", stack);
   }
+
+  // The experiment at a glance: x_t above x̂0 of the first image, at a few levels.
+  function drawFilm(film) {
+    const [noised, made] = ["img.x_t", "img.x0_hat"].map((kind) => $(kind, $("article.image")));
+    const count = Math.min(MOST_FRAMES, data.levels.length);
+    const frames = Array.from({ length: count }, (_, k) => Math.round((k * (data.levels.length - 1)) / Math.max(1, count - 1)));
+    $("ol", film).replaceChildren(...frames.map((at) => {
+      const item = document.createElement("li");
+      const canvases = [noised, made].map((img) => {
+        const canvas = document.createElement("canvas");
+        img.decode().then(() => square(canvas, img, at), () => {});
+        return canvas;
+      });
+      const caption = document.createElement("span");
+      caption.textContent = `t = ${data.levels[at].t}`;
+      const ratio = document.createElement("span");
+      ratio.textContent = `SNR ${data.levels[at].snr}`;
+      item.append(...canvases, caption, ratio);
+      return item;
+    }));
+  }
+  if ($("#film")) drawFilm($("#film"));
 
   // A canvas for the difference below every x̂0.
   for (const img of strips.filter((each) => each.classList.contains("x0_hat"))) {
@@ -172,11 +193,13 @@
   $("#gain")?.addEventListener("change", (event) => root.style.setProperty("--gain", event.target.value));
   $("#order")?.addEventListener("change", (event) => order(event.target.value));
 
+  const isShown = (entry) => $(`#show-${entry}`)?.checked ?? true;
+
   // Images by their mean PSNR over the series that are shown, at the level of the slider.
   const articles = $$("article.image");
   const places = articles.map((article) => article.parentElement);
   function closeness(article) {
-    const images = $$("img.x0_hat", article).filter((img) => img.closest(".stack").checkVisibility?.() ?? true);
+    const images = $$("img.x0_hat", article).filter((img) => isShown(img.closest(".stack").dataset.entry));
     const numbers = images.map((img) => info(img).text[info(img).at[level]]).filter(Boolean);
     const values = numbers.map((text) => (text.startsWith("∞") ? 999 : parseFloat(text.replace("−", "-"))));
     return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : NaN;
@@ -230,10 +253,11 @@
   function drawZoom() {
     for (const { name, img, difference, canvas, caption } of zoomed) {
       const { text, at } = info(img);
-      (difference ? subtract : square)(canvas, img);
+      if (difference) subtract(canvas, img);
+      else square(canvas, img);
       caption.textContent = text && !difference ? `${name}  ${text[at[level]]}` : name;
     }
-    $(".spoken", zoom).textContent = spoken().replace("sigma", "σ").replace("t = ", "t = ");
+    $(".spoken", zoom).textContent = spoken().replace("sigma", "σ");
   }
   for (const button of $$("button.picture")) {
     button.disabled = false;
@@ -248,8 +272,7 @@
   for (const figure of $$("figure.chart")) {
     const chart = data.charts[figure.dataset.chart];
     const [plot, reader, tip, cursor] = [$(".plot", figure), $(".reader", figure), $(".tip", figure), $(".cursor", figure)];
-    const shown = (entry) => $(`#show-${entry}`)?.checked ?? true;
-    const lines = (k) => chart.series.filter((one) => one.text[k] && shown(one.entry));
+    const lines = (k) => chart.series.filter((one) => one.text[k] && isShown(one.entry));
     const words = (k) => [chart.labels[k], ...lines(k).map((one) => `${one.name}: ${one.text[k]}`)].join("; ");
 
     function read(k) {
@@ -270,10 +293,11 @@
       const group = $(`g[data-entry="${one.entry}"]`, figure);
       const name = document.createElement("i");
       const value = document.createElement("span");
-      line.className = group ? group.getAttribute("class") : "";
+      const mark = document.createElement("b"); // colour alone is too faint for letters
+      mark.className = `mark ${group ? group.getAttribute("class") : ""}`;
       name.textContent = one.name;
       value.textContent = one.text[k];
-      line.append(name, value);
+      line.append(mark, name, value);
       return line;
     }
     const leave = () => {

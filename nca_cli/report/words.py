@@ -101,11 +101,12 @@ def scientific(value: float, digits: int = 3) -> str:
 # --- measures -----------------------------------------------------------------------------------
 
 
+RETENTION = "retention"
 DERIVED = {
     "excess": Measure(lambda *_: math.nan, "Beyond second order",
                       "how much smaller the squared error is than that of a Gaussian denoiser",
                       "higher", 2, "dB"),
-    "retention": Measure(lambda *_: math.nan, "Retention of",
+    RETENTION: Measure(lambda *_: math.nan, "Retention of",
                          "share of a concept that is still read", "higher", 2),
 }  # fmt: skip
 """What is drawn as measures are, but derived from them."""
@@ -124,9 +125,11 @@ def part(measure: str) -> str:
 
 
 def measure_title(name: str) -> str:
-    """`PSNR`; `8–16 cycles per side` of an octave band; `layer 7` of features."""
+    """`PSNR`; `8–16 cycles per side` of an octave band; `Gaze` of a concept; `layer 7`."""
     if not part(name):
         return family_title(name)
+    if family(name) == RETENTION:
+        return part(name)[:1].upper() + part(name)[1:]
     if family(name) in BANDS and part(name).isdigit():
         return band_title(int(part(name)))
     return f"{family_title(name)} {part(name)}"
@@ -134,8 +137,9 @@ def measure_title(name: str) -> str:
 
 def full_title(name: str) -> str:
     """`Coherence, 8–16 cycles per side`: a title that stands alone."""
-    band = family(name) in BANDS and part(name).isdigit()
-    return f"{family_title(name)}, {measure_title(name)}" if band else measure_title(name)
+    if family(name) in BANDS and part(name).isdigit():
+        return f"{family_title(name)}, {measure_title(name)}"
+    return f"{family_title(name)} {part(name)}".rstrip()
 
 
 def _known(name: str) -> Measure | None:
