@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from stores import DDIM, ONE_STEP
 
 from nca_cli.portraits import portrait
 from nca_cli.recipe import Recipe, digest
 from nca_cli.schedule import Schedule, diffuse, seeded_noise
 from nca_cli.store import Samples, Store
-from stores import DDIM, ONE_STEP
 
 SCHEDULE = Schedule()
 LEVELS = (100, 300, 600, 900)

@@ -20,7 +20,7 @@ from nca_cli.concepts.retained import CONCEPT
 from nca_cli.errors import NothingStored
 from nca_cli.report.content import Report
 from nca_cli.report.curves import Chart, Entry, chart, drawable, log_snr_scale
-from nca_cli.report.words import RETENTION
+from nca_cli.report.words import RETENTION, isolated
 from nca_cli.store import Artifact, Store
 
 
@@ -118,8 +118,8 @@ def _said(found: ConceptRetention) -> Iterable[str]:
             names = [half.measure.removeprefix(CONCEPT) for half in (first, last)]
             sure = found.probability(names[0], names[1], *key)
             yield (
-                f"{' · '.join(key)} loses half of {title(first.measure, found)} first and half of "
-                f"{title(last.measure, found)} last; these two go in this order in {sure:.0%} of "
+                f"{isolated(' · '.join(key))} loses half of {title(first.measure, found)} first "
+                f"and half of {title(last.measure, found)} last; these two go in this order in {sure:.0%} of "
                 f"the bootstrap draws (n = {min(first.log_snr.n, last.log_snr.n)} images)."
             )
 

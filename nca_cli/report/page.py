@@ -62,6 +62,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         most_ranked=scrub.MOST_RANKED,
         gallery=gallery,
         columns=_columns(gallery),
+        row_length=scrub.row_length,
         entries=entries,
         groups=curves.groups(charts),
         derived=derived,

@@ -32,15 +32,22 @@
   const strips = $$("img[data-strip]").filter((img) => data.strips[img.dataset.strip].t.length);
   const info = (img) => data.strips[img.dataset.strip];
   const sheet = $("#sheet");
+  const cells = $$("[data-read]");
 
-  // Shows one square of a strip: the image is as high as the square and n squares wide.
+  // Changes letters without adding a node, after which all rules with :has() would be matched anew.
+  function write(element, text) {
+    if (!element.firstChild) element.append("");
+    if (element.firstChild.nodeValue !== text) element.firstChild.nodeValue = text;
+  }
+
+  // Shows one square of a strip, by moving it behind a window: nothing is painted anew.
   function move(img) {
     const { at, off, t, text } = info(img);
     const k = at[level];
-    img.style.objectPosition = `${t.length > 1 ? (100 * k) / (t.length - 1) : 0}% 0`;
+    img.style.setProperty("--at", k);
     const tile = img.closest("figure");
     const now = off && off[level] ? `at t = ${t[k]}` : "";
-    $(".now", tile).textContent = [text ? text[k] : "", now].filter(Boolean).join(" · ");
+    write($(".now", tile), [text ? text[k] : "", now].filter(Boolean).join(" · "));
     const canvas = tile.parentElement.querySelector("canvas");
     if (canvas && text) subtract(canvas, img);
   }
@@ -57,7 +64,7 @@
       slider.value = level;
       slider.setAttribute("aria-valuetext", spoken());
     }
-    for (const cell of $$("[data-read]")) cell.textContent = data.levels[level][cell.dataset.read];
+    for (const cell of cells) write(cell, data.levels[level][cell.dataset.read]);
     if (announce) $("#announced").textContent = spoken();
     frame ||= requestAnimationFrame(paint);
   }
@@ -150,6 +157,7 @@
 
   const watcher = new IntersectionObserver((seen) => {
     for (const { target, isIntersecting } of seen) {
+      target.classList.toggle("near", isIntersecting);
       if (!isIntersecting) visible.delete(target);
       else {
         visible.add(target);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 
 from markupsafe import Markup, escape
 
@@ -11,12 +12,13 @@ from nca_cli.analysis import Point
 from nca_cli.metrics import Measure, described
 from nca_cli.report.content import Report, Series
 
+_TURNING = {"R", "AL", "RLE", "LRE", "RLO", "LRO", "RLI", "LRI", "FSI", "PDF", "PDI"}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def title(report: Report) -> str:
     """`3 images, reconstructed from noise by demo`."""
-    models = [model.name for model in report.models]
+    models = [isolated(model.name) for model in report.models]
     who = listed(models) if len(models) <= 3 else f"{len(models)} models"
     return f"{count(len(report.image_names), 'image')}, reconstructed from noise by {who}"
 
@@ -42,15 +44,21 @@ def _headline(model: str, series: list[Series]) -> str:
     measured = [one for one in series if one.has("psnr")]
     known = [(one, found[t]) for one, found in zip(measured, points, strict=True) if t in found]
     images = max(point.images for _, point in known)
-    results = [f"{number(point.mean, 1)} dB with {one.sampler}{_fewer(point, images)}"
+    results = [f"{number(point.mean, 1)} dB with {isolated(one.sampler)}{_fewer(point, images)}"
                for one, point in known]  # fmt: skip
     what = "a mean PSNR of" if any(point.n > 1 for _, point in known) else "a PSNR of"
-    return (f"From x_t at t = {t} (SNR {scientific(snr(known[0][1].log_snr))}), {model} "
+    return (f"From x_t at t = {t} (SNR {scientific(snr(known[0][1].log_snr))}), {isolated(model)} "
             f"reconstructs {count(images, 'image')} at {what} {listed(results)}.")  # fmt: skip
 
 
 def _fewer(point: Point, images: int) -> str:
     return f" ({count(point.images, 'image')})" if point.images < images else ""
+
+
+def isolated(name: str) -> str:
+    """A name that cannot turn the words around it: what runs from right to left stays inside."""
+    turns = any(unicodedata.bidirectional(letter) in _TURNING for letter in name)
+    return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}" if turns else name
 
 
 def count(n: int, what: str) -> str:
