@@ -463,6 +463,9 @@ def test_the_printed_page_holds_all_levels_and_no_controls(look, report_file):
         assert page.locator(f"{gone}:visible").count() == 0, gone
     for kept in ("h1", ".lead p", "section > h2", ".chart svg", ".tables table", ".legend .sample"):
         assert page.locator(kept).count() == page.locator(f"{kept}:visible").count() > 0, kept
+    for folded in ("Table of half-levels", "demo · ddim-50 recipe"):
+        summary = page.locator("summary", has_text=folded)
+        assert summary.locator("xpath=following-sibling::*").first.is_visible(), folded
     box = page.locator("img.x0_hat").first.bounding_box()
     assert box["width"] / box["height"] == pytest.approx(len(LEVELS), rel=0.02)
     assert page.locator(".scale").first.is_visible()

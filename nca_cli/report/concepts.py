@@ -119,8 +119,9 @@ def _said(found: ConceptRetention) -> Iterable[str]:
             sure = found.probability(names[0], names[1], *key)
             yield (
                 f"{isolated(' · '.join(key))} loses half of {title(first.measure, found)} first "
-                f"and half of {title(last.measure, found)} last; these two go in this order in {sure:.0%} of "
-                f"the bootstrap draws (n = {min(first.log_snr.n, last.log_snr.n)} images)."
+                f"and half of {title(last.measure, found)} last; these two go in this order "
+                f"in {sure:.0%} of the bootstrap draws "
+                f"(n = {min(first.log_snr.n, last.log_snr.n)} images)."
             )
 
 

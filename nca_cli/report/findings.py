@@ -67,8 +67,8 @@ def _finding(series: str, bands: Sequence[HalfLevel]) -> str:
     unsure = "" if math.isfinite(fine.log_snr.low) else ", too few for intervals"
     return (
         f"{isolated(series)} loses half of the detail at {_band(fine)} by SNR {_at(fine)}, "
-        f"and half of the structure {_at_band(coarse)} only by SNR {_at(coarse)}{_lasting(bands[0])} "
-        f"(n{BLANK}={BLANK}{images}{unsure})."
+        f"and half of the structure {_at_band(coarse)} only by SNR {_at(coarse)}"
+        f"{_lasting(bands[0])} (n{BLANK}={BLANK}{images}{unsure})."
     )
 
 

@@ -233,37 +233,40 @@
   // --- enlarge ---------------------------------------------------------------------------------
 
   const zoom = $("#zoom");
-  let zoomed = null; // [image, canvas, caption, isDifference] of each view
+  let zoomed = null; // what `view` made, while the dialog is open
   function open(button) {
     const stack = button.closest(".stack");
     const shelf = button.closest(".shelf");
     const before = $$(".stack.given", shelf).filter((each) => each === stack || each.compareDocumentPosition(stack) & Node.DOCUMENT_POSITION_FOLLOWING);
     const given = before[before.length - 1];
     const hat = $("img.x0_hat", stack);
-    const kinds = [["x0", $("img.x0", given)], ["x_t", $("img.x_t", given)], ["x̂0", hat], ["x̂0 − x0", hat, true]];
+    const kinds = [[$("img.x0", given)], [$("img.x_t", given)], [hat], [hat, true]];
     $("#zoom-name").textContent = [$("h3", stack.closest("article")).textContent, hat && $(".by", stack).textContent].filter(Boolean).join(" — ");
-    zoomed = kinds.filter(([, img]) => img).map(([name, img, difference]) => view(name, img, difference));
+    zoomed = kinds.filter(([img]) => img).map(([img, difference]) => view(img, difference));
     $(".views", zoom).replaceChildren(...zoomed.map(({ figure }) => figure));
     zoom.showModal();
     $("#zoom-level").focus();
     drawZoom();
   }
-  function view(name, img, difference) {
+  function view(img, difference) {
     const figure = document.createElement("figure");
     const canvas = document.createElement("canvas");
     if (difference) canvas.className = "difference";
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", difference ? `difference: ${img.alt}` : img.alt);
     const caption = document.createElement("figcaption");
+    const value = document.createElement("span");
+    const named = difference ? $("#show-difference + span") : $("figcaption .symbol", img.closest("figure"));
+    caption.append(named.cloneNode(true), " ", value);
     figure.append(canvas, caption);
-    return { name, img, difference, figure, canvas, caption };
+    return { img, difference, figure, canvas, value };
   }
   function drawZoom() {
-    for (const { name, img, difference, canvas, caption } of zoomed) {
+    for (const { img, difference, canvas, value } of zoomed) {
       const { text, at } = info(img);
       if (difference) subtract(canvas, img);
       else square(canvas, img);
-      caption.textContent = text && !difference ? `${name}  ${text[at[level]]}` : name;
+      if (text && !difference) write(value, text[at[level]]);
     }
     $(".spoken", zoom).textContent = spoken().replace("sigma", "σ");
   }
@@ -292,9 +295,6 @@
       head.textContent = chart.labels[k];
       tip.replaceChildren(head, ...lines(k).map((one) => row(one, k)));
       tip.hidden = false;
-      const middle = 180; // of the 360 units of a chart
-      tip.style.left = chart.x[k] < middle ? `${(100 * (chart.x[k] + 8)) / 360}%` : "auto";
-      tip.style.right = chart.x[k] < middle ? "auto" : `${(100 * (368 - chart.x[k])) / 360}%`;
     }
     function row(one, k) {
       const line = document.createElement("span");
