@@ -189,6 +189,10 @@ class Scale:
         share = (value - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 1)
 
+    def within(self, value: float) -> float:
+        """The nearest value that has a place in the plot."""
+        return min(max(value, self.low), self.high)
+
 
 def entries(report: Report) -> list[Entry]:
     """The series of a report, then its references."""
@@ -301,7 +305,7 @@ def _line(entry: Entry, name: str, x: Scale, y: Scale, areas: bool) -> Line:
     path = _path([(x(p.log_snr), y(p.mean)) for p in points])
     if entry.reference:
         return Line(entry, path, "", ())
-    known = [(x(p.log_snr), *map(y, ends(p))) for p in points if ends(p)]
+    known = [(x(p.log_snr), *(y(y.within(end)) for end in ends(p))) for p in points if ends(p)]
     upper, lower = [(at, high) for at, _, high in known], [(at, low) for at, low, _ in known]
     band = _path([*upper, *reversed(lower)]) + "z" if areas and len(known) > 1 else ""
     bars = {at: f"M{at:g} {low:g}V{high:g}" for at, low, high in known if not band}

@@ -10,7 +10,16 @@ from nca_cli.analysis import Analysis, Curve, Excess, HalfLevel, Point, analyse
 from nca_cli.analysis.references import GAUSSIANS
 from nca_cli.report.content import Report
 from nca_cli.report.curves import Entry, Scale, Stage, Tick, stages, ticks
-from nca_cli.report.words import band_title, count, family, full_title, part, scientific, snr
+from nca_cli.report.words import (
+    band_title,
+    count,
+    family,
+    full_title,
+    isolated,
+    part,
+    scientific,
+    snr,
+)
 from nca_cli.store import Store
 
 HALVES_OF = ("coherence", "colour", "edges", "ms-ssim", "ssim")
@@ -59,9 +68,9 @@ def _finding(series: str, bands: Sequence[HalfLevel]) -> str:
     images = count(fine.log_snr.n, "image")
     unsure = "" if math.isfinite(fine.log_snr.low) else ", too few for intervals"
     return (
-        f"{series} loses half of the detail at {_band(fine)} by SNR {_at(fine)}, and half of the "
-        f"structure {_at_band(coarse)} only by SNR {_at(coarse)}{_lasting(bands[0])} "
-        f"(n{BLANK}={BLANK}{images}{unsure})."
+        f"{isolated(series)} loses half of the detail at {_band(fine)} by SNR {_at(fine)}, "
+        f"and half of the structure {_at_band(coarse)} only by SNR {_at(coarse)}"
+        f"{_lasting(bands[0])} (n{BLANK}={BLANK}{images}{unsure})."
     )
 
 
