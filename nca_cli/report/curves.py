@@ -280,12 +280,26 @@ def log_snr_scale(drawn: Sequence[Entry]) -> Scale:
 
 
 def _value_scale(name: str, drawn: Sequence[Entry], floors: Sequence[float]) -> Scale:
-    """Everything that is drawn with a little room, but nothing that no value can reach."""
-    points = [point for entry in drawn for point in entry.points(name)]
-    every = [end for point in points for end in ends(point)] + [p.mean for p in points]
-    low, high = _widened(min([*every, *floors]), max([*every, *floors]), 0.06)
+    """Everything that is drawn with a little room, but nothing that no value can reach.
+
+    References may stretch the axis by half of what networks span, at either end; what lies
+    beyond is cut: x_t itself is so far from x0 that it would flatten all else.
+    """
+    of_networks = [entry for entry in drawn if not entry.reference] or drawn
+    own = [*floors, *(value for entry in of_networks for value in _values(entry, name))]
+    low, high = min(own), max(own)
+    room = (high - low) / 2
+    every = (value for entry in drawn for value in _values(entry, name))
+    own += [min(max(value, low - room), high + room) for value in every]
+    low, high = _widened(min(own), max(own), 0.06)
     least, most = bounds(name)
     return Scale(max(low, least), min(high, most), BOTTOM, TOP + STRIP)
+
+
+def _values(entry: Entry, name: str) -> list[float]:
+    """Means and ends of intervals."""
+    points = entry.points(name)
+    return [end for point in points for end in ends(point)] + [point.mean for point in points]
 
 
 def ends(point: Point) -> tuple[float, ...]:
