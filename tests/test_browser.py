@@ -475,6 +475,17 @@ def test_the_printed_page_holds_all_levels_and_no_controls(look, report_file):
     assert printed.count(b"/Subtype /Image") >= 6 * (SERIES + 2)
 
 
+@pytest.mark.parametrize("kind", ["report_file", "hostile_file"])
+def test_nothing_is_cut_off_on_paper(look, request, kind):
+    sheet = {"width": 718, "height": 1000}  # A4 within margins, in CSS pixels
+    page = look(request.getfixturevalue(kind), viewport=sheet).page
+    page.emulate_media(media="print")
+    ends = page.locator("table:visible, svg:visible, pre:visible, img:visible").evaluate_all(
+        "(all) => all.map((each) => [each.getBoundingClientRect().right, each.outerHTML])"
+    )
+    assert [html[:200] for right, html in ends if right > sheet["width"]] == []
+
+
 def test_without_a_script_the_page_is_a_grid_of_all_levels(look, report_file):
     page = look(report_file, java_script_enabled=False).page
     picture = page.locator("img.x0_hat").first
