@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quality style bench pictures clean
+.PHONY: help demo test quality style bench docs pictures clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -35,8 +35,11 @@ style: $(READY)  ## Rewrite the code in the project's style
 bench: $(READY)  ## Measure speed, crash safety and agreement with the closed forms (minutes)
 	$(BIN)/python -m bench
 
-pictures: $(READY)  ## Make the pictures of the README and docs anew
-	$(BIN)/python docs/make_pictures.py
+docs: $(READY)  ## Write the command reference anew, from the program
+	$(BIN)/python docs/make_commands.py
+
+pictures: $(READY)  ## Make the pictures of the README and docs anew (minutes the first time)
+	HF_HUB_OFFLINE=1 $(BIN)/python docs/make_pictures.py
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build ./*.egg-info

@@ -1,28 +1,154 @@
 """Make the pictures of the README and the docs: `make pictures`.
 
-Everything is computed into a store beside the pictures' sources and reused on the next run.
+Everything is computed by the demo model into stores below `nca-demo/pictures`, minutes the first
+time and reused on the next run. Pictures are drawn at one screen pixel for one of the model, so
+that they stay small.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import drawings
+from PIL import Image
 
 import nca_cli
+from nca_cli.analysis import analyse
+from nca_cli.concepts import concept_curves, concept_retention, read_labels
 from nca_cli.images import sample_images
+from nca_cli.plot import Page, plot_curves
+from nca_cli.portraits import HELD_OUT_SEEDS, write_portraits
+from nca_cli.report.concepts import title
+from nca_cli.store import Filters, ModelFilter, Store
 
 HERE = Path(__file__).parent
-STORE = HERE.parent / "nca-demo" / "pictures"
-SHOWN = ("portrait-00", "portrait-02", "portrait-05")
+IMAGES = HERE / "images"
+WORK = HERE.parent / "nca-demo" / "pictures"
+FEW, MANY, FACES = Store(WORK / "few"), Store(WORK / "study"), WORK / "portraits"
+SEEDS = HELD_OUT_SEEDS[4_000:4_064]
+"""Portraits of the figures with intervals; the model saw none of them."""
+CHAINED = 32
+CHAINED_LEVELS = (100, 300, 500, 700, 900)
+"""Of these, how many are reconstructed by a chain as well, which costs most of the time."""
+DEMO = ModelFilter("demo")
+CONCEPTS = ("background", "hair", "skin", "shirt", "hair_length", "glasses", "stripes", "smile",
+            "freckles", "eye")  # fmt: skip
+"""Those that are drawn."""
+
+
+def compute() -> None:
+    """All reconstructions that the pictures show; what is there already costs nothing."""
+    portraits = sample_images("portraits")
+    few = partial(nca_cli.reconstruct, *portraits, store=FEW.root)
+    few(models=["demo"], samplers=["one-step", "ddim"])
+    few(models=["wiener"], size=64, samplers=["one-step"])
+    for steps in (5, 10):
+        few(models=["demo"], samplers=["ddim"], steps=steps, t=[300, 500, 700])
+    nca_cli.reconstruct(portraits[6], models=["demo"], samplers=["ddim"], t=[300, 700],
+                        seeds=range(5), store=FEW.root)  # fmt: skip
+    write_portraits(FACES, SEEDS)
+    faces = sorted(FACES.glob("*.png"))
+    many = partial(nca_cli.reconstruct, models=["demo"], store=MANY.root)
+    many(*faces, samplers=["one-step"], t=[0, 10, 25, *range(50, 1000, 50)])
+    many(*faces[:CHAINED], samplers=["ddim"], t=CHAINED_LEVELS)
+
+
+def grids() -> None:
+    """Figures of `nca grid`, each with the options of its caption."""
+    chains = Filters(models=(DEMO,), samplers=("one-step", "ddim-50"), seeds=(0,))
+    grid("grid", chains, images=["portrait-02"])
+    grid("strip", chains, images=["portrait-05"], layout="p2", show="x0,x_t,x0_hat")
+    grid("steps", Filters(models=(DEMO,), t=(300, 500, 700), seeds=(0,)), images=["portrait-00"],
+         cell=80, show="x0,x0_hat")  # fmt: skip
+    grid("wiener", Filters(samplers=("one-step",), t=(100, 300, 500, 700), seeds=(0,)),
+         images=["portrait-06"], show="x0,x_t,x0_hat,error")  # fmt: skip
+    grid("seeds", Filters(models=(DEMO,), samplers=("ddim-50",), t=(300, 700)),
+         images=["portrait-06"], columns="seeds", show="x0,x0_hat")  # fmt: skip
+
+
+def grid(name: str, filters: Filters, images: list[str], cell: int = 64, **options: Any) -> None:
+    """One figure, which must have no blank cell."""
+    wanted = Filters(**{**vars(filters), "images": tuple(images)})
+    figure = nca_cli.compose_grid(FEW, wanted, cell=cell, **options)
+    assert not figure.missing, figure.command
+    small(figure.save(IMAGES / f"{name}.png"))
+
+
+def curves() -> None:
+    """Figures of `nca plot`, and two of our own."""
+    faces = tuple(path.stem for path in sorted(FACES.glob("*.png"))[:CHAINED])
+    chained = Filters(images=faces, t=CHAINED_LEVELS)
+    page = Page(dpi=180)
+    small(plot_curves(MANY, chained, references=True, page=page).save(IMAGES / "curves.png"))
+    drawings.schedules(IMAGES / "schedules.png")
+    drawings.half_levels(IMAGES / "half-levels.png", half_levels())
+
+
+def half_levels() -> dict[str, list]:
+    """Octave bands, and concepts, of the one-step reconstructions of all portraits."""
+    one_step = Filters(samplers=("one-step",))
+    found = analyse(nca_cli.measure_store(MANY, one_step, ["coherence"]))
+    bands = [(_band(half.measure), half) for half in found.half_levels]
+    truth = read_labels(FACES / "labels.csv")
+    kept = concept_retention(concept_curves(MANY, one_step, truth).readings)
+    halves = {half.measure: half for half in kept.half_levels}
+    drawn = [halves[f"concept/{name}"] for name in CONCEPTS]
+    drawn.sort(key=lambda half: half.log_snr.value)  # what lasts longest first, as the bands
+    return {
+        "Octave bands (coherence)": bands,
+        "Concepts (retention)": [(title(half.measure, kept), half) for half in drawn],
+    }
+
+
+def _band(measure: str) -> str:
+    """`coherence/2` → `4–8 cycles`."""
+    band = int(measure.partition("/")[2])
+    return f"{2**band}–{2 ** (band + 1)} cycles" if band else "below 2 cycles"
+
+
+def tour() -> None:
+    """The pictures of the tour are what its own commands make."""
+    folder = WORK / "tour"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (HERE / "tour.md").read_text(), re.M | re.S)
+    for block in blocks:
+        subprocess.run(["bash", "-euc", block], cwd=folder, check=True,
+                       env={**os.environ, "PATH": path, "NCA_QUIET": "1"})  # fmt: skip
+    for made in sorted(folder.glob("*.png")):
+        shutil.copy(made, IMAGES / f"tour-{made.name}")
+        small(IMAGES / f"tour-{made.name}")
+
+
+def samples() -> None:
+    """Sheets of portraits, and of samples of both demo models; `training` knows how."""
+    training = HERE.parent / "training"
+    paths = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    for script, work in (("make_portraits", "contact_sheet()"), ("sample_demo", "main()")):
+        code = f"import {script}; {script}.{work}"
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=training, env=paths)
+
+
+def small(path: Path) -> None:
+    """The same pixels in fewer bytes."""
+    with Image.open(path) as image:
+        image.convert("RGB").save(path, optimize=True)
+    print(f"{path.relative_to(HERE.parent)}: {path.stat().st_size / 1000:.0f} kB")
 
 
 def main() -> None:
-    """Three portraits at nine levels, by the posterior mean and by a chain."""
-    portraits = [path for path in sample_images("portraits") if path.stem in SHOWN]
-    nca_cli.reconstruct(*portraits, models=["demo"], samplers=["one-step", "ddim"], store=STORE)
-    grid = nca_cli.compose_grid(
-        nca_cli.Store(STORE), nca_cli.Filters(samplers=["one-step", "ddim"])
-    )
-    print(grid.save(HERE / "images" / "grid.png"))
+    """All of them; or the parts that are named."""
+    parts = {each.__name__: each for each in (compute, grids, curves, tour, samples)}
+    for name in sys.argv[1:] or parts:
+        parts[name]()
 
 
 if __name__ == "__main__":

@@ -146,7 +146,8 @@ def _write(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         os.replace(temporary, path)
     except OSError as error:
-        raise NcaError(f"{path}: cannot be written ({error.strerror or error})") from error
+        what = f"{path}: cannot be written ({error.strerror or error})"
+        raise NcaError(what, "choose another place: -o") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

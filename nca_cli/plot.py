@@ -92,7 +92,7 @@ class Plot:
 
     def figure(self) -> Figure:
         """As a matplotlib figure, to be changed at will. Raises `NcaError` without matplotlib."""
-        with _styled(self.page):
+        with styled(self.page):
             return _Drawing(self).figure()
 
     def save(self, path: str | Path) -> Path:
@@ -105,7 +105,7 @@ class Plot:
         return path
 
     def _content(self, kind: str) -> bytes:
-        with _styled(self.page):
+        with styled(self.page):
             figure, out = _Drawing(self).figure(), io.BytesIO()
             # no date: the same values are the same file
             stated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind, {})
@@ -166,7 +166,7 @@ def _is_floor(curve: Curve) -> bool:
 # -- style -----------------------------------------------------------------------------------------
 
 
-def _styled(page: Page) -> Any:
+def styled(page: Page) -> Any:
     """A context of matplotlib settings: our font, text as text, thin calm lines."""
     need_matplotlib()
     import matplotlib

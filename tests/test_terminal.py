@@ -153,3 +153,56 @@ def test_a_bar_fits_the_terminal_and_says_how_fast_and_how_long(monkeypatch, wid
     assert "50/450" in last
     assert "[b]a-model" in last  # a name, no markup
     assert "left" in last
+
+
+# -- wrong usage -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--nosuch"], "No such option: --nosuch (see: nca --help)"),
+        (["reconstuct"], "Did you mean 'reconstruct'? (see: nca --help)"),
+        (["reconstruct", "--eta", "3"], "'--eta'"),
+        (["show"], "Missing argument 'ARTIFACT' (see: nca show --help)"),
+        (["report", "--max-mb", "many"], "(see: nca report --help)"),
+    ],
+)
+def test_what_the_parser_refuses_is_one_line_with_the_next_command(store, words, says):
+    done = nca(store, *words, width=60)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert says in done.stderr
+
+
+def test_nca_alone_says_how_it_is_used(store):
+    done = nca(store)
+    assert done.exit_code == 2
+    assert "Usage: nca" in done.stdout + done.stderr
+
+
+def test_a_figure_refuses_a_sampler_that_nobody_could_compute(store, tmp_path):
+    out = tmp_path / "grid.png"
+    done = nca(store, "grid", "-o", str(out), "--sampler", "nosuch")
+    assert done.exit_code == 2
+    assert "unknown sampler 'nosuch'" in done.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["ls", "verify", "rm", "grid", "report", "measure"])
+def test_the_next_command_is_for_the_store_that_was_named(tmp_path, command):
+    place = tmp_path / "a store"
+    done = CliRunner().invoke(app, [command, "--store", str(place)])
+    assert done.exit_code == 1
+    assert f"--store '{place}'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(999, "999 bytes"), (1_000, "1.0 kB"), (99_960, "100 kB"), (999_600, "1.0 MB"),
+     (589_800, "590 kB"), (2.5e12, "2,500 GB")],
+)  # fmt: skip
+def test_bytes_are_said_to_three_digits_at_most(count, words):
+    assert console.size(count) == words

@@ -20,10 +20,24 @@ if TYPE_CHECKING:
 class Group(TyperGroup):
     """Commands in the order of the work, and errors as one line with the next step."""
 
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Options before the command; without any words at all, the help."""
+        bare = not args  # before they are taken from the list
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            if bare:
+                raise
+            _one_line(error)
+            raise typer.Exit(error.exit_code) from error
+
     def invoke(self, ctx: Context) -> Any:
         """Run the command; `NcaError` → one line, interrupts → 130, bugs → traceback on request."""
         try:
             return super().invoke(ctx)
+        except typer.TyperException as error:
+            _one_line(error)
+            raise typer.Exit(error.exit_code) from error
         except NcaError as error:
             if ctx.params.get("debug"):
                 raise
@@ -36,7 +50,7 @@ class Group(TyperGroup):
 
             note("interrupted; what was finished is in the store, the same command goes on")
             raise typer.Exit(130) from error
-        except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):
+        except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if ctx.params.get("debug"):
@@ -51,6 +65,15 @@ class Group(TyperGroup):
                 )
             )
             raise typer.Exit(1) from error
+
+
+def _one_line(error: typer.TyperException) -> None:
+    """What the parser has to say, in the form of all other errors."""
+    from nca_cli.cli.console import complain
+
+    context = getattr(error, "ctx", None)
+    help_ = f"see: {context.command_path if context else 'nca'} --help"
+    complain(NcaError(error.format_message().rstrip("."), help_))
 
 
 app = typer.Typer(

@@ -80,10 +80,11 @@ def relative(path: Path) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes for people: `1.3 MB`."""
+    """Bytes for people: `1.3 MB`, `590 kB`."""
     for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        if count < 999.5 or unit == "GB":
+            digits = 0 if unit == "bytes" or count >= 99.95 else 1
+            return f"{count:,.{digits}f} {unit}"
         count /= 1000
     raise AssertionError("unreachable")
 
@@ -100,10 +101,18 @@ def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
     from rich.table import Column
+
+    class Rate(ProgressColumn):
+        """From the same speed, at the same moment, as the time that is left."""
+
+        def render(self, task: Task) -> Text:
+            return Text(rate(task.speed))
 
     console = stderr()
     if _quiet or not console.is_terminal or not total:
@@ -117,17 +126,13 @@ def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         BarColumn(bar_width=None),
         MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=2 * len(str(total)) + 1)),
         *([] if console.width < NARROW else [TextColumn(unit)]),
-        TextColumn("{task.fields[rate]}"),
+        Rate(),
         TimeRemainingColumn(compact=True),
         TextColumn("left"),
     )
     with Progress(*columns, console=console, transient=True, speed_estimate_period=60) as progress:
-        task = progress.add_task(escape(title), total=total, rate="")
-
-        def advance(count: int) -> None:
-            progress.update(task, advance=count, rate=rate(progress.tasks[0].speed))
-
-        yield advance
+        task = progress.add_task(escape(title), total=total)
+        yield lambda count: progress.advance(task, count)
 
 
 def rate(speed: float | None) -> str:

@@ -133,7 +133,8 @@ def rm(
     place, wanted = Store(store).require(), filters(t, seed, image, model, sampler, recipe)
     doomed = removal(place, wanted)
     if not doomed:
-        raise NothingStored(f"{store} holds nothing that fits", "see all of it: nca ls")
+        hint = " ".join(["see all of it: nca ls", *place.named])
+        raise NothingStored(f"{store} holds nothing that fits", hint)
     for artifact, keys, count in doomed:
         note(
             f"{artifact.model}/{artifact.image}/{artifact.name}: "

@@ -37,15 +37,15 @@ def ls(
     from nca_cli.store import Store
 
     wanted = filters(t, seed, image, model, sampler, recipe)
-    found = [
-        artifact for artifact in Store(store).require().select(wanted) if wanted.keys(artifact)
-    ]
+    place = Store(store).require()
+    found = [artifact for artifact in place.select(wanted) if wanted.keys(artifact)]
     if json:
         typer.echo(json_.dumps([_row(artifact, wanted.keys(artifact)) for artifact in found]))
     elif found:
         _print_models(found, wanted)
     else:
-        raise NothingStored(f"{store} holds nothing that fits", "see all of it: nca ls")
+        hint = " ".join(["see all of it: nca ls", *place.named])
+        raise NothingStored(f"{store} holds nothing that fits", hint)
 
 
 def _row(artifact: Artifact, keys: list) -> dict:
@@ -147,12 +147,14 @@ def _find(path: Path, store: Path) -> Artifact:
     given = path.absolute()
     root = next((p for p in given.parents if (p / "nca-store.json").is_file()), store.absolute())
     inside = given.relative_to(root) if given.is_relative_to(root) else path
-    for found in Store(root).require().select():
+    place = Store(root).require()
+    for found in place.select():
         stem = inside.as_posix().removesuffix(".h5")
         names = {found.name} | {part.path.name.removesuffix(".h5") for part in found.parts}
         if stem in {f"{found.model}/{found.image}/{name}" for name in names}:
             return found
-    raise NothingStored(f"no artifact {path}", "list them: nca ls")
+    hint = " ".join(["list them: nca ls", *place.named])
+    raise NothingStored(f"no artifact {path} in {root}", hint)
 
 
 def _details(details: dict) -> Table:

@@ -74,7 +74,7 @@ def check_space(plan: Plan, store_dtype: str) -> None:
     if need > free:
         raise StoreError(
             plan.store.root,
-            f"needs about {need / 1e9:.1f} GB more, the disk has {free / 1e9:.1f} GB",
+            f"needs about {need / 1e6:,.0f} MB more, the disk has {free / 1e6:,.0f} MB",
             "choose another --store, fewer levels, or --store-dtype float16",
         )
 

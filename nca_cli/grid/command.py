@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -47,9 +46,8 @@ class _Run:
         words += self.options
         words += ["--t", _list(self.t)] if self.t else []
         words += ["--seed", _list(self.seeds)] if self.seeds else []
-        default = os.environ.get("NCA_STORE") or "nca-store"
-        words += [] if store.root == Path(default) else ["--store", str(store.root)]
-        return " ".join(word if word == IMAGES else shlex.quote(word) for word in words)
+        quoted = [word if word == IMAGES else shlex.quote(word) for word in words]
+        return " ".join([*quoted, *store.named])
 
     def _paths(self) -> Sequence[str]:
         return self.images if len(self.images) <= _MANY else (IMAGES,)

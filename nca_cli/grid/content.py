@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from nca_cli.errors import DamagedArtifact, NcaError, NothingStored
+from nca_cli.errors import DamagedArtifact, NcaError, NothingStored, UsageError
 from nca_cli.grid import text
 from nca_cli.grid.choices import FIXED, Choices
 from nca_cli.grid.table import Cell, Missing
@@ -83,6 +83,7 @@ class Content:
         self._keys: dict[int, frozenset[Key]] = {}
         self.pairs = self._pairs()
         self.choices = {pair.model: self._choices(pair.model) for pair in self.pairs}
+        self._check_samplers()
         self.image_names = _image_names(self.pairs)
         self.strips = list(self._strips())
         self.levels = self._levels()
@@ -147,6 +148,15 @@ class Content:
         if not found and not lacking:
             lacking = [Choice("")]
         return [*found, *lacking]
+
+    def _check_samplers(self) -> None:
+        """Blank cells are for what could be computed. Raises `UsageError` for other names."""
+        known = {*SAMPLERS, *(choice.label for some in self.choices.values() for choice in some
+                              if choice.name)}  # fmt: skip
+        for name in self.filters.samplers:
+            alone = name.rpartition("-")[0] if name.rpartition("-")[2].isdigit() else name
+            if not {name, alone} & known:
+                raise UsageError(f"unknown sampler {name!r}", f"one of: {', '.join(sorted(known))}")
 
     def _samplers(self, model: str) -> list[str]:
         """Samplers that the filters name for a model."""

@@ -104,7 +104,8 @@ def write(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         os.replace(temporary, path)
     except OSError as error:
-        raise NcaError(f"{path}: cannot be written ({error.strerror or error})") from error
+        what = f"{path}: cannot be written ({error.strerror or error})"
+        raise NcaError(what, "choose another place: -o") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -192,9 +193,15 @@ class Store:
     def require(self) -> Store:
         """This store, or `NothingStored` where there is none."""
         if not self.exists or not self.models():
-            hint = "fill it: nca reconstruct --model demo"
+            hint = " ".join(["fill it: nca reconstruct --model demo", *self.named])
             raise NothingStored(f"{self.root} holds nothing yet", hint)
         return self
+
+    @property
+    def named(self) -> list[str]:
+        """`--store DIR`, quoted for a shell; nothing where commands take this store anyway."""
+        default = os.environ.get("NCA_STORE") or "nca-store"
+        return [] if self.root == Path(default) else ["--store", shlex.quote(str(self.root))]
 
     # -- writing ---------------------------------------------------------------------------------
 
