@@ -52,6 +52,15 @@ def parse_seeds(texts: Iterable[str]) -> list[int]:
     return [_checked_seed(number) for number in parse_list(texts, "seed")]
 
 
+def parse_steps(texts: Iterable[str]) -> list[int]:
+    """As `parse_list`, for whole numbers from 1 on."""
+    found = parse_list(texts, "steps")
+    for steps in found:
+        if not isinstance(steps, int) or steps < 1:
+            raise UsageError(f"--steps {steps} is not a whole number from 1")
+    return [int(steps) for steps in found]
+
+
 def _checked_seed(seed: Number) -> int:
     if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise UsageError(f"seed {seed} is not a whole number from 0 to {MAX_SEED}")

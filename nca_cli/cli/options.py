@@ -115,24 +115,23 @@ Samplers = Annotated[
     ),
 ]
 Steps = Annotated[
-    int | None,
+    list[str] | None,
     option(
         "--steps",
-        min=1,
+        metavar="LIST",
         show_default="the model's",
         rich_help_panel=COMPUTE,
-        help="Steps over the whole range of levels.",
+        help="Steps over the whole range of levels; 10,50 makes a chain of each.",
     ),
 ]
 Eta = Annotated[
-    float | None,
+    list[str] | None,
     option(
         "--eta",
-        min=0.0,
-        max=1.0,
+        metavar="LIST",
         show_default="0",
         rich_help_panel=COMPUTE,
-        help="Fresh noise of ddim: 0 none, 1 as ddpm.",
+        help="Fresh noise of ddim: 0 none, 1 as ddpm; 0,0.5,1 makes a chain of each.",
     ),
 ]
 Clip = Annotated[

@@ -39,7 +39,7 @@ def recipe_for(
         weights=weights_identity(model),
         sampler=choice.name,
         steps=choice.steps if chain else None,
-        eta=choice.eta if choice.name == "ddim" else None,
+        eta=float(choice.eta) if choice.name == "ddim" else None,  # 0 and 0.0 are one recipe
         clip=_clip(model, choice),
         variance=_variance(model) if choice.name == "ddpm" else None,
         final_alpha=_final_alpha(model, choice.name) if chain else None,
