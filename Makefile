@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+TOOLS  := $(VENV)/.tools
+
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quality style bench docs pictures clean
@@ -13,32 +16,35 @@ help:  ## List the targets
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	    --constraint constraints.txt --editable '.[test,quality]'
+	$(PIP) --editable .
+	@touch $@
+
+$(TOOLS): $(READY)
+	$(PIP) --editable '.[test,quality]'
 	@touch $@
 
 demo: $(READY)  ## Set up, then run everything on the demo model (offline, a minute or two)
 	HF_HUB_OFFLINE=1 $(BIN)/nca demo --out nca-demo
 
-test: $(READY)  ## Set up, then run the tests
+test: $(TOOLS)  ## Set up, then run the tests
 	$(BIN)/python -m pytest
 
-quality: $(READY)  ## Check style and types
+quality: $(TOOLS)  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy nca_cli
 
-style: $(READY)  ## Rewrite the code in the project's style
+style: $(TOOLS)  ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)  ## Measure speed, crash safety and agreement with the closed forms (minutes)
+bench: $(TOOLS)  ## Measure speed, crash safety and agreement with the closed forms (minutes)
 	$(BIN)/python -m bench
 
-docs: $(READY)  ## Write the command reference anew, from the program
+docs: $(TOOLS)  ## Write the command reference anew, from the program
 	$(BIN)/python docs/make_commands.py
 
-pictures: $(READY)  ## Make the pictures of the README and docs anew (minutes the first time)
+pictures: $(TOOLS)  ## Make the pictures of the README and docs anew (minutes the first time)
 	HF_HUB_OFFLINE=1 $(BIN)/python docs/make_pictures.py
 
 clean:  ## Remove the virtual environment and caches

@@ -15,7 +15,7 @@ import numpy as np
 
 from nca_cli import store
 from nca_cli.errors import NcaError, NothingStored
-from nca_cli.measures import Names, measure_store
+from nca_cli.measures import REFERENCES, Names, measure_store
 from nca_cli.metrics import Value
 from nca_cli.store import Artifact, Filters, Place
 from nca_cli.store.layout import NOISE
@@ -75,13 +75,14 @@ class Store(store.Store):
     ) -> pandas.DataFrame:
         """The tidy table of `nca report --csv`: a row per value, kept ones not measured again.
 
-        Columns `image, model, sampler, t, seed, log_snr, measure, value`; `measures` and what is
-        raised as in `measure_store`. Raises `NcaError` without pandas.
+        Columns `image, model, sampler, t, seed, log_snr, measure, value`; rows of x_t itself and of
+        an autoencoder alone have samplers `reference:…`, closed forms are left to the report.
+        `measures` and what is raised as in `measure_store`. Raises `NcaError` without pandas.
         """
         need("pandas")
         import pandas
 
-        values = measure_store(self, filters, measures)
+        values = measure_store(self, filters, measures, references=tuple(REFERENCES))
         return pandas.DataFrame.from_records(values, columns=list(Value._fields))
 
 

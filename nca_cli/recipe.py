@@ -52,6 +52,15 @@ def parse_seeds(texts: Iterable[str]) -> list[int]:
     return [_checked_seed(number) for number in parse_list(texts, "seed")]
 
 
+def parse_steps(texts: Iterable[str]) -> list[int]:
+    """As `parse_list`, for whole numbers from 1 on."""
+    found = parse_list(texts, "steps")
+    for steps in found:
+        if not isinstance(steps, int) or steps < 1:
+            raise UsageError(f"--steps {steps} is not a whole number from 1")
+    return [int(steps) for steps in found]
+
+
 def _checked_seed(seed: Number) -> int:
     if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise UsageError(f"seed {seed} is not a whole number from 0 to {MAX_SEED}")
@@ -136,11 +145,13 @@ class Recipe:
     dtype: str = "float32"
     tf32: bool = False
     guidance: float | None = None
-    """Weight of classifier-free guidance towards `class_label`; `None`: not guided."""
+    """Weight of classifier-free guidance towards label or prompt; `None`: not guided."""
     class_label: int | None = None
     """Of a class-conditional model; `None`: none."""
     shift: float | None = None
     """Time shift of a flow-matching chain; `None`: its levels fall evenly."""
+    prompt: str | None = None
+    """Of a text-conditional model, "" where none was given; `None` for other models."""
 
     def canonical(self) -> str:
         """Canonical JSON, without the fields that do not apply."""

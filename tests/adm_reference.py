@@ -1,7 +1,7 @@
 """The ADM network (Dhariwal & Nichol, 2105.05233), written from its published architecture alone.
 
-An oracle for `nca_cli.models.adm`: plain torch, no diffusers, with the names of tensors that
-guided-diffusion's checkpoints have. Sizes are its flags.
+An oracle for `nca_cli.models.checkpoints`: plain torch, no diffusers, with the names of tensors
+that guided-diffusion's checkpoints have. Sizes are its flags; `channels` are those of x.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Attention(nn.Module):
 
 
 class Adm(nn.Module):
-    """`forward(x (B, 3, H, W), t (B,))` → `(B, 3 or 6, H, W)`."""
+    """`forward(x (B, 3, H, W), t (B,), label (B,))` → `(B, 3 or 6, H, W)`."""
 
     def __init__(self, **flags):
         super().__init__()
@@ -136,8 +136,11 @@ class Adm(nn.Module):
             return Halve(channels) if way == "down" else Double(channels)
 
         self.time_embed = nn.Sequential(nn.Linear(base, width), nn.SiLU(), nn.Linear(width, width))
+        if flags.get("class_cond"):
+            self.label_emb = nn.Embedding(flags["num_classes"], width)
         channels, kept = widths[0], [widths[0]]
-        blocks = [[nn.Conv2d(3, channels, 3, padding=1)]]
+        inputs = flags.get("channels", 3)
+        blocks = [[nn.Conv2d(inputs, channels, 3, padding=1)]]
         for level, out in enumerate(widths):
             for _ in range(depth):
                 blocks.append([Residual(channels, out, width, film)])
@@ -163,11 +166,13 @@ class Adm(nn.Module):
                 if level and i == depth:
                     blocks[-1].append(resized(channels, "up"))
         self.output_blocks = nn.ModuleList(map(nn.ModuleList, blocks))
-        outs = 6 if flags["learn_sigma"] else 3
+        outs = inputs * (2 if flags["learn_sigma"] else 1)
         self.out = nn.Sequential(norm(channels), nn.SiLU(), nn.Conv2d(channels, outs, 3, padding=1))
 
-    def forward(self, x, t):
+    def forward(self, x, t, label=None):
         emb = self.time_embed(embedding(t, self.flags["num_channels"]))
+        if label is not None:
+            emb = emb + self.label_emb(label)
 
         def through(modules, h):
             for module in modules:
@@ -184,15 +189,23 @@ class Adm(nn.Module):
         return self.out(h)
 
 
-def random_adm(seed=0, **flags):
-    """A network whose every tensor matters: nothing is zero, norms are not the identity."""
+def random_adm(seed=0, sharpness=2.0, **flags):
+    """A network whose every tensor matters."""
     torch.manual_seed(seed)
-    network = Adm(**flags).eval()
+    return randomise(Adm(**flags).eval(), sharpness)
+
+
+def randomise(network, sharpness=2.0):
+    """Nothing is zero, norms are not the identity. The network.
+
+    `sharpness` is that of attention: a network with much of it amplifies rounding if it is sharp.
+    """
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if parameter.ndim > 1:
                 fan_in = parameter[0].numel()
-                parameter.normal_(0, (2.0 if "qkv" in name else 0.8) / math.sqrt(fan_in))
+                attends = "qkv" in name or name.endswith((".q.weight", ".k.weight"))
+                parameter.normal_(0, (sharpness if attends else 0.8) / math.sqrt(fan_in))
             elif name.endswith("weight"):
                 parameter.normal_(1, 0.2)
             else:

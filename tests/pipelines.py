@@ -63,14 +63,14 @@ def tiny_autoencoder(kind="vq", size=32, latent_channels=3, seed=0):
 def tiny_pixel(
     folder, layout="nested", weights="safetensors", size=16, prediction_type="epsilon",
     learned_variance=False, seed=0, old_attention_keys=False, scheduler="DDPMScheduler",
-    channels=3, **overrides,
+    channels=3, classes=None, **overrides,
 ):  # fmt: skip
     """Save a pixel pipeline; `overrides` go into the scheduler's configuration. The folder."""
     import diffusers
 
     folder = Path(folder)
     nested = layout == "nested"
-    unet = tiny_unet(size, channels, learned_variance, seed)
+    unet = tiny_unet(size, channels, learned_variance, seed, num_class_embeds=classes)
     save_part(unet, folder / "unet" if nested else folder, weights, old_attention_keys)
     config = getattr(diffusers, scheduler)(prediction_type=prediction_type, **overrides)
     config.save_pretrained(folder / "scheduler" if nested else folder)
@@ -144,10 +144,11 @@ def tiny_flow(folder, size=16, seed=0, shift=3.0, **overrides):
     return folder
 
 
-def tiny_dit(folder, size=8, seed=0):
+def tiny_dit(folder, size=8, seed=0, scheduler="DDIMScheduler", **overrides):
     """The layout of facebook/DiT-XL-2-256: a class-conditional transformer on latents of a VAE."""
+    import diffusers
     import torch
-    from diffusers import DDIMScheduler, DiTTransformer2DModel
+    from diffusers import DiTTransformer2DModel
 
     folder = Path(folder)
     torch.manual_seed(seed)
@@ -160,12 +161,104 @@ def tiny_dit(folder, size=8, seed=0):
     save_part(transformer, folder / "transformer")
     edit_json(folder / "transformer/config.json", _class_name="Transformer2DModel")
     save_part(tiny_autoencoder("kl", 2 * size, latent_channels=4, seed=seed), folder / "vae")
-    DDIMScheduler(clip_sample=False).save_pretrained(folder / "scheduler")
+    settings = {"clip_sample": False} if scheduler == "DDIMScheduler" else {}
+    config = getattr(diffusers, scheduler)(**(settings | overrides))
+    config.save_pretrained(folder / "scheduler")
     save_index(folder, "DiTPipeline", {
-        "scheduler": ["diffusers", "DDIMScheduler"], "vae": ["diffusers", "AutoencoderKL"],
+        "scheduler": ["diffusers", scheduler], "vae": ["diffusers", "AutoencoderKL"],
         "transformer": ["diffusers", "Transformer2DModel"],
     })  # fmt: skip
     return folder
+
+
+STABLE_DIFFUSION = {
+    "PNDMScheduler": {"skip_prk_steps": True, "set_alpha_to_one": False, "steps_offset": 1},
+    "DDIMScheduler": {"set_alpha_to_one": False, "steps_offset": 1},
+    "EulerDiscreteScheduler": {"timestep_spacing": "leading", "steps_offset": 1},
+}
+"""Scheduler settings that repositories of Stable Diffusion have beside their betas."""
+
+
+def tiny_stable_diffusion(
+    folder, scheduler="PNDMScheduler", prediction_type="epsilon", weights="safetensors", size=8,
+    seed=0,
+):  # fmt: skip
+    """The layout of stable-diffusion-v1-5 on the hub, whose safety checker was never downloaded."""
+    import diffusers
+    import torch
+
+    folder = Path(folder)
+    torch.manual_seed(seed)
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=size, block_out_channels=CHANNELS, layers_per_block=1, norm_num_groups=4,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), cross_attention_dim=16,
+        attention_head_dim=2,
+    ).eval()  # fmt: skip
+    with torch.no_grad():
+        unet.conv_out.weight.mul_(0.1)
+        unet.conv_out.bias.zero_()
+    save_part(unet, folder / "unet", weights)
+    save_part(tiny_autoencoder("kl", 2 * size, 4, seed), folder / "vae", weights)
+    edit_json(folder / "vae/config.json", scaling_factor=None)
+    save_text(folder, weights)
+    settings = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+                "prediction_type": prediction_type, **STABLE_DIFFUSION[scheduler]}  # fmt: skip
+    getattr(diffusers, scheduler)(**settings).save_pretrained(folder / "scheduler")
+    edit_json(folder / "scheduler/scheduler_config.json", clip_sample=False)
+    save_index(folder, "StableDiffusionPipeline", {
+        "feature_extractor": ["transformers", "CLIPImageProcessor"],
+        "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+        "scheduler": ["diffusers", scheduler], "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"], "image_encoder": [None, None],
+        "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
+    })  # fmt: skip
+    return folder
+
+
+def save_text(folder, weights="safetensors"):
+    """A text encoder of two layers, its tensors named as on the hub, and a tokenizer of letters."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    vocabulary = _vocabulary()
+    torch.manual_seed(0)
+    encoder = CLIPTextModel(CLIPTextConfig(
+        vocab_size=len(vocabulary), hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, bos_token_id=len(vocabulary) - 2, eos_token_id=len(vocabulary) - 1,
+        architectures=["CLIPTextModel"],
+    ))  # fmt: skip
+    encoder.config.save_pretrained(folder / "text_encoder")
+    tensors = {f"text_model.{key.removeprefix('text_model.')}": 3 * value.contiguous()
+               for key, value in encoder.state_dict().items()}  # fmt: skip
+    tensors["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+    save = save_file if weights == "safetensors" else torch.save
+    name = {"safetensors": "model.safetensors", "bin": "pytorch_model.bin"}[weights]
+    save(tensors, folder / "text_encoder" / name)
+    save_tokenizer(folder / "tokenizer", vocabulary)
+
+
+def _vocabulary():
+    """Letters, within a word and at its end, the word "cat", and the two ends of a text."""
+    letters = [chr(code) for code in range(33, 127)]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "ca", "cat</w>"]
+    return [*words, "<|startoftext|>", "<|endoftext|>"]
+
+
+def save_tokenizer(folder, vocabulary):
+    """The four files of a CLIP tokenizer on the hub."""
+    folder.mkdir(parents=True)
+    ids = {word: number for number, word in enumerate(vocabulary)}
+    begin, end = vocabulary[-2:]
+    (folder / "vocab.json").write_text(json.dumps(ids))
+    (folder / "merges.txt").write_text("#version: 0.2\nc a\nca t</w>\n")
+    special = {"bos_token": begin, "eos_token": end, "pad_token": end, "unk_token": end}
+    (folder / "special_tokens_map.json").write_text(json.dumps(special))
+    (folder / "tokenizer_config.json").write_text(json.dumps(
+        {**special, "model_max_length": 77, "tokenizer_class": "CLIPTokenizer",
+         "do_lower_case": True, "add_prefix_space": False}
+    ))  # fmt: skip
 
 
 def like_celebahq(folder, seed=0, size=16):

@@ -344,6 +344,8 @@ BAD = {
     "unknown model": (["noise", "--model", "dddim"], 1, "dddim", "did you mean ddim"),
     "unknown sampler": (["reconstruct", "--sampler", "euler"], 2, "euler", "ddim"),
     "idle option": (["reconstruct", "--sampler", "pndm", "--eta", "0.5"], 2, "--eta"),
+    "half a step": (["reconstruct", "--steps", "10,2.5"], 2, "--steps 2.5"),
+    "too much eta": (["reconstruct", "--eta", "0,1.5"], 2, "--eta 1.5"),
     "too many steps": (["reconstruct", "--steps", "1001"], 2, "1001"),
     "unknown fit": (["noise", "--fit", "squash"], 2, "squash", "crop"),
     "folder that is no pipeline": (["noise", "--model", "./empty"], 1, "empty", "pipeline"),

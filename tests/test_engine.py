@@ -178,6 +178,20 @@ def test_settings_that_change_the_result_never_share_an_artifact(pixel_pipeline,
     assert all(not np.array_equal(a, b) for a, b in itertools.combinations(values, 2))
 
 
+def test_several_steps_and_etas_are_a_chain_each_and_one_step_stays_one(
+    pixel_pipeline, faces, tmp_path
+):
+    def ask(**extra):
+        samplers = ["one-step", "ddim", "pndm"]
+        return run(tmp_path / "s", pixel_pipeline, faces / "anna.png", t=[600], seeds=[0],
+                   samplers=samplers, **extra)  # fmt: skip
+
+    assert ask(steps=[5, 10], eta=[0, 0.5]).computed == 1 + 2 * 2 + 2
+    assert ask(steps=10, eta=0.0).computed == 0
+    labels = sorted(artifact.label for artifact in Store(tmp_path / "s").select())
+    assert labels == ["ddim-10"] * 2 + ["ddim-5"] * 2 + ["noise", "one-step", "pndm-10", "pndm-5"]
+
+
 def test_retrained_weights_in_the_same_folder_are_another_recipe(faces, tmp_path):
     from pipelines import tiny_pixel
 

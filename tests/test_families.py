@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pipelines
 import pytest
+from chains import chain
 from typer.testing import CliRunner
 
 from nca_cli.cli import app
@@ -240,6 +241,9 @@ def made(tmp_path_factory):
         "exploding": pipelines.tiny_exploding(root / "exploding", correct_steps=0),
         "flow": pipelines.tiny_flow(root / "flow"),
         "dit": pipelines.tiny_dit(root / "dit"),
+        "classes": pipelines.tiny_pixel(root / "classes", classes=10),
+        "ddpm": pipelines.tiny_pixel(root / "ddpm"),
+        "ldm": pipelines.tiny_latent(root / "ldm"),
     }
 
 
@@ -249,13 +253,17 @@ def nca(*arguments):
     return result.stdout
 
 
-@pytest.mark.parametrize("family", ["exploding", "flow", "dit"])
+CONDITIONS = {"dit": ("--label", 7, "--guidance", 4), "classes": ("--label", 7)}
+CONTINUOUS_FAMILIES = ("exploding", "flow")
+
+
+@pytest.mark.parametrize("family", ["ddpm", "ldm", *CONTINUOUS_FAMILIES, *CONDITIONS])
 def test_each_family_runs_every_command(made, family, faces, tmp_path):
     store, image = ("--store", tmp_path / "s"), faces / "anna.png"
     model = ("--model", made[family], *store)
     nca("noise", image, *model)
-    condition = ("--label", 7, "--guidance", 4) if family == "dit" else ()
-    levels = ("--t", "200,900") if family == "dit" else ("--t", "5.5,30")
+    condition = CONDITIONS.get(family, ())
+    levels = ("--t", "5.5,30" if family in CONTINUOUS_FAMILIES else "200,900")
     for sampler in (("one-step",), ("ddim", "--steps", 5), ("ddpm", "--steps", 5)):
         nca("reconstruct", image, *model, *levels, *condition, "--sampler", *sampler)
     noise, *others = Store(tmp_path / "s").select()
@@ -285,22 +293,6 @@ def raw(folder):
     from diffusers import UNet2DModel
 
     return UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False).eval()
-
-
-def chain(folder, choice, x, t, fresh=None, **condition):
-    """Our chain from x `(1, C, H, W)` at level t through the loaded denoiser."""
-    import torch
-
-    model = find_model(str(folder))
-    recipe = recipe_for(model, choice, **condition)
-    denoise = load_denoiser(model, device="cpu", **condition)
-
-    def one(x, level):
-        dtype = torch.int64 if isinstance(level.t, int) else torch.float64
-        return Prediction(denoise(x, torch.tensor([level.t], dtype=dtype)).x0)
-
-    with torch.no_grad():
-        return drive(start(recipe, model.space.schedule, x, t, fresh), one)[0]
 
 
 # Variance-exploding: diffusers works on u = (x + 1)/2 in [0, 1]
@@ -404,6 +396,27 @@ def test_flow_chains_from_the_top_equal_diffusers_scheduler(made, steps):
     torch.testing.assert_close(mine, x, rtol=1e-3, atol=1e-3)
 
 
+def test_a_guided_transformer_follows_the_flow_of_diffusers_scheduler(tmp_path):
+    import diffusers
+    import torch
+
+    kind = "FlowMatchEulerDiscreteScheduler"
+    folder = pipelines.tiny_dit(tmp_path / "flow-dit", scheduler=kind, shift=2.0)
+    x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(2))
+    mine = chain(folder, SamplerChoice("ddim", 8), x, 1000, label=7, guidance=3.0)
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler")
+    scheduler.set_timesteps(sigmas=list(np.linspace(1, 1 / 8, 8)))
+    network = diffusers.DiTTransformer2DModel.from_pretrained(
+        folder / "transformer", low_cpu_mem_usage=False
+    ).eval()
+    for t in scheduler.timesteps:
+        with torch.no_grad():
+            both = network(x.repeat(2, 1, 1, 1), t.repeat(2), class_labels=torch.tensor([7, 1000]))
+        given, free = both.sample[:, :4].chunk(2)
+        x = scheduler.step(free + 3.0 * (given - free), t, x).prev_sample
+    torch.testing.assert_close(mine, x, rtol=1e-3, atol=1e-3)
+
+
 def test_the_shift_is_part_of_a_flows_recipe_but_not_of_its_space(made, tmp_path):
     straight = find_model(str(pipelines.tiny_flow(tmp_path / "flow", shift=1.0)))
     shifted = find_model(str(made["flow"]))
@@ -427,7 +440,53 @@ def test_levels_that_nca_cannot_follow_are_named(tmp_path, family, change, word)
         find_model(str(folder))
 
 
-# Class-conditional transformers
+# Latent diffusion
+
+
+def test_ldm_chains_and_their_pictures_are_those_of_diffusers_pipeline(made):
+    import diffusers
+    import torch
+
+    folder = made["ldm"]
+    autoencoder = diffusers.VQModel.from_pretrained(folder / "vqvae", low_cpu_mem_usage=False)
+    autoencoder.register_to_config(scaling_factor=1.0)  # what an absent one means here
+    scheduler = diffusers.DDIMScheduler.from_pretrained(folder / "scheduler")
+    pipe = diffusers.LDMPipeline(autoencoder.eval(), raw(folder), scheduler)
+    pipe.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(6)
+    picture = pipe(num_inference_steps=10, generator=generator, output_type="np").images[0]
+    x = torch.randn((1, 3, 16, 16), generator=torch.Generator().manual_seed(6))
+    z = chain(folder, SamplerChoice("ddim", 10), x, 900)
+    decoded = load_autoencoder(find_model(str(folder)), device="cpu").decode(z)
+    unit = (decoded / 2 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).numpy()
+    assert np.abs(unit - picture).max() < 1e-3
+    assert unit.std() > 0.01
+
+
+# Class-conditional networks
+
+
+def test_a_class_conditional_unet_answers_under_its_label_as_diffusers_does(made):
+    """Along DDIM of diffusers' own scheduler, fed with the raw network under that label."""
+    import diffusers
+    import torch
+
+    x = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(4))
+    mine = [chain(made["classes"], SamplerChoice("ddim", 10), x, 900, label=n) for n in (2, 3)]
+    scheduler = diffusers.DDIMScheduler.from_pretrained(made["classes"] / "scheduler")
+    scheduler.set_timesteps(10)
+    network = raw(made["classes"])
+    for t in scheduler.timesteps:
+        with torch.no_grad():
+            x = scheduler.step(network(x, t, torch.tensor([3])).sample, t, x).prev_sample
+    torch.testing.assert_close(mine[1], x, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(mine[0], mine[1], atol=1e-2)
+    assert recipe_for(find_model(str(made["classes"])), SamplerChoice(), label=3).class_label == 3
+
+
+def test_noise_of_a_class_conditional_model_needs_no_label(made, faces, tmp_path):
+    nca("noise", faces / "anna.png", "--model", made["classes"], "--store", tmp_path / "s")
+    assert len(Store(tmp_path / "s").select()) == 1
 
 
 @pytest.mark.parametrize("guidance", [None, 4.0])
@@ -484,6 +543,8 @@ def test_label_and_guidance_are_part_of_the_recipe(made):
 @pytest.mark.parametrize(
     ("family", "condition", "words"),
     [("flow", {"label": 3}, "takes no class labels"), ("dit", {"label": 1000}, "--label 1000"),
+     ("classes", {"label": 10}, "--label 10"), ("classes", {}, "no label that stands for none"),
+     ("classes", {"label": 1, "guidance": 4.0}, "nothing to guide away from"),
      ("dit", {"guidance": 4.0}, "needs a --label"),
      ("dit", {"label": 1, "guidance": -1.0}, "--guidance -1")],
 )  # fmt: skip

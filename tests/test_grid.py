@@ -5,6 +5,7 @@ import json
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -193,6 +194,22 @@ def test_recipes_of_one_name_are_told_apart(tmp_path):
     assert "cat x0 ddim-50 η = 0.5" in rows(compose_grid(store))
     commit(store, [100], recipe=other)
     assert f"cat x0 ddim-50 {other.digest[:8]}" in rows(compose_grid(store))
+
+
+def test_recipes_under_several_conditions_are_named_by_what_differs(tmp_path):
+    store, plain = Store(tmp_path), Recipe("0" * 40, "one-step", prompt="")
+    guided = replace(plain, prompt="a cat", guidance=7.5)
+    for recipe in (None, plain, replace(plain, prompt="a cat")):
+        commit(store, [100], recipe=recipe)
+    named = {"cat x0 one-step “a cat”", "cat x0 one-step no prompt"}
+    assert named == {*rows(compose_grid(store))[1:]}
+    commit(store, [100], recipe=guided)
+    assert "cat x0 one-step “a cat” guidance 7.5" in rows(compose_grid(store))
+    labelled = [Recipe("0" * 40, "ddim", steps=5, class_label=label) for label in (3, None)]
+    for recipe in labelled:
+        commit(store, [100], recipe=recipe)
+    assert "cat x0 ddim-5 label 3" in rows(compose_grid(store))
+    assert "cat x0 ddim-5 no label" in rows(compose_grid(store))
 
 
 def test_two_images_of_one_name_are_told_apart(tmp_path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,7 @@ try:
         answer["weights"] = recipe_for(model, model.sampler).weights
 except NcaError as error:
     answer = {"error": str(error), "hint": error.hint}
-heavy = ["torch", "diffusers", "huggingface_hub.hf_api"]
+heavy = ["torch", "diffusers", "transformers", "huggingface_hub.hf_api"]
 answer["imported"] = [module for module in heavy if module in sys.modules]
 print(json.dumps(answer))
 """
@@ -261,3 +262,85 @@ def test_a_fetched_model_runs_and_nothing_is_printed(hub, computer, folders):
         "assert x0.shape == (2, 3, 16, 16) and x0.isfinite().all()\n"
     )
     assert done.stdout == done.stderr == ""
+
+
+# Prompts
+
+TEXT = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+
+
+@pytest.fixture(scope="module")
+def prompted(tmp_path_factory):
+    """The layout of Stable Diffusion 1.5 among files that nobody needs."""
+    pytest.importorskip("transformers")
+    folder = pipelines.tiny_stable_diffusion(tmp_path_factory.mktemp("prompts") / "sd")
+    for name in (
+        "safety_checker/config.json", "safety_checker/model.safetensors",
+        "feature_extractor/preprocessor_config.json", "text_encoder/pytorch_model.bin",
+        "text_encoder/model.fp16.safetensors", "v1-5-pruned.ckpt",
+    ):  # fmt: skip
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"not needed")
+    return folder
+
+
+def test_of_a_text_model_its_five_parts_are_fetched_and_nothing_else(hub, computer, prompted):
+    commit = hub.add(TEXT, prompted)
+    found = computer.find("sd15")
+    assert found["weights"] == commit
+    assert found["licence"] == "creativeml-openrail-m"
+    assert hub.fetched == [
+        "model_index.json", "scheduler/scheduler_config.json", "text_encoder/config.json",
+        "text_encoder/model.safetensors", "tokenizer/merges.txt",
+        "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json",
+        "tokenizer/vocab.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
+        "vae/config.json", "vae/diffusion_pytorch_model.safetensors",
+    ]  # fmt: skip
+    hub.stop()
+    assert computer.find("sd15", offline=True) == {**found, "imported": []}
+
+
+def test_a_fetched_text_model_runs_without_the_hub_and_nothing_is_printed(hub, computer, prompted):
+    hub.add(TEXT, prompted)
+    computer.find("sd15")
+    hub.stop()
+    done = computer.run(
+        "import torch; torch.set_num_threads(1)\n"
+        "from nca_cli.models import find_model, load_denoiser\n"
+        "denoiser = load_denoiser(find_model('sd15'), device='cpu', prompt='a cat', guidance=2)\n"
+        "assert denoiser(torch.zeros(2, 4, 8, 8), torch.tensor([1, 999])).x0.isfinite().all()\n"
+    )
+    assert done.stdout == done.stderr == ""
+
+
+def test_noise_of_a_text_model_fetches_its_autoencoder_alone(hub, computer, prompted):
+    hub.add(TEXT, prompted)
+    computer.find("sd15", weights=False)
+    weights = [file for file in hub.fetched if not file.endswith(".json")]
+    assert weights == ["vae/diffusion_pytorch_model.safetensors"]
+
+
+def test_without_transformers_no_weights_of_a_text_model_are_fetched(hub, computer, prompted):
+    hub.add(TEXT, prompted)
+    done = computer.run(
+        "import sys; sys.modules['transformers'] = None\n"
+        "from nca_cli.errors import NcaError\n"
+        "from nca_cli.models import find_model\n"
+        "try:\n    find_model('sd15')\n"
+        "except NcaError as error:\n    print(error, error.hint)\n"
+    )
+    assert "need transformers" in done.stdout
+    assert "pip install 'nca-cli[text]'" in done.stdout
+    assert all(file.endswith(".json") for file in hub.fetched)
+
+
+@pytest.mark.parametrize("lost", ["text_encoder/model.safetensors", "tokenizer/vocab.json"])
+def test_a_text_model_that_lacks_a_part_costs_no_download_of_weights(
+    hub, computer, prompted, tmp_path, lost
+):
+    folder = shutil.copytree(prompted, tmp_path / "sd")
+    (folder / lost).unlink()
+    (folder / "text_encoder/pytorch_model.bin").unlink()
+    hub.add("someone/half", folder)
+    assert_one_clear_line(computer.find("someone/half"), "has neither", lost)
+    assert all(file.endswith(".json") for file in hub.fetched)

@@ -329,6 +329,23 @@ def test_references_are_x_t_itself_and_the_autoencoders_floor(tmp_path):
     assert not [v for v in measure_store(store) if v.sampler.startswith("reference:")]
 
 
+def test_only_where_there_is_a_floor_is_anything_compared_with_it(tmp_path):
+    store = Store(tmp_path / "store")
+    commit(store, (100, 300), (0,), DDIM)
+    assert not {value.measure for value in measure_store(store)} & {"psnr-floor", "ssim-floor"}
+    assert len(Measuring(store)) == 0, "it is no measure that pixel models lack"
+    fixed = {"x0": tensor(0, 0, "cat"), "x0_floor": tensor(0, 0, "cat") * 0.9}
+    latent = Store(tmp_path / "latent")
+    commit(latent, (100, 300), (0,), DDIM)
+    latent.commit(place_of(latent), "noise", header(), samples((100, 300), (0,), "x_t"), fixed)
+    values = measure_store(latent, names=["psnr", "psnr-floor"], references=("floor",))
+    to_floor = [value.value for value in values if value.measure == "psnr-floor"]
+    hats = [tensor(t, 0, "x0_hat") for t in (100, 300)]
+    assert to_floor == [measure(fixed["x0_floor"], x0_hat)["psnr"] for x0_hat in hats]
+    assert len(values) == 5, "the floor itself is compared with x0 alone"
+    assert len(Measuring(latent, names=["psnr", "psnr-floor"])) == 0
+
+
 def test_networks_are_kept_and_told_but_never_computed_without_their_weights(store, tmp_path):
     for recipe in (None, DDIM):
         commit_large(store, recipe)

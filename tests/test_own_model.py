@@ -16,7 +16,7 @@ from nca_cli.schedule import Schedule
 
 PAGE = (Path(__file__).parents[1] / "docs" / "own-model.md").read_text()
 PYTHON = re.search(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
-TOML = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+TOML = re.search(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +125,7 @@ def test_an_answer_of_another_size_is_refused(here):
 
 
 def test_the_tables_of_the_page_are_understood(here):
-    (here / "models.toml").write_text(TOML[0])
+    (here / "models.toml").write_text(TOML)
     (here / "checkpoints").mkdir()
     checkpoint = here / "checkpoints" / "ffhq_p2.pt"
     checkpoint.write_bytes(b"any")
@@ -135,8 +135,8 @@ def test_the_tables_of_the_page_are_understood(here):
     assert model.checkpoint == checkpoint
     row = {row.name: row for row in list_models()}["ffhq"]
     assert (row.what, row.resolution, row.on_disk) == ("FFHQ, P2 weighting", 256, True)
-    checkpoint.with_suffix(".toml").write_text(TOML[1])
-    assert find_model("ffhq").scheduler["variance_type"] == "learned_range"
+    checkpoint.with_suffix(".toml").write_text("learn_sigma = false")
+    assert find_model("ffhq").scheduler["variance_type"] == "fixed_large"
 
 
 def test_a_short_name_replaces_only_what_it_names(here, pixel_pipeline):

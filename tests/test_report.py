@@ -16,6 +16,7 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from nca_cli.errors import DamagedArtifact, NcaError, NothingStored
+from nca_cli.metrics import measure as measures_of
 from nca_cli.recipe import Recipe, digest
 from nca_cli.report import build_report, collect, csv_text, gallery, json_text, render
 from nca_cli.schedule import Schedule, diffuse, seeded_noise
@@ -97,6 +98,11 @@ def rows(report):
     return list(csv.DictReader(io.StringIO(csv_text(report))))
 
 
+def made(report):
+    """Rows of reconstructions, not of references."""
+    return [row for row in rows(report) if not row["sampler"].startswith("reference:")]
+
+
 def strict(report):
     """The JSON, parsed by a reader that knows no NaN and no Infinity."""
     return json.loads(json_text(report), parse_constant=lambda word: pytest.fail(word))
@@ -115,10 +121,9 @@ def test_the_csv_is_tidy_with_exactly_the_promised_columns(store):
     table = rows(report)
     assert len({tuple(row.values())[:7] for row in table}) == len(table)
     assert {row["model"] for row in table} == {"demo"}
-    made = [row for row in table if not row["sampler"].startswith("reference:")]
-    assert {row["sampler"] for row in made} == {"one-step", "ddim-50"}
+    assert {row["sampler"] for row in table} == {"one-step", "ddim-50", "reference:copy"}
     for measure in (*FIDELITY, "kept/0", "coherence/0", "colour", "edges"):
-        count = sum(row["measure"] == measure for row in made)
+        count = sum(row["measure"] == measure for row in made(report))
         assert count == 2 * 2 * len(LEVELS) * len(SEEDS), measure
 
 
@@ -128,8 +133,10 @@ def test_each_value_is_measured_on_the_stored_tensors(store):
         if row["measure"] != "ssim":
             continue
         x0 = by_name[row["image"], "noise"].fixed("x0")
-        artifact = by_name[row["image"], row["sampler"]]
-        x0_hat = artifact.read("x0_hat", [(int(row["t"]), int(row["seed"]))])[0]
+        copy = row["sampler"] == "reference:copy"
+        artifact = by_name[row["image"], "noise" if copy else row["sampler"]]
+        key = int(row["t"]), int(row["seed"])
+        x0_hat = artifact.read("x_t" if copy else "x0_hat", [key])[0]
         a, b = (np.moveaxis((np.clip(x, -1, 1) + 1) / 2, 0, -1) for x in (x0, x0_hat))
         expected = structural_similarity(a, b, channel_axis=2, data_range=1)
         assert float(row["value"]) == pytest.approx(expected, abs=1e-6)
@@ -156,8 +163,7 @@ def test_the_means_are_numpys_over_the_tidy_rows(store):
 def test_the_page_holds_the_numbers_of_the_csv_and_all_means(store):
     report = collect(store)
     on_page = Counter(Page(render(report)).data)
-    made = [row for row in rows(report) if not row["sampler"].startswith("reference:")]
-    assert not Counter(row["value"] for row in made if row["measure"] in FIDELITY) - on_page
+    assert not Counter(row["value"] for row in made(report) if row["measure"] in FIDELITY) - on_page
     drawn = [curve for curve in report.curves if curve.measure in FIDELITY]
     assert not Counter(str(p.mean) for curve in drawn for p in curve.points) - on_page
 
@@ -186,8 +192,9 @@ def test_equal_pictures_are_infinite_in_csv_null_in_json_and_said_on_the_page(tm
     store = Store(tmp_path / "store")
     fill(store, spoil=perfect)
     report = collect(store)
-    assert {row["value"] for row in rows(report) if row["measure"] == "psnr"} == {"inf"}
-    assert {row["value"] for row in strict(report)["values"] if row["measure"] == "psnr"} == {None}
+    assert {row["value"] for row in made(report) if row["measure"] == "psnr"} == {"inf"}
+    assert {row["value"] for row in strict(report)["values"]
+            if row["measure"] == "psnr" and row["sampler"] == "ddim-50"} == {None}  # fmt: skip
     assert "∞" in Page(render(report)).text
 
 
@@ -239,7 +246,8 @@ def test_two_models_of_one_name_keep_apart(tmp_path):
 def test_filters_choose_what_is_reported(store):
     filters = Filters(t=(300,), seeds=(1,), images=("cat",), models=(ModelFilter("demo", "ddim"),))
     found = {tuple(row.values())[:5] for row in rows(collect(store, filters))}
-    assert found == {("cat", "demo", "ddim-50", "300", "1")}
+    samplers = ("ddim-50", "reference:copy")
+    assert found == {("cat", "demo", sampler, "300", "1") for sampler in samplers}
 
 
 def test_a_latent_models_floor_is_stated(tmp_path):
@@ -250,7 +258,36 @@ def test_a_latent_models_floor_is_stated(tmp_path):
     assert model.floor["psnr"] > 20
     page = render(report)
     assert f'value="{model.floor["psnr"]}"' in page
-    assert page.count('<path class="floor"') == page.count("<svg role=") + 1  # charts and legend
+    charts = page.count("<svg role=") - 2  # those to D(E(x0)) know no such line
+    assert page.count('<path class="floor"') == charts + 1  # and the legend
+
+
+def test_a_latent_models_reconstructions_are_compared_with_the_floor_as_well(tmp_path):
+    """x̂0 to x0, and x̂0 to D(E(x0)): in the CSV, in the JSON and as curves of the page."""
+    store = Store(tmp_path / "store")
+    fill(store, floor=True)
+    fill(store, model="pixels")
+    report = collect(store)
+    noise = next(a for a in store.select() if a.is_noise and a.model_name == "demo")
+    x0_hat = next(a for a in store.select() if not a.is_noise and a.model_name == "demo")
+    floors = {row["measure"]: row for row in rows(report) if row["sampler"] == "reference:floor"}
+    found = {(row["model"], int(row["t"]), int(row["seed"]), row["measure"]):
+             float(row["value"] or "nan") for row in made(report)}  # fmt: skip
+    for t, seed in x0_hat.keys:
+        stored = x0_hat.read("x0_hat", [(t, seed)])[0]
+        for name in ("psnr", "ssim"):
+            to_x0, to_floor = (measures_of(noise.fixed(which), stored)[name]
+                               for which in ("x0", "x0_floor"))  # fmt: skip
+            assert found["demo", t, seed, name] == to_x0
+            assert found["demo", t, seed, f"{name}-floor"] == to_floor
+            assert to_x0 != to_floor
+    for name, value in measures_of(noise.fixed("x0"), noise.fixed("x0_floor")).items():
+        row = floors[name]
+        assert (row["model"], row["image"], row["t"], row["seed"]) == ("demo", "cat", "", "-1")
+        assert row["value"] == ("" if np.isnan(value) else str(value))
+    assert not [key for key in found if key[0] == "pixels" and key[3].endswith("-floor")]
+    assert "PSNR to D(E(x0))" in Page(render(report)).text
+    assert {"psnr-floor", "ssim-floor"} <= {curve["measure"] for curve in strict(report)["curves"]}
 
 
 # --- the page -----------------------------------------------------------------------------------
@@ -261,7 +298,7 @@ def test_the_page_asks_nothing_of_any_network(store):
     page = Page(text)
     links = [a[key] for _, a in page.tags for key in ("src", "href", "data", "action") if key in a]
     assert all(link.startswith(("data:", "#")) for link in links)
-    assert not re.search(r"url\(|@import|https?://", text)
+    assert not re.search(r"url\((?!#)|@import|https?://", text)
     policies = [a["content"] for tag, a in page.tags if tag == "meta" and "http-equiv" in a]
     assert ["default-src 'none'" in policy for policy in policies] == [True]
 

@@ -316,13 +316,14 @@ def test_a_packed_store_is_verified_but_not_repaired(tmp_path):
 
 def test_the_command_knows_what_the_damaged_file_still_tells(tmp_path):
     store = Store(tmp_path / "my store")
-    recipe = Recipe("0" * 40, "ddim", steps=20, eta=0.5, dtype="bfloat16")
+    recipe = Recipe("0" * 40, "ddim", steps=20, eta=0.5, dtype="bfloat16", prompt="a cat")
     path = commit(store, (100, 300), (0, 2), recipe).parts[0].path
     with h5py.File(path, "r+") as file:
         file["x0_hat"][0] = 0
     (finding,) = bad(store)
     assert finding.command == (
         "nca reconstruct cat.* --model toy --sampler ddim --steps 20 --eta 0.5 --no-clip"
+        " --prompt 'a cat'"
         f" --dtype bfloat16 --t 100,300 --seed 0,2 --store '{store.root}'"
     )
 

@@ -30,7 +30,7 @@ def models(json: opt.Json = False) -> None:
     stdout().print(_models_table(rows, narrow=stdout().width < NARROW))
     stdout().print(
         "Any hub id (org/name, org/name@revision) or local diffusers folder works too; so do "
-        "adm:FILE.pt (guided-diffusion) and module:factory (your own).",
+        "adm:FILE.pt (guided-diffusion), ldm:FILE.ckpt (CompVis) and module:factory (your own).",
         style="dim",
     )
 

@@ -13,7 +13,7 @@ from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
 from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results, size
 from nca_cli.errors import NcaError, UsageError
-from nca_cli.recipe import DEFAULT_SEEDS, STORE_DTYPES, parse_list, parse_seeds
+from nca_cli.recipe import DEFAULT_SEEDS, STORE_DTYPES, parse_list, parse_seeds, parse_steps
 
 if TYPE_CHECKING:
     from nca_cli.engine import Plan, Request
@@ -77,6 +77,7 @@ def reconstruct(
     eta: opt.Eta = None,
     clip: opt.Clip = None,
     label: opt.Label = None,
+    prompt: opt.Prompt = None,
     guidance: opt.Guidance = None,
     limit: opt.Limit = None,
     sample: opt.Sample = None,
@@ -107,10 +108,11 @@ def reconstruct(
         t,
         seed,
         samplers=tuple(sampler or ()),
-        steps=steps,
-        eta=eta,
+        steps=parse_steps(steps) if steps else None,
+        eta=parse_list(eta, "eta") if eta else None,
         clip=clip,
         label=label,
+        prompt=prompt,
         guidance=guidance,
         limit=limit,
         sample=sample,

@@ -78,8 +78,8 @@ Models = Annotated[
         show_default="demo",
         rich_help_panel=COMPUTE,
         autocompletion=complete.models,
-        help="Alias (see: nca models), hub id, local diffusers folder, adm:FILE.pt or "
-        "module:factory. Repeatable.",
+        help="Alias (see: nca models), hub id, local diffusers folder, adm:FILE.pt, "
+        "ldm:FILE.ckpt or module:factory. Repeatable.",
     ),
 ]
 Levels = Annotated[
@@ -115,24 +115,23 @@ Samplers = Annotated[
     ),
 ]
 Steps = Annotated[
-    int | None,
+    list[str] | None,
     option(
         "--steps",
-        min=1,
+        metavar="LIST",
         show_default="the model's",
         rich_help_panel=COMPUTE,
-        help="Steps over the whole range of levels.",
+        help="Steps over the whole range of levels; 10,50 makes a chain of each.",
     ),
 ]
 Eta = Annotated[
-    float | None,
+    list[str] | None,
     option(
         "--eta",
-        min=0.0,
-        max=1.0,
+        metavar="LIST",
         show_default="0",
         rich_help_panel=COMPUTE,
-        help="Fresh noise of ddim: 0 none, 1 as ddpm.",
+        help="Fresh noise of ddim: 0 none, 1 as ddpm; 0,0.5,1 makes a chain of each.",
     ),
 ]
 Clip = Annotated[
@@ -163,7 +162,17 @@ Guidance = Annotated[
         min=0.0,
         show_default="none",
         rich_help_panel=COMPUTE,
-        help="Weight of guidance towards the label; 1 is none.",
+        help="Weight of guidance towards label or prompt; 1 is none.",
+    ),
+]
+Prompt = Annotated[
+    str | None,
+    option(
+        "--prompt",
+        metavar="TEXT",
+        show_default="the empty prompt",
+        rich_help_panel=COMPUTE,
+        help="Text, for text-conditional models.",
     ),
 ]
 Fit = Annotated[

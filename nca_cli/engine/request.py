@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nca_cli.engine.plan import WHOLE, Complain, Plan, Shard, make_plan
 from nca_cli.errors import UsageError
@@ -25,13 +26,17 @@ class Request:
     """Noise levels; `None`: those of each model's schedule, 100, 200, … 900 where it is DDPM's."""
     seeds: Sequence[int] = DEFAULT_SEEDS
     samplers: Sequence[str] = ()
-    steps: int | None = None
-    eta: float | None = None
+    steps: int | Sequence[int] | None = None
+    """Of chains; several: a chain of each."""
+    eta: float | Sequence[float] | None = None
+    """Of ddim; several: a chain of each."""
     clip: bool | None = None
     label: int | None = None
     """Class label, for class-conditional models."""
     guidance: float | None = None
-    """Weight of classifier-free guidance towards the label."""
+    """Weight of classifier-free guidance towards label or prompt."""
+    prompt: str | None = None
+    """Text, for text-conditional models; `None`: the empty prompt."""
     fit: str = "crop"
     size: int = 256
     """Side in pixels for `wiener`, which has no size of its own."""
@@ -129,6 +134,17 @@ def recipes_of(request: Request, model: Model) -> list[Recipe]:
         raise UsageError("--steps does not apply to one-step", "add --sampler ddim")
     if request.eta is not None and "ddim" not in names:
         raise UsageError(f"--eta applies to ddim, not to {', '.join(sorted(names))}")
-    options = {"steps": request.steps, "eta": request.eta, "clip": request.clip}
-    common = {name: getattr(request, name) for name in ("dtype", "tf32", "label", "guidance")}
-    return [recipe_for(model, choice.with_options(**options), **common) for choice in choices]
+    shared = ("dtype", "tf32", "label", "guidance", "prompt")
+    common = {name: getattr(request, name) for name in shared}
+    found = [
+        recipe_for(model, choice.with_options(steps=steps, eta=eta, clip=request.clip), **common)
+        for choice in choices
+        for steps in _several(request.steps)
+        for eta in _several(request.eta)
+    ]
+    return list(dict.fromkeys(found))  # η or steps that do not bear on a sampler make no new recipe
+
+
+def _several(values: float | Sequence[float] | None) -> Sequence[Any]:
+    """What was asked for, or `None` alone: what the model says."""
+    return list(values) if isinstance(values, Sequence) else [values]

@@ -249,6 +249,7 @@ class Reconstruction:
             tf32=self.tf32,
             label=recipe.class_label,
             guidance=recipe.guidance,
+            prompt=recipe.prompt,
         )
         self.notes += denoiser.notes
         return denoiser

@@ -131,6 +131,8 @@ def _recipe_options(recipe: Recipe, latent: bool) -> Iterable[str]:
         yield from ("--eta", f"{recipe.eta:g}")
     if recipe.class_label is not None:
         yield from ("--label", str(recipe.class_label))
+    if recipe.prompt:
+        yield from ("--prompt", recipe.prompt)
     if recipe.guidance is not None:
         yield from ("--guidance", f"{recipe.guidance:g}")
     if recipe.dtype != "float32":

@@ -11,6 +11,7 @@ from nca_cli.errors import UsageError
 from nca_cli.grid import text
 from nca_cli.grid.content import Content, Pair, Strip
 from nca_cli.grid.text import Label, Run
+from nca_cli.recipe import Recipe
 from nca_cli.schedule import Schedule
 from nca_cli.store.layout import split_folder
 
@@ -76,7 +77,7 @@ class Wording:
         return [", ".join(self.model_names[model] for model in dict.fromkeys(same))]
 
     def _sampler_words(self, strip: Strip) -> list[str]:
-        """`ddim-50`, and what tells it from another recipe of that name: η, or the digest."""
+        """`ddim-50`, and what tells it from another recipe of that name: η, prompt, … or digest."""
         if strip.choice is None or not strip.choice.label:
             return []
         label, recipe = strip.choice.label, strip.choice.recipe
@@ -84,8 +85,11 @@ class Wording:
         twins = [each.recipe for each in same if each.recipe]
         if len(twins) < 2 or recipe is None:
             return [label]
-        if recipe.eta is not None and all(replace(x, eta=recipe.eta) == recipe for x in twins):
-            return [label, f"η = {recipe.eta:g}"]
+        words = _telling(recipe)
+        told = [name for name in words if len({getattr(twin, name) for twin in twins}) > 1]
+        settings = {name: getattr(recipe, name) for name in told}
+        if all(replace(twin, **settings) == recipe for twin in twins):
+            return [label, *(words[name] for name in told)]
         return [label, split_folder(strip.choice.name)[1]]
 
     def of_row(self, strip: Strip) -> tuple[list[Label], list[Label]]:
@@ -188,6 +192,16 @@ def heading(labels: list[Label]) -> list[Label]:
         else:
             names.append(label)
     return names
+
+
+def _telling(recipe: Recipe) -> dict[str, str]:
+    """Fields that may tell two recipes of one name apart, in the words of a row's name."""
+    return {
+        "eta": f"η = {recipe.eta or 0:g}",
+        "prompt": f"“{recipe.prompt}”" if recipe.prompt else "no prompt",
+        "class_label": "no label" if recipe.class_label is None else f"label {recipe.class_label}",
+        "guidance": f"guidance {1 if recipe.guidance is None else recipe.guidance:g}",
+    }
 
 
 def _agree(one: dict, other: dict) -> bool:

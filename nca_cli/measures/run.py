@@ -14,15 +14,16 @@ from nca_cli.measures.kept import FLOOR, Kept
 from nca_cli.measures.names import Names
 from nca_cli.measures.work import POOL_PIXELS, Task, carried_out, portable
 from nca_cli.metrics import MEASURES, Measure, Value, described
-from nca_cli.metrics.registry import FEATURES, cheap
+from nca_cli.metrics.registry import FEATURES, X0_FLOOR, cheap
 from nca_cli.store import Artifact, Filters, Key, Place, Store, hdf5
 from nca_cli.store.layout import NOISE
 from nca_cli.store.samples import FIXED
 
-REFERENCES = {"copy": "x_t", "floor": "x0_floor"}
+REFERENCES = {"copy": "x_t", "floor": X0_FLOOR}
 """What may stand in a reconstruction's place, and the dataset of `noise.h5` that it is: x_t itself
-(`reference:copy`, noise and scale as they are), and the autoencoder's D(E(x0))
+(`reference:copy`, noise and scale as they are, by `COPIED` alone), and the autoencoder's D(E(x0))
 (`reference:floor`, without a level)."""
+COPIED = ("mse", "psnr", "ssim")
 NETWORKS = {"lpips": "--lpips-weights FILE", FEATURES: "--backbone ID"}
 """Families of measures that need a network, and the option that names it."""
 LIST_HINT = "see what there is: nca ls"
@@ -72,7 +73,16 @@ class Source:
     """Whether the kept values are known to belong to this x0."""
     contents: dict[Key, str] = field(default_factory=dict)
     """(t, seed) → content of the part that holds it."""
+    has_floor: bool = False
+    """Whether there is a D(E(x0)) to compare with."""
     problem: NcaError | None = None
+
+    def fitting(self, measures: Mapping[str, Measure]) -> dict[str, Measure]:
+        """The measures that are taken of it; only x̂0 is compared with D(E(x0))."""
+        compared = self.has_floor and self.dataset == "x0_hat"
+        return {name: each for name, each in measures.items()
+                if (compared or each.against != X0_FLOOR)
+                and (self.dataset != REFERENCES["copy"] or name in COPIED)}  # fmt: skip
 
     def known(self, keys: Sequence[Key]) -> Kept:
         """What is kept of some samples."""
@@ -145,7 +155,7 @@ class Measuring:
             self.problems.append(error)
 
     def _source(self, artifact: Artifact, dataset: str) -> Iterator[Source]:
-        floor = dataset == "x0_floor"
+        floor = dataset == X0_FLOOR
         if floor and dataset not in self._head(artifact).fixed:
             return
         keys = [FLOOR] if floor else self.filters.keys(artifact)
@@ -158,8 +168,10 @@ class Measuring:
             self.notes.append(f"{path}: not readable, so measured anew")
             kept = Kept()
         contents, log_snr = self._index(artifact, keys)
-        trusted = bool(kept.x0) and kept.x0_content == self._head(noise).fixed.get("x0")
-        yield Source(artifact, noise, dataset, keys, kept, log_snr, trusted, contents)
+        fixed = self._head(noise).fixed
+        trusted = bool(kept.x0) and kept.x0_content == fixed.get("x0")
+        has_floor = X0_FLOOR in fixed
+        yield Source(artifact, noise, dataset, keys, kept, log_snr, trusted, contents, has_floor)
 
     def _index(
         self, artifact: Artifact, keys: list[Key]
@@ -167,7 +179,7 @@ class Measuring:
         """Of each sample the content of its part, and logSNR."""
         head = self._head(artifact)
         if keys == [FLOOR]:
-            return {FLOOR: head.fixed.get("x0_floor", "")}, {FLOOR: math.nan}
+            return {FLOOR: head.fixed.get(X0_FLOOR, "")}, {FLOOR: math.nan}
         stored = zip(artifact.t.tolist(), artifact.seed.tolist(), strict=True)
         log_snr = dict(zip(stored, artifact.log_snr.tolist(), strict=True))
         contents = {key: head.contents.get(key, "") for key in keys}
@@ -194,9 +206,10 @@ class Measuring:
 
     def _planned(self) -> Iterator[Task]:
         """Chunks of what must be read. What runs in this process alone stays apart."""
-        light = {name: each for name, each in self.measures.items() if _is_light(each)}
-        heavy = {name: each for name, each in self.measures.items() if name not in light}
         for source in self.sources:
+            fitting = source.fitting(self.measures)
+            light = {name: each for name, each in fitting.items() if _is_light(each)}
+            heavy = {name: each for name, each in fitting.items() if name not in light}
             for measures in filter(None, (light, heavy)):
                 keys = source.lacking(measures)
                 for start in range(0, len(keys), CHUNK):
@@ -330,7 +343,8 @@ def wanted_measures(names: Iterable[str] | None, settings: Settings) -> dict[str
 
     Raises `UsageError` for a name that is unknown or lacks its weights.
     """
-    ready = {**{name: MEASURES[name] for name in cheap()}, **_networks(settings)}
+    without = {name: MEASURES[name] for name in (*cheap(), *cheap(X0_FLOOR))}
+    ready = {**without, **_networks(settings)}
     if names is None:
         return ready
     found: dict[str, Measure] = {}

@@ -20,6 +20,7 @@ import numpy as np
 from nca_cli.errors import NcaError, NothingStored
 from nca_cli.measures.kept import FLOOR, Entry, Kept
 from nca_cli.metrics import Measure, Picture
+from nca_cli.metrics.registry import X0, X0_FLOOR
 from nca_cli.store import Artifact, Key, hdf5
 
 POOL_PIXELS = 40 * 256 * 256
@@ -28,7 +29,7 @@ POOL_PIXELS = 40 * 256 * 256
 
 @dataclass(frozen=True)
 class Task:
-    """Samples of one artifact, to be measured against the x0 in `noise`."""
+    """Samples of one artifact, to be measured against the x0 (or D(E(x0))) in `noise`."""
 
     artifact: Artifact
     noise: Artifact
@@ -41,17 +42,22 @@ class Task:
 
 
 def measured(task: Task) -> Kept:
-    """The values of a task, read from the files. Raises `StoreError` and `NothingStored`."""
-    content, tensor = _fixed(task.noise, "x0")
+    """The values of a task, read from the files. Raises `StoreError` and `NothingStored`.
+
+    D(E(x0)) needs no digest of its own: x0 and the space, which is the folder, settle it.
+    """
+    content, tensor = _fixed(task.noise, X0)
     stamps = {name: each.stamp for name, each in task.measures.items()}
-    found, x0 = Kept(stamps, content, digest(tensor)), Picture(tensor)
+    found, truths = Kept(stamps, content, digest(tensor)), {X0: Picture(tensor)}
+    for name in {each.against for each in task.measures.values()} - set(truths):
+        truths[name] = Picture(_fixed(task.noise, name)[1])
     known = _still_good(task.known, found)
     for key, content, tensor in _tensors(task):
         sha = digest(tensor)
         values = known.get((key, sha), {})
         missing = {name: each for name, each in task.measures.items() if name not in values}
         picture = Picture(tensor)
-        fresh = {name: each(x0, picture) for name, each in missing.items()}
+        fresh = {name: each(truths[each.against], picture) for name, each in missing.items()}
         found.entries[key] = Entry(content, sha, {**values, **fresh})
     return found
 
@@ -74,8 +80,8 @@ def digest(tensor: np.ndarray) -> str:
 
 def _tensors(task: Task) -> Iterator[tuple[Key, str, np.ndarray]]:
     """Each sample with the content of its part, both from one look at the file."""
-    if task.dataset == "x0_floor":
-        yield FLOOR, *_fixed(task.artifact, "x0_floor")
+    if task.dataset == X0_FLOOR:
+        yield FLOOR, *_fixed(task.artifact, X0_FLOOR)
         return
     wanted = set(task.keys)
     for part in task.artifact.parts:

@@ -16,6 +16,8 @@ from nca_cli.metrics.picture import Picture, pictures
 Result = float | Mapping[str, float]
 OWN = "nca_cli."
 FEATURES = "features"
+X0, X0_FLOOR = "x0", "x0_floor"
+"""What a reconstruction may be compared with, as datasets of `noise.h5`."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Measure:
     """`torch` or `transformers`: computed by `nca measure` alone. Nothing: by every report."""
     weights: str = ""
     """Digest of what else the numbers come from: the weights of a network."""
+    against: str = X0
+    """What x̂0 is compared with: x0, or D(E(x0)), which latent models alone have."""
 
     @property
     def stamp(self) -> str:
@@ -84,6 +88,12 @@ MEASURES: dict[str, Measure] = {
                       bounds=(0, float("inf"))),
     "edges": Measure(gradients.edges, "Edges", "correlation of gradient lengths", "higher",
                      bounds=(-1, 1)),
+    "psnr-floor": Measure(fidelity.psnr, "PSNR to D(E(x0))",
+                          "that of x̂0 to what the autoencoder alone makes of x0", "higher", 2, "dB",
+                          against=X0_FLOOR),
+    "ssim-floor": Measure(fidelity.ssim, "SSIM to D(E(x0))",
+                          "that of x̂0 to what the autoencoder alone makes of x0", "higher",
+                          bounds=(-1, 1), against=X0_FLOOR),
     "lpips-alex": Measure(_unbound, "LPIPS-Alex", "perceptual distance, AlexNet", "lower",
                           bounds=(0, float("inf")), needs="torch"),
     "lpips-squeeze": Measure(_unbound, "LPIPS-Squeeze", "perceptual distance, SqueezeNet", "lower",
@@ -100,9 +110,9 @@ def described(name: str) -> Measure | None:
     return MEASURES.get(FEATURES if family.startswith(f"{FEATURES}-") else family)
 
 
-def cheap() -> list[str]:
-    """Names of the measures that need no network."""
-    return [name for name, each in MEASURES.items() if not each.needs]
+def cheap(against: str = X0) -> list[str]:
+    """Names of the measures that need no network and compare x̂0 with `against`."""
+    return [name for name, each in MEASURES.items() if not each.needs and each.against == against]
 
 
 def measure(

@@ -19,6 +19,7 @@ CELEBAHQ = "google/ddpm-ema-celebahq-256"
 LATENT_CELEBAHQ = "CompVis/ldm-celebahq-256"
 FFHQ = "google/ncsnpp-ffhq-256"
 IMAGENET = "facebook/DiT-XL-2-256"
+TEXT = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 LINEAR = Schedule()
 """Ho et al. (2006.11239), section 4: β from 1e-4 to 0.02 in 1000 equal steps."""
 
@@ -38,7 +39,9 @@ class Alias:
     """Carried for pixel models of the hub."""
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: str | None = None
-    """File that its authors share by hand; `source` is then the alias itself."""
+    """`KIND:PATH` of a file that its authors share by hand; `source` is then the alias itself."""
+    page: str | None = None
+    """Where they share it."""
 
 
 def _celebahq(name: str, sampler: SamplerChoice, what: str) -> Alias:
@@ -58,10 +61,12 @@ def _celebahq(name: str, sampler: SamplerChoice, what: str) -> Alias:
 def _p2(name: str, file: str, data: str) -> Alias:
     """A model of P2 weighting (Choi et al., 2204.00227) in guided-diffusion's format."""
     what, sampler = f"{data}, pixels, P2 weighting", SamplerChoice("ddpm", 250)
-    return Alias(name, what, name, sampler, 256, "not stated", checkpoint=file)
+    return Alias(
+        name, what, name, sampler, 256, "not stated", checkpoint=f"adm:{file}",
+        page="github.com/jychoi118/P2-weighting",
+    )  # fmt: skip
 
 
-P2 = "github.com/jychoi118/P2-weighting"
 ALIASES: dict[str, Alias] = {
     alias.name: alias
     for alias in (
@@ -78,6 +83,12 @@ ALIASES: dict[str, Alias] = {
               SamplerChoice("ddim", 50), 256, "apache-2.0"),
         Alias("dit", "ImageNet, latents, class-conditional", IMAGENET,
               SamplerChoice("ddim", 50), 256, "cc-by-nc-4.0"),
+        Alias("ldm-ffhq", "FFHQ, latents, deterministic sampler", "ldm-ffhq",
+              SamplerChoice("ddim", 50, 0.0), 256, "not stated",
+              checkpoint="ldm:models/ldm/ffhq256/model.ckpt",
+              page="github.com/CompVis/latent-diffusion (ffhq.zip)"),
+        Alias("sd15", "Stable Diffusion 1.5, latents, --prompt", TEXT,
+              SamplerChoice("ddim", 50), 512, "creativeml-openrail-m"),
         _p2("p2-ffhq", "ffhq_p2.pt", "FFHQ"),
         _p2("p2-celebahq", "celebahq_p2.pt", "CelebA-HQ"),
         _p2("p2-afhq-dog", "afhq_p2.pt", "AFHQ dogs"),

@@ -49,6 +49,7 @@ class Denoiser:
         device: str,
         dtype: torch.dtype = torch.float32,
         tf32: bool = False,
+        takes: str = "class_labels",
         notes: tuple[str, ...] = (),
     ):
         self.shape = shape
@@ -58,14 +59,15 @@ class Denoiser:
         layout: dict[str, Any] = {"dtype": dtype, "memory_format": torch.channels_last}
         self._network = torch.nn.Module.to(network, self.device, **layout).eval()
         self._schedule, self._prediction = schedule, prediction
-        self._dtype, self._tf32 = dtype, tf32
+        self._dtype, self._tf32, self._takes = dtype, tf32, takes
 
     def __call__(
         self, x: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None
     ) -> Prediction:
         """x̂0 `(B, C, H, W)` from x `(B, C, H, W)` and t `(B,)`; learned variance if any.
 
-        `condition`: class labels `(B,)`, for a network that takes them.
+        `condition`: class labels `(B,)` or embedded prompts `(B, tokens, width)`, for a network
+        that `takes` them under that name.
         """
         with torch.inference_mode(), matmul_precision(self._tf32):
             x = x.to(self.device)
@@ -80,8 +82,12 @@ class Denoiser:
         time = torch.from_numpy(self._schedule.network_time(t.cpu().numpy())).to(self.device)
         seen = (x + 1) / 2 if self._prediction == "score" else x
         packed = seen.to(self._dtype, memory_format=torch.channels_last)
-        given = {} if condition is None else {"class_labels": condition.to(self.device)}
+        given = {} if condition is None else {self._takes: self._ready(condition)}
         return self._network(packed, time, **given).sample.float().contiguous()
+
+    def _ready(self, condition: torch.Tensor) -> torch.Tensor:
+        dtype = self._dtype if condition.is_floating_point() else condition.dtype
+        return condition.to(self.device, dtype)
 
     def _split(self, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Prediction and learned variance of a network with twice the channels."""

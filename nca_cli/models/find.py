@@ -12,20 +12,28 @@ from pathlib import Path
 
 from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models import hub
-from nca_cli.models.adm import ADM, Checkpoint, find_adm
-from nca_cli.models.aliases import ALIASES, BUILT_IN, LINEAR, P2, Alias
+from nca_cli.models.aliases import ALIASES, BUILT_IN, LINEAR, Alias
+from nca_cli.models.checkpoints import (
+    Checkpoint,
+    find_checkpoint,
+    is_checkpoint,
+    label,
+    path_of,
+    prefix_of,
+)
 from nca_cli.models.digests import content_digest
-from nca_cli.models.own import find_own, is_own
-from nca_cli.models.pipeline import (
-    CONFIGS,
-    STEM,
-    IncompletePipeline,
-    Pipeline,
+from nca_cli.models.files import (
+    TOKENIZER,
+    VOCABULARIES,
+    choose_tokenizer,
     choose_weights,
     join,
-    read_pipeline,
+    stems_of,
 )
+from nca_cli.models.own import find_own, is_own
+from nca_cli.models.pipeline import CONFIGS, IncompletePipeline, Pipeline, read_pipeline
 from nca_cli.models.space import Model, Space
+from nca_cli.models.text import check_transformers
 from nca_cli.models.users import UserAlias, user_aliases
 from nca_cli.recipe import SamplerChoice
 
@@ -43,8 +51,8 @@ def find_model(
     size: int = 256,
 ) -> Model:
     """The model called `name`: a short name (built in, or of `models.toml`), an existing folder, a
-    hub id (`org/name@revision`), `adm:PATH`, a checkpoint of guided-diffusion, or `module:factory`,
-    which is imported.
+    hub id (`org/name@revision`), `adm:PATH` or `ldm:PATH`, a checkpoint of guided-diffusion or of
+    CompVis' latent diffusion, or `module:factory`, which is imported.
 
     With `weights`, all its files are on this disk afterwards; without, only what noising an image
     needs: nothing for a pixel alias, configurations otherwise, and a latent model's autoencoder.
@@ -58,9 +66,8 @@ def find_model(
 
 def _find(name: str, weights: bool, offline: bool, refresh: bool, size: int) -> Model:
     """As `find_model`, without the names of `models.toml`."""
-    if name.startswith(ADM):
-        checkpoint = find_adm(name)
-        return checkpoint.model(safe_name(checkpoint.file.stem), weights)
+    if is_checkpoint(name):
+        return find_checkpoint(name).model(safe_name(label(name)), weights)
     alias = ALIASES.get(name)
     if name == "wiener":
         return _wiener(size)
@@ -93,8 +100,8 @@ def _stored_as(name: str) -> tuple[str, str | None]:
     alias = ALIASES.get(name)
     if alias is not None and alias.source != BUILT_IN:
         return _last_part(alias.source), alias.sampler.name
-    if name.startswith(ADM):
-        return safe_name(Path(name.removeprefix(ADM)).stem), None
+    if is_checkpoint(name):
+        return safe_name(label(name)), None
     return (name.split(":")[1] if is_own(name) else _last_part(name)), None
 
 
@@ -127,14 +134,16 @@ def _built_in(alias: Alias, weights: bool) -> Model:
 
 
 def _by_hand(alias: Alias, weights: bool) -> Model:
-    """A model whose file the user has to bring; noising an image needs none."""
-    checkpoint = str(alias.checkpoint)
-    file = Path(checkpoint).absolute()
-    if weights and not file.is_file():
-        reason = f"its authors share {checkpoint} by hand, and it is not in this folder"
-        hint = f"download it from {P2}, then here, or with --model adm:PATH/{checkpoint}"
+    """A model whose file the user has to bring; noising an image for a pixel model needs none."""
+    named = str(alias.checkpoint)
+    kind, _, path = named.partition(":")
+    checkpoint = Checkpoint.of(kind, path_of(named), alias.name)
+    if (weights or checkpoint.latent) and not checkpoint.file.is_file():
+        reason = f"its authors share {path} by hand, and it is not in this folder"
+        here = f"--model {kind}:PATH/{checkpoint.file.name}"
+        hint = f"download it from {alias.page}, then here, or with {here}"
         raise ModelError(alias.name, reason, hint)
-    model = Checkpoint.of(file, alias.name).model(alias.name, weights)
+    model = checkpoint.model(alias.name, weights)
     return replace(model, alias=alias.name, licence=alias.licence)
 
 
@@ -146,7 +155,9 @@ def _looks_like_folder(name: str) -> bool:
 def _local(name: str, weights: bool) -> Model:
     folder = Path(name).expanduser().absolute()
     if folder.is_file():
-        raise ModelError(name, "is a file; nca needs the folder of a diffusers pipeline")
+        prefix = prefix_of(folder)
+        hint = f"is it a checkpoint? --model {prefix}{name}" if prefix else None
+        raise ModelError(name, "is a file; nca needs the folder of a diffusers pipeline", hint)
     if not folder.is_dir():
         raise ModelError(name, "there is no such folder")
     resolved = folder.resolve()
@@ -218,19 +229,29 @@ class _Hub:
             raise ModelError(self.repo, "is no diffusers pipeline (no model_index.json)")
         folder = hub.download(self.repo, self.revision, configs)
         pipeline = read_pipeline(folder, self.repo)
-        chosen = [self._choose(names, part.folder) for part in pipeline.parts(self.weights)]
-        if chosen:
-            hub.download(self.repo, folder.name, [file for files in chosen for file in files])
+        if chosen := self._chosen(pipeline, names):
+            hub.download(self.repo, folder.name, chosen)
         pipeline = read_pipeline(folder, self.repo)
         if missing := pipeline.missing(self.weights):
             raise ModelError(self.repo, f"{missing} did not arrive", "try again")
         return pipeline
 
-    def _choose(self, names: list[str], folder: str) -> tuple[str, ...]:
-        chosen = choose_weights(names, folder)
+    def _chosen(self, pipeline: Pipeline, names: list[str]) -> list[str]:
+        """Weights and vocabularies to fetch."""
+        chosen: list[str] = []
+        for part in pipeline.parts(self.weights):
+            usual = [f"{stem}.{suffix}" for suffix, stem in stems_of(part.folder).items()]
+            chosen += self._found(choose_weights(names, part.folder), part.folder, usual)
+        if self.weights and pipeline.text_encoder is not None:
+            check_transformers()
+            usual = [files[0] for files in VOCABULARIES]
+            chosen += self._found(choose_tokenizer(names), TOKENIZER, usual)
+        return chosen
+
+    def _found(self, chosen: tuple[str, ...], folder: str, usual: list[str]) -> tuple[str, ...]:
         if not chosen:
-            file = join(folder, STEM)
-            raise ModelError(self.repo, f"has neither {file}.safetensors nor {file}.bin")
+            wanted = " nor ".join(join(folder, name) for name in usual)
+            raise ModelError(self.repo, f"has neither {wanted}")
         return chosen
 
     def _model(self, pipeline: Pipeline) -> Model:
@@ -264,6 +285,8 @@ def _model(
         folder=pipeline.root,
         revision=revision,
         classes=pipeline.classes,
+        null_label=pipeline.null_label,
+        takes_prompt=pipeline.text_encoder is not None,
     )
 
 
@@ -342,7 +365,7 @@ def _row(alias: Alias) -> Row:
 
 
 def _is_brought(alias: Alias) -> bool:
-    return alias.checkpoint is not None and Path(alias.checkpoint).is_file()
+    return alias.checkpoint is not None and path_of(alias.checkpoint).is_file()
 
 
 def _label(choice: SamplerChoice) -> str:

@@ -1,4 +1,4 @@
-"""A class-conditional denoiser under one label, guided or not."""
+"""A conditional denoiser under one class label or one prompt, guided or not."""
 
 from __future__ import annotations
 
@@ -11,24 +11,35 @@ from nca_cli.samplers import Prediction
 class Guided:
     """`guided(x_t, t) -> Prediction`, as a denoiser without condition.
 
-    Classifier-free guidance (Ho & Salimans, 2207.12598), eq. 6, between the answers under `label`
-    and under `null`, the label that stands for none: x̂0 = x̂0(null) + w·(x̂0(label) - x̂0(null)).
+    Classifier-free guidance (Ho & Salimans, 2207.12598), eq. 6, between the answers under `given`
+    and under `null`, the condition that stands for none: x̂0 = x̂0(null) + w·(x̂0(given) - x̂0(null)).
     x̂0 is affine in what any network predicts, so that guiding ε is the same. The learned variance
-    is the one under `label`. `guidance` None: the answer under `label` alone, at half the cost.
+    is the one under `given`. `guidance` None: the answer under `given` alone, at half the cost.
     """
 
-    def __init__(self, denoiser: Denoiser, label: int, null: int, guidance: float | None = None):
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        given: torch.Tensor,
+        null: torch.Tensor | None = None,
+        guidance: float | None = None,
+    ):
+        """`given` and `null`: a label `(1,)`, or an embedded prompt `(1, tokens, width)`."""
         self.shape, self.device, self.notes = denoiser.shape, denoiser.device, denoiser.notes
         self._denoiser, self._guidance = denoiser, guidance
-        self._label, self._null = label, null
+        self._given, self._null = given, null
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor, condition: object = None) -> Prediction:
         """x̂0 `(B, C, H, W)` from x `(B, C, H, W)` and t `(B,)`; guided, one call of 2B samples."""
-        labels = torch.full((len(x),), self._label)
-        if self._guidance is None:
-            return self._denoiser(x, t, labels)
-        both = torch.cat([labels, torch.full_like(labels, self._null)])
+        count = len(x)
+        if self._guidance is None or self._null is None:
+            return self._denoiser(x, t, _repeated(self._given, count))
+        both = torch.cat([_repeated(self._given, count), _repeated(self._null, count)])
         x0, variance = self._denoiser(torch.cat([x, x]), torch.cat([t, t]), both)
         given, free = x0.chunk(2)
         guided = free + self._guidance * (given - free)
-        return Prediction(guided, None if variance is None else variance[: len(x)])
+        return Prediction(guided, None if variance is None else variance[:count])
+
+
+def _repeated(condition: torch.Tensor, count: int) -> torch.Tensor:
+    return condition.expand(count, *condition.shape[1:])

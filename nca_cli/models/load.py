@@ -6,19 +6,19 @@ Weights are only ever read as tensors: .safetensors, or .bin without running any
 from __future__ import annotations
 
 import contextlib
-import pickle
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nca_cli.errors import ModelError, UsageError
-from nca_cli.models.adm import ensure_converted
 from nca_cli.models.aliases import BUILT_IN
+from nca_cli.models.checkpoints import ensure_converted
+from nca_cli.models.files import TEXT_ENCODER
 from nca_cli.models.own import is_own, load_own
 from nca_cli.models.pipeline import Part, Pipeline, read_pipeline
 from nca_cli.models.space import Model
+from nca_cli.models.tensors import check_finite, one_line, read_tensors
 from nca_cli.recipe import DTYPES
 
 if TYPE_CHECKING:
@@ -32,6 +32,16 @@ if TYPE_CHECKING:
 OLD_ATTENTION = re.compile(r"(.*\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
 NEW_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """Names of attention weights before diffusers 0.13, still in older repositories."""
+OLD_TEXT = "text_model."
+"""Before the names of a text encoder's tensors, until transformers 5."""
+COUNTS = ".position_ids"
+"""0, 1, 2, … in older text encoders: nothing that was learned."""
+RANDOM_FILLS = frozenset(
+    f"{name}_" for name in (
+        "normal", "uniform", "trunc_normal", "kaiming_normal", "kaiming_uniform", "xavier_normal",
+        "xavier_uniform",
+    )
+)  # fmt: skip
 UNUSED = "{} holds tensors that its config.json knows nothing of, left out: {}"
 PICKLED = "weights come from {} (a pickle): only tensors are read from it, no code in it is run"
 
@@ -44,11 +54,13 @@ def load_denoiser(
     tf32: bool = False,
     label: int | None = None,
     guidance: float | None = None,
+    prompt: str | None = None,
 ) -> Denoiser | Guided | WienerDenoiser:
     """The model's network on `device`, ready to call: `(x_t, t) -> Prediction`.
 
-    A class-conditional one answers under `label` (`None`: the label that stands for none).
-    Raises `ModelError`.
+    A class-conditional one answers under `label` (`None`: the label that stands for none, if any),
+    a text-conditional one under `prompt` (`None`: the empty one). Raises `ModelError`, and
+    `UsageError` for a prompt that is too long.
     """
     import torch
 
@@ -64,17 +76,45 @@ def load_denoiser(
 
     pipeline = _pipeline(model)
     _check_variance(pipeline, model.name)
+    given, null, heard = _conditions(pipeline, model.name, label, prompt or "")
     network, notes = _load(pipeline, pipeline.network, model.name)
     denoiser = Denoiser(
         network, pipeline.schedule, pipeline.prediction, pipeline.shape,
-        device=device, dtype=getattr(torch, dtype), tf32=tf32, notes=notes,
+        device=device, dtype=getattr(torch, dtype), tf32=tf32, notes=(*heard, *notes),
+        takes="encoder_hidden_states" if pipeline.text_encoder else "class_labels",
     )  # fmt: skip
-    if pipeline.classes is None:
+    if given is None:
         return denoiser
     from nca_cli.models.guidance import Guided
 
-    null = pipeline.classes
-    return Guided(denoiser, null if label is None else label, null, guidance)
+    return Guided(denoiser, given, null, guidance)
+
+
+Conditions = tuple["torch.Tensor | None", "torch.Tensor | None", tuple[str, ...]]
+
+
+def _conditions(pipeline: Pipeline, name: str, label: int | None, prompt: str) -> Conditions:
+    """What the network answers under, what stands for none (`None`: neither), and notes."""
+    import torch
+
+    if pipeline.text_encoder is not None:
+        return _embedded(pipeline, pipeline.text_encoder, name, prompt)
+    null = pipeline.null_label
+    if pipeline.classes is None:
+        return None, None, ()
+    if (given := null if label is None else label) is None:
+        raise ModelError(name, "has no label that stands for none", "give one: label=N")
+    return torch.tensor([given]), None if null is None else torch.tensor([null]), ()
+
+
+def _embedded(pipeline: Pipeline, part: Part, name: str, prompt: str) -> Conditions:
+    """The prompt and the empty one. The text encoder works on the CPU, once, and is let go."""
+    from nca_cli.models.text import embed
+
+    encoder, notes = _load(pipeline, part, name)
+    limit = int(part.config.get("max_position_embeddings", 77))
+    given, null = embed(encoder, pipeline.root, [prompt, ""], limit, name).split(1)
+    return given, null, notes
 
 
 def load_autoencoder(model: Model, *, device: str) -> Autoencoder:
@@ -114,32 +154,58 @@ def _pipeline(model: Model) -> Pipeline:
 
 def _check_variance(pipeline: Pipeline, name: str) -> None:
     """A scheduler that reads the variance from the network needs a network that gives it."""
-    config = pipeline.network.config
-    doubled = config.get("out_channels", 3) == 2 * config.get("in_channels", 3)
+    ins, outs = pipeline.network.channels
+    doubled = outs == 2 * ins
     if str(pipeline.scheduler.get("variance_type")).startswith("learned") and not doubled:
         raise ModelError(name, "its scheduler expects a learned variance, its network gives none")
 
 
 def _load(pipeline: Pipeline, part: Part, name: str) -> tuple[torch.nn.Module, tuple[str, ...]]:
     """The network of `part` with its weights, float32 on the CPU, and notes for the user."""
-    import diffusers
-
     if not part.weights:
-        raise ModelError(name, f"{pipeline.root / (pipeline.missing() or '')} is missing")
-    with _silent_diffusers():
+        raise ModelError(name, f"{pipeline.root / part.usual_weights} is missing")
+    with _silent_diffusers(), building():
         try:
-            network = getattr(diffusers, part.kind).from_config(dict(part.config))
+            network = _make(part)
         except (TypeError, ValueError, KeyError) as error:
             file = pipeline.root / part.config_file
-            reason = f"{file} does not describe a {part.kind} ({_one_line(str(error))})"
+            reason = f"{file} does not describe a {part.kind} ({one_line(str(error))})"
             raise ModelError(name, reason) from error
     if heads := part.config.get("num_heads"):
         _count_heads(network, int(heads))
     unused = _fill(network, [pipeline.root / file for file in part.weights], name)
     pickled = [file for file in part.weights if file.endswith(".bin")][:1]
     notes = [PICKLED.format(file) for file in pickled]
+    notes += [str(part.config["nca_note"])] if "nca_note" in part.config else []
     notes += [UNUSED.format(part.weights[0], _names(unused))] if unused else []
     return network.eval(), tuple(notes)
+
+
+def _make(part: Part) -> torch.nn.Module:
+    """The network that the configuration of `part` describes, without weights."""
+    if part.folder == TEXT_ENCODER:
+        from nca_cli.models.text import make_encoder
+
+        return make_encoder(part.config)
+    import diffusers
+
+    return getattr(diffusers, part.kind).from_config(dict(part.config))
+
+
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+    """Without random numbers in new networks: large ones take seconds to fill, for nothing, since
+    `_fill` refuses a file that lacks a tensor."""
+    from torch.overrides import TorchFunctionMode
+
+    class Unfilled(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            if getattr(function, "__name__", "") in RANDOM_FILLS:
+                return args[0] if args else (kwargs or {})["tensor"]
+            return function(*args, **(kwargs or {}))
+
+    with Unfilled():
+        yield
 
 
 def _count_heads(network: torch.nn.Module, heads: int) -> None:
@@ -182,11 +248,12 @@ def _fill(network: torch.nn.Module, files: list[Path], name: str) -> list[str]:
             if value.shape != wanted[key].shape:
                 shapes = f"{tuple(value.shape)}, not {tuple(wanted[key].shape)}"
                 raise ModelError(name, f"{file}: {key} is {shapes}")
+            check_finite(key, value, file, name)
             with torch.no_grad():
                 wanted[key].copy_(value)
     if absent := sorted(set(wanted) - found):
         raise ModelError(name, f"{files[0]} lacks {_names(absent)}")
-    return sorted(found - set(wanted))
+    return sorted(key for key in found - set(wanted) if not key.endswith(COUNTS))
 
 
 def _names(keys: list[str]) -> str:
@@ -194,56 +261,10 @@ def _names(keys: list[str]) -> str:
 
 
 def _with_new_attention(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The same tensors with the attention names of diffusers ≥ 0.13."""
+    """The same tensors with the attention names of diffusers ≥ 0.13, or of transformers ≥ 5."""
 
     def rename(match: re.Match[str]) -> str:
         return f"{match[1]}.{NEW_ATTENTION[match[2]]}.{match[3]}"
 
-    return {OLD_ATTENTION.sub(rename, key): value for key, value in tensors.items()}
-
-
-def read_tensors(file: Path, name: str) -> Mapping[str, torch.Tensor]:
-    """The tensors of one weight file, memory-mapped where its format allows."""
-    _check_pointer(file, name)
-    try:
-        return _read_safetensors(file) if file.suffix == ".safetensors" else _read_bin(file)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            name, f"{file} holds more than tensors, or is damaged; no code in it was run",
-            "ask its makers for a .safetensors file",
-        ) from error  # fmt: skip
-    except Exception as error:
-        reason = f"{file} is damaged or incomplete ({_one_line(str(error))})"
-        raise ModelError(name, reason, "fetch it again") from error
-
-
-def _read_safetensors(file: Path) -> Mapping[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(file, device="cpu")
-
-
-def _read_bin(file: Path) -> Mapping[str, torch.Tensor]:
-    import zipfile
-
-    import torch
-
-    mapped = zipfile.is_zipfile(file)
-    with warnings.catch_warnings(action="ignore"):
-        value = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
-    if not isinstance(value, dict) or not all(map(torch.is_tensor, value.values())):
-        raise ValueError("not a table of tensors")
-    return value
-
-
-def _check_pointer(file: Path, name: str) -> None:
-    """A file of a few bytes that only says where Git LFS keeps the real one."""
-    with contextlib.suppress(OSError), open(file, "rb") as stream:
-        if stream.read(24).startswith(b"version https://git-lfs"):
-            raise ModelError(name, f"{file} is a Git LFS pointer", "git lfs pull in that folder")
-
-
-def _one_line(text: str, limit: int = 120) -> str:
-    """`text` on one line, cut at `limit` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+    return {OLD_ATTENTION.sub(rename, key).removeprefix(OLD_TEXT): value
+            for key, value in tensors.items()}  # fmt: skip

@@ -1,21 +1,30 @@
 """A diffusers pipeline as files: which files it has, and what its raw configurations say.
 
-Two layouts exist. Nested: `model_index.json` beside `unet/` or `transformer/`, `scheduler/` and,
-for latent models, `vqvae/` or `vae/`. Flat, of older repositories: the network's `config.json` and
-`scheduler_config.json` at the root. Raw JSON is read on purpose: diffusers fills in defaults, and
-for latent scales they are wrong (issue 6725).
+Two layouts exist. Nested: `model_index.json` beside `unet/` or `transformer/`, `scheduler/`, for
+latent models `vqvae/` or `vae/`, and for prompts `text_encoder/` and `tokenizer/`. Flat, of older
+repositories: the network's `config.json` and `scheduler_config.json` at the root. Raw JSON is read
+on purpose: diffusers fills in defaults, and for latent scales they are wrong (issue 6725).
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nca_cli.errors import ModelError
+from nca_cli.models.files import (
+    TEXT_ENCODER,
+    TOKENIZER,
+    VOCABULARIES,
+    choose_tokenizer,
+    choose_weights,
+    join,
+    list_files,
+    read_json,
+    stems_of,
+)
 from nca_cli.schedule import Schedule, kind_of
 
 INDEX = "model_index.json"
@@ -28,24 +37,32 @@ CONFIGS = (
     "scheduler/scheduler_config.json",
     "vqvae/config.json",
     "vae/config.json",
+    "text_encoder/config.json",
 )
 """Every file that can say what a pipeline is."""
-STEM = "diffusion_pytorch_model"
 NETWORK = "UNet2DModel"
+PROMPTED = "UNet2DConditionModel"
 TRANSFORMER = "DiTTransformer2DModel"
 RENAMED = {"Transformer2DModel": TRANSFORMER}
 """Classes by the names they had in older repositories."""
+CLASSES = {NETWORK: "num_class_embeds", TRANSFORMER: "num_embeds_ada_norm"}
+"""Where a configuration says how many classes there are."""
 AUTOENCODERS = ("VQModel", "AutoencoderKL")
 KNOWN = {
-    "unet": (NETWORK,),
+    "unet": (NETWORK, PROMPTED),
     "transformer": (TRANSFORMER,),
     "vqvae": AUTOENCODERS,
     "vae": AUTOENCODERS,
+    TEXT_ENCODER: ("CLIPTextModel",),
 }
 """Parts of a pipeline, and the classes of them that nca runs."""
 KL_SCALE = 0.18215
 """diffusers' default `scaling_factor` of AutoencoderKL."""
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
+MORE_CONDITIONS = (
+    "addition_embed_type", "encoder_hid_dim", "time_cond_proj_dim", "num_class_embeds",
+)  # fmt: skip
+"""Inputs of a `UNet2DConditionModel` beside the prompt: sizes, images, a guidance weight."""
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
 
@@ -65,13 +82,24 @@ class Part:
     @property
     def kind(self) -> str:
         """The class that the configuration names."""
-        name = str(self.config.get("_class_name"))
-        return RENAMED.get(name, name)
+        return _kind(self.config)
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Of a denoising network: channels in and out, with diffusers' defaults."""
+        default = 3 if self.kind == NETWORK else 4
+        ins = int(self.config.get("in_channels", default))
+        return ins, int(self.config.get("out_channels", default) or ins)
 
     @property
     def config_file(self) -> str:
         """Name of the configuration, relative to the pipeline."""
         return join(self.folder, "config.json")
+
+    @property
+    def usual_weights(self) -> str:
+        """Name of the weight file that it should have, relative to the pipeline."""
+        return join(self.folder, f"{stems_of(self.folder)['safetensors']}.safetensors")
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -89,11 +117,15 @@ class Pipeline:
     scheduler: Mapping[str, Any]
     scheduler_file: str
     autoencoder: Part | None
+    text_encoder: Part | None = None
+    tokenizer: tuple[str, ...] = ()
+    """Files of the text encoder's tokenizer."""
 
     @property
     def files(self) -> tuple[str, ...]:
         """All files that bear on its results, relative to the root."""
-        return (self.scheduler_file, *(file for part in self.parts() for file in part.files))
+        parts = (file for part in self.parts() for file in part.files)
+        return (self.scheduler_file, *parts, *self.tokenizer)
 
     @property
     def schedule(self) -> Schedule:
@@ -113,13 +145,18 @@ class Pipeline:
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the network's input."""
         side = _side(self.network.config["sample_size"])
-        return int(self.network.config.get("in_channels", 3)), side, side
+        return self.network.channels[0], side, side
 
     @property
     def classes(self) -> int | None:
         """How many class labels the network takes; `None` if it takes none."""
-        count = self.network.config.get("num_embeds_ada_norm")
-        return int(count) if self.network.kind == TRANSFORMER and count is not None else None
+        count = self.network.config.get(CLASSES.get(self.network.kind, ""))
+        return None if count is None else int(count)
+
+    @property
+    def null_label(self) -> int | None:
+        """The label that stands for none: of a DiT the one past its classes, of a UNet none."""
+        return self.classes if self.network.kind == TRANSFORMER else None
 
     @property
     def resolution(self) -> int:
@@ -132,8 +169,9 @@ class Pipeline:
     @property
     def channels(self) -> int:
         """Channels of the image."""
-        config = self.network.config if self.autoencoder is None else self.autoencoder.config
-        return int(config.get("in_channels", 3))
+        if self.autoencoder is None:
+            return self.network.channels[0]
+        return int(self.autoencoder.config.get("in_channels", 3))
 
     @property
     def latent_scale(self) -> float | None:
@@ -145,14 +183,17 @@ class Pipeline:
 
     def parts(self, weights: bool = True) -> tuple[Part, ...]:
         """The networks: all, or (to noise an image) the autoencoder of a latent model alone."""
-        parts = (self.network, self.autoencoder) if weights else (self.autoencoder,)
-        return tuple(part for part in parts if part is not None)
+        every = (self.network, self.autoencoder, self.text_encoder)
+        return tuple(part for part in (every if weights else (self.autoencoder,)) if part)
 
     def missing(self, weights: bool = True) -> str | None:
-        """The weight file that the first network without one should have."""
-        names = (join(part.folder, f"{STEM}.safetensors") for part in self.parts(weights)
-                 if not part.weights)  # fmt: skip
-        return next(names, None)
+        """The weight file that the first network without one should have, or a vocabulary."""
+        for part in self.parts(weights):
+            if not part.weights:
+                return part.usual_weights
+        if weights and self.text_encoder and not self.tokenizer:
+            return join(TOKENIZER, VOCABULARIES[0][0])
+        return None
 
 
 def read_pipeline(root: Path, name: str) -> Pipeline:
@@ -160,7 +201,7 @@ def read_pipeline(root: Path, name: str) -> Pipeline:
 
     Raises `ModelError` for anything that nca cannot run, naming what stands in the way.
     """
-    files = list_files(root)
+    files = list_files(root, ("scheduler", TOKENIZER, *KNOWN))
     if INDEX not in files and "config.json" not in files:
         reason = f"{root} is no diffusers pipeline (no {INDEX} or config.json)"
         raise IncompletePipeline(name, reason)
@@ -168,7 +209,8 @@ def read_pipeline(root: Path, name: str) -> Pipeline:
     _check_index(index, name)
     network = _part(root, files, _network_of(index), name)
     autoencoder_folder = next((part for part in ("vqvae", "vae") if _names(index, part)), None)
-    autoencoder = autoencoder_folder and _part(root, files, autoencoder_folder, name)
+    autoencoder = _part(root, files, autoencoder_folder, name) if autoencoder_folder else None
+    text = _text_encoder(root, files, index, name) if network.kind == PROMPTED else None
     scheduler_file = next(
         (file for file in ("scheduler/scheduler_config.json", "scheduler_config.json")
          if file in files), None,
@@ -176,7 +218,8 @@ def read_pipeline(root: Path, name: str) -> Pipeline:
     if scheduler_file is None:
         raise IncompletePipeline(name, f"{root} has no scheduler_config.json")
     scheduler = read_json(root / scheduler_file, name)
-    pipeline = Pipeline(root, network, scheduler, scheduler_file, autoencoder or None)
+    tokenizer = choose_tokenizer(files) if text else ()
+    pipeline = Pipeline(root, network, scheduler, scheduler_file, autoencoder, text, tokenizer)
     _check(pipeline, name)
     return pipeline
 
@@ -192,6 +235,14 @@ def _network_of(index: Mapping[str, Any]) -> str:
     return "transformer" if _names(index, "transformer") else "unet"
 
 
+def _kind(config: Mapping[str, Any]) -> str:
+    """The class that a network's configuration names, in diffusers' way or in transformers'."""
+    architectures = config.get("architectures")
+    name = architectures[0] if isinstance(architectures, list) and architectures else None
+    name = str(config.get("_class_name", name))
+    return RENAMED.get(name, name)
+
+
 def _check_index(index: Mapping[str, Any], name: str) -> None:
     """Refuse a pipeline whose index names parts that nca cannot run."""
     if index and not _names(index, _network_of(index)):
@@ -199,6 +250,9 @@ def _check_index(index: Mapping[str, Any], name: str) -> None:
     for part in KNOWN:
         if _names(index, part):
             _check_kind(str(index[part][-1]), part, name)
+    for part in index:
+        if part.startswith(f"{TEXT_ENCODER}_") and _names(index, part):
+            raise ModelError(name, f"reads prompts by a {part} as well, which nca does not run")
 
 
 def _check_kind(kind: str, part: str, name: str) -> None:
@@ -216,8 +270,14 @@ def _part(root: Path, files: Collection[str], part: str, name: str) -> Part:
     config = read_json(root / join(folder, "config.json"), name)
     if flat and "_class_name" not in config:
         raise ModelError(name, f"{root} is no diffusers pipeline (config.json names no {NETWORK})")
-    _check_kind(str(config.get("_class_name")), part, name)
+    _check_kind(_kind(config), part, name)
     return Part(folder, config, choose_weights(files, folder))
+
+
+def _text_encoder(root: Path, files: Collection[str], index: Mapping[str, Any], name: str) -> Part:
+    if not _names(index, TEXT_ENCODER):
+        raise ModelError(name, f"its unet is a {PROMPTED}, and no text_encoder is beside it")
+    return _part(root, files, TEXT_ENCODER, name)
 
 
 def _check(pipeline: Pipeline, name: str) -> None:
@@ -226,6 +286,10 @@ def _check(pipeline: Pipeline, name: str) -> None:
     _check_scheduler(pipeline.scheduler, pipeline.prediction, name)
     if pipeline.channels not in (1, 3):
         raise ModelError(name, f"works on images of {pipeline.channels} channels; nca has 3 or 1")
+    if (text := pipeline.text_encoder) is not None:
+        width = pipeline.network.config.get("cross_attention_dim", 1280)
+        if width != (given := text.config.get("hidden_size", 512)):
+            raise ModelError(name, f"unet for text of width {width}, text_encoder of width {given}")
     if pipeline.autoencoder is None:
         return
     config = pipeline.autoencoder.config
@@ -238,19 +302,30 @@ def _check(pipeline: Pipeline, name: str) -> None:
 
 def _check_network(network: Part, name: str) -> None:
     config = network.config
+    if network.kind == PROMPTED:
+        _check_prompted(network, name)
     if network.kind == TRANSFORMER and config.get("norm_type", "ada_norm_zero") != "ada_norm_zero":
         raise ModelError(name, f"its transformer is no DiT (norm_type {config['norm_type']!r})")
-    if config.get("num_class_embeds") is not None or config.get("class_embed_type") is not None:
-        raise ModelError(name, "is class-conditional; nca runs unconditional models only")
+    if (kind := config.get("class_embed_type")) is not None:
+        raise ModelError(name, f"takes no class labels but a {kind} (class_embed_type)")
     if config.get("sample_size") is None:
         raise ModelError(name, "its config.json names no sample_size")
     try:
         _side(config["sample_size"])
     except ValueError as error:
         raise ModelError(name, f"sample_size {config['sample_size']} is not a square") from error
-    ins, outs = config.get("in_channels", 3), config.get("out_channels", 3)
-    if outs not in (None, ins, 2 * ins):
+    ins, outs = network.channels
+    if outs not in (ins, 2 * ins):
         raise ModelError(name, f"its network turns {ins} channels into {outs}")
+
+
+def _check_prompted(network: Part, name: str) -> None:
+    """Refuse networks that want to know more than a prompt."""
+    for key in MORE_CONDITIONS:
+        if network.config.get(key) is not None:
+            raise ModelError(name, f"its unet takes more than a prompt ({key})")
+    if network.config.get("attention_type", "default") != "default":
+        raise ModelError(name, "its unet takes more than a prompt (attention_type)")
 
 
 def _check_scheduler(config: Mapping[str, Any], prediction: str, name: str) -> None:
@@ -263,6 +338,8 @@ def _check_scheduler(config: Mapping[str, Any], prediction: str, name: str) -> N
     schedule = config.get("beta_schedule", "linear")
     if config.get("trained_betas") is None and schedule not in BETA_SCHEDULES:
         raise ModelError(name, f"its noise schedule is {schedule!r}, which nca does not know")
+    if config.get("timestep_type", "discrete") != "discrete":
+        raise ModelError(name, f"its {kind} has continuous times, which nca has not")
     if prediction not in PREDICTIONS:
         raise ModelError(name, f"its network predicts {prediction!r}, which nca does not know")
 
@@ -287,53 +364,3 @@ def _side(sample_size: Any) -> int:
     if len({int(side) for side in sides}) != 1:
         raise ValueError(sample_size)
     return int(sides[0])
-
-
-def choose_weights(files: Iterable[str], folder: str) -> tuple[str, ...]:
-    """The weight files of the network in `folder`: safetensors before .bin, whole before shards.
-
-    Variants (fp16, non_ema) and other dumps are never chosen. Sharded weights come index first.
-    """
-    names = set(files)
-    for suffix in ("safetensors", "bin"):
-        whole, index = join(folder, f"{STEM}.{suffix}"), join(folder, f"{STEM}.{suffix}.index.json")
-        if whole in names:
-            return (whole,)
-        shards = _shards(names, folder, suffix)
-        if index in names and shards:
-            return (index, *shards)
-    return ()
-
-
-def _shards(names: Collection[str], folder: str, suffix: str) -> list[str]:
-    """All shards `…-00001-of-00003.suffix`, or nothing while one is missing."""
-    pattern = re.compile(re.escape(join(folder, STEM)) + rf"-(\d+)-of-(\d+)\.{suffix}")
-    matches = sorted((match for match in map(pattern.fullmatch, names) if match), key=str)
-    counts = {int(match[2]) for match in matches}
-    return sorted(match[0] for match in matches) if counts == {len(matches)} else []
-
-
-def list_files(root: Path) -> set[str]:
-    """Names of the files at the root and in the folders of its parts, with forward slashes."""
-    folders = [root, root / "scheduler", *(root / part for part in KNOWN)]
-    return {
-        file.relative_to(root).as_posix()
-        for folder in folders if folder.is_dir()
-        for file in folder.iterdir() if file.is_file()
-    }  # fmt: skip
-
-
-def read_json(path: Path, name: str) -> dict[str, Any]:
-    """A JSON object from a file, or `ModelError`."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(name, f"cannot read {path} as JSON ({type(error).__name__})") from error
-    if not isinstance(value, dict):
-        raise ModelError(name, f"{path} is not a JSON object")
-    return value
-
-
-def join(folder: str, name: str) -> str:
-    """`folder/name`, or `name` at the root."""
-    return f"{folder}/{name}" if folder else name

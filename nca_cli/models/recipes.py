@@ -26,6 +26,7 @@ def recipe_for(
     tf32: bool = False,
     label: int | None = None,
     guidance: float | None = None,
+    prompt: str | None = None,
 ) -> Recipe:
     """Everything that changes an x̂0. Fields that do not bear on the sampler are `None`.
 
@@ -33,35 +34,65 @@ def recipe_for(
     nca has not, `UsageError` for a choice that the sampler cannot honour.
     """
     chain, shift = choice.name != "one-step", model.space.schedule.shift
-    check_condition(model, label, guidance)
+    check_condition(model, label, guidance, prompt)
     return Recipe(
         weights=weights_identity(model),
         sampler=choice.name,
         steps=choice.steps if chain else None,
-        eta=choice.eta if choice.name == "ddim" else None,
+        eta=float(choice.eta) if choice.name == "ddim" else None,  # 0 and 0.0 are one recipe
         clip=_clip(model, choice),
         variance=_variance(model) if choice.name == "ddpm" else None,
         final_alpha=_final_alpha(model, choice.name) if chain else None,
         latent_scale=model.space.latent_scale,
         dtype=dtype,
         tf32=tf32,
-        guidance=None if guidance == 1 else guidance,
+        guidance=_guidance(guidance, prompt),
         class_label=label,
         shift=shift if chain and shift != 1 else None,
+        prompt=(prompt or "") if model.takes_prompt else None,
     )
 
 
-def check_condition(model: Model, label: int | None, guidance: float | None) -> None:
-    """Refuse a label that the model does not have, and guidance towards nothing. `UsageError`."""
-    if label is not None and model.classes is None:
-        raise UsageError(f"{model.name} takes no class labels", "leave out --label")
-    if label is not None and not 0 <= label < (model.classes or 0):
-        last = (model.classes or 0) - 1
-        raise UsageError(f"--label {label} is not a class of {model.name}", f"from 0 to {last}")
-    if guidance is not None and label is None:
-        raise UsageError("--guidance needs a --label to guide towards")
-    if guidance is not None and not 0 <= guidance < math.inf:
+def check_condition(
+    model: Model, label: int | None, guidance: float | None, prompt: str | None = None
+) -> None:
+    """Refuse labels and prompts that the model does not take, and guidance towards nothing.
+
+    Raises `UsageError`.
+    """
+    _check_label(model, label)
+    if prompt is not None and not model.takes_prompt:
+        raise UsageError(f"{model.name} takes no prompt", "leave out --prompt")
+    if guidance is None:
+        return
+    if not 0 <= guidance < math.inf:
         raise UsageError(f"--guidance {guidance:g} is not a number from 0")
+    if model.takes_prompt and prompt is None:
+        raise UsageError("--guidance needs a --prompt to guide towards")
+    if not model.takes_prompt and label is None:
+        raise UsageError("--guidance needs a --label to guide towards")
+    if guidance != 1 and not model.takes_prompt and model.null_label is None:
+        reason = f"{model.name} has no label that stands for none, so nothing to guide away from"
+        raise UsageError(reason, "leave out --guidance")
+
+
+def _check_label(model: Model, label: int | None) -> None:
+    if model.classes is None:
+        if label is not None:
+            hint = "leave out --label" if not model.takes_prompt else "use --prompt TEXT"
+            raise UsageError(f"{model.name} takes no class labels", hint)
+        return
+    last = model.classes - 1
+    if label is None and model.null_label is None:
+        reason = f"{model.name} is class-conditional and has no label that stands for none"
+        raise UsageError(reason, f"say --label N, from 0 to {last}")
+    if label is not None and not 0 <= label <= last:
+        raise UsageError(f"--label {label} is not a class of {model.name}", f"from 0 to {last}")
+
+
+def _guidance(guidance: float | None, prompt: str | None) -> float | None:
+    """The weight, where it changes anything: not 1, nor away from and towards the same text."""
+    return None if guidance == 1 or prompt == "" else guidance
 
 
 def weights_identity(model: Model) -> str:

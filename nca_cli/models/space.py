@@ -75,7 +75,11 @@ class Model:
     checkpoint: Path | None = None
     """File of which `folder` is made when its weights are needed; `None` for other models."""
     classes: int | None = None
-    """How many class labels its network takes; the label of this number stands for none."""
+    """How many class labels its network takes, from 0."""
+    null_label: int | None = None
+    """The label that stands for none; `None`: the network was never trained without a label."""
+    takes_prompt: bool = False
+    """Whether its network answers under a text."""
 
     @property
     def folder_name(self) -> str:

@@ -7,8 +7,8 @@
     licence = "ask the authors"
     what = "FFHQ, P2 weighting"
 
-`model` is a built-in name, a hub id, a folder or `adm:PATH`; never `module:factory`, for no file
-may make nca run code.
+`model` is a built-in name, a hub id, a folder, `adm:PATH` or `ldm:PATH`; never `module:factory`,
+for no file may make nca run code.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from nca_cli.errors import UsageError
-from nca_cli.models.adm import ADM
 from nca_cli.models.aliases import ALIASES
+from nca_cli.models.checkpoints import is_checkpoint
 from nca_cli.models.own import is_own
 from nca_cli.recipe import SamplerChoice
 
@@ -103,9 +103,9 @@ def _check(key: str, value: object, where: str) -> None:
 
 def _resolved(model: str, file: Path, where: str) -> str:
     """`model` with its path, if it is one, taken from the folder of `file`."""
-    if model.startswith(ADM):
-        path = Path(model.removeprefix(ADM)).expanduser()
-        return f"{ADM}{(file.parent / path).absolute()}"
+    if is_checkpoint(model):
+        kind, _, checkpoint = model.partition(":")
+        return f"{kind}:{(file.parent / Path(checkpoint).expanduser()).absolute()}"
     if is_own(model):
         reason = f"{where}: a file may not name code to run ({model})"
         raise UsageError(reason, f"say --model {model} yourself")

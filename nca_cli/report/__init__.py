@@ -104,8 +104,9 @@ def csv_text(report: Report) -> str:
 
 
 def _values(report: Report) -> tuple[Value, ...]:
-    """What was measured, then what was read of concepts."""
-    return (*report.values, *(report.concepts.values if report.concepts else ()))
+    """What was measured, what references reach, then what was read of concepts."""
+    read = report.concepts.values if report.concepts else ()
+    return (*report.values, *report.reference_values, *read)
 
 
 def _cell(cell: str | float) -> str:

@@ -20,6 +20,7 @@ from nca_cli.concepts.retained import CONCEPT
 from nca_cli.errors import NothingStored
 from nca_cli.report.content import Report
 from nca_cli.report.curves import Chart, Entry, chart, drawable, ends, log_snr_scale
+from nca_cli.report.words import RETENTION, isolated
 from nca_cli.store import Artifact, Store
 
 
@@ -99,7 +100,7 @@ def _place(half: HalfLevel) -> tuple[int, float]:
 
 def _chart(report: Report, found: ConceptRetention, measure: str, drawn: Sequence[Entry]) -> Chart:
     mine = {(c.model, c.sampler): c for c in found.curves if c.measure == measure and drawable(c)}
-    name = f"retention/{title(measure, found)}"
+    name = f"{RETENTION}/{title(measure, found)}"
     series = [(one.model, one.sampler) for one in report.series]
     entries = [
         Entry(entry.index, entry.name, entry.style, {name: replace(mine[key], measure=name)})
@@ -119,9 +120,10 @@ def _said(found: ConceptRetention) -> Iterable[str]:
             names = [half.measure.removeprefix(CONCEPT) for half in (first, last)]
             sure = found.probability(names[0], names[1], *key)
             yield (
-                f"{' · '.join(key)} loses half of {title(first.measure, found)} first and half of "
-                f"{title(last.measure, found)} last; these two go in this order in {sure:.0%} of "
-                f"the bootstrap draws (n = {min(first.log_snr.n, last.log_snr.n)} images)."
+                f"{isolated(' · '.join(key))} loses half of {title(first.measure, found)} first "
+                f"and half of {title(last.measure, found)} last; these two go in this order "
+                f"in {sure:.0%} of the bootstrap draws "
+                f"(n = {min(first.log_snr.n, last.log_snr.n)} images)."
             )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from nca_cli.analysis import ANY_SEED, REFERENCE, Analysis, Curve, Value, curves
 from nca_cli.concepts import ConceptRetention
 from nca_cli.errors import NcaError, NothingStored, StoreError
-from nca_cli.measures import Measuring, Names
+from nca_cli.measures import REFERENCES, Measuring, Names
 from nca_cli.store import Artifact, Filters, Store
 
 FLOOR = "reference:floor"
@@ -100,6 +100,8 @@ class Report:
     """What goes at which level, with intervals."""
     concepts: ConceptRetention | None = None
     """What is left of concepts whose truth is known."""
+    baselines: tuple[Value, ...] = ()
+    """Of x_t itself against x0, and of latent models' D(E(x0)), which is at no level."""
 
     @cached_property
     def measures(self) -> tuple[str, ...]:
@@ -124,9 +126,13 @@ class Report:
     @cached_property
     def references(self) -> list[Curve]:
         """Of what no network made: closed forms, the autoencoder's floor."""
+        return curves(self.reference_values)
+
+    @cached_property
+    def reference_values(self) -> tuple[Value, ...]:
+        """Rows of `references`."""
         made = self.analysis.reference_values if self.analysis else ()
-        every = (*self.values, *made)
-        return curves(value for value in every if value.sampler.startswith(REFERENCE))
+        return (*self.baselines, *made)
 
     @cached_property
     def image_names(self) -> list[str]:
@@ -145,7 +151,7 @@ def collect(
     where no reconstruction fits, and the first `StoreError` where none that fits can be read.
     """
     _require_some(store, filters)
-    work = Measuring(store, filters, references=("floor",))
+    work = Measuring(store, filters, references=tuple(REFERENCES))
     with progress(len(work)) as tick:
         values = work.run(tick=tick)
     if not work.artifacts:
@@ -173,18 +179,17 @@ class _Findings:
     names: Names
     values: list[Value] = field(default_factory=list)
     kept: list[Artifact] = field(default_factory=list)
-    floors: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    baselines: list[Value] = field(default_factory=list)
     images: dict[tuple[str, str], Image] = field(default_factory=dict)
     problems: list[NcaError] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     def take(self, values: Iterable[Value], artifacts: Iterable[Artifact]) -> None:
-        """Note what was measured and of what; an autoencoder's floor apart from the rest."""
+        """Note what was measured and of what; what no network made apart from the rest."""
         places = {self._described(artifact) for artifact in artifacts}
         for value in values:
-            if value.sampler == FLOOR:
-                floors = self.floors.setdefault(value.model, {})
-                floors.setdefault(value.measure, []).append(value.value)
+            if value.sampler.startswith(REFERENCE):
+                self.baselines.append(value)
             elif value[:3] in places:
                 self.values.append(value)
 
@@ -212,12 +217,16 @@ class _Findings:
             files=tuple(name for artifact in self.kept for name in _files(self.store, artifact)),
             notes=tuple(self._notes()),
             held=tuple(self._held()),
+            baselines=tuple(self.baselines),
         )
 
     def _models(self) -> Iterator[Model]:
         for folder, artifact in {artifact.model: artifact for artifact in self.kept}.items():
             info, name = artifact.model_info, self.names.model(artifact)
-            floors = self.floors.get(name, {})
+            floors: dict[str, list[float]] = {}
+            for value in self.baselines:
+                if (value.model, value.sampler) == (name, FLOOR):
+                    floors.setdefault(value.measure, []).append(value.value)
             floor = {measure: float(np.mean(each)) for measure, each in floors.items()}
             yield Model(name, folder, str(info.get("source", "")), info.get("licence"),
                         info.get("space", {}), floor)  # fmt: skip

@@ -42,6 +42,8 @@ MARKERS = (
     "M-1.3-3.8h2.6v2.5h2.5v2.6h-2.5v2.5h-2.6v-2.5h-2.5v-2.6h2.5z",  # plus
     "M0-4l3.8 2.8l-1.5 4.4h-4.6l-1.5-4.4z",  # pentagon
 )
+ITSELF = {"copy": "x_t itself"}
+"""What a reference is called in the legend, where its own name says too little."""
 MOST_BANDS = 3
 """Intervals of so many series are areas; those of more would cover one another and are bars."""
 T_SPACING = 24
@@ -187,6 +189,10 @@ class Scale:
         share = (value - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 1)
 
+    def within(self, value: float) -> float:
+        """The nearest value that has a place in the plot."""
+        return min(max(value, self.low), self.high)
+
 
 def entries(report: Report) -> list[Entry]:
     """The series of a report, then its references."""
@@ -198,7 +204,8 @@ def entries(report: Report) -> list[Entry]:
     for curve in report.references:
         groups.setdefault((curve.model, curve.sampler), {})[curve.measure] = curve
     for index, (dash, (key, curves)) in enumerate(zip(_cycle(), groups.items(), strict=False)):
-        name = f"{key[0]} · {key[1].removeprefix(REFERENCE)}" if key[0] else key[1]
+        what = key[1].removeprefix(REFERENCE)
+        name = f"{key[0]} · {ITSELF.get(what, what)}" if key[0] else what
         style = Style(None, dash, "")
         found.append(Entry(len(report.series) + index, name, style, curves, reference=True))
     return found
@@ -273,12 +280,26 @@ def log_snr_scale(drawn: Sequence[Entry]) -> Scale:
 
 
 def _value_scale(name: str, drawn: Sequence[Entry], floors: Sequence[float]) -> Scale:
-    """Everything that is drawn with a little room, but nothing that no value can reach."""
-    points = [point for entry in drawn for point in entry.points(name)]
-    every = [end for point in points for end in ends(point)] + [p.mean for p in points]
-    low, high = _widened(min([*every, *floors]), max([*every, *floors]), 0.06)
+    """Everything that is drawn with a little room, but nothing that no value can reach.
+
+    References may stretch the axis by half of what networks span, at either end; what lies
+    beyond is cut: x_t itself is so far from x0 that it would flatten all else.
+    """
+    of_networks = [entry for entry in drawn if not entry.reference] or drawn
+    own = [*floors, *(value for entry in of_networks for value in _values(entry, name))]
+    low, high = min(own), max(own)
+    room = (high - low) / 2
+    every = (value for entry in drawn for value in _values(entry, name))
+    own += [min(max(value, low - room), high + room) for value in every]
+    low, high = _widened(min(own), max(own), 0.06)
     least, most = bounds(name)
     return Scale(max(low, least), min(high, most), BOTTOM, TOP + STRIP)
+
+
+def _values(entry: Entry, name: str) -> list[float]:
+    """Means and ends of intervals."""
+    points = entry.points(name)
+    return [end for point in points for end in ends(point)] + [point.mean for point in points]
 
 
 def ends(point: Point) -> tuple[float, ...]:
@@ -298,7 +319,7 @@ def _line(entry: Entry, name: str, x: Scale, y: Scale, areas: bool) -> Line:
     path = _path([(x(p.log_snr), y(p.mean)) for p in points])
     if entry.reference:
         return Line(entry, path, "", ())
-    known = [(x(p.log_snr), *map(y, ends(p))) for p in points if ends(p)]
+    known = [(x(p.log_snr), *(y(y.within(end)) for end in ends(p))) for p in points if ends(p)]
     upper, lower = [(at, high) for at, _, high in known], [(at, low) for at, low, _ in known]
     band = _path([*upper, *reversed(lower)]) + "z" if areas and len(known) > 1 else ""
     bars = {at: f"M{at:g} {low:g}V{high:g}" for at, low, high in known if not band}

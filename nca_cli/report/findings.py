@@ -7,9 +7,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from nca_cli.analysis import Analysis, Curve, Excess, HalfLevel, Point, analyse
+from nca_cli.analysis.references import GAUSSIANS
 from nca_cli.report.content import Report
 from nca_cli.report.curves import Entry, Scale, Stage, Tick, stages, ticks
-from nca_cli.report.words import band_title, count, family, full_title, part, scientific, snr
+from nca_cli.report.words import (
+    band_title,
+    count,
+    family,
+    full_title,
+    isolated,
+    part,
+    scientific,
+    snr,
+)
 from nca_cli.store import Store
 
 HALVES_OF = ("coherence", "colour", "edges", "ms-ssim", "ssim")
@@ -20,7 +30,8 @@ BLANK = "\N{NO-BREAK SPACE}"
 
 def analysed(report: Report, store: Store | None = None) -> Report:
     """A report with its analysis and its findings; those that it has already stay."""
-    analysis = report.analysis or analyse(report.values, store, report.filters)
+    rows = (*report.values, *report.baselines)
+    analysis = report.analysis or analyse(rows, store, report.filters)
     return replace(
         report, analysis=analysis, findings=report.findings or tuple(findings(report, analysis))
     )
@@ -57,9 +68,9 @@ def _finding(series: str, bands: Sequence[HalfLevel]) -> str:
     images = count(fine.log_snr.n, "image")
     unsure = "" if math.isfinite(fine.log_snr.low) else ", too few for intervals"
     return (
-        f"{series} loses half of the detail at {_band(fine)} by SNR {_at(fine)}, and half of the "
-        f"structure {_at_band(coarse)} only by SNR {_at(coarse)}{_lasting(bands[0])} "
-        f"(n{BLANK}={BLANK}{images}{unsure})."
+        f"{isolated(series)} loses half of the detail at {_band(fine)} by SNR {_at(fine)}, "
+        f"and half of the structure {_at_band(coarse)} only by SNR {_at(coarse)}"
+        f"{_lasting(bands[0])} (n{BLANK}={BLANK}{images}{unsure})."
     )
 
 
@@ -163,8 +174,9 @@ def _mark(half: HalfLevel, entry: Entry, x: Scale) -> Mark:
 
 
 def excess_curves(analysis: Analysis | None) -> list[Curve]:
-    """The gain over the first Gaussian that was fitted, as curves of the derived measure."""
-    known = [e for e in (analysis.excess if analysis else ()) if math.isfinite(e.gain.value)]
+    """The gain over the Gaussians that were fitted, as curves of the derived measure."""
+    known = [e for e in (analysis.excess if analysis else ())
+             if math.isfinite(e.gain.value) and _short(e.reference) in GAUSSIANS]  # fmt: skip
     groups: dict[tuple[str, str, str], list[Excess]] = {}
     for each in known:
         groups.setdefault((each.model, each.sampler, each.reference), []).append(each)

@@ -63,6 +63,8 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         ranking=scrub.ranking(report),
         most_ranked=scrub.MOST_RANKED,
         gallery=gallery,
+        columns=_columns(gallery),
+        row_length=scrub.row_length,
         entries=entries,
         groups=curves.groups(charts),
         derived=derived,
@@ -77,6 +79,14 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         selection=selection(report.filters),
         command=_command(report),
     )
+
+
+def _columns(gallery: Gallery) -> int:
+    """Pictures beside one another, of the image that has most."""
+    found: dict[str, int] = {}
+    for shelf in gallery.shelves:
+        found[shelf.image] = found.get(shelf.image, 0) + shelf.columns
+    return max(found.values(), default=1)
 
 
 def headline_measures(report: Report) -> list[str]:

@@ -14,9 +14,7 @@
   const isDark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const theme = $("#theme");
   const showTheme = () => {
-    theme.textContent = isDark() ? "Light" : "Dark";
-    theme.setAttribute("aria-pressed", String(isDark()));
-    theme.setAttribute("aria-label", "Dark theme");
+    theme.textContent = isDark() ? "Light theme" : "Dark theme";
   };
   theme.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
@@ -27,21 +25,29 @@
 
   // --- the scrubber -----------------------------------------------------------------------------
 
+  const MOST_FRAMES = 9; // of the film at the top
   let level = data.start;
   const sliders = $$("input.level");
   const visible = new Set(); // strips on the screen: only these are moved at once
   const strips = $$("img[data-strip]").filter((img) => data.strips[img.dataset.strip].t.length);
   const info = (img) => data.strips[img.dataset.strip];
   const sheet = $("#sheet");
+  const cells = $$("[data-read]");
 
-  // Shows one square of a strip: the image is as high as the square and n squares wide.
+  // Changes letters without adding a node, after which all rules with :has() would be matched anew.
+  function write(element, text) {
+    if (!element.firstChild) element.append("");
+    if (element.firstChild.nodeValue !== text) element.firstChild.nodeValue = text;
+  }
+
+  // Shows one square of a strip, by moving it behind a window: nothing is painted anew.
   function move(img) {
     const { at, off, t, text } = info(img);
     const k = at[level];
-    img.style.objectPosition = `${t.length > 1 ? (100 * k) / (t.length - 1) : 0}% 0`;
+    img.style.setProperty("--at", k);
     const tile = img.closest("figure");
     const now = off && off[level] ? `at t = ${t[k]}` : "";
-    $(".now", tile).textContent = [text ? text[k] : "", now].filter(Boolean).join(" · ");
+    write($(".now", tile), [text ? text[k] : "", now].filter(Boolean).join(" · "));
     const canvas = tile.parentElement.querySelector("canvas");
     if (canvas && text) subtract(canvas, img);
   }
@@ -58,7 +64,7 @@
       slider.value = level;
       slider.setAttribute("aria-valuetext", spoken());
     }
-    for (const cell of $$("[data-read]")) cell.textContent = data.levels[level][cell.dataset.read];
+    for (const cell of cells) write(cell, data.levels[level][cell.dataset.read]);
     if (announce) $("#announced").textContent = spoken();
     frame ||= requestAnimationFrame(paint);
   }
@@ -93,13 +99,13 @@
     pen.globalAlpha = 1;
   }
 
-  // Draws what a strip shows now, at its own size.
-  function square(canvas, img) {
-    const { at } = info(img);
+  // Draws what a strip shows at a level, at its own size.
+  function square(canvas, img, at = level) {
+    const squares = info(img).at;
     const count = Math.max(1, info(img).t.length);
     const [width, height] = [img.naturalWidth / count, img.naturalHeight];
     if (canvas.width !== width) [canvas.width, canvas.height] = [width, height];
-    const k = count > 1 ? at[level] : 0;
+    const k = count > 1 ? squares[at] : 0;
     canvas.getContext("2d").drawImage(img, k * width, 0, width, height, 0, 0, width, height);
   }
 
@@ -109,6 +115,28 @@
     while (stack && !stack.classList.contains("given")) stack = stack.previousElementSibling;
     return stack && $("img.x0", stack);
   }
+
+  // The experiment at a glance: x_t above x̂0 of the first image, at a few levels.
+  function drawFilm(film) {
+    const [noised, made] = ["img.x_t", "img.x0_hat"].map((kind) => $(kind, $("article.image")));
+    const count = Math.min(MOST_FRAMES, data.levels.length);
+    const frames = Array.from({ length: count }, (_, k) => Math.round((k * (data.levels.length - 1)) / Math.max(1, count - 1)));
+    $("ol", film).replaceChildren(...frames.map((at) => {
+      const item = document.createElement("li");
+      const canvases = [noised, made].map((img) => {
+        const canvas = document.createElement("canvas");
+        img.decode().then(() => square(canvas, img, at), () => {});
+        return canvas;
+      });
+      const caption = document.createElement("span");
+      caption.textContent = `t = ${data.levels[at].t}`;
+      const ratio = document.createElement("span");
+      ratio.textContent = `SNR ${data.levels[at].snr}`;
+      item.append(...canvases, caption, ratio);
+      return item;
+    }));
+  }
+  if ($("#film")) drawFilm($("#film"));
 
   // A canvas for the difference below every x̂0.
   for (const img of strips.filter((each) => each.classList.contains("x0_hat"))) {
@@ -129,6 +157,7 @@
 
   const watcher = new IntersectionObserver((seen) => {
     for (const { target, isIntersecting } of seen) {
+      target.classList.toggle("near", isIntersecting);
       if (!isIntersecting) visible.delete(target);
       else {
         visible.add(target);
@@ -172,11 +201,13 @@
   $("#gain")?.addEventListener("change", (event) => root.style.setProperty("--gain", event.target.value));
   $("#order")?.addEventListener("change", (event) => order(event.target.value));
 
+  const isShown = (entry) => $(`#show-${entry}`)?.checked ?? true;
+
   // Images by their mean PSNR over the series that are shown, at the level of the slider.
   const articles = $$("article.image");
   const places = articles.map((article) => article.parentElement);
   function closeness(article) {
-    const images = $$("img.x0_hat", article).filter((img) => img.closest(".stack").checkVisibility?.() ?? true);
+    const images = $$("img.x0_hat", article).filter((img) => isShown(img.closest(".stack").dataset.entry));
     const numbers = images.map((img) => info(img).text[info(img).at[level]]).filter(Boolean);
     const values = numbers.map((text) => (text.startsWith("∞") ? 999 : parseFloat(text.replace("−", "-"))));
     return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : NaN;
@@ -202,38 +233,42 @@
   // --- enlarge ---------------------------------------------------------------------------------
 
   const zoom = $("#zoom");
-  let zoomed = null; // [image, canvas, caption, isDifference] of each view
+  let zoomed = null; // what `view` made, while the dialog is open
   function open(button) {
     const stack = button.closest(".stack");
     const shelf = button.closest(".shelf");
     const before = $$(".stack.given", shelf).filter((each) => each === stack || each.compareDocumentPosition(stack) & Node.DOCUMENT_POSITION_FOLLOWING);
     const given = before[before.length - 1];
     const hat = $("img.x0_hat", stack);
-    const kinds = [["x0", $("img.x0", given)], ["x_t", $("img.x_t", given)], ["x̂0", hat], ["x̂0 − x0", hat, true]];
+    const kinds = [[$("img.x0", given)], [$("img.x_t", given)], [hat], [hat, true]];
     $("#zoom-name").textContent = [$("h3", stack.closest("article")).textContent, hat && $(".by", stack).textContent].filter(Boolean).join(" — ");
-    zoomed = kinds.filter(([, img]) => img).map(([name, img, difference]) => view(name, img, difference));
+    zoomed = kinds.filter(([img]) => img).map(([img, difference]) => view(img, difference));
     $(".views", zoom).replaceChildren(...zoomed.map(({ figure }) => figure));
     zoom.showModal();
     $("#zoom-level").focus();
     drawZoom();
   }
-  function view(name, img, difference) {
+  function view(img, difference) {
     const figure = document.createElement("figure");
     const canvas = document.createElement("canvas");
     if (difference) canvas.className = "difference";
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", difference ? `difference: ${img.alt}` : img.alt);
     const caption = document.createElement("figcaption");
+    const value = document.createElement("span");
+    const named = difference ? $("#show-difference + span") : $("figcaption .symbol", img.closest("figure"));
+    caption.append(named.cloneNode(true), " ", value);
     figure.append(canvas, caption);
-    return { name, img, difference, figure, canvas, caption };
+    return { img, difference, figure, canvas, value };
   }
   function drawZoom() {
-    for (const { name, img, difference, canvas, caption } of zoomed) {
+    for (const { img, difference, canvas, value } of zoomed) {
       const { text, at } = info(img);
-      (difference ? subtract : square)(canvas, img);
-      caption.textContent = text && !difference ? `${name}  ${text[at[level]]}` : name;
+      if (difference) subtract(canvas, img);
+      else square(canvas, img);
+      if (text && !difference) write(value, text[at[level]]);
     }
-    $(".spoken", zoom).textContent = spoken().replace("sigma", "σ").replace("t = ", "t = ");
+    $(".spoken", zoom).textContent = spoken().replace("sigma", "σ");
   }
   for (const button of $$("button.picture")) {
     button.disabled = false;
@@ -248,8 +283,7 @@
   for (const figure of $$("figure.chart")) {
     const chart = data.charts[figure.dataset.chart];
     const [plot, reader, tip, cursor] = [$(".plot", figure), $(".reader", figure), $(".tip", figure), $(".cursor", figure)];
-    const shown = (entry) => $(`#show-${entry}`)?.checked ?? true;
-    const lines = (k) => chart.series.filter((one) => one.text[k] && shown(one.entry));
+    const lines = (k) => chart.series.filter((one) => one.text[k] && isShown(one.entry));
     const words = (k) => [chart.labels[k], ...lines(k).map((one) => `${one.name}: ${one.text[k]}`)].join("; ");
 
     function read(k) {
@@ -261,19 +295,17 @@
       head.textContent = chart.labels[k];
       tip.replaceChildren(head, ...lines(k).map((one) => row(one, k)));
       tip.hidden = false;
-      const middle = 180; // of the 360 units of a chart
-      tip.style.left = chart.x[k] < middle ? `${(100 * (chart.x[k] + 8)) / 360}%` : "auto";
-      tip.style.right = chart.x[k] < middle ? "auto" : `${(100 * (368 - chart.x[k])) / 360}%`;
     }
     function row(one, k) {
       const line = document.createElement("span");
       const group = $(`g[data-entry="${one.entry}"]`, figure);
       const name = document.createElement("i");
       const value = document.createElement("span");
-      line.className = group ? group.getAttribute("class") : "";
+      const mark = document.createElement("b"); // colour alone is too faint for letters
+      mark.className = `mark ${group ? group.getAttribute("class") : ""}`;
       name.textContent = one.name;
       value.textContent = one.text[k];
-      line.append(name, value);
+      line.append(mark, name, value);
       return line;
     }
     const leave = () => {

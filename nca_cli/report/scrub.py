@@ -16,6 +16,7 @@ NEAR = 1e-6
 CAPTION = "psnr"
 """The measure below a picture, and by which images are ranked."""
 MOST_RANKED = 3
+MOST_IN_ROW = 8
 
 
 @dataclass(frozen=True)
@@ -126,3 +127,8 @@ def alt_of(report: Report, shelf: Shelf, strip: Strip) -> str:
         what = f"{shelf.image}, reconstructed by {report.series[strip.series].name}"
     names = ", ".join(f"{t:g}" for t, _ in strip.levels)
     return f"{what}, at {count(len(strip.levels), 'level')}: t = {names}"
+
+
+def row_length(columns: int) -> int:
+    """Pictures in a row where there is room: all, or as many as make all rows about as long."""
+    return math.ceil(columns / math.ceil(columns / MOST_IN_ROW))

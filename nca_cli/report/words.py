@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 
 from markupsafe import Markup, escape
 
@@ -11,12 +12,13 @@ from nca_cli.analysis import Point
 from nca_cli.metrics import Measure, described
 from nca_cli.report.content import Report, Series
 
+_TURNING = {"R", "AL", "RLE", "LRE", "RLO", "LRO", "RLI", "LRI", "FSI", "PDF", "PDI"}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def title(report: Report) -> str:
     """`3 images, reconstructed from noise by demo`."""
-    models = [model.name for model in report.models]
+    models = [isolated(model.name) for model in report.models]
     who = listed(models) if len(models) <= 3 else f"{len(models)} models"
     return f"{count(len(report.image_names), 'image')}, reconstructed from noise by {who}"
 
@@ -42,15 +44,21 @@ def _headline(model: str, series: list[Series]) -> str:
     measured = [one for one in series if one.has("psnr")]
     known = [(one, found[t]) for one, found in zip(measured, points, strict=True) if t in found]
     images = max(point.images for _, point in known)
-    results = [f"{number(point.mean, 1)} dB with {one.sampler}{_fewer(point, images)}"
+    results = [f"{number(point.mean, 1)} dB with {isolated(one.sampler)}{_fewer(point, images)}"
                for one, point in known]  # fmt: skip
     what = "a mean PSNR of" if any(point.n > 1 for _, point in known) else "a PSNR of"
-    return (f"From x_t at t = {t} (SNR {scientific(snr(known[0][1].log_snr))}), {model} "
+    return (f"From x_t at t = {t} (SNR {scientific(snr(known[0][1].log_snr))}), {isolated(model)} "
             f"reconstructs {count(images, 'image')} at {what} {listed(results)}.")  # fmt: skip
 
 
 def _fewer(point: Point, images: int) -> str:
     return f" ({count(point.images, 'image')})" if point.images < images else ""
+
+
+def isolated(name: str) -> str:
+    """A name that cannot turn the words around it: what runs from right to left stays inside."""
+    turns = any(unicodedata.bidirectional(letter) in _TURNING for letter in name)
+    return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}" if turns else name
 
 
 def count(n: int, what: str) -> str:
@@ -101,11 +109,12 @@ def scientific(value: float, digits: int = 3) -> str:
 # --- measures -----------------------------------------------------------------------------------
 
 
+RETENTION = "retention"
 DERIVED = {
     "excess": Measure(lambda *_: math.nan, "Beyond second order",
                       "how much smaller the squared error is than that of a Gaussian denoiser",
                       "higher", 2, "dB"),
-    "retention": Measure(lambda *_: math.nan, "Retention of",
+    RETENTION: Measure(lambda *_: math.nan, "Retention of",
                          "share of a concept that is still read", "higher", 2),
     "pairs": Measure(lambda *_: math.nan, "Pairs of", "mean square distance per pixel", "", 3),
     "decided": Measure(lambda *_: math.nan, "Decided by the image",
@@ -129,9 +138,11 @@ def part(measure: str) -> str:
 
 
 def measure_title(name: str) -> str:
-    """`PSNR`; `8–16 cycles per side` of an octave band; `layer 7` of features."""
+    """`PSNR`; `8–16 cycles per side` of an octave band; `Gaze` of a concept; `layer 7`."""
     if not part(name):
         return family_title(name)
+    if family(name) == RETENTION:
+        return part(name)[:1].upper() + part(name)[1:]
     if family(name) in BANDS and part(name).isdigit():
         return band_title(int(part(name)))
     return f"{family_title(name)} {part(name)}"
@@ -139,8 +150,9 @@ def measure_title(name: str) -> str:
 
 def full_title(name: str) -> str:
     """`Coherence, 8–16 cycles per side`: a title that stands alone."""
-    band = family(name) in BANDS and part(name).isdigit()
-    return f"{family_title(name)}, {measure_title(name)}" if band else measure_title(name)
+    if family(name) in BANDS and part(name).isdigit():
+        return f"{family_title(name)}, {measure_title(name)}"
+    return f"{family_title(name)} {part(name)}".rstrip()
 
 
 def _known(name: str) -> Measure | None:

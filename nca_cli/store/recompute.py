@@ -76,6 +76,8 @@ def _sampler(name: str, header: dict[str, str]) -> list[str]:
         options.append(f"--eta {recipe['eta']:g}")
     if sampler in ("ddim", "ddpm"):
         options.append("--no-clip" if recipe.get("clip") is None else "--clip")
+    if prompt := recipe.get("prompt"):
+        options.append(f"--prompt {shlex.quote(str(prompt))}")
     for option, field in (("--label", "class_label"), ("--guidance", "guidance")):
         if recipe.get(field) is not None:
             options.append(f"{option} {recipe[field]:g}")

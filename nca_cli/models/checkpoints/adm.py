@@ -1,0 +1,143 @@
+"""Configurations of ADM networks (Dhariwal & Nichol, 2105.05233), by the flags of guided-diffusion.
+
+The defaults are those of P2 weighting's models (Choi et al., 2204.00227).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from nca_cli.models.checkpoints.flags import Complaints
+from nca_cli.models.checkpoints.layers import Layer, Source
+from nca_cli.models.checkpoints.unet import Unet
+from nca_cli.recipe import SamplerChoice
+
+BETAS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
+"""noise_schedule → beta_schedule of diffusers."""
+CHANNEL_MULT = {
+    512: (0.5, 1, 1, 2, 2, 4, 4), 256: (1, 1, 2, 2, 4, 4), 128: (1, 1, 2, 3, 4), 64: (1, 2, 3, 4),
+}  # fmt: skip
+"""guided-diffusion's multipliers by image size, where none are given."""
+
+
+@dataclass(frozen=True)
+class AdmConfig:
+    """An ADM network and its schedule; every field is a flag of guided-diffusion."""
+
+    SUFFIX: ClassVar = ".pt"
+    SAMPLER: ClassVar = SamplerChoice("ddpm", 250)
+    """As guided-diffusion samples: 250 ancestral steps, here with the variance that was learned."""
+    PIPELINE: ClassVar = "DDPMPipeline"
+    IDLE: ClassVar[frozenset[str]] = frozenset(
+        ("dropout", "use_checkpoint", "use_fp16", "use_ddim", "timestep_respacing", "use_kl",
+         "rescale_learned_sigmas", "p2_gamma", "p2_k", "clip_denoised", "batch_size", "lr")
+    )  # fmt: skip
+    """Flags of training and sampling, which change nothing about the network."""
+
+    image_size: int = 256
+    num_channels: int = 128
+    channel_mult: tuple[float, ...] = ()
+    """Of `num_channels`, one for each resolution; empty: guided-diffusion's for `image_size`."""
+    num_res_blocks: int = 1
+    attention_resolutions: tuple[int, ...] = (16,)
+    """Sides in pixels at which there is attention."""
+    num_heads: int = 4
+    """Counts where `num_head_channels` is -1."""
+    num_head_channels: int = 64
+    resblock_updown: bool = True
+    learn_sigma: bool = True
+    use_scale_shift_norm: bool = True
+    use_new_attention_order: bool = False
+    class_cond: bool = False
+    num_classes: int = 1000
+    """Labels of a class-conditional network; guided-diffusion itself knows ImageNet's alone."""
+    predict_xstart: bool = False
+    sigma_small: bool = False
+    noise_schedule: str = "linear"
+    diffusion_steps: int = 1000
+    rescale_timesteps: bool = False
+
+    @property
+    def unet(self) -> Unet:
+        """The network."""
+        mult = self.channel_mult or CHANNEL_MULT.get(self.image_size, (1,))
+        sides = (self.image_size // 2**level for level in range(len(mult)))
+        return Unet(
+            image_size=self.image_size,
+            width=self.num_channels,
+            channel_mult=mult,
+            num_res_blocks=self.num_res_blocks,
+            attention=tuple(side in self.attention_resolutions for side in sides),
+            num_heads=self.num_heads,
+            num_head_channels=self.num_head_channels,
+            resblock_updown=self.resblock_updown,
+            use_scale_shift_norm=self.use_scale_shift_norm,
+            use_new_attention_order=self.use_new_attention_order,
+            out_channels=6 if self.learn_sigma else 3,
+            classes=self.num_classes if self.class_cond else None,
+        )
+
+    @property
+    def resolution(self) -> int:
+        """Side of the image in pixels."""
+        return self.image_size
+
+    @property
+    def latent_scale(self) -> None:
+        """None: it works on pixels."""
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data that tells it from any other configuration."""
+        idle = () if self.class_cond else ("num_classes",)
+        return {key: value for key, value in asdict(self).items() if key not in idle}
+
+    def autoencoder(self) -> None:
+        """None: it works on pixels."""
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """Configurations of diffusers' networks, by their folders."""
+        return {"unet": self.unet.config()}
+
+    def layers(self, part: str) -> Iterator[Layer]:
+        """The layers of one of `parts()`."""
+        return self.unet.layers()
+
+    def source(self, part: str, keys: Iterable[str]) -> Source:
+        """Where a checkpoint of these keys has them: it has nothing else."""
+        return Source()
+
+    def scheduler(self) -> dict[str, Any]:
+        """The schedule as a configuration of diffusers' DDPMScheduler.
+
+        guided-diffusion stretches the linear β so that any number of steps ends in the same noise.
+        """
+        fixed = "fixed_small" if self.sigma_small else "fixed_large"
+        stretch = 1000 / self.diffusion_steps
+        return {
+            "_class_name": "DDPMScheduler",
+            "beta_schedule": BETAS[self.noise_schedule],
+            "beta_start": 1e-4 * stretch,
+            "beta_end": 0.02 * stretch,
+            "num_train_timesteps": self.diffusion_steps,
+            "clip_sample": True,
+            "prediction_type": "sample" if self.predict_xstart else "epsilon",
+            "variance_type": "learned_range" if self.learn_sigma else fixed,
+            "timestep_spacing": "linspace",
+        }
+
+    def complaints(self) -> Complaints:
+        """What is impossible, and what diffusers cannot express."""
+        side = self.image_size
+        return {
+            f"unknown noise_schedule {self.noise_schedule!r} ({', '.join(BETAS)})":
+                lambda: self.noise_schedule not in BETAS,
+            "diffusion_steps is below 20": lambda: self.diffusion_steps < 20,
+            "num_classes is below 1": lambda: self.num_classes < 1,
+            f"channel_mult is needed for image_size {side}":
+                lambda: not self.channel_mult and side not in CHANNEL_MULT,
+            **self.unet.complaints(),
+            "rescale_timesteps needs diffusion_steps = 1000": lambda: (
+                self.rescale_timesteps and self.diffusion_steps != 1000),
+        }  # fmt: skip

@@ -1,0 +1,108 @@
+"""Weight files as tensors alone: .safetensors, or a pickle of torch of which no code is run.
+
+Lightning's checkpoints hold the names of callbacks beside their tensors. Those few names stand
+for `Inert` here, which does nothing; any other name refuses the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nca_cli.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+LIGHTNING = tuple(
+    f"{package}.callbacks.{name}"
+    for package in ("pytorch_lightning", "lightning.pytorch")
+    for name in ("model_checkpoint.ModelCheckpoint", "early_stopping.EarlyStopping")
+)
+"""Callbacks that leave a state of their own in a checkpoint, under their class."""
+PICKLE = b"\x80"
+"""The first byte of a pickle; torch writes one, or a zip file that holds one."""
+
+
+class Inert:
+    """What a name of Lightning's stands for: it takes anything and does nothing."""
+
+    def __new__(cls, *arguments: object) -> Inert:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def read_tensors(file: Path, name: str) -> Mapping[str, torch.Tensor]:
+    """The tensors of one weight file by their keys, memory-mapped where its format allows.
+
+    Raises `ModelError`, of the model `name`, for a file that holds anything else.
+    """
+    _check_kind(file, name)
+    try:
+        return _read_safetensors(file) if file.suffix == ".safetensors" else _read_pickle(file)
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"holds more than tensors ({named[1]})" if named else "is no table of tensors"
+        raise ModelError(
+            name, f"{file} {what}, or is damaged; no code in it was run",
+            "ask its makers for a .safetensors file",
+        ) from error  # fmt: skip
+    except Exception as error:
+        reason = f"{file} is damaged or incomplete ({one_line(str(error))})"
+        raise ModelError(name, reason, "fetch it again") from error
+
+
+def _read_safetensors(file: Path) -> Mapping[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(file, device="cpu")
+
+
+def _read_pickle(file: Path) -> Mapping[str, torch.Tensor]:
+    import torch
+
+    inert = [(Inert, name) for name in LIGHTNING]
+    with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(inert):  # type: ignore[arg-type]
+        mapped = zipfile.is_zipfile(file)
+        value = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    if isinstance(value, dict):
+        value = value.get("state_dict", value)
+    if not isinstance(value, dict) or not all(map(torch.is_tensor, value.values())):
+        raise ValueError("not a table of tensors")
+    return value
+
+
+def _check_kind(file: Path, name: str) -> None:
+    """Refuse by its first bytes what is no weight file: each has a cause of its own."""
+    if file.is_dir():
+        raise ModelError(name, f"{file} is a folder, not a file of weights")
+    with contextlib.suppress(OSError), open(file, "rb") as stream:
+        start = stream.read(24)
+        if not start:
+            raise ModelError(name, f"{file} is empty", "fetch it again")
+        if start.startswith(b"version https://git-lfs"):
+            raise ModelError(name, f"{file} is a Git LFS pointer", "git lfs pull in that folder")
+        pickled = start.startswith(PICKLE) or zipfile.is_zipfile(file) or start.startswith(b"PK")
+        if file.suffix != ".safetensors" and not pickled:
+            reason = f"{file} holds no weights: it begins {start[:16]!r}"
+            raise ModelError(name, reason, "fetch it again")
+
+
+def check_finite(key: str, value: torch.Tensor, file: Path, name: str) -> None:
+    """Refuse a tensor with values that are not numbers: all that came of it would be none."""
+    if not bool(value.isfinite().all()):
+        raise ModelError(name, f"{file}: {key} holds values that are no finite numbers")
+
+
+def one_line(text: str, limit: int = 120) -> str:
+    """`text` on one line, cut at `limit` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
