@@ -49,8 +49,7 @@ def compute() -> None:
     few = partial(nca_cli.reconstruct, *portraits, store=FEW.root)
     few(models=["demo"], samplers=["one-step", "ddim"])
     few(models=["wiener"], size=64, samplers=["one-step"])
-    for steps in (5, 10):
-        few(models=["demo"], samplers=["ddim"], steps=steps, t=[300, 500, 700])
+    few(models=["demo"], samplers=["ddim"], steps=[5, 10], t=[300, 500, 700])
     nca_cli.reconstruct(portraits[6], models=["demo"], samplers=["ddim"], t=[300, 700],
                         seeds=range(5), store=FEW.root)  # fmt: skip
     write_portraits(FACES, SEEDS)

@@ -163,7 +163,7 @@ def test_a_bar_fits_the_terminal_and_says_how_fast_and_how_long(monkeypatch, wid
     [
         (["--nosuch"], "No such option: --nosuch (see: nca --help)"),
         (["reconstuct"], "Did you mean 'reconstruct'? (see: nca --help)"),
-        (["reconstruct", "--eta", "3"], "'--eta'"),
+        (["reconstruct", "--size", "1"], "'--size'"),
         (["show"], "Missing argument 'ARTIFACT' (see: nca show --help)"),
         (["report", "--max-mb", "many"], "(see: nca report --help)"),
     ],
