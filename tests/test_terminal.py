@@ -123,6 +123,14 @@ def test_tab_offers_nothing_where_there_is_no_store(tmp_path):
     assert completed(Store(tmp_path / "none"), "nca grid --image ") == []
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_can_ask_for_its_completion(shell):
+    command = [sys.executable, "-c", "from nca_cli.cli import app; app(prog_name='nca')"]
+    environment = {**os.environ, "_NCA_COMPLETE": f"source_{shell}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert f"_NCA_COMPLETE=complete_{shell}" in done.stdout
+
+
 # -- progress --------------------------------------------------------------------------------------
 
 
@@ -175,6 +183,13 @@ def test_what_the_parser_refuses_is_one_line_with_the_next_command(store, words,
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert says in done.stderr
+
+
+def test_the_demo_refuses_a_file_in_the_place_of_its_folder(store, tmp_path):
+    (tmp_path / "taken").write_text("")
+    done = nca(store, "demo", "-o", str(tmp_path / "taken"))
+    assert done.exit_code == 2
+    assert "is not a folder (choose another: nca demo -o DIR)" in done.stderr
 
 
 def test_nca_alone_says_how_it_is_used(store):

@@ -9,6 +9,7 @@ from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
 from nca_cli.cli.compute import Run
 from nca_cli.cli.console import bar, be_quiet, note, results
+from nca_cli.errors import UsageError
 
 
 @app.command()
@@ -27,6 +28,8 @@ def demo(
     from nca_cli.store import Filters, Store
 
     be_quiet(quiet)
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is not a folder", "choose another: nca demo -o DIR")
     portraits = sample_images("portraits")
     request = Request(portraits, ("demo",), samplers=("one-step", "ddim"), offline=True)
     run = Run(out / "nca-store")

@@ -121,7 +121,8 @@ class Measuring:
         """What else is worth telling."""
         found = [one for one in store.require().select(filters) if not one.is_noise]
         if not found:
-            raise NothingStored(f"{store.root} holds no reconstruction that fits", LIST_HINT)
+            hint = " ".join([LIST_HINT, *store.named])
+            raise NothingStored(f"{store.root} holds no reconstruction that fits", hint)
         self.names = Names(found)
         self._noises: dict[Place, Artifact] = {}
         self._heads: dict[Artifact, Head] = {}
