@@ -48,10 +48,11 @@ class Gaussian:
         return Prediction(self.mean + self.filtered(x - level.a * self.mean, gain))
 
     def reconstruct(
-        self, recipe: Recipe, x_t: np.ndarray, t: int, random: np.random.Generator
-    ) -> np.ndarray:
+        self, recipe: Recipe, x_t: np.ndarray, t: int, random: np.random.Generator,
+        schedule: Schedule = LINEAR,
+    ) -> np.ndarray:  # fmt: skip
         fresh = lambda level: random.standard_normal(x_t.shape)  # noqa: E731
-        return drive(start(recipe, LINEAR, x_t, t, fresh), self.denoise)[0]
+        return drive(start(recipe, schedule, x_t, t, fresh), self.denoise)[0]
 
     def mmse(self, t: int) -> float:
         """Per pixel."""
@@ -105,11 +106,12 @@ def fill(
     recipes=(ONE_STEP,),
     levels=LEVELS,
     seed: int = 0,
+    schedule: Schedule = LINEAR,
 ) -> Store:
     """A store of images of `data`, x_t by seeded noise, and exact reconstructions."""
     store, random = Store(root), np.random.default_rng(seed)
     space = {
-        "schedule": LINEAR.describe(),
+        "schedule": schedule.describe(),
         "shape": [3, data.side, data.side],
         "resolution": data.side,
         "channels": 3,
@@ -118,7 +120,7 @@ def fill(
     keys = [(t, s) for t in levels for s in range(seeds)]
     index = [
         np.array(column)
-        for column in zip(*[(t, s, LINEAR.log_snr(t)) for t, s in keys], strict=True)
+        for column in zip(*[(t, s, schedule.log_snr(t)) for t, s in keys], strict=True)
     ]
     for number, x0 in enumerate(data.draw(images, random).astype(np.float32)):
         name = f"i{number:03}"
@@ -127,7 +129,7 @@ def fill(
             "model": json.dumps(info),
             "image": json.dumps({"name": name, "digest": digest(name)}),
         }
-        mixed = [(LINEAR.level(t), seeded_noise(s, digest(name), x0.shape)) for t, s in keys]
+        mixed = [(schedule.level(t), seeded_noise(s, digest(name), x0.shape)) for t, s in keys]
         x_t = np.stack([level.a * x0 + level.s * noise for level, noise in mixed]).astype(
             np.float32
         )
@@ -136,7 +138,8 @@ def fill(
         )
         for recipe in recipes:
             made = [
-                data.reconstruct(recipe, x, t, random) for (t, _), x in zip(keys, x_t, strict=True)
+                data.reconstruct(recipe, x, t, random, schedule)
+                for (t, _), x in zip(keys, x_t, strict=True)
             ]
             text = {**header, "kind": "reconstruction", "recipe": recipe.canonical()}
             store.commit(
@@ -155,8 +158,9 @@ def errors_in(store: Store) -> list[Value]:
         if artifact.is_noise:
             x0 = artifact.fixed("x0")
             continue
-        for t, seed in sorted(artifact.keys):
+        keys = zip(artifact.t.tolist(), artifact.seed.tolist(), strict=True)
+        for (t, seed), log_snr in sorted(zip(keys, artifact.log_snr.tolist(), strict=True)):
             error = float(((artifact.read("x0_hat", [(t, seed)])[0] - x0) ** 2).mean())
             name = artifact.image_name, artifact.model_name, artifact.label
-            rows.append(Value(*name, t, seed, LINEAR.log_snr(t), "mse", error))
+            rows.append(Value(*name, t, seed, log_snr, "mse", error))
     return rows

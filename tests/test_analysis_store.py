@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -13,9 +14,11 @@ from nca_cli.analysis import MIN_REFERENCE, analyse, excess, pair_distances, ref
 from nca_cli.analysis.chains import linear
 from nca_cli.analysis.gaussian import full, on_grid, power, spectrum
 from nca_cli.analysis.references import reference_name
+from nca_cli.analysis.remember import KEPT
 from nca_cli.analysis.variance import components
 from nca_cli.recipe import Recipe
 from nca_cli.samplers import Prediction, drive, start
+from nca_cli.schedule import FlowMatching, VarianceExploding
 from nca_cli.store import Filters, Store
 
 DATA = Gaussian()
@@ -224,6 +227,37 @@ def test_noisy_pairs_lie_on_their_closed_form(store):
         assert point.unshared.value == pytest.approx(exact, rel=0.15)
 
 
+OTHERS = {
+    "exploding": (VarianceExploding(0.01, 50.0, 1000), (200, 450, 700)),
+    "flow": (FlowMatching(), (200, 500, 800)),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_closed_forms_hold_on_every_kind_of_schedule(tmp_path, kind):
+    """Pairs of x_t, and the errors of an exact Gaussian denoiser, one step and chain."""
+    schedule, levels = OTHERS[kind]
+    chain = replace(DDIM, steps=20)
+    made = fill(tmp_path / "s", DATA, 40, 2, (ONE_STEP, chain), levels, 3, schedule)
+    noisy = next(c for c in pair_distances(made) if c.sampler == "x_t")
+    for point in noisy.points:
+        assert point.shared_exact == pytest.approx(2 * schedule.level(point.t).s ** 2)
+        for estimate, exact in ((point.shared, point.shared_exact),
+                                (point.unshared, point.unshared_exact)):  # fmt: skip
+            assert estimate.value == pytest.approx(exact, rel=0.05)
+    rows, measured = references(made)[0], errors_in(made)
+    for recipe, name in ((ONE_STEP, "wiener"), (chain, "wiener/ddim-20")):
+        for t in levels:
+            found, fitted = (
+                np.mean([v.value for v in some if (v.t, v.measure, v.sampler) == (t, "mse", which)])
+                for some, which in ((measured, recipe.label), (rows, f"reference:{name}"))
+            )
+            level, exact = schedule.level(t), linear(recipe, schedule, t, DATA.spectrum)
+            lost = (level.a * exact.gain - 1) ** 2 * DATA.spectrum + level.s**2 * exact.gain**2
+            assert found == pytest.approx(lost.mean(), rel=0.07), (name, t)
+            assert found < fitted < 1.5 * found  # of 39 images: no better than the truth
+
+
 def test_reconstructions_of_different_images_grow_together_in_noise(store):
     """One-step answers to pure noise are the mean image, whatever the image was."""
     curve = next(c for c in pair_distances(store) if c.sampler == "one-step")
@@ -310,6 +344,30 @@ def test_new_samples_make_what_was_kept_void(tmp_path):
     fill(tmp_path / "s", DATA, 3, 2, levels=(300, 600))
     again = analyse([], Store(tmp_path / "s"))
     assert [len(found.variances[0].points) for found in (first, again)] == [1, 2]
+
+
+def test_noise_that_went_on_into_a_second_file_makes_what_was_kept_void(tmp_path):
+    root = tmp_path / "s"
+    fill(root, DATA, 3, 1, levels=(300,))
+    assert "one seed" in analyse([], Store(root)).pairs[0].points[0].shared.blank
+    whole = Store.__init__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "__init__", lambda self, at: whole(self, at, part_bytes=1))
+        fill(root, DATA, 3, 2, levels=(300,))
+    assert list(root.rglob("noise.1.h5"))
+    assert analyse([], Store(root)).pairs[0].points[0].shared.n == 3
+
+
+def test_what_was_made_of_removed_samples_goes_with_them_and_few_results_stay(tmp_path):
+    made = fill(tmp_path / "s", DATA, 3, 2, levels=(300, 600))
+    for number in range(KEPT + 2):
+        analyse([], made, Filters(seeds=range(2), images=("i000", "i001", f"none-{number}")))
+    files = [file.name for file in (made.root / ".analysis").glob("*.json")]
+    assert Counter(name.partition("-")[0] for name in files) == dict.fromkeys(
+        ("pairs", "variances", "references"), KEPT
+    )
+    made.remove(next(a for a in made.select() if not a.is_noise))
+    assert not (made.root / ".analysis").exists()
 
 
 def test_a_broken_kept_file_is_computed_again(tmp_path):

@@ -13,6 +13,7 @@ from stores import commit, full_store
 import nca_cli
 from nca_cli.errors import NcaError
 from nca_cli.grid import compose_grid
+from nca_cli.images import sample_images
 from nca_cli.report import build_report
 from nca_cli.store import Filters, Store
 
@@ -97,6 +98,12 @@ def test_tensors_come_as_labelled_arrays_exactly_as_stored(store):
         chosen = chosen if artifact.is_noise else chosen.sel(sampler="ddim-50")
         np.testing.assert_array_equal(chosen, artifact.read(name, [(300, 1)])[0])
     np.testing.assert_array_equal(data.log_snr, [-1.0, -3.0, -6.0])
+
+
+def test_what_the_api_computes_can_be_looked_at_at_once(tmp_path):
+    done = nca_cli.noise_images(sample_images()[0], models=["wiener"], t=[300], size=16,
+                                store=tmp_path / "store")  # fmt: skip
+    assert done.store.to_xarray()["wiener"].x_t.shape == (1, 1, 1, 3, 16, 16)
 
 
 def test_what_is_not_stored_is_nan_and_filters_choose(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from skimage.metrics import structural_similarity
 from nca_cli.errors import DamagedArtifact, NcaError, NothingStored
 from nca_cli.metrics import measure as measures_of
 from nca_cli.recipe import Recipe, digest
-from nca_cli.report import build_report, collect, csv_text, gallery, json_text, render
+from nca_cli.report import build_report, collect, csv_text, gallery, json_text, render, scrub
+from nca_cli.report.curves import entries
 from nca_cli.schedule import Schedule, diffuse, seeded_noise
 from nca_cli.store import Filters, ModelFilter, Samples, Store
 
@@ -250,6 +252,19 @@ def test_filters_choose_what_is_reported(store):
     assert found == {("cat", "demo", sampler, "300", "1") for sampler in samplers}
 
 
+def test_levels_of_unknown_snr_have_none_and_each_its_place_on_the_slider(tmp_path, monkeypatch):
+    monkeypatch.setattr(Schedule, "log_snr", lambda self, t: math.nan)
+    store = Store(tmp_path / "store")
+    fill(store)
+    report = collect(store)
+    shown = gallery(store, report)
+    assert [level.t for level in scrub.levels(shown)] == ["100", "300", "900"]
+    page = Page(render(report, shown))
+    assert "demo reconstructs 1 image" in page.text
+    assert "∞" not in page.text
+    assert not re.search(r"From x ?t at t = \d+ \(SNR", page.text)
+
+
 def test_a_latent_models_floor_is_stated(tmp_path):
     store = Store(tmp_path / "store")
     fill(store, floor=True)
@@ -260,6 +275,13 @@ def test_a_latent_models_floor_is_stated(tmp_path):
     assert f'value="{model.floor["psnr"]}"' in page
     charts = page.count("<svg role=") - 2  # those to D(E(x0)) know no such line
     assert page.count('<path class="floor"') == charts + 1  # and the legend
+
+
+def test_the_legend_names_no_line_that_is_not_drawn(tmp_path):
+    store = Store(tmp_path / "store")
+    fill(store, floor=True)
+    names = [entry.name for entry in entries(collect(store))]
+    assert names == ["demo · ddim-50", "demo · x_t itself"]
 
 
 def test_a_latent_models_reconstructions_are_compared_with_the_floor_as_well(tmp_path):

@@ -8,7 +8,7 @@ from nca_cli.report import collect, gallery, render
 from nca_cli.report.curves import entries
 from nca_cli.report.experiments import CLOSED, charts, legend
 from nca_cli.report.findings import analysed
-from nca_cli.schedule import Schedule
+from nca_cli.schedule import FlowMatching, Schedule
 from nca_cli.store import Store
 
 
@@ -71,6 +71,23 @@ def test_one_seed_has_no_pairs_of_one_image_and_the_page_says_what_to_do(tmp_pat
     assert list(drawn["pairs/x̂0"]) == ["demo · ddim-50, different images"]
     assert "decided" not in drawn
     assert "--seed 0,1" in render(report)
+
+
+def test_models_of_other_schedules_see_other_noise_and_are_told_apart(tmp_path):
+    from gaussians import Gaussian
+    from gaussians import fill as fill_gaussian
+
+    root = tmp_path / "store"
+    fill_gaussian(root, Gaussian(), 4, 2, levels=(200, 500), schedule=FlowMatching())
+    store = Store(root)
+    for image in ("cat", "dog", "eel"):
+        fill(store, image=image)
+        fill(store, image=image, model="twin")
+    report = analysed(collect(store), store)
+    drawn = charts(report, entries(report))[0]
+    names = {line.entry.name for line in drawn.lines}
+    assert {"x_t of one image (demo)", "x_t of one image (g)"} <= names
+    assert not any("twin" in name for name in names)
 
 
 def test_one_image_has_no_such_experiment(tmp_path):

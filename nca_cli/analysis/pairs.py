@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
 from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means, weights
 from nca_cli.analysis.read import Namer, Shelf, by_level, gram, shelves
+from nca_cli.schedule import Level
 from nca_cli.store import Artifact, Filters, Store
 
 NOISY = "x_t"
@@ -80,34 +81,32 @@ def _curve(
 ) -> PairCurve:
     noisy = sampler == NOISY
     artifacts = shelf.noise if noisy else shelf.recipes[sampler]
-    exact = noisy and distance is None
-    apart = _images_apart(artifacts, shelf.latent) if exact else None
-    dataset = _dataset(noisy, shelf.latent, exact)
+    l2 = noisy and distance is None
+    dataset, schedule = _dataset(noisy, shelf.latent, l2), shelf.schedule if l2 else None
+    apart = _images_apart(artifacts, shelf.latent) if schedule else None
     order = sorted(artifacts)
-    points = tuple(
-        _point(t, log_snr, images, distance, order, apart)
-        for t, log_snr, images in by_level(artifacts, filters, dataset)
-    )
-    return PairCurve(shelf.model, sampler, name, points)
+    points = []
+    for t, log_snr, images in by_level(artifacts, filters, dataset):
+        point = _measured(t, log_snr, list(images.values()), distance)
+        if schedule is not None and apart is not None:
+            here = [order.index(image) for image in images]
+            exact = _closed_form(schedule.level(t), apart[np.ix_(here, here)])
+            point = replace(point, shared_exact=exact[0], unshared_exact=exact[1])
+        points.append(point)
+    return PairCurve(shelf.model, sampler, name, tuple(points))
+
+
+def _measured(
+    t: int | float, log_snr: float, pictures: Sequence[np.ndarray], distance: Distance | None
+) -> PairPoint:
+    firsts = [tensors[0] for tensors in pictures]
+    return PairPoint(t, log_snr, shared(pictures, distance), unshared(firsts, distance))
 
 
 def _dataset(noisy: bool, latent: bool, l2: bool) -> str:
     if not noisy:
         return "x0_hat"
     return "z_t" if latent and l2 else "x_t"
-
-
-def _point(
-    t: int | float, log_snr: float, images: dict[str, np.ndarray], distance: Distance | None,
-    order: list[str], apart: np.ndarray | None,
-) -> PairPoint:  # fmt: skip
-    """`apart` holds how far the images of `order` are from one another, where that is wanted."""
-    pictures = list(images.values())
-    found = shared(pictures, distance), unshared([tensors[0] for tensors in pictures], distance)
-    if apart is None or not images:
-        return PairPoint(t, log_snr, *found)
-    here = [order.index(image) for image in images]
-    return PairPoint(t, log_snr, *found, *_closed_form(log_snr, apart[np.ix_(here, here)]))
 
 
 def shared(pictures: Sequence[np.ndarray], distance: Distance | None = None) -> Estimate:
@@ -177,8 +176,8 @@ def _images_apart(artifacts: dict[str, Artifact], latent: bool) -> np.ndarray:
     return _all_apart([artifact.fixed(name) for _, artifact in sorted(artifacts.items())])
 
 
-def _closed_form(log_snr: float, apart: np.ndarray) -> tuple[float, float]:
-    """2s² and 2s² + a²·mean‖x0-x0'‖²/d of a variance-preserving level: a² + s² = 1."""
-    s2 = 1 / (1 + math.exp(log_snr))
-    a2 = 1 - s2
-    return 2 * s2, (2 * s2 + a2 * float(np.nanmean(apart))) if len(apart) > 1 else math.nan
+def _closed_form(level: Level, apart: np.ndarray) -> tuple[float, float]:
+    """2s² and 2s² + a²·mean‖x0-x0'‖²/d."""
+    shared = 2 * level.s**2
+    several = len(apart) > 1
+    return shared, (shared + level.a**2 * float(np.nanmean(apart))) if several else math.nan

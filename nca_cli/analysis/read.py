@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from nca_cli.analysis.stages import schedule_of
 from nca_cli.errors import NothingStored, StoreError
 from nca_cli.recipe import Recipe
 from nca_cli.schedule import Schedule
@@ -48,10 +48,10 @@ class Shelf:
         """Of its images."""
         return int((self.info.get("space") or {}).get("channels") or 3)
 
-    @property
+    @cached_property
     def schedule(self) -> Schedule | None:
         """Where it can be rebuilt from what the store says."""
-        return schedule_of(self.info)
+        return Schedule.from_description((self.info.get("space") or {}).get("schedule") or {})
 
     def recipe(self, sampler: str) -> Recipe | None:
         """The settings that all reconstructions of this sampler share."""

@@ -1,8 +1,9 @@
 """What was made of tensors is kept in the store, so that the second report reads no tensor.
 
-`.analysis/<kind>-<8 hex>.json` in the root of a store holds one result and the key that it is good
-for: version, filters, names, settings, and the size and time of every file that was read. Anyone
-may delete it. A store that cannot be written (packed, read-only) keeps nothing, and works.
+`.analysis/<kind>-<8 hex of the filters>.json` in the root of a store holds one result and the key
+that it is good for: version, filters, names, settings, and the size and time of every file that was
+read. Anyone may delete it, and whatever removes samples does. A store that cannot be written
+(packed, read-only) keeps nothing, and works.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from typing import Any, get_args, get_origin, get_type_hints
 from nca_cli.analysis.read import Name
 from nca_cli.errors import StoreError
 from nca_cli.recipe import digest
-from nca_cli.store import Artifact, Filters, Store
+from nca_cli.store import Artifact, Filters, Place, Store
 from nca_cli.store.files import locked, write_atomically
-from nca_cli.store.layout import NOISE
+from nca_cli.store.layout import DERIVED, NOISE
 
-VERSION = 1
+VERSION = 2
 """Rises when the same tensors give other numbers."""
-FOLDER = ".analysis"
+KEPT = 8
+"""Results of a kind that stay, each for other filters; the oldest go."""
 
 
 def remembered(
@@ -38,25 +40,34 @@ def remembered(
     """
     if store.packed:
         return compute()
-    asked = digest([asdict(filters), [name for _, name in artifacts]])
-    path = store.root / FOLDER / f"{kind}-{asked[:8]}.json"
-    key = digest([VERSION, asked, settings, [_stamp(store, artifact) for artifact, _ in artifacts]])
+    asked = digest(asdict(filters))
+    path = store.root / DERIVED / f"{kind}-{asked[:8]}.json"
+    files = [[*name, _stamp(store, artifact)] for artifact, name in artifacts]
+    key = digest([VERSION, asked, settings, files])
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
         data = json.loads(path.read_text("utf-8"))
         if data["key"] == key:
             return revived(type_, data["result"])
     result = compute()
     text = json.dumps({"key": key, "result": plain(result)})
-    with contextlib.suppress(StoreError), locked(store.root, FOLDER, path.name):
+    with contextlib.suppress(StoreError), locked(store.root, DERIVED, kind):
         write_atomically(path, text.encode())
+        _drop_oldest(path.parent, kind)
     return result
 
 
+def _drop_oldest(folder: Path, kind: str) -> None:
+    with contextlib.suppress(OSError):
+        files = sorted(folder.glob(f"{kind}-*.json"), key=lambda file: file.stat().st_mtime_ns)
+        for file in files[:-KEPT]:
+            file.unlink()
+
+
 def _stamp(store: Store, artifact: Artifact) -> list:
-    """Size and time of an artifact's files, and of the noise beside them."""
-    files = [part.path for part in artifact.parts]
-    folder = store.root / artifact.model / artifact.image
-    return [str(artifact), *(_of_file(path) for path in (*files, folder / f"{NOISE}.h5"))]
+    """Size and time of all files of an artifact, and of the noise beside it."""
+    noise = store.artifact(Place(artifact.model, artifact.image), NOISE)
+    parts = [*artifact.parts, *(noise.parts if noise else ())]
+    return [str(artifact), *([part.path.name, *_of_file(part.path)] for part in parts)]
 
 
 def _of_file(path: Path) -> list[int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nca_cli
 from nca_cli.engine.batching import Engine
 from nca_cli.engine.plan import ImagePlan, Plan, Shard, make_plan
 from nca_cli.engine.request import Request, noise_plans, recipes_of, reconstruction_plans
@@ -45,6 +46,12 @@ class Summary:
     errors: list[NcaError] = field(default_factory=list)
 
 
+def _opened(root: str | Path) -> Store:
+    """The store as the Python API has it, with its views for notebooks."""
+    opened: Any = nca_cli.Store
+    return opened(root)
+
+
 def noise_images(
     *images: str | Path,
     store: str | Path = "nca-store",
@@ -53,7 +60,7 @@ def noise_images(
     **request: Any,
 ) -> Summary:
     """Store x_t of `images`; keywords as in `Request` (`models=["ddim"]`, `t=[100, 300]`, …)."""
-    summary = Summary(Store(store))
+    summary = Summary(_opened(store))
     plans = noise_plans(Request(images, **request), summary.store, summary.errors.append)
     for plan in plans:
         work = Noising(plan, device=device, store_dtype=store_dtype, on_error=summary.errors.append)
@@ -71,7 +78,7 @@ def reconstruct(
     **request: Any,
 ) -> Summary:
     """Store x̂0 of `images`; keywords as in `Request` (`samplers=["one-step"]`, `steps=20`, …)."""
-    summary = Summary(Store(store))
+    summary = Summary(_opened(store))
     wanted = Request(images, **request)
     for plan in reconstruction_plans(wanted, summary.store, summary.errors.append):
         work = Reconstruction(

@@ -155,7 +155,6 @@ class Chart:
     lines: tuple[Line, ...]
     floors: tuple[Floor, ...]
     rows: tuple[Row, ...]
-    y: Scale
 
     @property
     def reading(self) -> dict[str, object]:
@@ -164,7 +163,6 @@ class Chart:
             {
                 "entry": line.entry.index,
                 "name": line.entry.name,
-                "y": [point and self.y(point.mean) for point in points],
                 "text": [point and said(self.measure, point) for point in points],
             }
             for line, points in zip(self.lines, self._by_line(), strict=True)
@@ -202,7 +200,8 @@ def entries(report: Report) -> list[Entry]:
     ]
     groups: dict[tuple[str, str], dict[str, Curve]] = {}
     for curve in report.references:
-        groups.setdefault((curve.model, curve.sampler), {})[curve.measure] = curve
+        if drawable(curve):  # an autoencoder's floor has no level, and is a line of its own
+            groups.setdefault((curve.model, curve.sampler), {})[curve.measure] = curve
     for index, (dash, (key, curves)) in enumerate(zip(_cycle(), groups.items(), strict=False)):
         what = key[1].removeprefix(REFERENCE)
         name = f"{key[0]} · {ITSELF.get(what, what)}" if key[0] else what
@@ -262,7 +261,6 @@ def chart(report: Report, name: str, drawn: Sequence[Entry], x: Scale) -> Chart:
         lines=tuple(_line(entry, name, x, y, areas) for entry in drawn),
         floors=tuple(floors),
         rows=tuple(_rows(drawn, name, x)),
-        y=y,
     )  # fmt: skip
 
 

@@ -12,9 +12,8 @@ from dataclasses import replace
 from nca_cli.analysis import Analysis, Curve, Estimate, PairCurve, Point, WeightShare
 from nca_cli.analysis.pairs import NOISY
 from nca_cli.report.content import Report
-from nca_cli.report.curves import Chart, Entry, Style, chart, log_snr_scale
+from nca_cli.report.curves import MARKERS, Chart, Entry, Style, chart, log_snr_scale
 
-MARKER = "M-3.2 0a3.2 3.2 0 1 0 6.4 0a3.2 3.2 0 1 0-6.4 0z"
 SHARED, UNSHARED = "one image", "different images"
 CLOSED = "closed form"
 ONE_DASH = "3 2.5"
@@ -61,20 +60,26 @@ def _pairs(analysis: Analysis) -> list[PairCurve]:
 
 
 def _noisy(analysis: Analysis, free: int) -> list[Entry]:
-    """Of x_t: what was measured, and its closed form; of the first model, as noise is the same."""
-    found = next((curve for curve in _pairs(analysis) if curve.sampler == NOISY), None)
-    if found is None:
-        return []
+    """Of x_t: what was measured, and its closed form; once for models that see the same x_t."""
+    seen: dict[tuple, PairCurve] = {}
+    for curve in _pairs(analysis):
+        if curve.sampler == NOISY:
+            seen.setdefault(tuple((p.log_snr, p.unshared.value) for p in curve.points), curve)
     return [
         entry
-        for kind, pairs, dash in (("unshared", UNSHARED, ""), ("shared", SHARED, ONE_DASH))
-        for entry in (
-            _entry(free, f"x_t of {pairs}", Style(None, dash, MARKER, hollow=bool(dash)),
-                   NOISY_PAIRS, found, _estimates(found, kind)),
-            replace(_entry(free, CLOSED, Style(None, "1 2.5", ""), NOISY_PAIRS, found,
-                           _numbers(found, f"{kind}_exact")), reference=True),
-        )
-    ]  # fmt: skip
+        for number, curve in enumerate(seen.values())
+        for entry in _of_noise(curve, free, MARKERS[number % len(MARKERS)], len(seen) > 1)
+    ]
+
+
+def _of_noise(curve: PairCurve, free: int, marker: str, several: bool) -> Iterator[Entry]:
+    of_model = f" ({curve.model})" if several else ""
+    for kind, pairs, dash in (("unshared", UNSHARED, ""), ("shared", SHARED, ONE_DASH)):
+        style = Style(None, dash, marker, hollow=bool(dash))
+        measured, exact = _estimates(curve, kind), _numbers(curve, f"{kind}_exact")
+        yield _entry(free, f"x_t of {pairs}{of_model}", style, NOISY_PAIRS, curve, measured)
+        closed = _entry(free, CLOSED, Style(None, "1 2.5", ""), NOISY_PAIRS, curve, exact)
+        yield replace(closed, reference=True)
 
 
 def _reconstructed(analysis: Analysis, report: Report, series: Sequence[Entry]) -> list[Entry]:

@@ -214,8 +214,9 @@ class Row:
 
     @property
     def stage(self) -> str:
-        """Coarse, content or clean-up."""
-        return stage(words.snr(self.any.log_snr))
+        """Coarse, content or clean-up; nothing where the SNR is not known."""
+        snr = words.snr(self.any.log_snr)
+        return "" if math.isnan(snr) else stage(snr)
 
 
 @dataclass(frozen=True)

@@ -121,12 +121,19 @@ class Gallery:
     def levels(self) -> list[tuple[float, float]]:
         """Every (t, logSNR) that is drawn, from the highest logSNR to the lowest."""
         strips = [strip for shelf in self.shelves for strip in shelf.strips]
-        return sorted({level for strip in strips for level in strip.levels}, key=_by_noise)
+        found = {(depth(level), level[0]): level for strip in strips for level in strip.levels}
+        return [level for _, level in sorted(found.items())]
 
     @property
     def files(self) -> dict[str, bytes]:
         """Name → content of each picture."""
         return {name_of(strip): strip.content for shelf in self.shelves for strip in shelf.strips}
+
+
+def depth(level: tuple[float, float]) -> tuple[int, float]:
+    """How noisy a (t, logSNR) is, for sorting: where no schedule is known, t says it."""
+    t, log_snr = level
+    return (1, t) if math.isnan(log_snr) else (0, -log_snr)
 
 
 def name_of(strip: Strip) -> str:
@@ -139,15 +146,16 @@ def gallery(store: Store, report: Report, budget: float = math.inf) -> Gallery:
 
     The finest setting that fits is taken; where none does, a sample of the images, and of the
     levels where an image alone is too much. What cannot be read is left out. Encoding takes most
-    of a page's time, so the pictures are kept in the store for the next page of the same samples
-    (`analysis.remember`).
+    of a page's time, so the pictures of a page with a budget are kept in the store for the next
+    page of the same samples (`analysis.remember`).
     """
     room = _steady(budget)
-    settings = [VERSION, None if math.isinf(room) else room]
+    if math.isinf(room):
+        return _drawn(store, report, room)
     held = [(artifact, (image, model, sampler)) for image, model, sampler, artifact in report.held]
     return remembered(
         store, report.filters, held, "pictures", Gallery, lambda: _drawn(store, report, room),
-        settings,
+        [VERSION, room],
     )  # fmt: skip
 
 
@@ -247,16 +255,16 @@ def _plan(
 def _of_seed(keys: Iterable[Key], artifact: Artifact, seed: int) -> tuple[Key, ...]:
     """The (t, seed) of one seed, from little noise to much."""
     log_snr = _log_snr(artifact)
-    return tuple(sorted((key for key in keys if key[1] == seed), key=lambda k: (-log_snr[k], k)))
+    return tuple(
+        sorted(
+            (key for key in keys if key[1] == seed), key=lambda k: (depth((k[0], log_snr[k])), k)
+        )
+    )
 
 
 def _log_snr(artifact: Artifact) -> dict[Key, float]:
     stored = zip(artifact.t.tolist(), artifact.seed.tolist(), strict=True)
     return dict(zip(stored, artifact.log_snr.tolist(), strict=True))
-
-
-def _by_noise(level: tuple[float, float]) -> tuple[float, float]:
-    return -level[1], level[0]
 
 
 # --- what is left out ---------------------------------------------------------------------------

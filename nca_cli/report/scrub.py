@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from nca_cli.analysis import REFERENCE
 from nca_cli.report.content import Report
-from nca_cli.report.pictures import Gallery, Shelf, Strip
-from nca_cli.report.words import count, measured, number, scientific, snr
+from nca_cli.report.pictures import Gallery, Shelf, Strip, depth
+from nca_cli.report.words import at_level, count, measured, number, scientific, snr
 
 NEAR = 1e-6
 """logSNR of levels that are one."""
@@ -25,6 +25,8 @@ class Level:
 
     t: str
     log_snr: float
+    depth: tuple[int, float]
+    """Its place among the others; see `pictures.depth`."""
 
     @property
     def shown(self) -> dict[str, str]:
@@ -33,7 +35,9 @@ class Level:
             "t": self.t,
             "snr": scientific(snr(self.log_snr)),
             "logSnr": number(self.log_snr, 2),
-            "sigma": scientific(math.exp(-self.log_snr / 2) if self.log_snr > -1400 else math.inf),
+            "sigma": scientific(
+                math.sqrt(1 / snr(self.log_snr)) if snr(self.log_snr) else math.inf
+            ),
         }
 
 
@@ -47,12 +51,14 @@ class Ranked:
 
 def levels(gallery: Gallery) -> list[Level]:
     """From little noise to much; levels of one logSNR are one, whatever their t."""
-    found: list[tuple[list[str], float]] = []
+    found: list[tuple[list[str], float, tuple[int, float]]] = []
     for t, log_snr in gallery.levels:
-        if not found or abs(found[-1][1] - log_snr) > NEAR:
-            found.append(([], log_snr))
+        here = depth((t, log_snr))
+        if not found or _distance(found[-1][2], here) > NEAR:
+            found.append(([], log_snr, here))
         found[-1][0].append(f"{t:g}")
-    return [Level(" / ".join(dict.fromkeys(names)), log_snr) for names, log_snr in found]
+    return [Level(" / ".join(dict.fromkeys(names)), log_snr, where)
+            for names, log_snr, where in found]  # fmt: skip
 
 
 def middle(positions: Sequence[Level]) -> int:
@@ -77,8 +83,8 @@ def _strip(
     """`at`: the square for each position, of the nearest level; `off` where that is another one."""
     if not strip.levels:
         return {"at": [], "t": []}
-    at = [_nearest(strip, level.log_snr) for level in positions]
-    off = [int(abs(strip.levels[k][1] - level.log_snr) > NEAR)
+    at = [_nearest(strip, level) for level in positions]
+    off = [int(_distance(depth(strip.levels[k]), level.depth) > NEAR)
            for k, level in zip(at, positions, strict=True)]  # fmt: skip
     found: dict[str, object] = {"at": at, "t": [f"{t:g}" for t, _ in strip.levels]}
     if any(off):
@@ -90,12 +96,16 @@ def _strip(
     return found
 
 
-def _nearest(strip: Strip, log_snr: float) -> int:
-    return min(range(len(strip.levels)), key=lambda k: _distance(strip.levels[k][1], log_snr))
+def _nearest(strip: Strip, level: Level) -> int:
+    places = [depth(each) for each in strip.levels]
+    return min(range(len(places)), key=lambda k: _distance(places[k], level.depth))
 
 
-def _distance(one: float, other: float) -> float:
-    return 0.0 if one == other else abs(one - other)
+def _distance(one: tuple[int, float], other: tuple[int, float]) -> float:
+    """Of two depths; without end between a level whose SNR is known and one whose is not."""
+    if one[0] != other[0]:
+        return math.inf
+    return 0.0 if one == other else abs(one[1] - other[1])
 
 
 def _text(value: float) -> str:
@@ -114,7 +124,7 @@ def ranking(report: Report) -> tuple[str, list[Ranked]]:
         if value.t == middle.t:
             groups.setdefault(value.image, []).append(value.value)
     ranked = [Ranked(image, sum(some) / len(some)) for image, some in groups.items()]
-    where = f"t = {middle.t:g} (SNR {scientific(snr(middle.log_snr))})"
+    where = at_level(middle.t, middle.log_snr)
     return where, sorted(ranked, key=lambda each: (-each.value, each.image))
 
 

@@ -47,7 +47,7 @@ def _headline(model: str, series: list[Series]) -> str:
     results = [f"{number(point.mean, 1)} dB with {isolated(one.sampler)}{_fewer(point, images)}"
                for one, point in known]  # fmt: skip
     what = "a mean PSNR of" if any(point.n > 1 for _, point in known) else "a PSNR of"
-    return (f"From x_t at t = {t} (SNR {scientific(snr(known[0][1].log_snr))}), {isolated(model)} "
+    return (f"From x_t at {at_level(t, known[0][1].log_snr)}, {isolated(model)} "
             f"reconstructs {count(images, 'image')} at {what} {listed(results)}.")  # fmt: skip
 
 
@@ -87,7 +87,13 @@ def with_symbols(text: str) -> Markup:
 
 def snr(log_snr: float) -> float:
     """SNR from its natural logarithm; infinite rather than too large."""
-    return math.exp(log_snr) if log_snr < 700 else math.inf
+    return math.inf if log_snr >= 700 else math.exp(log_snr)
+
+
+def at_level(t: float, log_snr: float) -> str:
+    """`t = 300 (SNR 0.65)`; `t = 300` where no schedule is known."""
+    known = "" if math.isnan(log_snr) else f" (SNR {scientific(snr(log_snr))})"
+    return f"t = {t:g}{known}"
 
 
 def number(value: float, digits: int) -> str:

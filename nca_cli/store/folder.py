@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -271,6 +272,7 @@ class Store:
             current = self.artifact(place, artifact.name)
             if current is None:
                 return 0
+            shutil.rmtree(self.root / layout.DERIVED, ignore_errors=True)
             before = current.bytes
             if keys is None or (current.keys <= set(keys) and not self._referred_to(current)):
                 merge.delete(current)

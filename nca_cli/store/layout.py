@@ -20,6 +20,8 @@ FORMAT_VERSION = 1
 MARKER = "nca-store.json"
 MODEL_FILE = "model.json"
 LOCKS = ".locks"
+DERIVED = ".analysis"
+"""Folder of what was made of tensors, which may be deleted at any time; it goes with samples."""
 NOISE = "noise"
 """Name of the artifact that holds x0 and x_t; every other one holds x̂0 of a recipe."""
 SUFFIX = ".h5"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from nca_cli.store.artifact import Artifact
@@ -39,6 +39,10 @@ class Filters:
     """`ddim` or `ddim-50`."""
     recipes: Sequence[str] = ()
     """First digits of recipe digests."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # ranges and lists are welcome, and compare as equal
+            object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
 
     def fits_image(self, folder: str) -> bool:
         """By folder name, stem or digest."""
