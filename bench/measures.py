@@ -81,6 +81,14 @@ def timed(store: Path, workers: int) -> tuple[float, list]:
     return time.perf_counter() - start, values
 
 
+def keep_all(store: Path) -> None:
+    """Measure x_t itself as well, as `nca measure` does."""
+    from nca_cli.measures import REFERENCES, measure_store
+    from nca_cli.store import Store
+
+    measure_store(Store(store), references=tuple(REFERENCES))
+
+
 def report(store: Path, folder: Path, which: str) -> None:
     """A report from kept measures, in a fresh process."""
     command = [sys.executable, "-c", REPORT, str(store)]
@@ -108,6 +116,7 @@ def main(argv: list[str] | None = None) -> None:
         same = "the same values" if list(map(str, again)) == list(map(str, values)) else "OTHERS"
         ratio = f"{one / many:.2f} times as fast, {same}"
         print(f"{wanted.workers} processes      {many:7.2f} s: {ratio}")
+        keep_all(store)
         report(store, Path(folder), "first report    ")
         report(store, Path(folder), "second report   ")
 
