@@ -342,11 +342,17 @@ BAD = {
     ),
     "level between": (["--model", "m", "--t", "80.5", "face.png", "r80.png"], 2, "80.5"),
     "negative label": ([*PAIR, "--t=-1", "--schedule", "none"], 2, "-1"),
-    "missing original": (["--model", "m", "--t", "80", "gone.png", "r80.png"], 1, "gone.png"),
+    "missing original": (
+        ["--model", "m", "--t", "80", "gone.png", "r80.png"],
+        1,
+        "gone.png",
+        "check the path",
+    ),
     "missing reconstruction": (
         ["--model", "m", "--t", "80", "face.png", "gone.npy"],
         1,
         "gone.npy",
+        "check the path",
     ),
     "not a picture": (["--model", "m", "--t", "80", "face.png", "text.png"], 1, "text.png"),
     "not an array": (["--model", "m", "--t", "80", "face.png", "text.npy"], 1, "text.npy"),
@@ -419,6 +425,16 @@ def test_arrays_in_the_wrong_range_are_noticed(work):
     result = nca("import", "--model", "m", "--t", "80", "face.png", "r.npy")
     assert result.exit_code == 0
     assert "not as [0, 1]" in result.stderr
+
+
+def test_a_stored_sampler_of_any_name_is_known_with_and_without_its_steps(work):
+    nca("import", *PAIR, "--sampler", "theirs-50")
+    shown = [
+        nca("grid", "--sampler", name, "-o", f"{name}.png").exit_code
+        for name in ("theirs", "theirs-50", "ours")
+    ]
+    assert shown == [0, 0, 2]
+    assert Path("theirs.png").read_bytes() == Path("theirs-50.png").read_bytes()
 
 
 # -- beside the rest -------------------------------------------------------------------------------
