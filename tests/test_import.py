@@ -134,6 +134,17 @@ def test_images_that_were_computed_and_imported_share_their_folder(work, pixel_p
     assert len(Store("nca-store").artifact(Place(model, image), "noise")) == 1
 
 
+def test_blanks_of_a_folder_of_both_are_imported_and_computed_each(work, pixel_pipeline):
+    nca("import", "--model", pixel_pipeline.name, "--t", "80", "face.png", "r80.png")
+    nca("reconstruct", "face.png", "--model", pixel_pipeline, "--t", "80", "-s", "one-step")
+    result = nca("grid", "--t", "80,180", "--show", "x0_hat", "--json")
+    commands = json.loads(result.stdout)["command"].split(" && ")
+    assert set(commands) == {
+        f"nca import --model {pixel_pipeline.name} --csv FILE",
+        f"nca reconstruct face.png --model {pixel_pipeline} --sampler one-step --t 180 --seed 0",
+    }
+
+
 def test_the_same_pair_again_is_cached_and_moves_no_mtime(work):
     arguments = ["import", "--model", "m", "--t", "80", "face.png", "r80.png", "--json"]
     first = json.loads(nca(*arguments).stdout)

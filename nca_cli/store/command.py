@@ -1,4 +1,4 @@
-"""A line for the shell that computes samples of which the settings are known, some or again."""
+"""A line for the shell that computes samples whose settings are known: more of them, or again."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def settings(made: Recipe | str, model: Mapping[str, Any], image: Mapping[str, A
     if (source if isinstance(made, str) else made.weights) == IMPORTED:
         return Command("import", (name,), square=square)
     space = model.get("space")
-    if (source, name) == (BUILT_IN, SIZED) and isinstance(space, dict):
+    if (source, name) == (BUILT_IN, SIZED) and isinstance(space, dict) and "resolution" in space:
         square = ("--size", str(space["resolution"]), *square)
     if made == NOISE:
         return Command("noise", (name,), square=square)
@@ -101,7 +101,7 @@ def _labelled(label: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _options(recipe: Recipe) -> Iterator[str]:
-    """Whatever the recipe does not share with every model's usual one."""
+    """Whatever is not the same for every model that is asked for this sampler alone."""
     if recipe.steps is not None:
         yield from ("--steps", str(recipe.steps))
     if recipe.eta:
