@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from nca_cli import images
 from nca_cli.cli import app
-from nca_cli.engine import noise_images, reconstruct
+from nca_cli.engine import Noising, Request, noise_images, noise_plans, reconstruct
 from nca_cli.errors import ImageError, NcaError
 from nca_cli.images import archives, find_images, image_digest, image_name, load_image
 from nca_cli.images.archives import CHUNK, open_archive
@@ -36,8 +36,13 @@ NOISE = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), dtype=np.uint8)
 
 def png(number=0, size=8):
     """The bytes of a picture of its own."""
+    return encoded(Image.fromarray(NOISE[number]).resize((size, size)))
+
+
+def encoded(pixels):
+    """The bytes of a PNG of uint8 (H, W, 3)."""
     file = io.BytesIO()
-    Image.fromarray(NOISE[number]).resize((size, size)).save(file, "PNG")
+    Image.fromarray(np.asarray(pixels)).save(file, "PNG")
     return file.getvalue()
 
 
@@ -607,6 +612,23 @@ def test_an_archive_and_its_files_share_one_cache(tmp_path, faces, kind):
     assert all(stores[0] in (p, *p.parents) or stores[1] in (p, *p.parents) for p in new)
     infos = {artifact.image_info["file"] for artifact in Store(stores[0]).select()}
     assert infos == {"anna.png", "ben.png", "cleo.png"}
+
+
+@pytest.mark.parametrize("kind", ["tar", "tgz"])
+def test_a_tar_that_is_edited_meanwhile_never_lends_its_names_to_other_pictures(tmp_path, kind):
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 3, 256, 256, 3), dtype=np.uint8)
+    before, after = ({f"{i}.png": encoded(each) for i, each in enumerate(some)} for some in pixels)
+    path, store, errors = tmp_path / f"faces.{kind}", Store(tmp_path / "s"), []
+    pack(path, before)
+    (plan,) = noise_plans(Request([path], ["demo"], [20]), store)
+    pack(path, {**before, "1.png": after["1.png"], "2.png": after["2.png"]})
+    list(Noising(plan, on_error=errors.append))
+    assert {type(error) for error in errors} == {ImageError}
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    for noise in store.select():
+        expected = load_image(tmp_path / f"{noise.image_name}.png", 64).pixels
+        np.testing.assert_array_equal(noise.fixed("x0"), expected)
 
 
 def test_equal_names_in_an_archive_are_told_apart(tmp_path, three):

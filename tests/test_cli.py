@@ -168,6 +168,20 @@ def test_options_can_come_from_the_environment(pixel_pipeline, tmp_path):
     assert artifact.keys == {(40, 3), (40, 4)}
 
 
+def test_the_flag_json_of_the_environment_is_no_file_of_a_report(filled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = nca("report", "--store", filled[0], NCA_JSON="1", NCA_REPORT_CSV="values.csv")
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "values.csv"}
+
+
+def test_nothing_is_said_of_a_request_without_any_image(pixel_pipeline, tmp_path):
+    command = ("reconstruct", tmp_path / "nope.png", "--model", pixel_pipeline)
+    result = nca(*command, "--store", tmp_path / "s")
+    fails(result, 1, "nope.png", "no such file")
+    assert "cached" not in result.stderr
+
+
 def test_images_come_from_stdin_too(pixel_pipeline, faces, tmp_path):
     listed = "\n".join(str(path) for path in sorted(faces.iterdir())[:2])
     result = CliRunner().invoke(
@@ -281,7 +295,10 @@ def test_verify_names_a_damaged_file_and_repair_lets_it_be_computed_again(filled
     result = nca("verify", "--store", store)
     assert result.exit_code == 1
     assert victim.name in result.stdout
-    assert nca("verify", "--store", store, "--repair").exit_code == 0
+    assert f"nca verify --repair --store {store}" in result.stderr
+    repaired = nca("verify", "--store", store, "--repair")
+    assert repaired.exit_code == 0
+    assert "--repair" not in repaired.stderr
     assert not victim.exists()
     assert nca(*filled[1][:-1], str(store)).exit_code == 0
     assert victim.exists()

@@ -226,6 +226,21 @@ def test_a_bad_image_is_left_out_and_the_others_are_done(calm_pipeline, faces, t
     assert "bad.png" in str(error)
 
 
+def test_a_picture_that_changes_before_it_is_read_is_left_out_alone(calm_pipeline, faces, tmp_path):
+    store, errors = Store(tmp_path / "s"), []
+    request = Request([faces], [str(calm_pipeline)], [20], samplers=["one-step"])
+    (plan,) = reconstruction_plans(request, store)
+    (faces / "ben.png").write_bytes((faces / "anna.png").read_bytes())
+    list(Reconstruction(plan, on_error=errors.append))
+    (error,) = errors
+    assert isinstance(error, ImageError)
+    assert "ben.png: has changed meanwhile" in error.what
+    assert error.hint == "run the same command again"
+    assert {artifact.image_name for artifact in store.select()} == {"anna", "cleo"}
+    with pytest.raises(ImageError, match="has changed meanwhile"):
+        list(Reconstruction(plan))
+
+
 @pytest.mark.parametrize(
     "damage",
     [

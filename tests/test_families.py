@@ -536,6 +536,8 @@ def test_label_and_guidance_are_part_of_the_recipe(made):
     assert len(set(digests)) == 4
     unguided = recipe_for(model, SamplerChoice(), label=7, guidance=1.0)
     assert unguided.digest == digests[1]
+    whole = recipe_for(model, SamplerChoice(), label=7, guidance=4)
+    assert whole.digest == digests[3]
     plain = json.loads(recipe_for(model, SamplerChoice()).canonical())
     assert not {"class_label", "guidance", "shift"} & set(plain)
 
@@ -545,6 +547,7 @@ def test_label_and_guidance_are_part_of_the_recipe(made):
     [("flow", {"label": 3}, "takes no class labels"), ("dit", {"label": 1000}, "--label 1000"),
      ("classes", {"label": 10}, "--label 10"), ("classes", {}, "no label that stands for none"),
      ("classes", {"label": 1, "guidance": 4.0}, "nothing to guide away from"),
+     ("flow", {"guidance": 4.0}, "takes neither labels nor prompts"),
      ("dit", {"guidance": 4.0}, "needs a --label"),
      ("dit", {"label": 1, "guidance": -1.0}, "--guidance -1")],
 )  # fmt: skip

@@ -256,20 +256,30 @@ def test_what_is_missing_is_blank_and_the_command_names_exactly_that(tmp_path):
     assert "\n" not in grid.command
 
 
-def test_the_command_names_images_as_far_as_they_are_known(tmp_path):
-    store = Store(tmp_path)
+def test_the_command_names_images_as_far_as_they_are_known(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = Store(tmp_path / "s")
     commit(store, [100], recipe=None)
     assert " IMAGES " in compose_grid(store).command
     sample, portrait = sample_images()[0], sample_images("portraits")[0]
-    for path in (sample, portrait, Path("my cat.png")):
-        digest = image_digest(path, SIDE) if path.is_file() else "f" * 64
-        info = {**image_info(), "name": path.stem, "digest": digest, "file": path.name}
+    Path("my cat.png").write_bytes(sample.read_bytes() + b"mine")
+    Path("changed.png").write_bytes(portrait.read_bytes())
+    for path in (sample, portrait, Path("my cat.png"), Path("changed.png"), Path("gone.png")):
+        known = path.stem not in ("changed", "gone")
+        digest = image_digest(path, SIDE, "pad") if known else path.stem.encode().hex().ljust(64)
+        info = {
+            **image_info(),
+            "name": path.stem,
+            "digest": digest,
+            "file": path.name,
+            "fit": "pad",
+        }
         place = store.place("toy-00000000", model_info(), path.stem, digest)
         about = {**header(), "image": json.dumps(info)}
         store.commit(place, "noise", about, samples([100], dataset="x_t"), {"x0": tensor(0, 0, "")})
         command = compose_grid(store, Filters(images=[path.stem])).command
         found = shlex.split(command.partition(" --model")[0])[2:]
-        assert found == [str(path)]
+        assert found == [str(path) if known else "IMAGES"]
 
 
 def test_the_command_leaves_out_images_that_are_taken_anyway(tmp_path):

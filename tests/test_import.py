@@ -134,6 +134,17 @@ def test_images_that_were_computed_and_imported_share_their_folder(work, pixel_p
     assert len(Store("nca-store").artifact(Place(model, image), "noise")) == 1
 
 
+def test_blanks_of_a_folder_of_both_are_imported_and_computed_each(work, pixel_pipeline):
+    nca("import", "--model", pixel_pipeline.name, "--t", "80", "face.png", "r80.png")
+    nca("reconstruct", "face.png", "--model", pixel_pipeline, "--t", "80", "-s", "one-step")
+    result = nca("grid", "--t", "80,180", "--show", "x0_hat", "--json")
+    commands = json.loads(result.stdout)["command"].split(" && ")
+    assert set(commands) == {
+        f"nca import --model {pixel_pipeline.name} --csv FILE",
+        f"nca reconstruct face.png --model {pixel_pipeline} --sampler one-step --t 180 --seed 0",
+    }
+
+
 def test_the_same_pair_again_is_cached_and_moves_no_mtime(work):
     arguments = ["import", "--model", "m", "--t", "80", "face.png", "r80.png", "--json"]
     first = json.loads(nca(*arguments).stdout)
@@ -342,11 +353,17 @@ BAD = {
     ),
     "level between": (["--model", "m", "--t", "80.5", "face.png", "r80.png"], 2, "80.5"),
     "negative label": ([*PAIR, "--t=-1", "--schedule", "none"], 2, "-1"),
-    "missing original": (["--model", "m", "--t", "80", "gone.png", "r80.png"], 1, "gone.png"),
+    "missing original": (
+        ["--model", "m", "--t", "80", "gone.png", "r80.png"],
+        1,
+        "gone.png",
+        "check the path",
+    ),
     "missing reconstruction": (
         ["--model", "m", "--t", "80", "face.png", "gone.npy"],
         1,
         "gone.npy",
+        "check the path",
     ),
     "not a picture": (["--model", "m", "--t", "80", "face.png", "text.png"], 1, "text.png"),
     "not an array": (["--model", "m", "--t", "80", "face.png", "text.npy"], 1, "text.npy"),
@@ -419,6 +436,16 @@ def test_arrays_in_the_wrong_range_are_noticed(work):
     result = nca("import", "--model", "m", "--t", "80", "face.png", "r.npy")
     assert result.exit_code == 0
     assert "not as [0, 1]" in result.stderr
+
+
+def test_a_stored_sampler_of_any_name_is_known_with_and_without_its_steps(work):
+    nca("import", *PAIR, "--sampler", "theirs-50")
+    shown = [
+        nca("grid", "--sampler", name, "-o", f"{name}.png").exit_code
+        for name in ("theirs", "theirs-50", "ours")
+    ]
+    assert shown == [0, 0, 2]
+    assert Path("theirs.png").read_bytes() == Path("theirs-50.png").read_bytes()
 
 
 # -- beside the rest -------------------------------------------------------------------------------

@@ -322,7 +322,7 @@ def test_the_command_knows_what_the_damaged_file_still_tells(tmp_path):
         file["x0_hat"][0] = 0
     (finding,) = bad(store)
     assert finding.command == (
-        "nca reconstruct cat.* --model toy --sampler ddim --steps 20 --eta 0.5 --no-clip"
+        "nca reconstruct IMAGES --model toy --sampler ddim --steps 20 --eta 0.5 --no-clip"
         " --prompt 'a cat'"
         f" --dtype bfloat16 --t 100,300 --seed 0,2 --store '{store.root}'"
     )
@@ -336,7 +336,7 @@ def test_the_command_asks_the_other_artifacts_where_a_file_tells_nothing(tmp_pat
     path.write_bytes(b"")
     (finding,) = bad(store)
     assert finding.command == (
-        "nca reconstruct cat.* --model toy --sampler ddim --steps 50 --t 100:1000:100"
+        "nca reconstruct IMAGES --model toy --sampler ddim --steps 50 --t 100:1000:100 --seed 0"
     )
 
 
@@ -350,11 +350,11 @@ def test_the_command_names_hub_models_by_their_id(tmp_path, monkeypatch):
         file["x0_hat"][0] = 0
     assert "--model someone/some-model@1234 " in bad(store)[0].command
     path.write_bytes(b"")
-    assert bad(store)[0].command == ("nca reconstruct cat.* --model toy --sampler ddim --steps 50")
+    assert bad(store)[0].command == "nca reconstruct IMAGES --model toy --sampler ddim --steps 50"
 
 
 def test_lost_noise_is_made_by_nca_noise(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     store = full_store(Path("nca-store"), ["cat"])
     file_of(store, "noise").write_bytes(b"")
-    assert bad(store)[0].command == "nca noise cat.* --model toy --t 100,300,600 --seed 0,1"
+    assert bad(store)[0].command == "nca noise IMAGES --model toy --t 100,300,600 --seed 0,1"

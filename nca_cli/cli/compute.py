@@ -194,7 +194,8 @@ class Run:
     def carry_out(self, plan: Plan, work: Any, total: int, unit: str) -> None:
         """Announce a plan, run it under a bar, and say what it noticed."""
         self.plans.append(plan)
-        note(_announcement(plan, self.store_dtype))
+        if plan.images:
+            note(_announcement(plan, self.store_dtype))
         if self.dry_run or plan.empty:
             return
         signal.signal(signal.SIGTERM, _interrupt)

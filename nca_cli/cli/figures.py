@@ -235,10 +235,16 @@ def report(
     sampler: opt.SamplerFilter = None,
     recipe: opt.RecipeFilter = None,
     csv: Annotated[
-        Path | None, opt.option("--csv", metavar="FILE", help="Every value, one row each.")
+        Path | None,
+        opt.option(
+            "--csv", metavar="FILE", variable="NCA_REPORT_CSV", help="Every value, one row each."
+        ),
     ] = None,
     json: Annotated[
-        Path | None, opt.option("--json", metavar="FILE", help="Values and curves as JSON.")
+        Path | None,
+        opt.option(
+            "--json", metavar="FILE", variable="NCA_REPORT_JSON", help="Values and curves as JSON."
+        ),
     ] = None,
     labels: Annotated[
         Path | None,

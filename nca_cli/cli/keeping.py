@@ -33,7 +33,8 @@ def verify(
     from nca_cli.store.verify import verify as verify_store
 
     be_quiet(quiet)
-    work = verify_store(Store(store).require(), repair=repair)
+    place = Store(store).require()
+    work = verify_store(place, repair=repair)
     findings = []
     with bar("verify", len(work), "files") as advance:
         for finding in work:
@@ -53,6 +54,10 @@ def verify(
         f"{plural(len(findings), 'file')} read, {len(bad)} damaged"
         + (f", {aside} set aside" if aside else "")
     )
+    if not (repair or place.packed) and any(finding.command for finding in bad):
+        note(
+            " ".join(["before that, set aside what is damaged: nca verify --repair", *place.named])
+        )
     if len(bad) > aside:
         raise typer.Exit(1)
 

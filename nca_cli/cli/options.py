@@ -13,10 +13,10 @@ from nca_cli.recipe import DTYPES, SAMPLERS, STORE_DTYPES
 COMPUTE, FILTER, OUTPUT = "What to compute", "What to take from the store", "Output"
 
 
-def option(*names: str, **settings: Any) -> Any:
-    """An option with its `NCA_…` variable, named after its long form."""
+def option(*names: str, variable: str | None = None, **settings: Any) -> Any:
+    """An option with its `NCA_…` variable, named after its long form unless told otherwise."""
     long = next(name for name in names if name.startswith("--"))
-    variable = "NCA_" + long.split("/")[0].strip("-").replace("-", "_").upper()
+    variable = variable or "NCA_" + long.split("/")[0].strip("-").replace("-", "_").upper()
     return typer.Option(*names, envvar=variable, show_envvar=False, **settings)
 
 

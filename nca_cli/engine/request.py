@@ -9,7 +9,7 @@ from typing import Any
 
 from nca_cli.engine.plan import WHOLE, Complain, Plan, Shard, make_plan
 from nca_cli.errors import UsageError
-from nca_cli.images import FITS, Choice, Source, find_images, sample_images
+from nca_cli.images import FITS, Choice, Source, find_images, usual_images
 from nca_cli.models import Model, find_model, recipe_for
 from nca_cli.recipe import DEFAULT_SEEDS, DTYPES, Recipe, SamplerChoice
 from nca_cli.store import Key, Store
@@ -115,11 +115,10 @@ def _plans(
 
 
 def _images(request: Request, on_error: Complain | None) -> Sequence[Source]:
-    """The images named, or samples: portraits where a demo model takes part, else photos."""
+    """The images named, or the usual samples."""
     if request.images:
         return find_images(request.images, request.choice, on_error=on_error)
-    demo = any(name in ("demo", "demo-ldm") for name in request.models)
-    samples = sample_images("portraits" if demo else "photos")
+    samples = usual_images(request.models)
     return request.choice.of(samples, [path.name for path in samples])
 
 

@@ -122,7 +122,9 @@ def noise_image(plan: Plan, image: ImagePlan, codec: Codec, store_dtype: str) ->
     if not image.noise:
         return []
     space = plan.model.space
-    picture = load_image(image.source, space.resolution, plan.fit, space.channels)
+    picture = load_image(
+        image.source, space.resolution, plan.fit, space.channels, digest=image.digest
+    )
     fixed, place = _fixed(picture.pixels, codec), plan.place(image)
     for i in range(0, len(image.noise), CHUNK):
         samples = _noised(

@@ -151,8 +151,9 @@ class Content:
 
     def _check_samplers(self) -> None:
         """Blank cells are for what could be computed. Raises `UsageError` for other names."""
-        known = {*SAMPLERS, *(choice.label for some in self.choices.values() for choice in some
-                              if choice.name)}  # fmt: skip
+        stored = [choice for some in self.choices.values() for choice in some if choice.recipe]
+        known = {*SAMPLERS, *(choice.label for choice in stored),
+                 *(choice.recipe.sampler for choice in stored if choice.recipe)}  # fmt: skip
         for name in self.filters.samplers:
             alone = name.rpartition("-")[0] if name.rpartition("-")[2].isdigit() else name
             if not {name, alone} & known:
@@ -249,17 +250,18 @@ class Content:
 
     @property
     def blanks(self) -> list[tuple[Strip, Missing]]:
-        """Rows and what they lack, each sample once."""
-        found: dict[Missing, Strip] = {}
+        """Rows and what they lack, each sample once; one label may be of several recipes."""
+        found: dict[tuple[Missing, str], Strip] = {}
         for strip in self.strips:
             for t, cell in strip.cells.items():
                 if cell.pixels is None:
-                    found.setdefault(_missing(strip, t), strip)
+                    name = strip.choice.name if strip.choice else ""
+                    found.setdefault((_missing(strip, t), name), strip)
             for cell in strip.fixed.values():
                 if cell.pixels is None:
                     for t in self.levels or [0]:
-                        found.setdefault(_missing(replace(strip, choice=None), t), strip)
-        return [(strip, missing) for missing, strip in found.items()]
+                        found.setdefault((_missing(replace(strip, choice=None), t), ""), strip)
+        return [(strip, missing) for (missing, _), strip in found.items()]
 
 
 def _missing(strip: Strip, t: int | float) -> Missing:

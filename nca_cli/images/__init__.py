@@ -6,7 +6,7 @@ sees no difference (`Source`). docs/images.md says what is found and how it is r
 
 from nca_cli.images.archives import Archive, Member
 from nca_cli.images.choose import Choice
-from nca_cli.images.find import find_images, sample_images
+from nca_cli.images.find import find_images, sample_images, usual_images
 from nca_cli.images.identify import FITS, PREPROCESSING_VERSION, image_digest, image_name
 from nca_cli.images.load import Picture, load_image
 from nca_cli.images.pixels import to_uint8, to_unit
@@ -29,4 +29,5 @@ __all__ = [
     "sample_images",
     "to_uint8",
     "to_unit",
+    "usual_images",
 ]

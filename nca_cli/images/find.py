@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -221,6 +221,15 @@ def sample_images(kind: str = "photos") -> list[Path]:
             raise NcaError("this installation has no sample portraits", "install nca again")
         return portraits
     raise UsageError(f"no sample images of kind {kind!r}", "choose photos or portraits")
+
+
+def usual_images(models: Iterable[str]) -> list[Path]:
+    """The samples taken where no image is named: portraits where a demo model takes part.
+
+    Raises as `sample_images` does.
+    """
+    demo = any(name in ("demo", "demo-ldm") for name in models)
+    return sample_images("portraits" if demo else "photos")
 
 
 def _sample_photos() -> list[Path]:

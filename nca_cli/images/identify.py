@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from typing import IO
 
 from nca_cli.errors import ImageError, UsageError
-from nca_cli.images.source import Source, as_source
+from nca_cli.images.source import Source, as_source, next_step
 
 PREPROCESSING_VERSION = 1  # raise it when the same file would give other pixels
 FITS = ("crop", "pad", "stretch")
@@ -41,12 +42,17 @@ def image_digest(image: str | Source, resolution: int, fit: str = "crop") -> str
     Raises ImageError when the file cannot be read, UsageError for an unknown fit.
     """
     check_fit(fit)
-    digest = hashlib.sha256(f"nca-image {PREPROCESSING_VERSION} {fit} {resolution}\n".encode())
     try:
         with as_source(image).open("rb") as file:
-            return hashlib.file_digest(file, lambda: digest).hexdigest()  # type: ignore[arg-type]
+            return file_digest(file, resolution, fit)
     except OSError as error:
-        raise ImageError(image, error.strerror or str(error)) from error
+        raise ImageError(image, error.strerror or str(error), next_step(error)) from error
+
+
+def file_digest(file: IO[bytes], resolution: int, fit: str) -> str:
+    """`image_digest` of what an open file holds from here on. Raises `OSError`."""
+    digest = hashlib.sha256(f"nca-image {PREPROCESSING_VERSION} {fit} {resolution}\n".encode())
+    return hashlib.file_digest(file, lambda: digest).hexdigest()  # type: ignore[arg-type]
 
 
 def check_fit(fit: str) -> None:

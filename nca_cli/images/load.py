@@ -7,18 +7,19 @@ taken as sRGB values as they stand, as image data sets do: an embedded profile i
 
 from __future__ import annotations
 
+import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from nca_cli.errors import ImageError, NcaError
-from nca_cli.images.identify import check_fit
+from nca_cli.images.identify import check_fit, file_digest
 from nca_cli.images.pixels import to_unit
-from nca_cli.images.source import MAX_PIXELS, READABLE, Source, as_source, damage
+from nca_cli.images.source import MAX_PIXELS, READABLE, Source, as_source, damage, next_step
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,7 +41,12 @@ class Picture:
 
 
 def load_image(
-    image: str | Source, resolution: int, fit: str = "crop", channels: int = 3
+    image: str | Source,
+    resolution: int,
+    fit: str = "crop",
+    channels: int = 3,
+    *,
+    digest: str | None = None,
 ) -> Picture:
     """Read `image` as float32 (channels, resolution, resolution) in [-1, 1].
 
@@ -49,14 +55,22 @@ def load_image(
     the centre, "pad" adds black bars after resizing (the letterbox of video), "stretch" ignores
     the aspect. What already has the resolution is passed through with its pixels exact.
 
+    With `digest`, only the picture that `image_digest` said this of is taken: the bytes are read
+    once, compared and decoded, so that no other picture comes under its name.
+
     Raises ImageError for a file that is missing, no image, truncated, damaged, of floating point,
-    or of more than MAX_PIXELS (refused before decoding); UsageError for an unknown fit.
+    of more than MAX_PIXELS (refused before decoding), or not of `digest`; UsageError for an unknown
+    fit.
     """
     check_fit(fit)
     if channels not in (1, 3):
         raise NcaError(f"images have 1 or 3 channels, not {channels}", "choose another model")
     source = as_source(image)
-    with _decoding(source) as opened:
+
+    def taken(file: IO[bytes]) -> IO[bytes]:
+        return file if digest is None else _unchanged(file, source, digest, resolution, fit)
+
+    with _decoding(source, taken) as opened:
         several = getattr(opened, "is_animated", False) and opened.format != "MPO"
         upright = _eight_bit(_upright(opened), source)
         transparent = _is_transparent(upright)
@@ -75,8 +89,18 @@ def _small_note(size: tuple[int, int], resolution: int) -> str:
     return f"{size[0]}×{size[1]} is much smaller than the model's {resolution}×{resolution}"
 
 
+def _unchanged(
+    file: IO[bytes], source: Source, digest: str, resolution: int, fit: str
+) -> IO[bytes]:
+    """The bytes of `file`, in memory: those that were hashed are those that are decoded."""
+    held = io.BytesIO(file.read())
+    if file_digest(held, resolution, fit) != digest:
+        raise ImageError(source, "has changed meanwhile", "run the same command again")
+    return held
+
+
 @contextmanager
-def _decoding(source: Source) -> Iterator[Image.Image]:
+def _decoding(source: Source, taken: Callable[[IO[bytes]], IO[bytes]]) -> Iterator[Image.Image]:
     """Open `source` without decoding it, and turn what decoders throw inside into ImageError.
 
     They throw anything at a damaged file (OSError, SyntaxError, struct.error, IndexError, …).
@@ -86,7 +110,7 @@ def _decoding(source: Source) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own, on large files and damaged metadata
-            with source.open("rb") as file, Image.open(file) as image:
+            with source.open("rb") as file, Image.open(taken(file)) as image:
                 _check_format_and_size(image, source)
                 yield image
     except (NcaError, MemoryError):
@@ -96,7 +120,7 @@ def _decoding(source: Source) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise _too_large(source) from error
     except Exception as error:
-        raise ImageError(source, damage(error)) from error
+        raise ImageError(source, damage(error), next_step(error)) from error
 
 
 def _check_format_and_size(image: Image.Image, source: Source) -> None:

@@ -45,6 +45,11 @@ def has_image_suffix(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
+def next_step(error: Exception) -> str | None:
+    """What to do about a file that cannot be read, where that is known."""
+    return "check the path" if isinstance(error, FileNotFoundError) else None
+
+
 def damage(error: Exception) -> str:
     """What is wrong with a file, from the error that a decoder threw."""
     if isinstance(error, OSError) and error.errno is not None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from nca_cli.errors import ImageError
 from nca_cli.images import Picture, load_image
+from nca_cli.images.source import next_step
 
 RANGE = 1.001
 """Originals lie within ± this; rounding may take them a little past 1."""
@@ -56,7 +57,8 @@ def _read_array(path: Path) -> np.ndarray:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         known = isinstance(error, OSError) and error.strerror
-        raise ImageError(path, known or "not a readable .npy file", _LAYOUT) from error
+        hint = next_step(error) or _LAYOUT
+        raise ImageError(path, known or "not a readable .npy file", hint) from error
     if stored.dtype.kind != "f":
         raise ImageError(path, f"{stored.dtype} numbers have no agreed range", _LAYOUT)
     if stored.ndim != 3 or stored.shape[0] not in (1, 3) or 0 in stored.shape:

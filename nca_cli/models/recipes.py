@@ -67,6 +67,9 @@ def check_condition(
         return
     if not 0 <= guidance < math.inf:
         raise UsageError(f"--guidance {guidance:g} is not a number from 0")
+    if not model.takes_prompt and model.classes is None:
+        reason = f"{model.name} takes neither labels nor prompts, so nothing to guide towards"
+        raise UsageError(reason, "leave out --guidance")
     if model.takes_prompt and prompt is None:
         raise UsageError("--guidance needs a --prompt to guide towards")
     if not model.takes_prompt and label is None:
@@ -92,7 +95,9 @@ def _check_label(model: Model, label: int | None) -> None:
 
 def _guidance(guidance: float | None, prompt: str | None) -> float | None:
     """The weight, where it changes anything: not 1, nor away from and towards the same text."""
-    return None if guidance == 1 or prompt == "" else guidance
+    if guidance is None or guidance == 1 or prompt == "":
+        return None
+    return float(guidance)  # 3 and 3.0 are one recipe
 
 
 def weights_identity(model: Model) -> str:
