@@ -10,18 +10,16 @@ what is stored, float32 (C, H, W), neither clipped nor rounded, and latents too.
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from nca_cli.errors import NcaError, NothingStored, UsageError
+from nca_cli.errors import NothingStored, UsageError
 from nca_cli.images import to_uint8
+from nca_cli.results import write_result
 from nca_cli.store import Artifact, Filters, Key, Store
 
 FIXED = ("x0", "z0", "x0_floor")
@@ -56,7 +54,7 @@ class Export:
         while start < len(self.tasks):
             some = self._together(start)
             for task, values in zip(some, _values(some), strict=True):
-                _write(task.path, self.encode(values))
+                write_result(task.path, self.encode(values))
                 yield task.path
             start += len(some)
 
@@ -136,18 +134,3 @@ def _npy(values: np.ndarray) -> bytes:
 
 
 ENCODERS: dict[str, Callable[[np.ndarray], bytes]] = {"png": _png, "npy": _npy}
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace `path` as a whole. Raises `NcaError` where it cannot be written."""
-    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        what = f"{path}: cannot be written ({error.strerror or error})"
-        raise NcaError(what, "choose another place: -o") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

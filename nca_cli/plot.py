@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from nca_cli.analysis import CLEAN_UP, COARSE, REFERENCE, Curve, Point, Value, curves
 from nca_cli.errors import NcaError, NothingStored, UsageError
-from nca_cli.grid.save import write
 from nca_cli.grid.text import FILES, FONTS
 from nca_cli.measures import measure_store
 from nca_cli.metrics import described
+from nca_cli.results import write_result
 from nca_cli.store import Filters, Store
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Plot:
         if path.suffix.lower() not in SUFFIXES:
             raise UsageError(f"{path}: curves are not written in this format",
                              f"one of: {', '.join(SUFFIXES)}")  # fmt: skip
-        write(path, self._content(path.suffix.lower()[1:]))
+        write_result(path, self._content(path.suffix.lower()[1:]))
         return path
 
     def _content(self, kind: str) -> bytes:

@@ -10,6 +10,7 @@ LAYERS = {
     "errors": 0,
     "recipe": 0,
     "tables": 1,
+    "results": 1,
     "images": 1,
     "portraits": 1,
     "schedule": 1,

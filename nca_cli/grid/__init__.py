@@ -22,6 +22,7 @@ from nca_cli.grid.rows import tabulate
 from nca_cli.grid.sheet import Sheet
 from nca_cli.grid.table import Missing, Table, frame
 from nca_cli.grid.zoom import Zoom, zoomed
+from nca_cli.results import write_result
 from nca_cli.store import Filters, Store
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Grid:
         path, suffix = Path(path), save.suffix_of(path)
         if sweep and suffix not in save.ANIMATED:
             raise UsageError(f"{path}: a sweep is a moving picture", "give -o sweep.webp or .gif")
-        save.write(path, self._content(suffix, sweep or suffix == ".gif"))
+        write_result(path, self._content(suffix, sweep or suffix == ".gif"))
         return path
 
     def _content(self, suffix: str, animated: bool) -> bytes:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nca_cli.errors import NcaError, UsageError
+from nca_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -94,18 +91,3 @@ STILL: dict[str, Callable[[Image.Image, float | None], bytes]] = {
     ".png": _png, ".webp": _webp, ".jpg": _jpeg, ".jpeg": _jpeg,
 }  # fmt: skip
 SUFFIXES = (".png", ".webp", ".pdf", ".svg", ".jpg", ".jpeg", ".gif")
-
-
-def write(path: Path, content: bytes) -> None:
-    """Replace `path` as a whole, or leave it as it was. Raises `NcaError` where it cannot."""
-    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        what = f"{path}: cannot be written ({error.strerror or error})"
-        raise NcaError(what, "choose another place: -o") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from nca_cli.models.checkpoints import ensure_converted
 from nca_cli.models.files import TEXT_ENCODER
 from nca_cli.models.own import is_own, load_own
 from nca_cli.models.pipeline import Part, Pipeline, read_pipeline
+from nca_cli.models.quiet import quiet
 from nca_cli.models.space import Model
 from nca_cli.models.tensors import check_finite, one_line, read_tensors
 from nca_cli.recipe import DTYPES
@@ -164,7 +165,7 @@ def _load(pipeline: Pipeline, part: Part, name: str) -> tuple[torch.nn.Module, t
     """The network of `part` with its weights, float32 on the CPU, and notes for the user."""
     if not part.weights:
         raise ModelError(name, f"{pipeline.root / part.usual_weights} is missing")
-    with _silent_diffusers(), building():
+    with quiet("diffusers"), building():
         try:
             network = _make(part)
         except (TypeError, ValueError, KeyError) as error:
@@ -215,19 +216,6 @@ def _count_heads(network: torch.nn.Module, heads: int) -> None:
     for module in network.modules():
         if isinstance(module, Attention):
             module.heads, module.scale = heads, (module.inner_dim // heads) ** -0.5
-
-
-@contextlib.contextmanager
-def _silent_diffusers() -> Iterator[None]:
-    """Without diffusers' log lines: nca says what matters itself."""
-    from diffusers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _fill(network: torch.nn.Module, files: list[Path], name: str) -> list[str]:

@@ -5,14 +5,14 @@ transformers brings both and is imported here, inside the functions, for models 
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models.files import TOKENIZER
+from nca_cli.models.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ def check_transformers() -> None:
 def make_encoder(config: Mapping[str, Any]) -> torch.nn.Module:
     """The text encoder that a configuration describes, without weights. Raises `ValueError`."""
     check_transformers()
-    with _silent_transformers():
+    with quiet("transformers"):
         from transformers import CLIPTextConfig, CLIPTextModel
 
         try:
@@ -58,7 +58,7 @@ def embed(
 
 
 def _tokenizer(folder: Path, name: str) -> Any:
-    with _silent_transformers():
+    with quiet("transformers"):
         from transformers import CLIPTokenizer
 
         try:
@@ -70,22 +70,9 @@ def _tokenizer(folder: Path, name: str) -> Any:
 
 def _check_length(tokenizer: Any, prompt: str, limit: int) -> None:
     """Refuse a prompt whose end the encoder would not see; begin and end are tokens too."""
-    with _silent_transformers():
+    with quiet("transformers"):
         tokens = tokenizer(prompt).input_ids
     if len(tokens) > limit:
         rest = tokenizer.decode(tokens[limit - 1 : -1]).strip()
         reason = f"--prompt has {len(tokens) - 2} tokens, of which the model reads {limit - 2}"
         raise UsageError(reason, f"shorten it; it would lose {rest!r}")
-
-
-@contextlib.contextmanager
-def _silent_transformers() -> Iterator[None]:
-    """Without the log lines of transformers: nca says what matters itself."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)

@@ -7,18 +7,17 @@ import io
 import json
 import math
 import os
-import uuid
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from nca_cli.analysis import Value
-from nca_cli.errors import NcaError
 from nca_cli.report.concepts import with_concepts
 from nca_cli.report.content import Progress, Report, collect, no_progress, selection
 from nca_cli.report.findings import analysed
 from nca_cli.report.page import render
 from nca_cli.report.pictures import Gallery, gallery
 from nca_cli.report.words import headlines, title
+from nca_cli.results import write_result
 from nca_cli.store import Filters, Store
 
 __all__ = [
@@ -65,7 +64,7 @@ def build_report(
     if path is not None:
         ready.append((Path(path), _page(store, report, Path(path), max_mb, assets)))
     for file, text in ready:
-        _write(file, text)
+        write_result(file, text)
     return report
 
 
@@ -79,19 +78,19 @@ def _page(
     folder = Path(assets)
     shown = gallery(store, report)
     for name, content in shown.files.items():
-        _write(folder / name, content)
+        write_result(folder / name, content)
     home = os.path.relpath(folder.resolve(), path.resolve().parent)
     return render(report, replace(shown, folder=home))
 
 
 def write_csv(report: Report, path: str | Path) -> None:
     """The tidy table: a row per sample and measure, columns `COLUMNS`."""
-    _write(Path(path), csv_text(report))
+    write_result(Path(path), csv_text(report))
 
 
 def write_json(report: Report, path: str | Path) -> None:
     """Settings, values and curves as strict JSON: what is not finite is null."""
-    _write(Path(path), json_text(report))
+    write_result(Path(path), json_text(report))
 
 
 def csv_text(report: Report) -> str:
@@ -157,23 +156,3 @@ def _strict(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_strict(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    """Write beside `path` and rename; into `path` itself where that is no plain file (a pipe)."""
-    data = content if isinstance(content, bytes) else content.encode("utf-8")
-    try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)
-            return
-        target = path.resolve()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise NcaError(f"{path}: cannot be written ({reason})", "choose another place") from error
