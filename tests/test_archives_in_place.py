@@ -25,8 +25,7 @@ from nca_cli.engine import noise_images, reconstruct
 from nca_cli.errors import ImageError, NcaError
 from nca_cli.images import archives, find_images, image_digest, image_name, load_image
 from nca_cli.images.archives import CHUNK, open_archive
-from nca_cli.measures.names import Names
-from nca_cli.store import Store
+from nca_cli.store import Names, Store
 
 KINDS = ["zip", "tar", "tar.gz", "tgz", "tar.bz2", "tar.xz"]
 MODES = {"tar": "w", "gz": "w:gz", "tgz": "w:gz", "bz2": "w:bz2", "xz": "w:xz"}

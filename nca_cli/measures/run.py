@@ -11,11 +11,10 @@ from pathlib import Path
 from nca_cli.errors import NcaError, NothingStored, StoreError, UsageError
 from nca_cli.measures import kept as kept_
 from nca_cli.measures.kept import FLOOR, Kept
-from nca_cli.measures.names import Names
 from nca_cli.measures.work import POOL_PIXELS, Task, carried_out, portable
 from nca_cli.metrics import MEASURES, Measure, Value, described
 from nca_cli.metrics.registry import FEATURES, X0_FLOOR, cheap
-from nca_cli.store import Artifact, Filters, Key, Place, Store, hdf5
+from nca_cli.store import Artifact, Filters, Key, Names, Place, Store, hdf5
 from nca_cli.store.layout import NOISE
 from nca_cli.store.samples import FIXED
 
@@ -269,8 +268,8 @@ class Measuring:
 
     def _values(self, source: Source) -> Iterator[Value]:
         artifact = source.artifact
-        image, model = self.names.image(artifact), self.names.model(artifact)
-        sampler = _REFERENCE_OF.get(source.dataset) or self.names.sampler(artifact)
+        image, model, sampler = self.names(artifact)
+        sampler = _REFERENCE_OF.get(source.dataset, sampler)
         families = self._families(source)
         for key in source.keys:
             t, seed = (math.nan, -1) if key == FLOOR else key
