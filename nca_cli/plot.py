@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from nca_cli.analysis import CLEAN_UP, COARSE, REFERENCE, Curve, Point, Value, curves
 from nca_cli.errors import NcaError, NothingStored, UsageError
-from nca_cli.grid.text import FILES, FONTS
+from nca_cli.grid.text import FILES, FONTS, drawable
 from nca_cli.measures import measure_store
 from nca_cli.metrics import described
 from nca_cli.results import write_result
@@ -187,6 +187,7 @@ def styled(page: Page) -> Any:
         "ytick.major.size": 2.5, "axes.edgecolor": FAINT, "xtick.color": FAINT,
         "ytick.color": FAINT, "axes.labelcolor": INK, "text.color": INK,
         "axes.spines.right": False, "axes.unicode_minus": True, "legend.frameon": False,
+        "text.parse_math": False,  # a prompt may hold dollars
     })  # fmt: skip
 
 
@@ -387,7 +388,7 @@ def _roundness(t: float) -> tuple[int, float]:
 
 
 def _series(model: str, sampler: str, several: bool) -> str:
-    name = sampler.removeprefix(REFERENCE)
+    name = drawable(sampler.removeprefix(REFERENCE))
     shown = {"copy": "noisy image itself", "floor": "autoencoder alone"}.get(name, name)
     return f"{model} · {shown}" if several else shown
 

@@ -18,8 +18,6 @@ DEFAULT_LEVELS: tuple[int, ...] = tuple(range(100, 1000, 100))
 DEFAULT_SEEDS: tuple[int, ...] = (0,)
 DEFAULT_STEPS = 50
 SAMPLERS = ("one-step", "ddim", "ddpm", "pndm", "plms", "heun", "dpmpp-2m")
-STOCHASTIC = ("ddpm",)
-"""Samplers that draw fresh noise whatever η is."""
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 MAX_SEED = 2**63 - 1

@@ -25,8 +25,7 @@ from nca_cli.engine import Noising, Request, noise_images, noise_plans, reconstr
 from nca_cli.errors import ImageError, NcaError
 from nca_cli.images import archives, find_images, image_digest, image_name, load_image
 from nca_cli.images.archives import CHUNK, open_archive
-from nca_cli.measures.names import Names
-from nca_cli.store import Store
+from nca_cli.store import Names, Store
 
 KINDS = ["zip", "tar", "tar.gz", "tgz", "tar.bz2", "tar.xz"]
 MODES = {"tar": "w", "gz": "w:gz", "tgz": "w:gz", "bz2": "w:bz2", "xz": "w:xz"}
@@ -580,6 +579,20 @@ def test_more_members_than_sensible_are_refused(tmp_path, monkeypatch, many):
     refused(pack(tmp_path / "faces.tgz", many), "more than 19 members")
 
 
+def test_members_of_a_zip_are_counted_before_an_object_is_made_of_each(tmp_path, monkeypatch, many):
+    path = pack(tmp_path / "faces.zip", many)
+    content = bytearray(path.read_bytes())
+    end = content.index(b"PK\5\6")
+    content[end + 8 : end + 12] = struct.pack("<HH", 1, 1)  # "one member"
+    (tmp_path / "lying.zip").write_bytes(content)
+    monkeypatch.setattr(zipfile, "ZipInfo", lambda *_: pytest.fail("a member was listed"))
+    for limit, value in (("MAX_MEMBERS", 19), ("MAX_DIRECTORY", 100)):
+        with monkeypatch.context() as patch:
+            patch.setattr(archives, limit, value)
+            for name in ("faces.zip", "lying.zip"):
+                refused(tmp_path / name, "more than")
+
+
 def test_a_broken_archive_that_many_lines_lead_to_is_said_once(tmp_path):
     (tmp_path / "faces.zip").write_bytes(b"PK")
     errors: list[NcaError] = []
@@ -692,4 +705,5 @@ def test_the_page_on_images_says_what_the_code_does():
         assert f"| `{fit}` |" in page
     assert f"{archives.MAX_BYTES // 1_000_000} MB" in page
     assert f"more than {archives.RATIO} times" in page
+    assert f"over {archives.MAX_MEMBERS // 1_000_000} million members" in page
     assert f"{images.MAX_PIXELS // 1_000_000} million pixels" in page

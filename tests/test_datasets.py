@@ -1,6 +1,7 @@
 """Some of a data set: the first images, a sample that everybody gets, and tables about them."""
 
 import builtins
+import os
 import shutil
 import tarfile
 import zipfile
@@ -117,13 +118,38 @@ def test_a_data_set_gives_one_sample_wherever_and_however_it_lies(tmp_path, data
     expected = names_of(find_images([dataset], choice))
     assert len(expected) == 8
     zipped = packed(dataset, tmp_path / "a.zip", "faces/")
-    tarred = packed(dataset, tmp_path / "b.tgz", "./data/faces/")
+    tarred = packed(dataset, tmp_path / "b.tgz", "./people/")
+    bare, deep = packed(dataset, tmp_path / "c.zip"), packed(dataset, tmp_path / "d.tar", "a/b/")
     moved = Path(shutil.copytree(dataset, tmp_path / "elsewhere" / "people"))
     monkeypatch.chdir(tmp_path)
-    ways = [zipped, zipped / "faces", "a.zip", tarred, moved, "faces", "./faces/", f"{dataset}/*",
-            "elsewhere/people/*/*.png"]  # fmt: skip
+    ways = [zipped, zipped / "faces", "a.zip", tarred, bare, deep / "a/b", moved, "faces",
+            "./faces/", f"{dataset}/*", "elsewhere/people/*/*.png"]  # fmt: skip
     for way in ways:
         assert names_of(find_images([way], choice)) == expected, way
+
+
+def test_an_image_more_or_less_changes_one_place_of_a_folders_sample_at_most(tmp_path):
+    """Also where it does not lie in the one folder that holds all others."""
+    data = tmp_path / "set"
+
+    def samples():
+        """Of the folder, a glob, and an archive of the folder."""
+        ways = (data, f"{data}/**/*.png", packed(data, tmp_path / "set.zip", "set/"))
+        for way in ways:
+            found = find_images([way], Choice(sample=20))
+            yield {os.fspath(image).rpartition("/set/")[2] for image in found}
+
+    (data / "train").mkdir(parents=True)
+    for number in range(200):
+        (data / "train" / f"{number:04}.png").touch()
+    drawn = [next(samples())]
+    for more in ("extra.png", "val/extra.png", "train/more/extra.png"):
+        (data / more).parent.mkdir(exist_ok=True)
+        (data / more).touch()
+        folder, *others = samples()
+        assert others == [folder, folder]
+        drawn.append(folder)
+    assert all(len(one - other) <= 1 for one, other in pairwise(drawn))
 
 
 def test_a_sample_opens_no_file(dataset, monkeypatch):

@@ -191,7 +191,7 @@ def test_recipes_of_one_name_are_told_apart(tmp_path):
     noisy, other = Recipe("0" * 40, "ddim", steps=50, eta=0.5), Recipe("1" * 40, "ddim", steps=50)
     for recipe in (Recipe("0" * 40, "ddim", steps=50, eta=0.0), noisy):
         commit(store, [100], recipe=recipe)
-    assert "cat x0 ddim-50 η = 0.5" in rows(compose_grid(store))
+    assert "cat x0 ddim-50 η=0.5" in rows(compose_grid(store))
     commit(store, [100], recipe=other)
     assert f"cat x0 ddim-50 {other.digest[:8]}" in rows(compose_grid(store))
 

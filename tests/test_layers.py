@@ -1,6 +1,8 @@
 """A module imports only lower layers, so that the file list is the architecture."""
 
 import ast
+import inspect
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -81,19 +83,51 @@ def test_every_api_name_can_be_had():
     assert all(getattr(nca_cli, name) for name in nca_cli.__all__)
 
 
+TWINS = {
+    "noise": "noise_images", "reconstruct": "reconstruct", "measure": "measure_store",
+    "import": "import_pairs", "grid": "compose_grid", "plot": "plot_curves",
+    "report": "build_report", "export": "export_tensors", "verify": "verify_store",
+    "pack": "pack_store", "rm": "removal", "models": "list_models", "doctor": "examine",
+    "ls": "Store", "show": "Artifact",
+}  # fmt: skip
+
+
 def test_every_command_has_a_python_twin():
+    import nca_cli
+
+    assert commands().keys() - {"demo"} == TWINS.keys()
+    assert set(TWINS.values()) <= set(nca_cli.__all__)
+
+
+@pytest.mark.parametrize("command", TWINS)
+def test_a_command_works_by_the_module_of_its_twin(command):
+    import nca_cli
+
+    twin = getattr(nca_cli, TWINS[command])
+    homes = {one.__module__ for one in (getattr(twin, "__mro__", ()) or (twin,))}
+    used = imported_by(inspect.unwrap(commands()[command].callback))
+    assert any(f"{home}.".startswith(f"{module}.") for home in homes for module in used), used
+
+
+def commands():
     import typer
 
-    import nca_cli
     from nca_cli.cli import app
 
-    twins = {
-        "noise": "noise_images", "reconstruct": "reconstruct", "measure": "measure_store",
-        "import": "import_pairs", "grid": "compose_grid", "plot": "plot_curves",
-        "report": "build_report", "export": "export_tensors", "verify": "verify_store",
-        "pack": "pack_store", "rm": "removal", "models": "list_models", "doctor": "examine",
-        "ls": "Store", "show": "Artifact",
-    }  # fmt: skip
-    commands = set(typer.main.get_command(app).commands)
-    assert commands - {"demo"} == set(twins)
-    assert set(twins.values()) <= set(nca_cli.__all__)
+    return typer.main.get_command(app).commands
+
+
+def imported_by(function):
+    """Modules of nca_cli that a function imports from, or a helper beside it that it names."""
+    module, found = inspect.getmodule(function), [function]
+    for one in found:
+        known = (vars(module).get(name) for name in one.__code__.co_names)
+        found += [
+            other for other in known
+            if inspect.isfunction(other) and inspect.getmodule(other) is module
+            and other not in found
+        ]  # fmt: skip
+    trees = (ast.parse(textwrap.dedent(inspect.getsource(one))) for one in found)
+    nodes = (node for tree in trees for node in ast.walk(tree))
+    return {node.module for node in nodes
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("nca_cli.")}  # fmt: skip

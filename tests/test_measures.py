@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -39,7 +41,7 @@ def counted(monkeypatch):
         calls.append(1)
         return 1.0
 
-    monkeypatch.setitem(MEASURES, "counting", Measure(counting, "", "", "lower"))
+    monkeypatch.setitem(MEASURES, "counting", Measure(counting, "", "", "lower", weights="counts"))
     return calls
 
 
@@ -114,12 +116,43 @@ def test_a_new_measure_leaves_the_values_of_the_others(store, counted):
 
 def test_another_version_of_a_measure_is_measured_anew(store, counted, monkeypatch):
     measure_store(store, names=["counting", "mse"])
-    newer = Measure(MEASURES["counting"].function, "", "", "lower", version=2)
+    newer = Measure(MEASURES["counting"].function, "", "", "lower", version=2,
+                    weights="counts")  # fmt: skip
     monkeypatch.setitem(MEASURES, "counting", newer)
     assert len(Measuring(store, names=["counting"])) == 24
     measure_store(store, names=["counting"])
     assert len(counted) == 48
     assert len(Measuring(store, names=["mse"])) == 0
+
+
+def mean_power(x0, x0_hat, p):
+    return float((abs(x0 - x0_hat) ** p).mean())
+
+
+@pytest.mark.parametrize(
+    "made", [lambda p: partial(mean_power, p=p), lambda p: lambda a, b: mean_power(a, b, p)]
+)
+def test_other_parameters_under_one_name_are_measured_anew(store, monkeypatch, made):
+    for p in (1, 4, 4):
+        monkeypatch.setitem(MEASURES, "power", Measure(made(p), "", "", "lower"))
+        for value in measure_store(store, names=["power"]):
+            pair = tensor(0, 0, value.image), tensor(value.t, value.seed, "x0_hat")
+            assert value.value == mean_power(*pair, p)
+    assert len(Measuring(store, names=["power"])) == 0
+
+
+def test_what_depends_on_who_knows_what_is_measured_each_time_and_told(store, monkeypatch):
+    network = SimpleNamespace(scale=1.0)
+    network_of = Measure(lambda a, b: network.scale * mean_power(a, b, 1), "", "", "lower")
+    monkeypatch.setitem(MEASURES, "network", network_of)
+    first = measure_store(store, names=["network", "mse"])
+    network.scale = 2.0
+    work = Measuring(store, names=["network", "mse"])
+    assert [note.split()[0] for note in work.notes] == ["network"]
+    assert len(work) == 24
+    for old, new in zip(first, work.run(), strict=True):
+        assert new.value == old.value * (2 if new.measure == "network" else 1)
+    assert not any("network" in file.read_text() for file in kept_files(store))
 
 
 def test_another_tensor_of_the_same_name_is_measured_anew(store):

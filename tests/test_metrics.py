@@ -1,7 +1,10 @@
 """Measures agree with independent computations, and never give a wrong number."""
 
+import importlib
 import subprocess
 import sys
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -330,6 +333,69 @@ def test_the_stamp_of_ones_own_measure_is_its_text():
     stamps = [Measure(f, "", "", "lower").stamp for f in (first, second, psnr)]
     assert len(set(stamps)) == 3
     assert stamps[2] == "1"
+
+
+def power(p):
+    def distance(x0, x0_hat):
+        return float((abs(x0 - x0_hat) ** p).mean())
+
+    return distance
+
+
+def raised(x0, x0_hat, p, *, scale=1.0):
+    return float((abs(x0 - x0_hat) ** p).mean()) * scale
+
+
+@dataclass
+class Settings:
+    p: int
+
+    def distance(self, x0, x0_hat):
+        return float((abs(x0 - x0_hat) ** self.p).mean())
+
+
+def stamp(function, **settings):
+    return Measure(function, "", "", "lower", **settings).stamp
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        power,
+        lambda p: partial(raised, p=p),
+        lambda p: partial(partial(raised, p=1), scale=p),
+        lambda p: lambda a, b, weights=np.full(3, p): float(abs(a - b).mean((1, 2)) @ weights),  # noqa: B008
+        lambda p: lambda a, b: raised(a, b, p=(p, p)[0]),
+        lambda p: power(power(p)),
+    ],
+)
+def test_one_text_with_other_parameters_is_another_measure(made):
+    assert len({stamp(made(p)) for p in (1, 2, 4, 2.5)}) == 4
+    assert stamp(made(2)) == stamp(made(2)) != ""
+
+
+def test_what_a_function_uses_of_its_module_counts(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    text = (
+        "import numpy as np\nP = {}\ndef f(a):\n    return {}\ndef mine(a, b):\n    return P + f(a)"
+    )
+    stamps = set()
+    for number, values in enumerate([(1, "a"), (2, "a"), (1, "np.abs(a)"), (1, "mine(a, a)")]):
+        (tmp_path / f"own_{number}.py").write_text(text.format(*values))
+        stamps.add(stamp(importlib.import_module(f"own_{number}").mine))
+    assert len(stamps) == 4
+    assert "" not in stamps
+
+
+def test_what_cannot_be_described_has_no_stamp_unless_its_user_gives_one():
+    def counting(x0, x0_hat):
+        return calls.append(1) or 0.0
+
+    calls = []
+    for function in (Settings(2).distance, counting, partial(raised, p=object()), power(calls),
+                     eval("lambda a, b: 0.0")):  # fmt: skip
+        assert stamp(function) == ""
+        assert stamp(function, weights="two") != stamp(function, version=2) != ""
 
 
 def test_measures_load_no_torch():

@@ -230,7 +230,7 @@ def test_two_recipes_of_one_label_keep_apart(tmp_path):
     noisy = Recipe("0" * 40, "ddim", steps=50, eta=1.0, clip=1.0, final_alpha="one")
     for recipe in (DDIM, noisy):
         fill(store, recipe=recipe)
-    assert {series.sampler for series in collect(store).series} == {DDIM.name, noisy.name}
+    assert {series.sampler for series in collect(store).series} == {"ddim-50 η=0", "ddim-50 η=1"}
 
 
 def test_two_images_of_one_name_keep_apart(tmp_path):

@@ -10,7 +10,6 @@ from nca_cli.analysis.bits import Bits, bits
 from nca_cli.analysis.curves import Curve, curves
 from nca_cli.analysis.halflevel import HalfLevel, Order, half_levels, orders
 from nca_cli.analysis.pairs import Distance, PairCurve, pair_distances
-from nca_cli.analysis.read import Namer, short_names
 from nca_cli.analysis.references import Excess, Reference, excess, references
 from nca_cli.analysis.remember import remembered
 from nca_cli.analysis.stages import Stage, schedule_of, stages
@@ -19,7 +18,7 @@ from nca_cli.analysis.variance import VarianceCurve, variances
 from nca_cli.analysis.weights import WeightShare, weight_shares
 from nca_cli.errors import StoreError
 from nca_cli.schedule import Schedule
-from nca_cli.store import Filters, Store
+from nca_cli.store import Filters, Namer, Names, Store
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class _Tensors:
     def __init__(self, store: Store | None, filters: Filters, names: Namer | None):
         self.store, self.filters = store, filters
         made = [a for a in (store.select(filters) if store else []) if not a.is_noise]
-        self.names = names or short_names(made)
+        self.names = names or Names(made)
         self.artifacts = [(artifact, self.names(artifact)) for artifact in made]
         self.schedules: dict[str, Schedule] = {}
         self.latent: set[str] = set()

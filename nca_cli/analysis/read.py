@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,17 +12,14 @@ import numpy as np
 from nca_cli.errors import NothingStored, StoreError
 from nca_cli.recipe import Recipe
 from nca_cli.schedule import Schedule
-from nca_cli.store import Artifact, Filters, Key, Place, Store
+from nca_cli.store import Artifact, Filters, Key, Namer, Names, Place, Store
+from nca_cli.store import Name as Name
 from nca_cli.store.layout import NOISE
 
 MOST_BYTES = 256 * 2**20
 """Of tensors in memory, unless one level needs more."""
 MOST_IMAGES = 200
 """Statistics of tensors take the first so many images of a model; they say how many in `n`."""
-
-Name = tuple[str, str, str]
-"""Image, model and sampler as they stand in a `Value`."""
-Namer = Callable[[Artifact], Name]
 
 
 @dataclass
@@ -60,11 +57,11 @@ class Shelf:
 
 def shelves(store: Store, filters: Filters = Filters(), names: Namer | None = None) -> list[Shelf]:  # noqa: B008
     """What fits, by model. Unreadable artifacts are left out: the report's notes name them."""
-    artifacts = store.select(filters)
-    names = names or short_names(artifacts)
+    made = [artifact for artifact in store.select(filters) if not artifact.is_noise]
+    names = names or Names(made)
     found: dict[str, Shelf] = {}
-    for artifact in artifacts:
-        if artifact.is_noise or not _readable(artifact) or not filters.keys(artifact):
+    for artifact in made:
+        if not _readable(artifact) or not filters.keys(artifact):
             continue
         image, model, sampler = names(artifact)
         shelf = found.setdefault(artifact.model, Shelf(model, artifact.model_info))
@@ -81,31 +78,6 @@ def _readable(artifact: Artifact) -> bool:
         return bool(artifact.header) and artifact.keys is not None
     except (StoreError, NothingStored):
         return False
-
-
-def short_names(artifacts: Sequence[Artifact]) -> Namer:
-    """(image, model, sampler) in short; the stored names where two would be the same."""
-    made = [artifact for artifact in artifacts if not artifact.is_noise]
-    models = _clashing((a.model_name, a.model) for a in made)
-    images = _clashing(((a.model, a.image_name), a.image) for a in made)
-    samplers = _clashing(((a.model, a.label), a.name) for a in made)
-
-    def name(a: Artifact) -> Name:
-        return (
-            a.image if (a.model, a.image_name) in images else a.image_name,
-            a.model if a.model_name in models else a.model_name,
-            a.name if (a.model, a.label) in samplers else a.label,
-        )
-
-    return name
-
-
-def _clashing(pairs: Iterable[tuple[Hashable, str]]) -> set[Hashable]:
-    """The keys that stand for more than one thing."""
-    things: dict[Hashable, set[str]] = {}
-    for key, thing in pairs:
-        things.setdefault(key, set()).add(thing)
-    return {key for key, several in things.items() if len(several) > 1}
 
 
 def levels(artifacts: Iterable[Artifact], filters: Filters) -> dict[int | float, float]:

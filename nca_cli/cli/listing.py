@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from nca_cli.store import Artifact, Filters
+    from nca_cli.store import Artifact, Filters, Names
 
 
 @app.command()
@@ -34,15 +34,17 @@ def ls(
     json: opt.Json = False,
 ) -> None:
     """List the artifacts: model, image, recipe, levels, seeds, size."""
-    from nca_cli.store import Store
+    from nca_cli.store import Names, Store
 
     wanted = filters(t, seed, image, model, sampler, recipe)
     place = Store(store).require()
     found = [artifact for artifact in place.select(wanted) if wanted.keys(artifact)]
+    names = Names(found)
     if json:
-        typer.echo(json_.dumps([_row(artifact, wanted.keys(artifact)) for artifact in found]))
+        rows = ({**_row(each, wanted.keys(each)), "sampler": names.sampler(each)} for each in found)
+        typer.echo(json_.dumps([*rows]))
     elif found:
-        _print_models(found, wanted)
+        _print_models(found, wanted, names)
     else:
         hint = " ".join(["see all of it: nca ls", *place.named])
         raise NothingStored(f"{store} holds nothing that fits", hint)
@@ -61,15 +63,20 @@ def _row(artifact: Artifact, keys: list) -> dict:
     }
 
 
-def _print_models(found: list[Artifact], wanted: Filters) -> None:
-    """A heading per model, and below it a row per artifact; an image is named once."""
+def _print_models(found: list[Artifact], wanted: Filters, names: Names) -> None:
+    """A heading per model, and below it a row per artifact; an image is named once.
+
+    What tells recipes of one label apart has a column where there are such recipes.
+    """
     from rich.table import Table
 
-    for model, artifacts in groupby(found, key=lambda artifact: artifact.model):
+    for model, group in groupby(found, key=lambda artifact: artifact.model):
+        artifacts = list(group)
+        told = any(map(names.settings, artifacts))
         table = Table(
             box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0), show_edge=False
         )
-        for name in ("image", "artifact", "t", "seeds", "size"):
+        for name in ("image", "artifact", *(["settings"] if told else []), "t", "seeds", "size"):
             table.add_column(name, overflow="fold", justify="right" if name == "size" else "left")
         for image, rows in groupby(artifacts, key=lambda artifact: artifact.image):
             for number, artifact in enumerate(rows):
@@ -77,6 +84,7 @@ def _print_models(found: list[Artifact], wanted: Filters) -> None:
                 table.add_row(
                     _plain("" if number else image.rpartition("-")[0]),
                     artifact.name,
+                    *([_plain(names.settings(artifact))] if told else []),
                     ranges(row["t"]),
                     ranges(row["seeds"]),
                     size(row["bytes"]),

@@ -12,7 +12,7 @@ from nca_cli.concepts.probe import FunctionProbe, Probe
 from nca_cli.concepts.truth import Labels, Truth, named, nothing_labelled, portrait_truth
 from nca_cli.errors import DamagedArtifact, NcaError, NothingStored, UsageError
 from nca_cli.recipe import Number
-from nca_cli.store import Artifact, Filters, Place, Store
+from nca_cli.store import Artifact, Filters, Namer, Names, Place, Store
 from nca_cli.store.layout import NOISE
 
 READABLE = 0.2
@@ -20,8 +20,6 @@ READABLE = 0.2
 AT_ONCE = 64
 
 AnyProbe = Probe | FunctionProbe
-Names = Callable[[Artifact], tuple[str, str, str]]
-"""Artifact → image, model and sampler as they are to be called."""
 
 
 class Reading(NamedTuple):
@@ -113,7 +111,7 @@ def concept_error(x0: object, x0_hat: object, probe: Probe | None = None) -> dic
 
 def concept_readings(
     store: Store, filters: Filters = Filters(), truth: Truth | None = None,  # noqa: B008
-    probe: AnyProbe | None = None, *, names: Names | None = None,
+    probe: AnyProbe | None = None, *, names: Namer | None = None,
     on_error: Callable[[NcaError], None] | None = None,
 ) -> Iterator[Reading]:  # fmt: skip
     """Every concept in every stored reconstruction whose image has labels.
@@ -122,26 +120,22 @@ def concept_readings(
     read goes to `on_error` (without it: raised).
     """
     truth, probe = truth or portrait_truth(), probe or Probe.load()
-    for artifact in store.require().select(filters):
-        if artifact.is_noise:
-            continue
+    made = [artifact for artifact in store.require().select(filters) if not artifact.is_noise]
+    names = names or Names(made)
+    for artifact in made:
         try:
             labels = truth.of(artifact)
             if labels and filters.keys(artifact):
-                yield from _of_artifact(store, artifact, filters, labels, probe, names or _names)
+                yield from _of_artifact(store, artifact, filters, labels, probe, names)
         except (DamagedArtifact, NothingStored) as error:
             if on_error is None:
                 raise
             on_error(error)
 
 
-def _names(artifact: Artifact) -> tuple[str, str, str]:
-    return artifact.image_name, artifact.model_name, artifact.label
-
-
 def _of_artifact(
     store: Store, artifact: Artifact, filters: Filters, labels: Labels, probe: AnyProbe,
-    names: Names,
+    names: Namer,
 ) -> list[Reading]:  # fmt: skip
     """All of an artifact, or its error: never a part."""
     noise = store.artifact(Place(artifact.model, artifact.image), NOISE)
@@ -198,7 +192,7 @@ def _retention(some: Sequence[Reading]) -> float:
 
 def concept_curves(
     store: Store, filters: Filters = Filters(), truth: Truth | None = None,  # noqa: B008
-    probe: AnyProbe | None = None, *, names: Names | None = None,
+    probe: AnyProbe | None = None, *, names: Namer | None = None,
 ) -> ConceptCurves:  # fmt: skip
     """Retention of every concept at every level, with n; NaN where the images cannot tell.
 

@@ -15,8 +15,9 @@ from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.grid import maps, save
 from nca_cli.grid.choices import COLUMNS, LAYOUTS, ROWS, SHOW, Choices, check_show
 from nca_cli.grid.content import Content
-from nca_cli.grid.layout import Layout, arrange, arrange_within
+from nca_cli.grid.layout import arrange, arrange_within
 from nca_cli.grid.paint import paint
+from nca_cli.grid.placed import Layout
 from nca_cli.grid.read import fill
 from nca_cli.grid.rows import tabulate
 from nca_cli.grid.sheet import Sheet

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nca_cli.grid import text
-from nca_cli.grid.layout import RULE, Box, Layout
+from nca_cli.grid.placed import RULE, Box, Layout
 from nca_cli.grid.table import WHOLE
 
 if TYPE_CHECKING:

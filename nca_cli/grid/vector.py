@@ -16,8 +16,8 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from nca_cli import __version__
-from nca_cli.grid.layout import RULE, Box, Layout, Text
 from nca_cli.grid.paint import BLANK, EDGE, outlines, rasters
+from nca_cli.grid.placed import RULE, Box, Layout, Text
 from nca_cli.grid.sheet import MM_PER_INCH, POINTS_PER_INCH
 from nca_cli.grid.text import FILES, FONTS, pieces
 

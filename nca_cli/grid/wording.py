@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 
 from nca_cli.errors import UsageError
 from nca_cli.grid import text
 from nca_cli.grid.content import Content, Pair, Strip
 from nca_cli.grid.text import Label, Run
-from nca_cli.recipe import Recipe
 from nca_cli.schedule import Schedule
 from nca_cli.store.layout import split_folder
+from nca_cli.store.names import told
 
 SYMBOLS = {
     "x0": text.X0,
@@ -82,15 +81,11 @@ class Wording:
             return []
         label, recipe = strip.choice.label, strip.choice.recipe
         same = (each for each in self.content.choices[strip.pair.model] if each.label == label)
-        twins = [each.recipe for each in same if each.recipe]
+        twins = {each.name: each.recipe for each in same if each.recipe}
         if len(twins) < 2 or recipe is None:
             return [label]
-        words = _telling(recipe)
-        told = [name for name in words if len({getattr(twin, name) for twin in twins}) > 1]
-        settings = {name: getattr(recipe, name) for name in told}
-        if all(replace(twin, **settings) == recipe for twin in twins):
-            return [label, *(words[name] for name in told)]
-        return [label, split_folder(strip.choice.name)[1]]
+        name = strip.choice.name
+        return [label, *told(twins).get(name, (split_folder(name)[1],))]
 
     def of_row(self, strip: Strip) -> tuple[list[Label], list[Label]]:
         """Names of the group that a row is in, and of the row in it."""
@@ -192,16 +187,6 @@ def heading(labels: list[Label]) -> list[Label]:
         else:
             names.append(label)
     return names
-
-
-def _telling(recipe: Recipe) -> dict[str, str]:
-    """Fields that may tell two recipes of one name apart, in the words of a row's name."""
-    return {
-        "eta": f"η = {recipe.eta or 0:g}",
-        "prompt": f"“{recipe.prompt}”" if recipe.prompt else "no prompt",
-        "class_label": "no label" if recipe.class_label is None else f"label {recipe.class_label}",
-        "guidance": f"guidance {1 if recipe.guidance is None else recipe.guidance:g}",
-    }
 
 
 def _agree(one: dict, other: dict) -> bool:

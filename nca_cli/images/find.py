@@ -45,8 +45,7 @@ def find_images(
     for argument in arguments:
         lines = finder.lines(stdin or sys.stdin) if argument == "-" else [os.fspath(argument)]
         for line in lines:
-            images = finder.expand(line)
-            for image, name in zip(images, _names_below(images), strict=True):
+            for image, name in finder.expand(line):
                 found.setdefault(_real_path(image), (image, name))
     images, names = [image for image, _ in found.values()], [name for _, name in found.values()]
     return in_reading_order(choice.of(images, names))
@@ -62,11 +61,9 @@ def _real_path(image: Source) -> str:
     return os.path.realpath(image)
 
 
-def _names_below(images: Sequence[Source]) -> list[str]:
-    """Their paths below the deepest folder that holds them all: the same wherever it lies."""
-    paths = [os.fspath(image) for image in images]
-    root = os.path.commonpath({os.path.dirname(path) for path in paths}) if paths else ""
-    return [path[len(root) :].lstrip(os.sep).replace(os.sep, "/") for path in paths]
+Named = list[tuple[Source, str]]
+"""Images, and their paths below what was named: the same wherever it lies, and for each image
+whatever other ones there are."""
 
 
 class _Finder:
@@ -89,13 +86,13 @@ class _Finder:
             )
         return paths
 
-    def expand(self, argument: str) -> Sequence[Source]:
+    def expand(self, argument: str) -> Named:
         """The images behind one argument, which is taken literally if something has that name."""
         if inside := _archive_and_path(argument):
             return self.archive(*inside)
         if os.path.isfile(argument):
-            return [Path(argument)]
-        images: Sequence[Source]
+            return [(Path(argument), Path(argument).name)]
+        images: Named
         if os.path.isdir(argument):
             images, problem = self.folder(argument), "no images in this folder"
             hint = "" if images else _nothing_in(argument)
@@ -110,8 +107,11 @@ class _Finder:
             self.complain(ImageError(argument or "''", problem, hint))
         return images
 
-    def archive(self, path: Path, inside: str) -> Sequence[Source]:
-        """The images in an archive, or in a folder of it, or the one that is named."""
+    def archive(self, path: Path, inside: str) -> Named:
+        """The images in an archive, or in a folder of it, or the one that is named.
+
+        Where an archive holds one folder, as that of a folder does, they are named below that.
+        """
         archive = self._archive(path)
         if archive is None:
             return []
@@ -122,7 +122,10 @@ class _Finder:
             hint = f"nor is any of the {len(images):,} images there"
             self.complain(ImageError(images[0], images[0].problem, hint))
             return []
-        return images
+        if inside in archive.members:
+            return [(image, image.name) for image in images]
+        root = f"{_only_folder(images) if inside == '.' else inside}/".lstrip("/")
+        return [(image, image.path[len(root) :]) for image in images]
 
     def _archive(self, path: Path) -> Archive | None:
         real = os.path.realpath(path)
@@ -134,16 +137,20 @@ class _Finder:
                 self.complain(error)
         return self._archives[real]
 
-    def folder(self, folder: str | Path) -> list[Path]:
+    def folder(self, folder: str | Path) -> Named:
         """All images below `folder`, sorted; unreadable folders in it are complained about."""
 
         def unreadable(error: OSError) -> None:
             self.complain(ImageError(error.filename, error.strerror or "cannot be read"))
 
-        return sorted(filter(_looks_like_an_image, _files_in(folder, unreadable)))
+        images = sorted(filter(_looks_like_an_image, _files_in(folder, unreadable)))
+        return [(image, image.relative_to(folder).as_posix()) for image in images]
 
-    def matching(self, pattern: str) -> list[Source]:
-        """All images that match a glob or lie in what matches it, sorted."""
+    def matching(self, pattern: str) -> Named:
+        """All images that match a glob or lie in what matches it, sorted.
+
+        They are named below the part of the pattern that has no wildcards.
+        """
         parts = Path(pattern).parts
         first = next(i for i, part in enumerate(parts) if _is_glob(part))
         root = Path(*parts[:first])
@@ -151,17 +158,26 @@ class _Finder:
             matches = sorted(set(root.glob(os.path.join(*parts[first:]))))
         except (OSError, ValueError):
             return []
-        images: list[Source] = []
+        found: Named = []
         for path in matches:
-            if any(part.startswith(".") for part in path.relative_to(root).parts):
+            below = path.relative_to(root)
+            if any(part.startswith(".") for part in below.parts):
                 continue
+            images: Named = []
             if path.is_dir():
-                images += self.folder(path)
+                images = self.folder(path)
             elif inside := _archive_and_path(path):
-                images += self.archive(*inside)
+                images = self.archive(*inside)
             elif _looks_like_an_image(path):
-                images.append(path)
-        return images
+                images = [(path, "")]
+            found += [(image, (below / name).as_posix()) for image, name in images]
+        return found
+
+
+def _only_folder(images: Sequence[Member]) -> str:
+    """The folder at the top of an archive that holds all its images; "" where there is none."""
+    first = images[0].path.partition("/")[0] if images else ""
+    return first if all(image.path.startswith(f"{first}/") for image in images) else ""
 
 
 def _archive_and_path(argument: str | Path) -> tuple[Path, str] | None:

@@ -6,8 +6,7 @@
 that need a network load torch, and they are computed only when their weights are named.
 """
 
-from nca_cli.measures.names import Names
 from nca_cli.measures.run import REFERENCES, Measuring, Settings, measure_store
 from nca_cli.metrics import Value
 
-__all__ = ["REFERENCES", "Measuring", "Names", "Settings", "Value", "measure_store"]
+__all__ = ["REFERENCES", "Measuring", "Settings", "Value", "measure_store"]

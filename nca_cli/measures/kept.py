@@ -46,11 +46,19 @@ class Kept:
     """The values of one artifact."""
 
     stamps: dict[str, str] = field(default_factory=dict)
-    """Measure → what it was measured with."""
+    """Measure → what it was measured with; "" where that cannot be told."""
     x0_content: str = ""
     x0: str = ""
     """Digest of x0; another x0 makes all values void."""
     entries: dict[Key, Entry] = field(default_factory=dict)
+
+    @property
+    def lasting(self) -> Kept:
+        """The values of measures that can be told from others: those that may be kept."""
+        passing = {name for name, stamp in self.stamps.items() if not stamp}
+        stamps = {name: stamp for name, stamp in self.stamps.items() if stamp}
+        entries = {key: _without(entry, passing) for key, entry in self.entries.items()}
+        return Kept(stamps, self.x0_content, self.x0, entries)
 
     def joined(self, new: Kept) -> Kept:
         """These values and then `new` ones, which win; those of another x0 or stamp are dropped."""
@@ -96,7 +104,7 @@ def save(store: Store, artifact: Artifact, new: Kept) -> Path:
         raise StoreError(store.root, "is a packed store, read-only")
     with locked(store.root, artifact.model, artifact.image, path.name):
         if artifact.parts[0].path.exists():
-            text = _text((load(path) or Kept()).joined(new))
+            text = _text((load(path) or Kept()).joined(new.lasting))
             write_atomically(path, text.encode())
     return path
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from nca_cli.errors import NcaError, NothingStored, StoreError, UsageError
 from nca_cli.measures import kept as kept_
 from nca_cli.measures.kept import FLOOR, Kept
-from nca_cli.measures.names import Names
 from nca_cli.measures.work import POOL_PIXELS, Task, carried_out, portable
 from nca_cli.metrics import MEASURES, Measure, Value, described
 from nca_cli.metrics.registry import FEATURES, X0_FLOOR, cheap
-from nca_cli.store import Artifact, Filters, Key, Place, Store, hdf5
+from nca_cli.store import Artifact, Filters, Key, Names, Place, Store, hdf5
 from nca_cli.store.layout import NOISE
 from nca_cli.store.samples import FIXED
 
@@ -91,7 +90,8 @@ class Source:
 
     def lacking(self, measures: Mapping[str, Measure]) -> list[Key]:
         """The samples that must be read: without a measure, or not known to be the same."""
-        current = all(self.kept.stamps.get(name) == each.stamp for name, each in measures.items())
+        stamps = self.kept.stamps
+        current = all(each.stamp and stamps.get(n) == each.stamp for n, each in measures.items())
         return [key for key in self.keys if not (current and self._has(key, measures))]
 
     def _has(self, key: Key, measures: Mapping[str, Measure]) -> bool:
@@ -119,6 +119,7 @@ class Measuring:
         """Artifacts that could not be read, with the reason."""
         self.notes: list[str] = []
         """What else is worth telling."""
+        self.notes += [_passing(name) for name, each in self.measures.items() if not each.stamp]
         found = [one for one in store.require().select(filters) if not one.is_noise]
         if not found:
             hint = " ".join([LIST_HINT, *store.named])
@@ -269,8 +270,8 @@ class Measuring:
 
     def _values(self, source: Source) -> Iterator[Value]:
         artifact = source.artifact
-        image, model = self.names.image(artifact), self.names.model(artifact)
-        sampler = _REFERENCE_OF.get(source.dataset) or self.names.sampler(artifact)
+        image, model, sampler = self.names(artifact)
+        sampler = _REFERENCE_OF.get(source.dataset, sampler)
         families = self._families(source)
         for key in source.keys:
             t, seed = (math.nan, -1) if key == FLOOR else key
@@ -324,6 +325,11 @@ def _head(artifact: Artifact) -> Head:
         for key in keys:
             head.contents.setdefault(key, content)
     return head
+
+
+def _passing(name: str) -> str:
+    return (f"{name} depends on more than nca can compare, so it is measured each time: "
+            "name that in Measure(…, weights=…) to keep the values")  # fmt: skip
 
 
 def _datasets(references: Sequence[str]) -> list[str]:

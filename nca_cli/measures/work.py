@@ -64,7 +64,7 @@ def measured(task: Task) -> Kept:
 
 def _still_good(known: Kept, now: Kept) -> dict[tuple[Key, str], dict[str, dict[str, float]]]:
     """(key, digest) → what was measured already, with the same x0 and the same stamps."""
-    same = {name for name, stamp in now.stamps.items() if known.stamps.get(name) == stamp}
+    same = {name for name, stamp in now.stamps.items() if stamp and known.stamps.get(name) == stamp}
     if known.x0 != now.x0:
         return {}
     return {

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from nca_cli.errors import UsageError
-from nca_cli.metrics import colours, fidelity, gradients, spectrum
+from nca_cli.metrics import colours, fidelity, functions, gradients, spectrum
 from nca_cli.metrics.picture import Picture, pictures
 
 Result = float | Mapping[str, float]
@@ -46,22 +44,26 @@ class Measure:
 
     @property
     def stamp(self) -> str:
-        """What the numbers depend on besides the pictures. A user's function counts by its text."""
-        own = getattr(self.function, "__module__", "").startswith(OWN)
-        return " ".join(filter(None, [str(self.version), self.weights, "" if own else self._text]))
+        """What the numbers depend on besides the pictures; "" where that cannot be told.
+
+        A user's function counts by its text and what that refers to (`functions.digest`); where
+        that is not all, by `version` and `weights`, if one of them is set.
+        """
+        text = "" if self._is_own else functions.digest(self.function)
+        if text is None:
+            declared = self.weights or self.version != 1
+            text = functions.text_digest(self.function) if declared else None
+        return (
+            "" if text is None else " ".join(filter(None, [str(self.version), self.weights, text]))
+        )
 
     @property
-    def _text(self) -> str:
-        try:
-            text = inspect.getsource(self.function)
-        except (OSError, TypeError):
-            text = getattr(self.function, "__qualname__", "")
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+    def _is_own(self) -> bool:
+        return getattr(self.function, "__module__", "").startswith(OWN)
 
     def __call__(self, a: Picture, b: Picture) -> dict[str, float]:
         """Suffix (`""`, `"/0"`, …) → value. The built-in functions share what `a` and `b` keep."""
-        own = getattr(self.function, "__module__", "").startswith(OWN)
-        result = self.function(a, b) if own else self.function(a.x, b.x)
+        result = self.function(a, b) if self._is_own else self.function(a.x, b.x)
         if isinstance(result, Mapping):
             return {f"/{key}": float(value) for key, value in result.items()}
         return {"": float(result)}

@@ -17,9 +17,9 @@ from nca_cli.models.checkpoints import (
     Checkpoint,
     find_checkpoint,
     is_checkpoint,
-    label,
     path_of,
     prefix_of,
+    stored_name,
 )
 from nca_cli.models.digests import content_digest
 from nca_cli.models.files import (
@@ -67,7 +67,7 @@ def find_model(
 def _find(name: str, weights: bool, offline: bool, refresh: bool, size: int) -> Model:
     """As `find_model`, without the names of `models.toml`."""
     if is_checkpoint(name):
-        return find_checkpoint(name).model(safe_name(label(name)), weights)
+        return find_checkpoint(name).model(safe_name(stored_name(name)), weights)
     alias = ALIASES.get(name)
     if name == "wiener":
         return _wiener(size)
@@ -101,7 +101,7 @@ def _stored_as(name: str) -> tuple[str, str | None]:
     if alias is not None and alias.source != BUILT_IN:
         return _last_part(alias.source), alias.sampler.name
     if is_checkpoint(name):
-        return safe_name(label(name)), None
+        return safe_name(stored_name(name)), None
     return (name.split(":")[1] if is_own(name) else _last_part(name)), None
 
 

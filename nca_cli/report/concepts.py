@@ -21,7 +21,7 @@ from nca_cli.errors import NothingStored
 from nca_cli.report.content import Report
 from nca_cli.report.curves import Chart, Entry, chart, drawable, ends, log_snr_scale
 from nca_cli.report.words import RETENTION, isolated
-from nca_cli.store import Artifact, Store
+from nca_cli.store import Store
 
 
 def with_concepts(
@@ -32,17 +32,10 @@ def with_concepts(
     Without `labels`, those of the bundled portraits; where none of them is stored, nothing. Raises
     as `concept_curves` where labels or a probe were named.
     """
-    names = {(a.model, a.image, a.name): (image, model, sampler)
-             for image, model, sampler, a in report.held}  # fmt: skip
-
-    def called(artifact: Artifact) -> tuple[str, str, str]:
-        usual = artifact.image_name, artifact.model_name, artifact.label
-        return names.get((artifact.model, artifact.image, artifact.name), usual)
-
     truth = read_labels(labels) if labels else portrait_truth()
     own = load_probe(probe) if probe else None
     try:
-        found = concept_curves(store, report.filters, truth, own, names=called)
+        found = concept_curves(store, report.filters, truth, own)
     except NothingStored:
         if labels or probe:
             raise

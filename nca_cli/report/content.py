@@ -14,8 +14,8 @@ import numpy as np
 from nca_cli.analysis import ANY_SEED, REFERENCE, Analysis, Curve, Value, curves
 from nca_cli.concepts import ConceptRetention
 from nca_cli.errors import NcaError, NothingStored, StoreError
-from nca_cli.measures import REFERENCES, Measuring, Names
-from nca_cli.store import Artifact, Filters, Store
+from nca_cli.measures import REFERENCES, Measuring
+from nca_cli.store import Artifact, Filters, Names, Store
 
 FLOOR = "reference:floor"
 
@@ -195,16 +195,15 @@ class _Findings:
 
     def _described(self, artifact: Artifact) -> tuple[str, str, str] | None:
         """Note the image of an artifact; its names, or None where its description is damaged."""
-        names = self.names
-        image, model = names.image(artifact), names.model(artifact)
+        name = self.names(artifact)
         try:
-            described = Image(image, model, artifact.image, artifact.image_info)
+            described = Image(*name[:2], artifact.image, artifact.image_info)
         except StoreError as error:
             self.problems.append(error)
             return None
         self.images.setdefault((artifact.model, artifact.image), described)
         self.kept.append(artifact)
-        return image, model, names.sampler(artifact)
+        return name
 
     def report(self) -> Report:
         return Report(
@@ -242,8 +241,7 @@ class _Findings:
 
     def _held(self) -> Iterator[tuple[str, str, str, Artifact]]:
         for artifact in self.kept:
-            names = self.names
-            yield names.image(artifact), names.model(artifact), names.sampler(artifact), artifact
+            yield *self.names(artifact), artifact
 
     def _notes(self) -> Iterator[str]:
         yield from (f"Left out: {error.what}." for error in self.problems)

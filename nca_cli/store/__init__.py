@@ -1,7 +1,8 @@
-"""The artifact store: layout, artifacts, atomic merge, query, pack and verify."""
+"""The artifact store: layout, artifacts, names, atomic merge, query, pack and verify."""
 
 from nca_cli.store.artifact import Artifact, Location
 from nca_cli.store.folder import MAX_PART_BYTES, Place, Store
+from nca_cli.store.names import Name, Namer, Names
 from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters, ModelFilter
 
@@ -12,6 +13,9 @@ __all__ = [
     "Key",
     "Location",
     "ModelFilter",
+    "Name",
+    "Namer",
+    "Names",
     "Part",
     "Place",
     "Samples",

@@ -12,9 +12,9 @@ from nca_cli.models.checkpoints.file import (
     ensure_converted,
     find_checkpoint,
     is_checkpoint,
-    label,
     path_of,
     prefix_of,
+    stored_name,
 )
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "ensure_converted",
     "find_checkpoint",
     "is_checkpoint",
-    "label",
     "path_of",
     "prefix_of",
+    "stored_name",
 ]

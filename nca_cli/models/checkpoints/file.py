@@ -76,11 +76,11 @@ class Checkpoint:
             raise ModelError(self.name, f"cannot read {self.file}: {error.strerror}") from error
         return digest([self.kind, CONVERSION, content, *what])
 
-    def model(self, label: str, weights: bool) -> Model:
-        """The model, stored under `label`. A pixel model without `weights` needs no file."""
+    def model(self, name: str, weights: bool) -> Model:
+        """The model, stored under `name`. A pixel model without `weights` needs no file."""
         key = self.key() if weights or self.latent else None
         return Model(
-            name=label,
+            name=name,
             source=self.name,
             space=self.space(),
             sampler=self.config.SAMPLER,
@@ -108,7 +108,7 @@ def path_of(name: str) -> Path:
     return Path(name.partition(":")[2]).expanduser().absolute()
 
 
-def label(name: str) -> str:
+def stored_name(name: str) -> str:
     """What `KIND:PATH` is called: the file's stem, or its folder's name where that says nothing."""
     path = path_of(name)
     return path.parent.name if path.stem in UNTOLD and path.parent.name else path.stem

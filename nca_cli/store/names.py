@@ -1,0 +1,117 @@
+"""What images, models and recipes are called in tables and figures: short, and never ambiguous."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from nca_cli.errors import NcaError
+from nca_cli.recipe import Recipe
+from nca_cli.store.artifact import Artifact
+
+Name = tuple[str, str, str]
+"""Image, model and sampler as tables call them."""
+Namer = Callable[[Artifact], Name]
+LONGEST = 40
+"""Letters of a prompt in a name."""
+
+
+class Names:
+    """Short names of the artifacts of one table. Two things of one name get longer ones.
+
+    An image or a model is called by its folder then. A recipe is called by what tells it from the
+    others of its model and label, `ddim-50 η=0.5`, `one-step no prompt`; where that does not tell
+    all of them apart, or where they differ in more, by the name of its files, `ddim-50-7f31c02a`.
+    What is not in the table makes no name longer.
+    """
+
+    def __init__(self, artifacts: Iterable[Artifact]):
+        every = list(artifacts)
+        self._models = _several(((a.model_name,), a.model, a) for a in every)
+        self._images = _several(((a.model, a.image_name), a.image, a) for a in every)
+        twins = _several(((a.model, a.label), a.name, a) for a in every)
+        self._settings = {
+            (model, name): words
+            for (model, _), held in twins.items()
+            for name, words in _told_of(held).items()
+        }
+
+    def __call__(self, artifact: Artifact) -> Name:
+        return self.image(artifact), self.model(artifact), self.sampler(artifact)
+
+    def model(self, artifact: Artifact) -> str:
+        """`demo`, or its folder's name."""
+        clash = (artifact.model_name,) in self._models
+        return artifact.model if clash else artifact.model_name
+
+    def image(self, artifact: Artifact) -> str:
+        """`astronaut`, or its folder's name."""
+        clash = (artifact.model, artifact.image_name) in self._images
+        return artifact.image if clash else artifact.image_name
+
+    def sampler(self, artifact: Artifact) -> str:
+        """`ddim-50`, `ddim-50 η=0.5`, or the name of its files."""
+        words = self._settings.get((artifact.model, artifact.name))
+        if words is None:
+            return artifact.label
+        return " ".join([artifact.label, *words]) if words else artifact.name
+
+    def settings(self, artifact: Artifact) -> str:
+        """What the name of its recipe says beyond the label, in words: `η=0.5`, or nothing."""
+        return " ".join(self._settings.get((artifact.model, artifact.name), ()))
+
+
+def told(recipes: Mapping[str, Recipe]) -> dict[str, tuple[str, ...]]:
+    """What tells recipes of one label apart, in words; nothing where that is not all of it."""
+    fields = [field for field in _WORDS if len({getattr(r, field) for r in recipes.values()}) > 1]
+    words = {name: tuple(_WORDS[field](recipe) for field in fields)
+             for name, recipe in recipes.items()}  # fmt: skip
+    none: dict[str, Any] = dict.fromkeys(fields)
+    rest = {replace(recipe, **none).canonical() for recipe in recipes.values()}
+    return words if len(rest) == 1 and len(set(words.values())) == len(words) else {}
+
+
+def _told_of(held: Mapping[str, list[Artifact]]) -> dict[str, tuple[str, ...]]:
+    """The words of every artifact's name; none where they do not tell, or cannot be read."""
+    found = {name: recipe for name, some in held.items() if (recipe := _recipe(some))}
+    words = told(found) if len(found) == len(held) else {}
+    return {name: words.get(name, ()) for name in held}
+
+
+def _recipe(artifacts: Iterable[Artifact]) -> Recipe | None:
+    """Of artifacts of one name: the first that can be read."""
+    for artifact in artifacts:
+        try:
+            return artifact.recipe
+        except NcaError:
+            continue
+    return None
+
+
+def _several(
+    items: Iterable[tuple[tuple[str, ...], str, Artifact]],
+) -> dict[tuple[str, ...], dict[str, list[Artifact]]]:
+    """The names that stand for more than one thing, with the artifacts of each."""
+    things: dict[tuple[str, ...], dict[str, list[Artifact]]] = {}
+    for name, thing, artifact in items:
+        things.setdefault(name, {}).setdefault(thing, []).append(artifact)
+    return {name: held for name, held in things.items() if len(held) > 1}
+
+
+def _quoted(prompt: str | None) -> str:
+    """A prompt in one line that fits into a legend."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in prompt or "").split())
+    text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1].rstrip()}…"
+    return f"“{text}”" if text else "no prompt"
+
+
+_WORDS: dict[str, Callable[[Recipe], str]] = {
+    "eta": lambda recipe: f"η={recipe.eta or 0:g}",
+    "prompt": lambda recipe: _quoted(recipe.prompt),
+    "class_label": lambda recipe: (
+        "no label" if recipe.class_label is None else f"label {recipe.class_label}"
+    ),
+    "guidance": lambda recipe: f"guidance {1 if recipe.guidance is None else recipe.guidance:g}",
+}
+"""Fields of a recipe that a name may say, and how it says them."""
