@@ -1,6 +1,8 @@
 """Measures agree with independent computations, and never give a wrong number."""
 
+import hashlib
 import importlib
+import inspect
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -333,6 +335,8 @@ def test_the_stamp_of_ones_own_measure_is_its_text():
     stamps = [Measure(f, "", "", "lower").stamp for f in (first, second, psnr)]
     assert len(set(stamps)) == 3
     assert stamps[2] == "1"
+    text = hashlib.sha256(inspect.getsource(first).encode()).hexdigest()
+    assert stamps[0] == f"1 {text[:16]}", "kept values of earlier versions are void"
 
 
 def power(p):

@@ -38,6 +38,7 @@ class Names:
         }
 
     def __call__(self, artifact: Artifact) -> Name:
+        """`("astronaut", "demo", "ddim-50")`: as in the columns of every table."""
         return self.image(artifact), self.model(artifact), self.sampler(artifact)
 
     def model(self, artifact: Artifact) -> str:
