@@ -11,11 +11,10 @@ import hashlib
 import io
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from statistics import mode
 from typing import NamedTuple
 
 import numpy as np
@@ -24,13 +23,19 @@ from nca_cli.analysis.remember import remembered
 from nca_cli.errors import NothingStored, StoreError
 from nca_cli.images import to_uint8
 from nca_cli.report.content import Report
-from nca_cli.store import Artifact, Key, Place, Store
-from nca_cli.store.layout import NOISE
+from nca_cli.report.shelves import (
+    Plan,
+    depth,
+    log_snr_of,
+    plans_of,
+    sample,
+    spread,
+    with_few_levels,
+)
+from nca_cli.store import Artifact, Key, Store
 
 VERSION = 1
 """Rises when the same samples give other pictures."""
-LONGEST_STRIP = 16383
-"""Pixels; the limit of WebP."""
 PROBES = 3
 """Shelves that are encoded to learn how large the others will be."""
 MARGIN = 1.06
@@ -130,12 +135,6 @@ class Gallery:
         return {name_of(strip): strip.content for shelf in self.shelves for strip in shelf.strips}
 
 
-def depth(level: tuple[float, float]) -> tuple[int, float]:
-    """How noisy a (t, logSNR) is, for sorting: where no schedule is known, t says it."""
-    t, log_snr = level
-    return (1, t) if math.isnan(log_snr) else (0, -log_snr)
-
-
 def name_of(strip: Strip) -> str:
     """A file name that depends on the pixels alone, so that no name of a user gets into a path."""
     return f"{hashlib.sha256(strip.content).hexdigest()[:16]}.webp"
@@ -168,139 +167,26 @@ def _steady(budget: float) -> float:
 
 
 def _drawn(store: Store, report: Report, budget: float) -> Gallery:
-    plans = list(_plans(store, report))
+    plans = list(plans_of(store, report))
     if not plans or budget <= 0:
         notes = ["The page has no room for pictures: raise --max-mb, or use --assets."]
         return Gallery(notes=tuple(notes) if plans else ())
-    plans, short = _with_few_levels(plans)
+    plans, short = with_few_levels(plans)
     setting, each = _setting(plans, budget)
-    chosen = _sample(plans, int(budget / each)) if each * len(plans) > budget else plans
+    chosen = sample(plans, int(budget / each)) if each * len(plans) > budget else plans
     if not chosen:
-        chosen, fewer = _with_few_levels(plans[:1], max(1, int(budget / each * plans[0].most)))
+        chosen, fewer = with_few_levels(plans[:1], max(1, int(budget / each * plans[0].most)))
         short = short or fewer
     shelves = _fitting(_encoded(chosen, setting), budget)
     return Gallery(tuple(shelves), tuple(_notes(shelves, plans, setting, short)))
 
 
-# --- what is to be drawn ------------------------------------------------------------------------
+# --- what fits ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What a shelf is to show, before anything is read."""
-
-    image: str
-    models: tuple[str, ...]
-    seed: int
-    noise: Artifact
-    noise_keys: tuple[Key, ...]
-    series: tuple[tuple[int, Artifact, tuple[Key, ...]], ...]
-
-    @property
-    def most(self) -> int:
-        """Levels of its longest strip."""
-        return max(len(keys) for keys in (self.noise_keys, *(keys for _, _, keys in self.series)))
-
-
-def _plans(store: Store, report: Report) -> Iterator[_Plan]:
-    """A plan per image and space, in the order of the report's images."""
-    if not report.held:
-        return
-    seed = mode(sorted(value.seed for value in report.values if value.seed >= 0))
-    index = {(each.model, each.sampler): number for number, each in enumerate(report.series)}
-    groups: dict[tuple, list[tuple[str, int, Artifact]]] = {}
-    for image, model, sampler, artifact in report.held:
-        key = image, _identity(artifact)
-        groups.setdefault(key, []).append((model, index[model, sampler], artifact))
-    order = {name: number for number, name in enumerate(report.image_names)}
-    for (image, _), members in sorted(groups.items(), key=lambda item: order[item[0][0]]):
-        try:
-            plan = _plan(store, report, image, members, seed)
-        except (StoreError, NothingStored):
-            continue
-        if plan:
-            yield plan
-
-
-def _identity(artifact: Artifact) -> str:
-    """What x_t depends on: models of one space share it."""
-    space = artifact.model_info.get("space", {})
-    return f"{sorted(space.items(), key=str)} {artifact.image_info.get('digest', artifact.image)}"
-
-
-def _plan(
-    store: Store,
-    report: Report,
-    image: str,
-    members: Sequence[tuple[str, int, Artifact]],
-    seed: int,
-) -> _Plan | None:
-    keys = {artifact: report.filters.keys(artifact) for _, _, artifact in members}
-    seeds = sorted({key[1] for held in keys.values() for key in held})
-    if not seeds:
-        return None
-    seed = seed if seed in seeds else seeds[0]
-    series = tuple((number, artifact, _of_seed(keys[artifact], artifact, seed))
-                   for _, number, artifact in members)  # fmt: skip
-    first = members[0][2]
-    noise = store.artifact(Place(first.model, first.image), NOISE)
-    if noise is None:
-        return None
-    wanted = {key for _, _, held in series for key in held} & noise.keys
-    models = tuple(dict.fromkeys(model for model, _, _ in members))
-    shown = tuple(item for item in series if item[2])
-    return _Plan(image, models, seed, noise, _of_seed(wanted, noise, seed), shown)
-
-
-def _of_seed(keys: Iterable[Key], artifact: Artifact, seed: int) -> tuple[Key, ...]:
-    """The (t, seed) of one seed, from little noise to much."""
-    log_snr = _log_snr(artifact)
-    return tuple(
-        sorted(
-            (key for key in keys if key[1] == seed), key=lambda k: (depth((k[0], log_snr[k])), k)
-        )
-    )
-
-
-def _log_snr(artifact: Artifact) -> dict[Key, float]:
-    stored = zip(artifact.t.tolist(), artifact.seed.tolist(), strict=True)
-    return dict(zip(stored, artifact.log_snr.tolist(), strict=True))
-
-
-# --- what is left out ---------------------------------------------------------------------------
-
-
-def _with_few_levels(plans: Sequence[_Plan], most: int = 0) -> tuple[list[_Plan], bool]:
-    """Plans whose strips a WebP can hold, and whether levels had to go."""
-    most = most or LONGEST_STRIP // 256
-    if all(plan.most <= most for plan in plans):
-        return list(plans), False
-    levels = sorted({key[0] for plan in plans for _, _, keys in plan.series for key in keys})
-    kept = {levels[index] for index in _spread(len(levels), most)}
-    return [_thinned(plan, kept) for plan in plans], True
-
-
-def _thinned(plan: _Plan, levels: set[int | float]) -> _Plan:
-    def some(keys: Sequence[Key]) -> tuple[Key, ...]:
-        return tuple(key for key in keys if key[0] in levels)
-
-    series = tuple((number, artifact, some(keys)) for number, artifact, keys in plan.series)
-    shown = tuple(item for item in series if item[2])
-    return _Plan(plan.image, plan.models, plan.seed, plan.noise, some(plan.noise_keys), shown)
-
-
-def _spread(count: int, most: int) -> list[int]:
-    """At most so many of `count` indices, evenly spaced, both ends among them."""
-    return sorted({round(at) for at in np.linspace(0, count - 1, min(count, max(1, most)))})
-
-
-def _sample(plans: Sequence[_Plan], most: int) -> list[_Plan]:
-    return [plans[index] for index in _spread(len(plans), most)] if most else []
-
-
-def _setting(plans: Sequence[_Plan], budget: float) -> tuple[Setting, float]:
+def _setting(plans: Sequence[Plan], budget: float) -> tuple[Setting, float]:
     """The first setting in which all plans fit, or the last; and the bytes of a shelf in it."""
-    probes = [plans[index] for index in _spread(len(plans), PROBES)]
+    probes = [plans[index] for index in spread(len(plans), PROBES)]
     for setting in LADDER:
         shelves = _encoded(probes, setting)
         each = MARGIN * sum(map(_cost, shelves)) / max(1, len(shelves)) or 1.0
@@ -325,7 +211,7 @@ def _fitting(shelves: Sequence[Shelf], budget: float) -> list[Shelf]:
 
 
 def _notes(
-    shelves: Sequence[Shelf], plans: Sequence[_Plan], setting: Setting, short: bool
+    shelves: Sequence[Shelf], plans: Sequence[Plan], setting: Setting, short: bool
 ) -> Iterator[str]:
     images, every = ({item.image for item in items} for items in (shelves, plans))
     if len(images) < len(every):
@@ -346,20 +232,20 @@ def _notes(
 # --- reading and encoding -----------------------------------------------------------------------
 
 
-def _encoded(plans: Sequence[_Plan], setting: Setting) -> list[Shelf]:
+def _encoded(plans: Sequence[Plan], setting: Setting) -> list[Shelf]:
     """Shelves in the order of the plans, a thread per core; what is damaged is left out."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return [shelf for shelf in pool.map(partial(_shelf, setting=setting), plans) if shelf]
 
 
-def _shelf(plan: _Plan, setting: Setting) -> Shelf | None:
+def _shelf(plan: Plan, setting: Setting) -> Shelf | None:
     try:
         return _read_shelf(plan, setting)
     except (StoreError, NothingStored):
         return None
 
 
-def _read_shelf(plan: _Plan, setting: Setting) -> Shelf:
+def _read_shelf(plan: Plan, setting: Setting) -> Shelf:
     x0 = _coloured(to_uint8(plan.noise.fixed("x0")))
     fine = partial(_strip, side=setting.side, quality=setting.quality)
     coarse = partial(_strip, side=setting.noise_side, quality=setting.noise_quality, noise=True)
@@ -375,7 +261,7 @@ def _pictures(
     artifact: Artifact, keys: Sequence[Key]
 ) -> tuple[np.ndarray, list[tuple[float, float]]]:
     """uint8 (N, H, W, 3) and (t, logSNR) of each."""
-    log_snr = _log_snr(artifact)
+    log_snr = log_snr_of(artifact)
     return artifact.read("preview", keys), [(key[0], log_snr[key]) for key in keys]
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from nca_cli.analysis import REFERENCE
 from nca_cli.report.content import Report
-from nca_cli.report.pictures import Gallery, Shelf, Strip, depth
+from nca_cli.report.pictures import Gallery, Shelf, Strip
+from nca_cli.report.shelves import depth
 from nca_cli.report.words import at_level, count, measured, number, scientific, snr
 
 NEAR = 1e-6
