@@ -338,6 +338,12 @@ def test_the_second_analysis_reads_no_tensor(tmp_path, monkeypatch):
     assert str(again.as_dict()) == str(first.as_dict())
 
 
+def test_bits_are_told_of_networks_and_of_the_spectrum_alone(store):
+    """The full Gaussian of a few images errs without end where it knows no direction."""
+    samplers = {each.sampler for each in analyse(errors_in(store), store).bits}
+    assert samplers == {"one-step", "reference:wiener"}
+
+
 def test_new_samples_make_what_was_kept_void(tmp_path):
     fill(tmp_path / "s", DATA, 3, 2, levels=(300,))
     first = analyse([], Store(tmp_path / "s"))

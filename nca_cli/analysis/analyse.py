@@ -73,7 +73,7 @@ def analyse(
         references=tuple(notes),
         reference_values=tuple(made),
         excess=tuple(excess(every)),
-        bits=tuple(bits((v for v in every if v.model not in tensors.latent), tensors.channels)),
+        bits=tuple(bits(filter(tensors.has_bits, every), tensors.channels)),
         weights=tuple(weight_shares(rows, tensors.schedules, content)),
     )
 
@@ -104,6 +104,12 @@ class _Tensors:
         if space.get("autoencoder"):
             self.latent.add(model)
         self.channels[model] = int(space.get("channels") or 3)
+
+    def has_bits(self, value: Value) -> bool:
+        """Whether errors tell information: not of latent models, whose noise is not in pixels, nor
+        of the full Gaussian, which has no variance in most directions and errs there without end.
+        """
+        return value.model not in self.latent and value.sampler != f"{REFERENCE}gaussian"
 
     def references(self) -> tuple[list[Value], list[Reference]]:
         type_ = tuple[list[Value], list[Reference]]
