@@ -36,10 +36,10 @@ def lines(report):
 def test_noisy_pairs_of_one_image_lie_on_their_closed_form(tmp_path):
     report = report_of(tmp_path)
     drawn = charts(report, entries(report))[0]
-    assert drawn.measure == "pairs/x_t"
+    assert drawn.measure == "pairs/xₜ"
     exact = [2 * Schedule().level(t).s ** 2 for t in LEVELS]
     _, _, measured, closed = (
-        [p.mean for p in line.entry.points("pairs/x_t")] for line in drawn.lines
+        [p.mean for p in line.entry.points("pairs/xₜ")] for line in drawn.lines
     )
     assert [line.entry.name for line in drawn.lines[2:]] == ["x_t of one image", CLOSED]
     assert closed == pytest.approx(exact)
@@ -48,7 +48,7 @@ def test_noisy_pairs_of_one_image_lie_on_their_closed_form(tmp_path):
 
 def test_pairs_of_reconstructions_are_drawn_for_each_series_in_its_style(tmp_path):
     report = report_of(tmp_path)
-    drawn = lines(report)["pairs/x̂0"]
+    drawn = lines(report)["pairs/x̂₀"]
     assert list(drawn) == ["demo · ddim-50, different images", "demo · ddim-50, one image"]
     other, same = drawn.values()
     assert all(same[t] < other[t] for t in LEVELS)
@@ -68,7 +68,7 @@ def test_the_shares_of_training_between_levels_are_those_of_the_schedule(tmp_pat
 def test_one_seed_has_no_pairs_of_one_image_and_the_page_says_what_to_do(tmp_path):
     report = report_of(tmp_path, seeds=(0,))
     drawn = lines(report)
-    assert list(drawn["pairs/x̂0"]) == ["demo · ddim-50, different images"]
+    assert list(drawn["pairs/x̂₀"]) == ["demo · ddim-50, different images"]
     assert "decided" not in drawn
     assert "--seed 0,1" in render(report)
 
@@ -92,7 +92,7 @@ def test_models_of_other_schedules_see_other_noise_and_are_told_apart(tmp_path):
 
 def test_one_image_has_no_such_experiment(tmp_path):
     report = report_of(tmp_path, images=("cat",), seeds=(0,))
-    assert "pairs/x̂0" not in lines(report)
+    assert "pairs/x̂₀" not in lines(report)
 
 
 def test_lines_of_no_series_are_in_the_legend_of_the_section(tmp_path):

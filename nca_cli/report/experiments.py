@@ -18,7 +18,7 @@ SHARED, UNSHARED = "one image", "different images"
 CLOSED = "closed form"
 ONE_DASH = "3 2.5"
 WEIGHTS = (("plain training", "plain", "5 3"), ("P2 weights", "epsilon", "1.5 2.5"))
-NOISY_PAIRS, PAIRS, DECIDED, CONTENT = "pairs/x_t", "pairs/x̂0", "decided", "content"
+NOISY_PAIRS, PAIRS, DECIDED, CONTENT = "pairs/xₜ", "pairs/x̂₀", "decided", "content"
 
 
 def charts(report: Report, entries: Sequence[Entry]) -> list[Chart]:
