@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 class Group(TyperGroup):
     """Commands in the order of the work, and errors as one line with the next step."""
 
+    def _invoked(self, ctx: Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if _interrupted(error):
+                raise KeyboardInterrupt from error
+            raise
+
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Options before the command; without any words at all, the help."""
         bare = not args  # before they are taken from the list
@@ -34,7 +42,7 @@ class Group(TyperGroup):
     def invoke(self, ctx: Context) -> Any:
         """Run the command; `NcaError` → one line, interrupts → 130, bugs → traceback on request."""
         try:
-            return super().invoke(ctx)
+            return self._invoked(ctx)
         except typer.TyperException as error:
             _one_line(error)
             raise typer.Exit(error.exit_code) from error
@@ -74,6 +82,13 @@ def _one_line(error: typer.TyperException) -> None:
     context = getattr(error, "ctx", None)
     help_ = f"see: {context.command_path if context else 'nca'} --help"
     complain(NcaError(error.format_message().rstrip("."), help_))
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether an interrupt stands behind an error: a library that it hit may raise its own."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 app = typer.Typer(
