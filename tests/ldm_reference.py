@@ -13,7 +13,7 @@ from types import ModuleType
 
 import torch
 import torch.nn.functional as F
-from adm_reference import Adm, randomise
+from adm_reference import Adm, Double, randomise
 from torch import nn
 
 VQ_F4 = {
@@ -62,15 +62,6 @@ class Halve(nn.Module):
 
     def forward(self, x):
         return self.conv(F.pad(x, (0, 1, 0, 1)))  # right and below alone
-
-
-class Double(nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x):
-        return self.conv(x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3))
 
 
 class Level(nn.Module):
