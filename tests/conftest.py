@@ -53,3 +53,18 @@ def faces(tmp_path):
             folder / f"{name}.png"
         )
     return folder
+
+
+@pytest.fixture
+def one_thread():
+    """Networks of a test give the same rounding wherever it runs."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """The cache folder of one test, empty at its start."""
+    monkeypatch.setenv("NCA_CACHE", str(tmp_path / "nca-cache"))
+    return tmp_path / "nca-cache"

@@ -46,17 +46,7 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    import torch
-
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("NCA_CACHE", str(tmp_path / "nca-cache"))
-    return tmp_path / "nca-cache"
+pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
 
 
 def text(value):

@@ -86,17 +86,7 @@ CHURCHES = {
 One attention more, of the autoencoder's own."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    import torch
-
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("NCA_CACHE", str(tmp_path / "nca-cache"))
-    return tmp_path / "nca-cache"
+pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
 
 
 def network(case, seed=0):
