@@ -458,17 +458,3 @@ def test_a_bug_is_one_line_too_and_a_traceback_on_request(monkeypatch):
     monkeypatch.setattr("nca_cli.models.list_models", broken)
     fails(nca("models"), 1, "RuntimeError", "nca --debug")
     assert isinstance(nca("--debug", "models").exception, RuntimeError)
-
-
-def test_an_error_that_an_interrupt_caused_ends_as_an_interrupt(monkeypatch):
-    from nca_cli import models
-    from nca_cli.errors import NcaError
-
-    def interrupted():
-        try:
-            raise KeyboardInterrupt
-        except KeyboardInterrupt as error:
-            raise NcaError("a file could not be written") from error
-
-    monkeypatch.setattr(models, "list_models", interrupted)
-    assert CliRunner().invoke(app, ["models"]).exit_code == 130

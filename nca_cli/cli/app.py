@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from nca_cli import __version__
+from nca_cli.cli.interrupt import interrupted, interruptible
 from nca_cli.errors import NcaError
 
 if TYPE_CHECKING:
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
 
 class Group(TyperGroup):
     """Commands in the order of the work, and errors as one line with the next step."""
-
-    def _invoked(self, ctx: Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except Exception as error:
-            if _interrupted(error):
-                raise KeyboardInterrupt from error
-            raise
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Options before the command; without any words at all, the help."""
@@ -41,38 +34,40 @@ class Group(TyperGroup):
 
     def invoke(self, ctx: Context) -> Any:
         """Run the command; `NcaError` → one line, interrupts → 130, bugs → traceback on request."""
-        try:
-            return self._invoked(ctx)
-        except typer.TyperException as error:
-            _one_line(error)
-            raise typer.Exit(error.exit_code) from error
-        except NcaError as error:
-            if ctx.params.get("debug"):
+        with interruptible():
+            try:
+                return super().invoke(ctx)
+            except (typer.Exit, typer.Abort, BrokenPipeError):
                 raise
-            from nca_cli.cli.console import complain
+            except typer.TyperException as error:
+                _one_line(error)
+                raise typer.Exit(error.exit_code) from error
+            except (Exception, KeyboardInterrupt) as error:
+                stopped = interrupted() or isinstance(error, KeyboardInterrupt)
+                if ctx.params.get("debug") and not stopped:
+                    raise
+                raise typer.Exit(_stopped() if stopped else _failed(error)) from error
 
-            complain(error)
-            raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt as error:
-            from nca_cli.cli.console import note
 
-            note("interrupted; what was finished is in the store, the same command goes on")
-            raise typer.Exit(130) from error
-        except (typer.Exit, typer.Abort, BrokenPipeError):
-            raise
-        except Exception as error:
-            if ctx.params.get("debug"):
-                raise
-            from nca_cli.cli.console import complain
+def _stopped() -> int:
+    """Tell people that what they stopped is not lost; the exit code."""
+    from nca_cli.cli.console import note
 
-            text = " ".join(str(error).split()) or type(error).__name__
-            complain(
-                NcaError(
-                    f"unexpected {type(error).__name__}: {text}",
-                    "see the traceback: nca --debug, then the same command",
-                )
-            )
-            raise typer.Exit(1) from error
+    note("interrupted; what was finished is in the store, the same command goes on")
+    return 130
+
+
+def _failed(error: BaseException) -> int:
+    """Tell people about the error that ended a command; its exit code."""
+    from nca_cli.cli.console import complain
+
+    if isinstance(error, NcaError):
+        complain(error)
+        return error.exit_code
+    text = " ".join(str(error).split()) or type(error).__name__
+    hint = "see the traceback: nca --debug, then the same command"
+    complain(NcaError(f"unexpected {type(error).__name__}: {text}", hint))
+    return 1
 
 
 def _one_line(error: typer.TyperException) -> None:
@@ -82,13 +77,6 @@ def _one_line(error: typer.TyperException) -> None:
     context = getattr(error, "ctx", None)
     help_ = f"see: {context.command_path if context else 'nca'} --help"
     complain(NcaError(error.format_message().rstrip("."), help_))
-
-
-def _interrupted(error: BaseException | None) -> bool:
-    """Whether an interrupt stands behind an error: a library that it hit may raise its own."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
 
 
 app = typer.Typer(

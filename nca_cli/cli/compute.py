@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,7 +197,6 @@ class Run:
             note(_announcement(plan, self.store_dtype))
         if self.dry_run or plan.empty:
             return
-        signal.signal(signal.SIGTERM, _interrupt)
         with bar(plan.model.name, total, unit) as advance:
             if hasattr(work, "tick"):
                 work.tick = advance
@@ -246,11 +244,6 @@ class Run:
             if (artifact := plan.stored(image, name))
             for part in artifact.parts
         ]
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    """SIGTERM (a cluster's time limit, `make`) ends as Ctrl-C does: finished work is committed."""
-    raise KeyboardInterrupt
 
 
 def _announcement(plan: Plan, store_dtype: str) -> str:

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from nca_cli.cli.interrupt import stop_if_interrupted
+
 if TYPE_CHECKING:
     from nca_cli.errors import NcaError
 
@@ -116,7 +118,7 @@ def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
 
     console = stderr()
     if _quiet or not console.is_terminal or not total:
-        yield lambda count: None
+        yield lambda count: stop_if_interrupted()
         return
     columns = (
         TextColumn(
@@ -132,7 +134,12 @@ def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     )
     with Progress(*columns, console=console, transient=True, speed_estimate_period=60) as progress:
         task = progress.add_task(escape(title), total=total)
-        yield lambda count: progress.advance(task, count)
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+            stop_if_interrupted()
+
+        yield advance
 
 
 def rate(speed: float | None) -> str:

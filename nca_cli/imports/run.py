@@ -176,7 +176,7 @@ class Importing:
         if type(error) is StoreError:
             raise error
         if self.on_error is None:
-            raise pair.problem(error) from error
+            raise pair.problem(error)
         self.on_error(pair.problem(error))
 
     # -- reading ---------------------------------------------------------------------------------

@@ -1,0 +1,62 @@
+"""Ctrl-C and SIGTERM (a cluster's time limit, `make`) end a command, wherever they hit it.
+
+Python raises `KeyboardInterrupt` between any two steps. In a destructor or in the callback of a
+weak reference it is printed and lost, and a library may turn it into an error of its own. So an
+interrupt is remembered as well: work that goes on is stopped at its next step.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_came = False
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Listen for interrupts. Signals that the caller ignores (`nohup`, `&`) stay ignored."""
+    global _came
+    _came = False
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread hears signals
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    report = sys.unraisablehook
+    for number, handler in handlers.items():
+        if handler in (signal.default_int_handler, signal.SIG_DFL):
+            signal.signal(number, _interrupt)
+    sys.unraisablehook = _report
+    try:
+        yield
+    finally:
+        sys.unraisablehook = report
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def interrupted() -> bool:
+    """Whether an interrupt came since `interruptible` began."""
+    return _came
+
+
+def stop_if_interrupted() -> None:
+    """Raise `KeyboardInterrupt` again if one came and was lost."""
+    if _came:
+        raise KeyboardInterrupt
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    global _came
+    _came = True
+    raise KeyboardInterrupt
+
+
+def _report(lost: sys.UnraisableHookArgs) -> None:
+    """What Python prints of errors that it cannot raise; an interrupt is not lost, see above."""
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)

@@ -1,0 +1,102 @@
+"""Ctrl-C and SIGTERM: 130 wherever they hit, and nothing of Python's own on the screen."""
+
+import os
+import signal
+import sys
+import weakref
+
+import pytest
+from typer.testing import CliRunner
+
+from nca_cli.cli import app
+from nca_cli.cli.console import bar
+from nca_cli.cli.interrupt import interrupted, interruptible
+from nca_cli.errors import NcaError
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+
+
+@pytest.fixture(autouse=True)
+def _attentive():
+    """Handlers as a terminal gives them: a test run in the background may ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def hit(number=signal.SIGINT):
+    os.kill(os.getpid(), number)
+
+
+def lose_an_interrupt():
+    """An interrupt inside a weak reference's callback, which Python can only print."""
+
+    class Thing:
+        pass
+
+    thing = Thing()
+    watch = weakref.ref(thing, lambda _: hit())
+    del thing
+    assert watch() is None
+
+
+def models(monkeypatch, action):
+    """`nca models`, where `action` happens."""
+    monkeypatch.setattr("nca_cli.models.list_models", action)
+    return CliRunner().invoke(app, ["models"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_both_signals_end_with_130_and_one_line(monkeypatch, number):
+    result = models(monkeypatch, lambda: hit(number))
+    assert result.exit_code == 130
+    assert result.stderr.startswith("interrupted; ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_error_that_a_library_made_of_an_interrupt_ends_as_an_interrupt(monkeypatch):
+    def broken():
+        try:
+            hit()
+        except KeyboardInterrupt as error:
+            raise NcaError("a file could not be written") from error
+
+    result = models(monkeypatch, broken)
+    assert result.exit_code == 130
+    assert "could not be written" not in result.stderr
+
+
+def test_an_interrupt_that_python_lost_stops_work_at_its_next_step(capsys):
+    with interruptible():
+        with bar("work", 3, "steps") as advance:
+            lose_an_interrupt()
+            with pytest.raises(KeyboardInterrupt):
+                advance(1)
+        assert interrupted()
+    assert capsys.readouterr().err == ""
+
+
+def test_an_error_that_is_its_own_cause_is_one_line(monkeypatch):
+    def broken():
+        error = NcaError("no such thing")
+        raise error from error
+
+    result = models(monkeypatch, broken)
+    assert result.exit_code == 1
+    assert result.stderr == "error: no such thing\n"
+
+
+def test_signals_that_were_ignored_stay_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with interruptible():
+        hit()
+        assert not interrupted()
+
+
+def test_handlers_are_put_back_and_an_old_interrupt_is_forgotten():
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        hit()
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    with interruptible():
+        assert not interrupted()
