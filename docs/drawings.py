@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nca_cli.analysis import HalfLevel
-from nca_cli.plot import COLOURS, FAINT, GREY, MM_PER_INCH, STAGES, Page, styled
+from nca_cli.analysis import BOUNDS, HalfLevel
+from nca_cli.plot import Page, styled
+from nca_cli.plot.style import COLOURS, FAINT, GREY, MM_PER_INCH, SHADES
 from nca_cli.schedule import Schedule
 
 WIDTH = 174.0
@@ -38,9 +39,9 @@ def schedules(path: Path) -> None:
             )
         axes.set_xlim(0, 1000)
         axes.set_ylim(-12, 10)
-        for name, low, high, shade in STAGES:
+        for name, (low, high) in BOUNDS.items():
             low, high = max(low, -12), min(high, 10)
-            axes.axhspan(low, high, color=shade, linewidth=0, zorder=0)
+            axes.axhspan(low, high, color=SHADES[name], linewidth=0, zorder=0)
             axes.text(1015, (low + high) / 2, name, color=FAINT, va="center")
         axes.set_xlabel("t")
         axes.set_ylabel("log SNR")
@@ -72,10 +73,10 @@ def _rows(
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.tick_params(axis="y", length=0)
     axes.set_title(title, loc="left", fontweight=600)
-    for name, first, last, shade in STAGES:
+    for name, (first, last) in BOUNDS.items():
         first, last = max(first, low), min(last, high)
         if first < last:
-            axes.axvspan(first, last, color=shade, linewidth=0, zorder=0)
+            axes.axvspan(first, last, color=SHADES[name], linewidth=0, zorder=0)
             axes.text((first + last) / 2, 0.985, name, color=FAINT, ha="center", va="top",
                       transform=axes.get_xaxis_transform())  # fmt: skip
     for row, (_, half) in enumerate(rows):

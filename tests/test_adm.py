@@ -199,7 +199,6 @@ def peak(name, millions, cache):
     return float(run.stdout)
 
 
-@pytest.mark.slow
 def test_p2s_own_size_equals_the_reference_and_loads_within_its_memory(tmp_path):
     """93.6 million parameters; no configuration beside it, P2's is the default.
 

@@ -27,6 +27,7 @@ LAYERS = {
     "export": 4,
     "doctor": 4,
     "imports": 4,
+    "charts": 4,
     "concepts": 4,
     "notebook": 5,
     "plot": 5,

@@ -218,7 +218,6 @@ def test_in_double_precision_the_networks_differ_by_rounding_alone(case, tmp_pat
             assert (denoiser(z, t).sample - unet(z, t.expand(2))).abs().max() < 1e-10
 
 
-@pytest.mark.slow
 def test_a_hundred_million_parameters_are_converted_within_the_memory_of_their_own_weights(
     tmp_path,
 ):

@@ -85,7 +85,8 @@ def test_the_same_values_are_the_same_file(drawn, tmp_path):
 
 @needs_matplotlib
 def test_references_are_grey_and_named(store):
-    from nca_cli.plot import GREY, plot_curves
+    from nca_cli.plot import plot_curves
+    from nca_cli.plot.style import GREY
 
     with_references = plot_curves(store, measures=["psnr"], references=True)
     colours = [line.get_color() for line in with_references.figure().axes[0].lines]
@@ -93,7 +94,7 @@ def test_references_are_grey_and_named(store):
 
 
 def test_models_and_samplers_are_told_apart_in_black_and_white():
-    from nca_cli.plot import looks
+    from nca_cli.plot.style import looks
 
     names = [(model, sampler) for model in "ab" for sampler in ("ddim-50", "one-step", "pndm-50")]
     found = looks(names)
@@ -119,7 +120,7 @@ def test_without_matplotlib_one_line_says_how_to_get_it(store, tmp_path, monkeyp
 
     real = importlib.util.find_spec
     monkeypatch.setattr(
-        plot.importlib.util, "find_spec", lambda name: None if name == "matplotlib" else real(name)
+        importlib.util, "find_spec", lambda name: None if name == "matplotlib" else real(name)
     )
     with pytest.raises(NcaError) as error:
         plot.plot_curves(store)

@@ -12,13 +12,14 @@ from nca_cli.analysis.gaussian import MIN_REFERENCE
 from nca_cli.analysis.halflevel import ENDS, HalfLevel, Order, half_levels, orders
 from nca_cli.analysis.pairs import PairCurve, PairPoint, pair_distances
 from nca_cli.analysis.references import Excess, Reference, excess, references
-from nca_cli.analysis.stages import CLEAN_UP, COARSE, Stage, schedule_of, stage, stages
+from nca_cli.analysis.stages import BOUNDS, CLEAN_UP, COARSE, Stage, schedule_of, stage, stages
 from nca_cli.analysis.values import ANY_SEED, REFERENCE, Value
 from nca_cli.analysis.variance import VarianceCurve, Variances, variances
 from nca_cli.analysis.weights import WeightShare, p2_weights, weight_shares
 
 __all__ = [
     "ANY_SEED",
+    "BOUNDS",
     "CLEAN_UP",
     "COARSE",
     "ENDS",

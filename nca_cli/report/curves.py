@@ -10,7 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nca_cli.analysis import CLEAN_UP, COARSE, REFERENCE, Curve, Point
+from nca_cli.analysis import BOUNDS, REFERENCE, Curve, Point
+from nca_cli.charts import MOST_AREAS, named_levels, variants
 from nca_cli.report.content import Report, Series
 from nca_cli.report.words import (
     bounds,
@@ -30,7 +31,6 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 352, 40, 224
 """Edges of the plot inside the chart."""
 STRIP = 16
 """Height of the strip at its top that holds the names of the stages."""
-COLOURS = 7
 DASHES = ("", "6 3", "2 2.5", "8 3 2 3")
 REFERENCE_DASHES = ("5 3", "1.5 2.5", "7 2 1.5 2", "3 1.5", "9 4")
 MARKERS = (
@@ -44,8 +44,6 @@ MARKERS = (
 )
 ITSELF = {"copy": "x_t itself"}
 """What a reference is called in the legend, where its own name says too little."""
-MOST_BANDS = 3
-"""Intervals of so many series are areas; those of more would cover one another and are bars."""
 T_SPACING = 24
 """Least distance of two t marks."""
 
@@ -230,17 +228,12 @@ def groups(drawn: Sequence[Chart]) -> dict[str, list[Chart]]:
 
 
 def styles(series: Sequence[Series]) -> list[Style]:
-    """Colour and marker tell samplers, dash and filling tell models; or all tell the series."""
-    models = list(dict.fromkeys(one.model for one in series))
-    samplers = list(dict.fromkeys(one.sampler for one in series))
-    if len(models) > len(DASHES) or not 1 < len(samplers) <= COLOURS:
-        return [_style(index, index // COLOURS) for index in range(len(series))]
-    return [_style(samplers.index(one.sampler), models.index(one.model)) for one in series]
+    """Colour and marker, dash and filling of each (`charts.variants`)."""
+    return [_style(*each) for each in variants([(one.model, one.sampler) for one in series])]
 
 
 def _style(kind: int, variant: int) -> Style:
-    dash, marker = DASHES[variant % len(DASHES)], MARKERS[kind % len(MARKERS)]
-    return Style(kind % COLOURS, dash, marker, hollow=bool(variant % 2))
+    return Style(kind, DASHES[variant], MARKERS[kind], hollow=bool(variant % 2))
 
 
 # --- one chart ----------------------------------------------------------------------------------
@@ -249,7 +242,7 @@ def _style(kind: int, variant: int) -> Style:
 def chart(report: Report, name: str, drawn: Sequence[Entry], x: Scale) -> Chart:
     known = {model.name: model.floor[name] for model in report.models
               if math.isfinite(model.floor.get(name, math.nan))}  # fmt: skip
-    areas = sum(not entry.reference for entry in drawn) <= MOST_BANDS
+    areas = sum(not entry.reference for entry in drawn) <= MOST_AREAS
     y = _value_scale(name, drawn, list(known.values()))
     floors = (Floor(y(value), model, measured(name, value)) for model, value in known.items())
     return Chart(
@@ -367,29 +360,15 @@ def ticks(scale: Scale, most: int) -> tuple[Tick, ...]:
 
 
 def _t_ticks(drawn: Sequence[Entry], x: Scale) -> tuple[Tick, ...]:
-    """The t of levels, where all models agree on it: round ones first, as many as have room."""
+    """The t of levels, where all models agree on it."""
     every = [p for entry in drawn for curve in entry.curves.values() for p in drawable(curve)]
-    found = {p.t: p.log_snr for p in every}
-    if any(found[p.t] != p.log_snr for p in every):
-        return ()
-    ticks: list[Tick] = []
-    for t in sorted(found, key=_roundness):
-        at = x(found[t])
-        if all(abs(at - tick.at) >= T_SPACING for tick in ticks):
-            ticks.append(Tick(at, f"{t:g}"))
-    return tuple(ticks)
-
-
-def _roundness(t: float) -> tuple[int, float]:
-    """Smaller for rounder numbers: hundreds, fifties, tens, then all others."""
-    return next((rank for rank, unit in enumerate((100, 50, 10)) if t % unit == 0), 3), t
+    return tuple(Tick(at, t) for t, at in named_levels(every, x, T_SPACING))
 
 
 def stages(x: Scale) -> tuple[Stage, ...]:
     """Clean-up, content and coarse, from left to right, cut to the plot."""
-    edges = [math.inf, math.log(CLEAN_UP), math.log(COARSE), -math.inf]
-    cut = [min(max(edge, x.high), x.low) for edge in edges]
-    names = ("clean-up", "content", "coarse")
-    return tuple(Stage(name, x(left), x(right))
-                 for name, left, right in zip(names, cut[:-1], cut[1:], strict=True)
-                 if left > right)  # fmt: skip
+    found = []
+    for name, bounds_ in reversed(BOUNDS.items()):
+        right, left = (min(max(edge, x.high), x.low) for edge in bounds_)
+        found += [Stage(name, x(left), x(right))] if left > right else []
+    return tuple(found)
