@@ -65,7 +65,7 @@ DERIVED = {
     "decided": Measure(lambda *_: math.nan, "Decided by the image",
                        "share of the variance of x̂0 that is between images, not seeds", "", 2),
     "content": Measure(lambda *_: math.nan, "Where SSIM is lost",
-                       "share of what is lost, between neighbouring levels", "", 3),
+                       "share of what is lost, per unit of log SNR", "", 3),
 }  # fmt: skip
 """What is drawn as measures are, but derived from them."""
 BANDS = ("kept", "coherence")
