@@ -249,8 +249,10 @@ def half_chart(report: Report, drawn: Sequence[Entry]) -> HalfChart | None:
     first = next(s for s in (*leading(report), *report.series) if (s.model, s.sampler) in known)
     lost = {half.measure: half for half in analysis.half_levels
             if (half.model, half.sampler) == (first.model, first.sampler)}  # fmt: skip
-    order = sorted(lost, key=lambda measure: in_turn(lost[measure]))
-    order = [*filter(rows.get, order), *(measure for measure in rows if measure not in lost)]
+    unknown = Turn.UNKNOWN.value, 0.0
+    order = sorted(rows, key=lambda name: (
+        in_turn(lost[name]) if name in lost else unknown, rows[name][0].at
+    ))  # fmt: skip
     found = tuple(HalfRow(full_title(measure), tuple(rows[measure])) for measure in order)
     return HalfChart(first.name, found, ticks(x, 8), stages(x))
 
