@@ -136,3 +136,45 @@ def test_importing_the_module_loads_neither_matplotlib_nor_torch():
     code = "import nca_cli.plot, sys; print(sorted({'matplotlib', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@needs_matplotlib
+def test_axes_are_titled_as_on_the_page_and_claim_closeness_only_where_it_is_so(store):
+    from nca_cli.plot import plot_curves
+
+    figure = plot_curves(store, measures=["kept", "coherence", "psnr", "mse"]).figure()
+    titles = {axes.get_ylabel() for axes in figure.axes}
+    assert "Energy kept, 4–8 cycles per side" in titles
+    assert "Coherence, 4–8 cycles per side\n(higher is closer)" in titles
+    assert {"PSNR (dB; higher is closer)", "MSE (lower is closer)"} <= titles
+
+
+@needs_matplotlib
+def test_series_over_other_images_say_over_how_many_and_a_note_says_so(store, tmp_path):
+    uneven = Store(tmp_path / "uneven")
+    for image in ("cat", "dog"):
+        for recipe in (None, DDIM, ONE_STEP) if image == "cat" else (None, DDIM):
+            commit(uneven, (100, 300, 600), (0,), recipe, image)
+    for made, names in ((store, ["ddim-50", "one-step"]),
+                        (uneven, ["ddim-50 (n = 2)", "one-step (n = 1)"])):  # fmt: skip
+        where = str(tmp_path / "a.svg")
+        done = CliRunner().invoke(app, ["plot", "--store", str(made.root), "-o", where])
+        assert done.exit_code == 0
+        assert bool(done.stderr) == (made is uneven)
+        said = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "a.svg").read_text())
+        assert set(names) <= set(said)
+    assert "same images" in done.stderr
+
+
+@needs_matplotlib
+def test_the_legend_says_how_much_a_fitted_gaussian_knows(tmp_path):
+    from gaussians import ONE_STEP as EXACT
+    from gaussians import Gaussian, fill
+
+    from nca_cli.plot import plot_curves
+
+    fill(tmp_path / "store", Gaussian(), 30, 1, (EXACT,), levels=(100, 500))
+    drawn = plot_curves(Store(tmp_path / "store"), measures=["psnr"], references=True)
+    names = {text.get_text() for text in drawn.figure().legends[0].get_texts()}
+    assert "Gaussian of 29 other images (28 of 192 directions)" in names
+    assert {"x_t itself", "Wiener filter of 29 other images", "one-step"} <= names

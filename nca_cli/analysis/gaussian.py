@@ -39,6 +39,11 @@ class Modes:
     sums: np.ndarray
     dimensions: int
 
+    @property
+    def known(self) -> int:
+        """Directions in which the Gaussian for any of the images has a variance."""
+        return self.dimensions - round(float(self.sums[:, 3, 0].min()))
+
     def error(self, chain: Linear) -> np.ndarray:
         """Expected mean squared error per pixel `(images,)`; `chain` is on `spectrum()`."""
         return chain.error(*np.moveaxis(self.sums, 1, 0)) / self.dimensions

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from nca_cli.analysis import ANY_SEED, REFERENCE, Analysis, Curve, Value, curves
+from nca_cli.charts import uneven
 from nca_cli.concepts import ConceptRetention
 from nca_cli.errors import NcaError, NothingStored, StoreError
 from nca_cli.measures import REFERENCES, Measuring
@@ -250,12 +251,7 @@ class _Findings:
                   if value.measure == "mse" and math.isnan(value.value)}  # fmt: skip
         if broken:
             yield f"{len(broken)} of the stored samples hold values that are not numbers."
-        covered: dict[tuple[str, str], set[tuple]] = {}
-        for value in self.values:
-            covered.setdefault(value[1:3], set()).add((value.image, value.t, value.seed))
-        if len({frozenset(samples) for samples in covered.values()}) > 1:
-            yield ("Not every series covers the same images, levels and seeds: "
-                   "compare means only where the numbers of images agree.")  # fmt: skip
+        yield from filter(None, [uneven(self.values)])
 
 
 def _files(store: Store, artifact: Artifact) -> list[str]:

@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nca_cli.analysis import BOUNDS, REFERENCE, Curve, Point
-from nca_cli.charts import MOST_AREAS, named_levels, variants
+from nca_cli.analysis import BOUNDS, Curve, Point
+from nca_cli.charts import MOST_AREAS, fitted, named_levels, reference_title, variants
 from nca_cli.report.content import Report, Series
 from nca_cli.report.words import (
     bounds,
@@ -42,8 +42,6 @@ MARKERS = (
     "M-1.3-3.8h2.6v2.5h2.5v2.6h-2.5v2.5h-2.6v-2.5h-2.5v-2.6h2.5z",  # plus
     "M0-4l3.8 2.8l-1.5 4.4h-4.6l-1.5-4.4z",  # pentagon
 )
-ITSELF = {"copy": "x_t itself"}
-"""What a reference is called in the legend, where its own name says too little."""
 T_SPACING = 24
 """Least distance of two t marks."""
 
@@ -200,9 +198,10 @@ def entries(report: Report) -> list[Entry]:
     for curve in report.references:
         if drawable(curve):  # an autoencoder's floor has no level, and is a line of its own
             groups.setdefault((curve.model, curve.sampler), {})[curve.measure] = curve
+    known = report.analysis.references if report.analysis else ()
     for index, (dash, (key, curves)) in enumerate(zip(_cycle(), groups.items(), strict=False)):
-        what = key[1].removeprefix(REFERENCE)
-        name = f"{key[0]} · {ITSELF.get(what, what)}" if key[0] else what
+        title = reference_title(key[1], fitted(known, *key))
+        name = f"{key[0]} · {title}" if key[0] else title
         style = Style(None, dash, "")
         found.append(Entry(len(report.series) + index, name, style, curves, reference=True))
     return found
