@@ -354,6 +354,12 @@ def test_p2_weights_fade_where_the_signal_is_strong():
     )
 
 
+def test_on_the_bound_pure_noise_has_no_weight():
+    weight = p2_weights(Schedule(zero_terminal_snr=True), bound=True)
+    assert weight.sum() == pytest.approx(1)
+    assert weight[-1] == 0 < weight[:-1].min()
+
+
 def test_weight_shares_set_training_beside_content():
     found = weight_shares(rows(logistic(-3, slope=4), "ssim"), {"m": LINEAR})
     assert sum(share.epsilon for share in found) == pytest.approx(p2_weights(LINEAR)[101:901].sum())

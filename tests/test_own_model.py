@@ -116,15 +116,14 @@ def test_what_is_wrong_with_a_factory_is_said_in_one_line(here):
     refused(ModelError, lambda: find_model("collections:OrderedDict"), "identity")
 
 
+SCHEDULES = ("Schedule()", "FlowMatching()", "VarianceExploding()")
 FITS = {
-    "v_prediction": {"Schedule()"},
-    "flow": {"FlowMatching()"},
-    **dict.fromkeys(("epsilon", "sample", "score"),
-                    {"Schedule()", "FlowMatching()", "VarianceExploding()"}),
+    "epsilon": SCHEDULES, "sample": SCHEDULES, "score": SCHEDULES,
+    "v_prediction": ("Schedule()",), "flow": ("FlowMatching()",),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("schedule", ["Schedule()", "FlowMatching()", "VarianceExploding()"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("prediction", FITS)
 def test_a_prediction_gives_x0_on_its_schedule_or_is_refused(here, prediction, schedule):
     """The answer to x_t = a·x0 + s·ε is what was to be predicted, so x̂0 is x0."""
