@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from nca_cli.analysis import REFERENCE, Point, Reference, Value
 from nca_cli.metrics import Measure, described
 
-COLOURS, DASHES = 7, 4
-"""How many of each a chart has; there are as many markers as colours."""
+COLOUR_COUNT, DASH_COUNT = 7, 4
+"""How many page and paper have of each, in their own spelling; as many markers as colours."""
 MOST_AREAS = 3
 """Intervals of so many series are areas; those of more would cover one another and are bars."""
 
@@ -22,8 +22,9 @@ def variants(series: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
     """
     models = list(dict.fromkeys(model for model, _ in series))
     samplers = list(dict.fromkeys(sampler for _, sampler in series))
-    if len(models) > DASHES or not 1 < len(samplers) <= COLOURS:
-        return [(index % COLOURS, index // COLOURS % DASHES) for index in range(len(series))]
+    if len(models) > DASH_COUNT or not 1 < len(samplers) <= COLOUR_COUNT:
+        return [(index % COLOUR_COUNT, index // COLOUR_COUNT % DASH_COUNT)
+                for index in range(len(series))]  # fmt: skip
     return [(samplers.index(sampler), models.index(model)) for model, sampler in series]
 
 

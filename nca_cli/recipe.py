@@ -136,7 +136,7 @@ class Recipe:
     clip: float | None = None
     """x̂0 is held within ±clip inside a chain; `None`: not clipped."""
     variance: str | None = None
-    """Of the stochastic step: fixed_small, fixed_large, learned_range or learned."""
+    """Of the stochastic step: fixed_small, fixed_large or learned_range."""
     final_alpha: str | None = None
     """Where a chain ends: `one` (ᾱ = 1) or `first` (ᾱ of level 0)."""
     latent_scale: float | None = None

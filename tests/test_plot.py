@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from stores import DDIM, ONE_STEP, commit
 from typer.testing import CliRunner
 
 from nca_cli.analysis import curves
+from nca_cli.charts import COLOUR_COUNT, DASH_COUNT
 from nca_cli.cli import app
 from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.measures import measure_store
+from nca_cli.plot import style
+from nca_cli.report import curves as report_curves
 from nca_cli.store import Filters, Store
 
 needs_matplotlib = pytest.mark.skipif(
@@ -99,6 +103,16 @@ def test_models_and_samplers_are_told_apart_in_black_and_white():
     names = [(model, sampler) for model in "ab" for sampler in ("ddim-50", "one-step", "pndm-50")]
     found = looks(names)
     assert len({(look.marker, look.hollow) for look in found.values()}) == len(names)
+
+
+def test_page_and_paper_have_the_same_colours_and_as_many_markers_and_dashes():
+    css = Path(report_curves.__file__).with_name("report.css").read_text()
+    light = re.findall(r"--c\d: light-dark\((#\w+), #\w+\)", css)
+    assert tuple(light) == style.COLOURS
+    assert re.findall(r"\.s(\d) { color: var\(--c\1\); }", css) == [*map(str, range(COLOUR_COUNT))]
+    for of in (style, report_curves):
+        assert len(of.MARKERS) == len(set(of.MARKERS)) == COLOUR_COUNT == len(style.COLOURS)
+        assert len(of.DASHES) == len(set(of.DASHES)) == DASH_COUNT
 
 
 @needs_matplotlib

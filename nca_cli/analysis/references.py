@@ -25,6 +25,7 @@ from nca_cli.analysis.chains import linear, why_not
 from nca_cli.analysis.gaussian import MIN_REFERENCE, Modes, full, power, spectrum
 from nca_cli.analysis.read import Namer, Shelf, at_level, levels, shelves
 from nca_cli.analysis.values import ANY_SEED, NO_LEVEL, REFERENCE, Table, Value, tables
+from nca_cli.metrics.fidelity import PEAK
 from nca_cli.recipe import Recipe
 from nca_cli.store import Artifact, Filters, Store
 
@@ -35,8 +36,6 @@ DESCRIPTIONS = {
 }
 MEASURED = ("copy", "floor")
 """References that other measures bring."""
-PEAK = 2.0
-"""Peak-to-peak range of pixels in [-1, 1]."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nca_cli.errors import NcaError, StoreError, UsageError
+from nca_cli.errors import Complain, NcaError, StoreError, UsageError
 from nca_cli.images import FITS, PREPROCESSING_VERSION, image_digest, image_name
-from nca_cli.imports.pairs import Complain, Pair
+from nca_cli.imports.pairs import Pair
 from nca_cli.imports.pictures import read_original, read_reconstruction
 from nca_cli.imports.schedules import Levels
 from nca_cli.models.aliases import ALIASES, BUILT_IN

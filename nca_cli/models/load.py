@@ -83,6 +83,7 @@ def load_denoiser(
         network, pipeline.schedule, pipeline.prediction, pipeline.shape,
         device=device, dtype=getattr(torch, dtype), tf32=tf32, notes=(*heard, *notes),
         takes="encoder_hidden_states" if pipeline.text_encoder else "class_labels",
+        name=model.name,
     )  # fmt: skip
     if given is None:
         return denoiser

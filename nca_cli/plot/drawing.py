@@ -43,6 +43,7 @@ def known(curve: Curve) -> list[Point]:
 
 
 def is_floor(curve: Curve) -> bool:
+    """Whether it is what an autoencoder alone reaches, drawn as a horizontal line."""
     return curve.sampler == f"{REFERENCE}floor" and any(math.isfinite(p.mean) for p in curve.points)
 
 
@@ -62,6 +63,7 @@ class Drawing:
         self.low, self.high = min(found) - room, max(found) + room
 
     def figure(self) -> Figure:
+        """As a matplotlib figure of the page's size."""
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
 

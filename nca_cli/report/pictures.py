@@ -21,7 +21,7 @@ import numpy as np
 
 from nca_cli.analysis.remember import remembered
 from nca_cli.errors import NothingStored, StoreError
-from nca_cli.images import to_uint8
+from nca_cli.images import to_rgb
 from nca_cli.report.content import Report
 from nca_cli.report.shelves import (
     Plan,
@@ -246,7 +246,7 @@ def _shelf(plan: Plan, setting: Setting) -> Shelf | None:
 
 
 def _read_shelf(plan: Plan, setting: Setting) -> Shelf:
-    x0 = _coloured(to_uint8(plan.noise.fixed("x0")))
+    x0 = to_rgb(plan.noise.fixed("x0"))
     fine = partial(_strip, side=setting.side, quality=setting.quality)
     coarse = partial(_strip, side=setting.noise_side, quality=setting.noise_quality, noise=True)
     x_t = coarse(*_pictures(plan.noise, plan.noise_keys)) if plan.noise_keys else None
@@ -263,10 +263,6 @@ def _pictures(
     """uint8 (N, H, W, 3) and (t, logSNR) of each."""
     log_snr = log_snr_of(artifact)
     return artifact.read("preview", keys), [(key[0], log_snr[key]) for key in keys]
-
-
-def _coloured(pixels: np.ndarray) -> np.ndarray:
-    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
 
 
 def _strip(
