@@ -119,12 +119,13 @@ RETENTION = "retention"
 DERIVED = {
     "excess": Measure(lambda *_: math.nan, "Beyond second order",
                       "how much smaller the squared error is than that of a Gaussian denoiser",
-                      "higher", 2, "dB"),
+                      "", 2, "dB"),
     RETENTION: Measure(lambda *_: math.nan, "Retention of",
                          "share of a concept that is still read", "higher", 2),
     "pairs": Measure(lambda *_: math.nan, "Pairs of", "mean square distance per pixel", "", 3),
     "decided": Measure(lambda *_: math.nan, "Decided by the image",
-                       "share of the variance of x̂0 that is between images, not seeds", "", 2),
+                       "share of the variance of x̂0 that is between images, not seeds", "", 2,
+                       bounds=(0, 1)),
     "content": Measure(lambda *_: math.nan, "Where SSIM is lost",
                        "share of what is lost, between neighbouring levels", "", 3),
 }  # fmt: skip
