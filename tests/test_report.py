@@ -518,7 +518,7 @@ def test_images_are_ranked_by_the_series_that_all_of_them_have(store):
         [np.mean(psnr[image]) for image in expected]
     )
     assert (
-        "mean over the 2 series that all images have, and seeds"
+        "mean over the 2 series that have all images, and seeds"
         in Page(render(report, gallery(store, report))).text
     )
 
