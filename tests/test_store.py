@@ -341,6 +341,29 @@ def test_filters_select_samples(tmp_path):
     assert Filters(t=[300, 600], seeds=[1]).keys(first) == [(300, 1), (600, 1)]
 
 
+@pytest.mark.parametrize(
+    ("alone", "among"),
+    [
+        ({"recipes": DDIM.digest[:8]}, {"recipes": [DDIM.digest[:8]]}),
+        ({"images": "cat", "samplers": "ddim-50"}, {"images": ["cat"], "samplers": ["ddim-50"]}),
+        ({"models": "toy"}, {"models": [ModelFilter("toy")]}),
+        ({"models": ["toy"]}, {"models": [ModelFilter("toy")]}),
+        ({"models": ModelFilter("toy", "ddim")}, {"models": [ModelFilter("toy", "ddim")]}),
+        ({"t": 300, "seeds": np.int64(1)}, {"t": [300], "seeds": [1]}),
+    ],
+)
+def test_a_single_value_is_a_filter_of_its_own(tmp_path, alone, among):
+    store = full_store(tmp_path)
+    assert Filters(**alone) == Filters(**among)
+    assert removal(store, Filters(**alone)) == removal(store, Filters(**among)) != []
+
+
+def test_part_of_a_digest_removes_no_other_recipe(tmp_path):
+    store = full_store(tmp_path, ["cat"])
+    (found,) = removal(store, Filters(recipes=DDIM.digest[:8]))
+    assert found.artifact.name == DDIM.name
+
+
 # --- removing -------------------------------------------------------------------------------------
 
 
