@@ -402,6 +402,18 @@ def test_noise_stays_while_a_reconstruction_refers_to_it(tmp_path):
     assert kept_noise(store, Filters(t=[100])) == []
 
 
+def test_noise_stays_for_a_reconstruction_that_came_after_the_choice_of_what_goes(store):
+    commit(store, (100, 300), recipe=None)
+    commit(store, (100,), recipe=DDIM)
+    doomed = removal(store, Filters())
+    commit(store, (300,), recipe=ONE_STEP)
+    for one in doomed:
+        store.remove(one.artifact, one.keys)
+    noise, late = store.select()
+    assert_holds(noise, [(300, 0)])
+    assert_holds(late, [(300, 0)])
+
+
 def test_removing_a_sampler_takes_no_noise_that_it_did_not_use(store):
     commit(store, (100, 300), recipe=None)
     commit(store, (100,), recipe=DDIM)

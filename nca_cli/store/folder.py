@@ -263,8 +263,9 @@ class Store:
     def remove(self, artifact: Artifact, keys: Iterable[Key] | None = None) -> int:
         """Delete an artifact, or only some of its samples. Returns how many bytes are free now.
 
-        Noise without samples stays for its x0 while other artifacts of the image are there; with
-        `keys=None` it goes, and so does an artifact that is damaged.
+        An x_t stays while an x̂0 refers to it, one that came after `keys` were chosen too; noise
+        without samples stays for its x0 while other artifacts of the image are there. With
+        `keys=None` all goes, and so does an artifact that is damaged.
         """
         self.require_writable()
         place = Place(artifact.model, artifact.image)
@@ -274,15 +275,21 @@ class Store:
                 return 0
             shutil.rmtree(self.root / layout.DERIVED, ignore_errors=True)
             before = current.bytes
-            if keys is None or (current.keys <= set(keys) and not self._referred_to(current)):
+            if keys is None:
                 merge.delete(current)
             else:
-                merge.remove_samples(current, set(keys))
+                self._remove_unused(current, set(keys))
             return before - current.bytes
 
-    def _referred_to(self, artifact: Artifact) -> bool:
-        """Whether it is the noise of other artifacts."""
-        return artifact.is_noise and len(self.artifacts(artifact.model, artifact.image)) > 1
+    def _remove_unused(self, artifact: Artifact, gone: set[Key]) -> None:
+        """Delete samples, of noise those alone that no reconstruction of its image holds now."""
+        known = self.artifacts(artifact.model, artifact.image) if artifact.is_noise else []
+        users = [other for other in known if not other.is_noise]
+        gone = gone.difference(*(user.keys for user in users))
+        if artifact.keys <= gone and not users:
+            merge.delete(artifact)
+        else:
+            merge.remove_samples(artifact.parts, gone)
 
 
 PACKED_HINT = "make a folder of it: nca pack --unpack"

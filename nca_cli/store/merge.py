@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ def append(folder: Path, name: str, known: Artifact | None, new: Part, part_byte
     numbers = [part.number for part in known.parts] if known else []
     number = max(numbers) if 0 in numbers else 0
     try:
-        part = _read(known.parts[-1]) if known and number in numbers else _empty(new)
+        part = known.parts[-1].read() if known and number in numbers else _empty(new)
     except DamagedArtifact:
         if new.fixed:
             raise
@@ -56,11 +56,6 @@ def _empty(new: Part) -> Part:
     return Part(new.header, {}, new.samples.take(slice(0, 0)))
 
 
-def _read(location: Location) -> Part:
-    with location.opened() as group:
-        return hdf5.read_part(group)
-
-
 def _room(part: Part, rest: Samples, part_bytes: int) -> int:
     """How many of `rest` the part may still take; an empty one takes at least one."""
     if not part.takes(rest):
@@ -69,10 +64,10 @@ def _room(part: Part, rest: Samples, part_bytes: int) -> int:
     return int(min(len(rest), max(room, 0 if len(part.samples) else 1)))
 
 
-def remove_samples(artifact: Artifact, gone: set[Key]) -> None:
+def remove_samples(parts: Iterable[Location], gone: set[Key]) -> None:
     """Rewrite each part that holds one of `gone`. A part left with nothing at all is deleted."""
-    for location in artifact.parts:
-        part = _read(location)
+    for location in parts:
+        part = location.read()
         rest = part.samples.without(gone)
         if not len(rest) and not part.fixed:
             location.path.unlink(missing_ok=True)
