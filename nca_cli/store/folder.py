@@ -145,9 +145,11 @@ class Store:
 
         None where the image is not stored.
         """
-        wanted = image_digest[: layout.IMAGE_HEX]
-        known = (name for name in self.images(model) if layout.split_folder(name)[1] == wanted)
-        return next(known, None)
+        return self.image_folders(model).get(image_digest[: layout.IMAGE_HEX])
+
+    def image_folders(self, model: str) -> dict[str, str]:
+        """Hex of an image's digest → its folder name, of all images of a model in one listing."""
+        return {layout.split_folder(name)[1]: name for name in reversed(self.images(model))}
 
     def artifacts(self, model: str, image: str) -> list[Artifact]:
         """All artifacts of an image under a model: noise first, then by name."""
