@@ -33,6 +33,7 @@ from nca_cli.errors import DamagedArtifact, NothingStored, StoreError
 from nca_cli.recipe import Recipe
 from nca_cli.store import Filters, ModelFilter, Samples, Store
 from nca_cli.store.remove import kept_noise, removal
+from nca_cli.store.verify import verify
 
 
 @pytest.fixture
@@ -176,6 +177,58 @@ def test_a_reader_that_listed_before_a_removal_gets_the_right_rows(store):
     np.testing.assert_array_equal(early.read("x0_hat", [(600, 0)])[0], tensor(600, 0, "x0_hat"))
     with pytest.raises(NothingStored, match="t=100"):
         early.read("x0_hat", [(100, 0)])
+
+
+# --- replacing ------------------------------------------------------------------------------------
+
+
+def other(ts: tuple[int, ...]) -> Samples:
+    """Samples of seed 0 that hold other numbers than `samples` gives them."""
+    found = samples(ts)
+    found.tensors["x0_hat"] *= -0.5
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_replacing_changes_what_is_named_and_nothing_else(tmp_path, dtype):
+    store = small_parts(tmp_path, 3)
+    commit(store, range(8))
+    place, new = place_of(store), other((1, 2, 7, 9))
+    assert store.commit(place, DDIM.name, header(DDIM), new, dtype=dtype, replace=True) == 4
+    artifact = store.artifact(place, DDIM.name)
+    kept = [(t, 0) for t in (0, 3, 4, 5, 6)]
+    assert artifact.keys == {*kept, *new.keys}
+    np.testing.assert_array_equal(
+        artifact.read("x0_hat", new.keys), new.tensors["x0_hat"].astype(dtype)
+    )
+    np.testing.assert_array_equal(
+        artifact.read("x0_hat", kept), [tensor(*key, "x0_hat") for key in kept]
+    )
+    in_parts = []
+    for part in artifact.parts:
+        with part.opened() as group:
+            in_parts += group["t"][()].tolist()
+    assert sorted(in_parts) == [0, 1, 2, 3, 4, 5, 6, 7, 9]
+    assert all(finding.ok for finding in verify(store))
+
+
+def test_replacing_samples_of_the_same_dtype_rewrites_their_parts_alone(tmp_path):
+    store = small_parts(tmp_path, 3)
+    artifact = commit(store, range(8))
+    before = snapshot(store.root)
+    store.commit(place_of(store), DDIM.name, header(DDIM), other((4,)), replace=True)
+    after = snapshot(store.root)
+    assert before.keys() == after.keys()
+    changed = [name for name in before if before[name] != after[name]]
+    assert changed == [str(artifact.parts[1].path.relative_to(store.root))]
+
+
+def test_replacing_what_is_not_there_adds_it(store):
+    place, new = place_of(store), other((100,))
+    for _ in range(2):
+        assert store.commit(place, DDIM.name, header(DDIM), new, replace=True) == 1
+        (artifact,) = store.select()
+        np.testing.assert_array_equal(artifact.read("x0_hat", new.keys), new.tensors["x0_hat"])
 
 
 # --- parts ----------------------------------------------------------------------------------------

@@ -216,7 +216,7 @@ class Importing:
             self.store.commit(place, NOISE, home.header(), _samples([]), fixed, self.store_dtype)
         fresh, same = self._sorted(place, known, some)
         if fresh:
-            self._commit(place, known, fresh)
+            self._commit(place, fresh)
         self._done[place, recipe.name] = None
         self.imported += len(fresh)
         self.cached += len(same)
@@ -257,13 +257,12 @@ class Importing:
             )
         return True
 
-    def _commit(self, place: Place, known: Artifact | None, fresh: list[Ready]) -> None:
-        replaced = {ready.key for ready in fresh} & (known.keys if known else set())
-        if known and replaced:
-            self.store.remove(known, replaced)
+    def _commit(self, place: Place, fresh: list[Ready]) -> None:
         recipe, header = fresh[0].recipe, fresh[0].home.header(fresh[0].recipe)
-        samples = _samples(fresh, self.levels)
-        self.store.commit(place, recipe.name, header, samples, dtype=self.store_dtype)
+        self.store.commit(
+            place, recipe.name, header, _samples(fresh, self.levels),
+            dtype=self.store_dtype, replace=self.replace,
+        )  # fmt: skip
 
 
 def _samples(ready: Sequence[Ready], levels: Levels = Levels()) -> Samples:  # noqa: B008

@@ -243,23 +243,31 @@ class Store:
 
     def commit(
         self, place: Place, name: str, header: Mapping[str, str], samples: Samples,
-        fixed: Mapping[str, np.ndarray] | None = None, dtype: str = "float32",
+        fixed: Mapping[str, np.ndarray] | None = None, dtype: str = "float32", *,
+        replace: bool = False,
     ) -> int:  # fmt: skip
         """Merge new samples into an artifact; what it held already is kept bit for bit.
 
-        Returns how many samples were new. Safe against kills and other writers. Raises
-        `StoreError` (disk full, read-only) and `DamagedArtifact`; then no file is half written.
+        With `replace`, samples of the same (t, seed) make way for the new ones: at any instant the
+        store holds one of the two. Returns how many samples were written. Safe against kills and
+        other writers. Raises `StoreError` (disk full, read-only) and `DamagedArtifact`; then no
+        file is half written.
         """
         self.require_writable()
         with locked(self.root, place.model, place.image, name):
             known = self.artifact(place, name)
-            fresh = samples.as_stored(dtype).without(known.keys if known else set())
+            held = known.keys if known else set()
+            fresh = samples.as_stored(dtype).without(set() if replace else held)
             missing = merge.lacking(known, fixed or {})
             if known and not len(fresh) and not missing:
                 return 0
             text = {**header, "written_by": f"nca {nca_cli.__version__}"}
-            folder = self.root / place.model / place.image
-            merge.append(folder, name, known, Part(text, missing, fresh), self.part_bytes)
+            folder, new = self.root / place.model / place.image, Part(text, missing, fresh)
+            if known and not held.isdisjoint(fresh.keys):
+                self._forget_derived()
+                merge.replace(folder, name, known, new, self.part_bytes)
+            else:
+                merge.append(folder, name, known, new, self.part_bytes)
             return len(fresh)
 
     def remove(self, artifact: Artifact, keys: Iterable[Key] | None = None) -> int:
@@ -275,13 +283,17 @@ class Store:
             current = self.artifact(place, artifact.name)
             if current is None:
                 return 0
-            shutil.rmtree(self.root / layout.DERIVED, ignore_errors=True)
+            self._forget_derived()
             before = current.bytes
             if keys is None:
                 merge.delete(current)
             else:
                 self._remove_unused(current, set(keys))
             return before - current.bytes
+
+    def _forget_derived(self) -> None:
+        """Delete what was made of samples, since some of them go."""
+        shutil.rmtree(self.root / layout.DERIVED, ignore_errors=True)
 
     def _remove_unused(self, artifact: Artifact, gone: set[Key]) -> None:
         """Delete samples, of noise those alone that no reconstruction of its image holds now."""

@@ -64,6 +64,29 @@ def _room(part: Part, rest: Samples, part_bytes: int) -> int:
     return int(min(len(rest), max(room, 0 if len(part.samples) else 1)))
 
 
+def replace(folder: Path, name: str, known: Artifact, new: Part, part_bytes: int) -> None:
+    """As `append`, where samples of `new` take the place of those that have their (t, seed).
+
+    A new sample is on the disk before or as the old one goes. It lies in the old one's part, or
+    behind it where that cannot take it (another dtype); until that is gone too, readers see it.
+    """
+    keys, taken, outdated = set(new.samples.keys), set(), []
+    for location in known.parts:
+        part = location.read()
+        here = keys & set(part.samples.keys)
+        kept = Part(part.header, part.fixed, part.samples.without(here))
+        if here and kept.takes(new.samples):
+            own = kept.joined(new.samples.without(keys - here), {})
+            write_atomically(location.path, hdf5.file_image(own))
+            taken |= here
+        elif here:
+            outdated.append(location)
+    rest = new.samples.without(taken)
+    if len(rest) or new.fixed:
+        append(folder, name, known, Part(new.header, new.fixed, rest), part_bytes)
+    remove_samples(outdated, keys)
+
+
 def remove_samples(parts: Iterable[Location], gone: set[Key]) -> None:
     """Rewrite each part that holds one of `gone`. A part left with nothing at all is deleted."""
     for location in parts:
