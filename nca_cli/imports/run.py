@@ -15,15 +15,13 @@ from nca_cli.images import FITS, PREPROCESSING_VERSION, image_digest, image_name
 from nca_cli.imports.pairs import Complain, Pair
 from nca_cli.imports.pictures import read_original, read_reconstruction
 from nca_cli.imports.schedules import Levels
-from nca_cli.models.aliases import ALIASES, BUILT_IN
+from nca_cli.models.aliases import ALIASES
 from nca_cli.models.find import safe_name
 from nca_cli.models.space import Space
-from nca_cli.recipe import STORE_DTYPES, Recipe, canonical_json, digest
+from nca_cli.recipe import BUILT_IN, IMPORTED, STORE_DTYPES, Recipe, canonical_json, digest
 from nca_cli.store import Artifact, Key, Place, Samples, Store
 from nca_cli.store.layout import NOISE
 
-IMPORTED = "imported"
-"""The weights of imported reconstructions, and the source of their models."""
 AT_ONCE = 64
 """Reconstructions of an image that are in memory, and committed, together."""
 
