@@ -19,6 +19,12 @@ DEFAULT_LEVELS: tuple[int, ...] = tuple(range(100, 1000, 100))
 DEFAULT_SEEDS: tuple[int, ...] = (0,)
 DEFAULT_STEPS = 50
 SAMPLERS = ("one-step", "ddim", "ddpm", "pndm", "plms", "heun", "dpmpp-2m")
+CLIPPING = ("ddim", "ddpm")
+"""Samplers that may clip x̂0 at each step."""
+BUILT_IN = "built in"
+"""Source of a model that ships with nca; others are named by their source."""
+IMPORTED = "imported"
+"""Weights of reconstructions, and source of models, that came from elsewhere."""
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 MAX_SEED = 2**63 - 1

@@ -245,9 +245,7 @@ class Run:
         return [
             part.path
             for plan in self.plans
-            for image in plan.images
-            for name in plan.recipes or ("noise",)
-            if (artifact := plan.stored(image, name))
+            for artifact in plan.artifacts()
             for part in artifact.parts
         ]
 
