@@ -7,15 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from nca_cli.errors import NcaError, UsageError
+from nca_cli.errors import Complain, NcaError, UsageError
 from nca_cli.images import PREPROCESSING_VERSION, Source, image_digest, image_name
 from nca_cli.models import Model
 from nca_cli.recipe import Recipe, canonical_json
 from nca_cli.samplers import evaluations
 from nca_cli.store import Artifact, Key, Place, Store
 from nca_cli.store.layout import NOISE, image_folder, split_folder
-
-Complain = Callable[[NcaError], None]
 
 
 @dataclass(frozen=True)

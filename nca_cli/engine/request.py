@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nca_cli.engine.plan import WHOLE, Complain, Plan, Shard, make_plan
-from nca_cli.errors import UsageError
+from nca_cli.engine.plan import WHOLE, Plan, Shard, make_plan
+from nca_cli.errors import Complain, UsageError
 from nca_cli.images import FITS, Choice, Source, find_images, usual_images
 from nca_cli.models import Model, find_model, recipe_for
 from nca_cli.recipe import (

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nca_cli.engine.batching import BatchSize, Engine, as_many_as_fit
-from nca_cli.engine.plan import Complain, ImagePlan, Plan
-from nca_cli.errors import NcaError, NothingStored, StoreError
+from nca_cli.engine.plan import ImagePlan, Plan
+from nca_cli.errors import Complain, NcaError, NothingStored, StoreError
 from nca_cli.images import load_image
 from nca_cli.recipe import Recipe
 from nca_cli.samplers import Sampler, start

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from nca_cli.errors import DamagedArtifact, StoreError
+from nca_cli.images.pixels import to_rgb
 from nca_cli.recipe import digest
 from nca_cli.store.layout import ARTIFACT_FORMAT, FORMAT_VERSION
 from nca_cli.store.samples import FIXED, INDEX, LATENT, PER_SAMPLE, PREVIEWED, Key, Part, Samples
@@ -84,16 +85,9 @@ def _scale(group: h5py.Group, label: str, size: int) -> h5py.Dataset:
 
 def _write_preview(group: h5py.Group, values: np.ndarray) -> None:
     """uint8 pictures of the samples, marked as the HDF5 Image specification asks for."""
-    _write_tensor(group, "preview", preview(values), PREVIEW_AXES)
+    _write_tensor(group, "preview", to_rgb(values), PREVIEW_AXES)
     for key, text in IMAGE_TAGS.items():
         group["preview"].attrs[key] = np.bytes_(text)
-
-
-def preview(values: np.ndarray) -> np.ndarray:
-    """float `(N, C, H, W)` in [-1, 1] → uint8 `(N, H, W, 3)`, clipped; grey becomes RGB."""
-    unit = np.clip(np.nan_to_num(values.astype(np.float32), nan=-1.0), -1, 1)
-    pixels = np.moveaxis(np.rint((unit + 1) * 127.5).astype(np.uint8), 1, -1)
-    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
 
 
 def content_digest(group: h5py.Group) -> str:
