@@ -143,6 +143,26 @@ def test_images_that_lack_a_level_and_readings_that_are_not_numbers_are_left_out
     assert [p.images for p in found.curves[0].points if p.images < 20] == [19, 19]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize(
+    ("change", "blank"),
+    [
+        ("log_snr", "fewer than two levels of known SNR"),
+        ("read", "no finite values"),
+        ("clean", "no finite values"),
+    ],
+)
+def test_a_series_without_any_level_is_blank_and_leaves_the_others(change, blank, size):
+    good = [r._replace(truth=r.truth * size, read=r.read * size, clean=r.clean * size)
+            for r in readings(8, {"hair": -3.0})]  # fmt: skip
+    nothing = math.nan if change == "log_snr" else (math.nan,) * size
+    broken = [r._replace(sampler="broken", **{change: nothing}) for r in good]
+    halves = {half.sampler: half.log_snr for half in concept_retention(good + broken).half_levels}
+    assert halves["s"] == half_of(concept_retention(good), "hair").log_snr
+    assert (halves["broken"].blank, halves["broken"].n) == (blank, 0)
+
+
 # -- orders ----------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,14 @@ import numpy as np
 
 from nca_cli.analysis.bootstrap import MIN_IMAGES, Estimate, interval, weights
 from nca_cli.analysis.curves import Curve, Point
-from nca_cli.analysis.halflevel import HalfLevel, Order, crossings, located, ordered
+from nca_cli.analysis.halflevel import (
+    HalfLevel,
+    Order,
+    crossings,
+    located,
+    ordered,
+    unlevelled,
+)
 from nca_cli.analysis.values import Value
 from nca_cli.concepts.curves import READABLE, Reading
 from nca_cli.recipe import Number
@@ -141,11 +148,10 @@ def _found(names: tuple[str, str, str], table: _Table) -> _Found:
     curve = Curve(*names, points)
     levels = np.flatnonzero(np.isfinite(table.log_snr) & (table.samples > 0).any(0))
     levels = levels[np.argsort(-table.log_snr[levels], kind="stable")]
-    known = np.all(table.samples[:, levels] > 0, axis=1)
+    known = np.all(table.samples[:, levels] > 0, axis=1) & (len(levels) > 0)
     value, draws = _retention(table, known, levels)
-    why = _untellable(table.truth[known], value) if known.any() else "no image at all levels"
-    if len(levels) < 2:
-        why = "fewer than two levels of known SNR"
+    why = unlevelled(bool(table.samples.any()), len(levels), bool(known.any()))
+    why = why or _untellable(table.truth[known], value)
     n = int(known.sum())
     if why:
         blank = HalfLevel(*names, Estimate(n=n, blank=why), math.nan, 1.0, 0.0, False, 0.0)

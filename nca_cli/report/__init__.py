@@ -127,7 +127,7 @@ def json_text(report: Report) -> str:
         "images": [asdict(image) for image in report.images],
         "series": [{"model": series.model, "sampler": series.sampler, "artifact": series.artifact,
                     "recipe": series.recipe} for series in report.series],
-        "curves": [asdict(curve) for curve in report.curves],
+        "curves": [asdict(curve) for curve in (*report.curves, *report.references)],
         "analysis": _analysis(report),
         "concepts": _concepts(report),
         "values": [value._asdict() for value in _values(report)],
