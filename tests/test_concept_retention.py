@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nca_cli.cli import app
-from nca_cli.concepts import ConceptRetention, Reading, concept_retention
+from nca_cli.concepts import ConceptRetention, Probe, Reading, concept_retention
 from nca_cli.errors import NcaError, NothingStored
 from nca_cli.images import image_digest, sample_images, to_unit
 from nca_cli.recipe import Recipe
@@ -227,7 +227,15 @@ def test_the_report_of_the_bundled_portraits_has_a_section_about_concepts(store,
     assert "Only 8 images have known concepts" in text
     assert "nan" not in text[text.index('id="concepts"') :].split("</section>")[0]
     content = json.loads(numbers.read_text())["concepts"]
-    assert {"curves", "half_levels", "orders", "notes"} == set(content)
+    assert {"curves", "half_levels", "orders", "notes", "accuracies"} == set(content)
+    known = {f"concept/{each.name}": each for each in Probe.load().concepts}
+    for each in content["accuracies"]:
+        concept = known[each["measure"]]
+        assert (each["value"], each["measured_by"]) == (concept.accuracy, concept.measured_by)
+        assert f">{concept.measured_by} {concept.accuracy:.2f}</td>" in text
+    assert {each["measure"] for each in content["accuracies"]} == {
+        curve["measure"] for curve in content["curves"]
+    }
     with rows.open() as file:
         table = [row for row in csv.DictReader(file) if row["measure"].startswith("concept/")]
     assert len([row for row in table if row["measure"] == "concept/freckles"]) == 8 * 4
@@ -280,8 +288,13 @@ def test_any_labels_and_a_function_of_the_user_do_as_well(store, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     page = tmp_path / "r.html"
     app(["report", "--store", str(store.root), "-o", str(page), "--labels", str(labels),
-         "--probe", "own:bright", "--quiet"], standalone_mode=False)  # fmt: skip
+         "--probe", "own:bright", "--quiet", "--json", str(tmp_path / "r.json")],
+        standalone_mode=False)  # fmt: skip
     assert "Retention of bright over log SNR" in page.read_text()
+    content = json.loads((tmp_path / "r.json").read_text())["concepts"]
+    assert content["accuracies"] == [
+        {"measure": "concept/bright", "value": None, "measured_by": ""}
+    ]
 
 
 def _image(number):

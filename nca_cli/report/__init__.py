@@ -127,6 +127,7 @@ def json_text(report: Report) -> str:
         "images": [asdict(image) for image in report.images],
         "series": [{"model": series.model, "sampler": series.sampler, "artifact": series.artifact,
                     "recipe": series.recipe} for series in report.series],
+        "stamps": report.stamps,
         "curves": [asdict(curve) for curve in (*report.curves, *report.references)],
         "analysis": _analysis(report),
         "concepts": _concepts(report),
