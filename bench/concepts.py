@@ -59,7 +59,7 @@ def concepts(found: ConceptRetention) -> None:
 
 
 def gains(found: Analysis) -> None:
-    """The model against the Gaussian that knows mean and covariance, in dB at each level."""
+    """The model against the Gaussian fitted to the other images, in dB at each level."""
     for one in found.excess:
         gain = one.gain
         print(

@@ -6,6 +6,7 @@ Errors carry data; the command line turns them into text and an exit code, once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -18,6 +19,10 @@ class NcaError(Exception):
         super().__init__(what)
         self.what = what
         self.hint = hint
+
+
+Complain = Callable[[NcaError], None]
+"""Is told of an error that does not stop the work."""
 
 
 class UsageError(NcaError):

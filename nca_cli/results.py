@@ -20,7 +20,7 @@ def write_result(path: Path, content: str | bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
         else:
-            _replace(path.resolve(), data)
+            replace(path.resolve(), data)
     except OSError as error:
         reason = error.strerror or str(error)
         raise NcaError(
@@ -28,7 +28,11 @@ def write_result(path: Path, content: str | bytes) -> None:
         ) from error
 
 
-def _replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes) -> None:
+    """Write beside `path` and rename, so that nobody reads a half of it. Raises `OSError`.
+
+    For what can be made again: unlike a store's files (`store.files`) it is not flushed to disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
     try:

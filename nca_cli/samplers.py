@@ -79,7 +79,7 @@ def ddim(
     for here, there in pairwise(levels):
         prediction = yield x, here
         noise = noise_in(x, prediction.x0, here)
-        sigma = eta * math.sqrt(_posterior_variance(here, there))
+        sigma = eta * math.sqrt(posterior_variance(here, there))
         x = there.a * clipped(prediction.x0, clip) + math.sqrt(there.s**2 - sigma**2) * noise
         if sigma > 0:
             x = x + sigma * fresh(there)
@@ -97,7 +97,7 @@ def ddpm(
     for here, there in pairwise(levels):
         prediction = yield x, here
         x0, ratio = clipped(prediction.x0, clip), here.a / there.a
-        forward = _forward_variance(here, there)
+        forward = forward_variance(here, there)
         mean = (there.a * forward * x0 + ratio * there.s**2 * x) / here.s**2
         if there is levels[-1]:
             return mean
@@ -105,19 +105,19 @@ def ddpm(
     return x
 
 
-def _forward_variance(here: Level, there: Level) -> float:
+def forward_variance(here: Level, there: Level) -> float:
     """Variance of q(x_here|x_there): s² - (a/a')²·s'²; β_t between neighbouring DDPM levels."""
     return here.s**2 - (here.a / there.a * there.s) ** 2
 
 
-def _posterior_variance(here: Level, there: Level) -> float:
+def posterior_variance(here: Level, there: Level) -> float:
     """Variance of q(x_there|x_here, x0): β̃_t of DDPM, eq. 7."""
-    return there.s**2 * _forward_variance(here, there) / here.s**2
+    return there.s**2 * forward_variance(here, there) / here.s**2
 
 
 def _ddpm_sigma(kind: str, here: Level, there: Level, learned: Array | None) -> Array:
     """Standard deviation of an ancestral step: β̃, β, or between them as the network says."""
-    small, large = _posterior_variance(here, there), _forward_variance(here, there)
+    small, large = posterior_variance(here, there), forward_variance(here, there)
     if kind.startswith("fixed_small"):
         return math.sqrt(small)
     if kind.startswith("fixed_large"):

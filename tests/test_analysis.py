@@ -7,6 +7,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 from gaussians import DDIM, DDPM, LEVELS, LINEAR, Gaussian
+from scipy.interpolate import CubicHermiteSpline
+from scipy.special import stdtrit
 
 from nca_cli.analysis import (
     ANY_SEED,
@@ -24,7 +26,7 @@ from nca_cli.analysis import (
     stages,
     weight_shares,
 )
-from nca_cli.analysis.bits import integral
+from nca_cli.analysis.bits import _interpolated, integral
 from nca_cli.analysis.bootstrap import student, weights
 from nca_cli.analysis.halflevel import crossings, isotonic
 from nca_cli.schedule import Schedule
@@ -138,20 +140,9 @@ def test_rows_without_a_level_or_a_log_snr_are_one_point():
     assert curve.points[0].mean == pytest.approx(0.15)
 
 
-def test_students_quantiles_are_right():
-    known = {
-        1: 12.7062,
-        2: 4.3027,
-        4: 2.7764,
-        5: 2.5706,
-        9: 2.2622,
-        19: 2.0930,
-        49: 2.0096,
-        1000: 1.9623,
-    }
-    assert all(
-        student(freedom) == pytest.approx(value, abs=3e-3) for freedom, value in known.items()
-    )
+@pytest.mark.parametrize("freedom", [*range(1, 30), 49, 1000])
+def test_students_quantiles_are_right(freedom):
+    assert student(freedom) == pytest.approx(stdtrit(freedom, 0.975), abs=3e-3)
 
 
 def test_draws_are_a_function_of_the_number_of_images_alone():
@@ -368,6 +359,12 @@ def test_p2_weights_fade_where_the_signal_is_strong():
     )
 
 
+def test_on_the_bound_pure_noise_has_no_weight():
+    weight = p2_weights(Schedule(zero_terminal_snr=True), bound=True)
+    assert weight.sum() == pytest.approx(1)
+    assert weight[-1] == 0 < weight[:-1].min()
+
+
 def test_weight_shares_set_training_beside_content():
     found = weight_shares(rows(logistic(-3, slope=4), "ssim"), {"m": LINEAR})
     assert sum(share.epsilon for share in found) == pytest.approx(p2_weights(LINEAR)[101:901].sum())
@@ -418,6 +415,16 @@ def test_power_law_errors_are_integrated_exactly():
     exact = 0.5 / math.log(2) * 2 * (math.exp(1.0) - math.exp(-1.5))  # ½∫ s^-½ ds
     assert integral(log_snr, s[None] ** -0.5)[0] == pytest.approx(exact)
     assert integral(log_snr, 1 / s[None])[0] == pytest.approx(0.5 * 5 / math.log(2))
+
+
+@pytest.mark.parametrize("levels", [2, 3, 9])
+def test_between_levels_the_log_error_is_a_cubic(levels):
+    random = np.random.default_rng(levels)
+    x, y = np.cumsum(random.uniform(0.2, 2, levels)), random.normal(size=(4, levels))
+    slopes = np.gradient(y, x, axis=1, edge_order=2 if levels > 2 else 1)
+    at = np.linspace(x[0], x[-1], 50)
+    expected = CubicHermiteSpline(x, y, slopes, axis=1)(at)
+    np.testing.assert_allclose(_interpolated(at, x, y), expected, atol=1e-12)
 
 
 def test_chains_and_blank_levels_have_no_bits():

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -252,9 +253,32 @@ def test_half_levels_in_the_table_are_sorted_from_what_goes_first(store, tmp_pat
     known = [row.half.log_snr.value for row in rows if math.isfinite(row.half.log_snr.value)]
     assert len(known) > 3
     assert known == sorted(known, reverse=True)
-    assert [math.isfinite(row.half.log_snr.value) for row in rows[: len(known)]] == [True] * len(
-        known
-    )
+    gone = [row for row in rows if "before the cleanest" in row.half.log_snr.blank]
+    assert list(rows[: len(gone)]) == gone
+    between = rows[len(gone) : len(gone) + len(known)]
+    assert all(math.isfinite(row.half.log_snr.value) for row in between)
+
+
+def test_the_sentence_names_what_is_gone_what_goes_and_what_lasts():
+    """No pair is picked out: the one that stands farthest apart was chosen for that."""
+    from nca_cli.report.concepts import _said
+
+    halves = {"smile": 9.0, "gaze": 1.0, "shirt": -2.0, "hair": -12.0}
+    found = concept_retention(readings(30, halves))
+    (sentence,) = _said(found)
+    gone, goes, lasts, sure = re.split("; |[.] ", sentence)
+    assert gone.endswith("half is lost already of smile")
+    assert goes.endswith("of gaze and shirt")
+    assert lasts.endswith("more than half is left of hair")
+    certain = [order for order in found.orders if order.certain]
+    assert sure.startswith(f"Of 6 pairs the order of {len(certain)} is certain")
+    assert len(certain) == 6
+
+
+def test_too_few_images_make_no_sentence_about_an_order():
+    from nca_cli.report.concepts import _said
+
+    assert not list(_said(concept_retention(readings(5, {"gaze": 1.0, "shirt": -2.0}))))
 
 
 def test_concepts_without_any_interval_are_named_not_drawn(store):

@@ -19,9 +19,11 @@ from nca_cli.images import (
     image_name,
     load_image,
     sample_images,
+    to_rgb,
     to_uint8,
     to_unit,
 )
+from nca_cli.store.hdf5 import preview
 
 REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "images"
 
@@ -81,6 +83,14 @@ def test_channels_move_to_the_front_and_back():
 def test_float16_pixels_round_like_float32_ones():
     picture = noise(16, 16)
     assert np.array_equal(to_uint8(to_unit(picture).astype(np.float16)), picture)
+
+
+@pytest.mark.parametrize(("channels", "shown"), [(1, [0, 0, 0]), (3, [0, 1, 2]), (4, [0, 1, 2])])
+def test_every_picture_can_be_shown_in_three_colours_as_its_preview_is(channels, shown):
+    pixels = np.random.default_rng(channels).normal(size=(2, channels, 5, 7)).astype(np.float32)
+    rgb = to_rgb(pixels)
+    assert np.array_equal(rgb, to_uint8(pixels)[..., shown])
+    assert np.array_equal(rgb, preview(pixels))
 
 
 def test_out_of_range_and_undefined_pixels_are_clipped():

@@ -403,6 +403,64 @@ def test_what_a_function_uses_of_its_module_counts(tmp_path, monkeypatch):
     assert "" not in stamps
 
 
+USES = {
+    "a lambda": "return (lambda v: v * GAIN)(a.mean())",
+    "a function": "def scaled(v):\n        return v * GAIN\n    return scaled(a.mean())",
+    "a comprehension": "return sum([v * GAIN for v in a.ravel()])",
+    "two of them": "return sum((lambda: [v * GAIN for v in a.ravel()])())",
+    "a class inside": "class Scaled:\n        by = GAIN\n    return a.mean() * Scaled.by",
+    "a method": "return Scaled().of(a)",
+    "a property": "return a.mean() * Scaled().by",
+    "a static method": "return Scaled.twice(a)",
+    "a method of a base": "return Scaled().of_base(a)",
+    "a value of a class": "return a.mean() * Scaled.gain",
+    "a decorator": "return 0.0",
+}
+MODULE = """
+import functools
+GAIN = {gain}
+class Base:
+    def of_base(self, a):
+        return a.mean() * GAIN
+class Scaled(Base):
+    gain = GAIN
+    def of(self, a):
+        return Scaled and a.mean() * GAIN
+    @property
+    def by(self):
+        return GAIN
+    @staticmethod
+    def twice(a):
+        return 2 * a.mean() * GAIN
+def decorated(function):
+    @functools.wraps(function)
+    def scaled(a, b):
+        return function(a, b) + {gain}
+    return scaled
+{decorator}
+def mine(a, b):
+    {body}
+"""
+
+
+@pytest.mark.parametrize("use", USES)
+def test_what_is_used_inside_a_function_or_class_counts(use, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    decorator, ones = "@decorated" if use == "a decorator" else "", np.ones((1, 2, 2))
+    stamps, values = [], []
+    for number, gain in enumerate((1.0, 5.0, 5.0)):
+        name = f"{tmp_path.name}_{number}"
+        text = MODULE.format(gain=gain, decorator=decorator, body=USES[use])
+        (tmp_path / f"{name}.py").write_text(text)
+        mine = importlib.import_module(name).mine
+        mine.__globals__["__name__"] = "mine"  # which a class inside reads
+        stamps.append(stamp(mine))
+        values.append(mine(ones, ones))
+    assert values[0] != values[1]
+    assert "" not in stamps
+    assert stamps[0] != stamps[1] == stamps[2]
+
+
 def test_what_cannot_be_described_has_no_stamp_unless_its_user_gives_one():
     def counting(x0, x0_hat):
         return calls.append(1) or 0.0

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import nca_cli.schedule
 from nca_cli.cli import app
 from nca_cli.cli.filters import model_filter
 from nca_cli.errors import ModelError, NcaError, UsageError
@@ -67,20 +68,23 @@ def test_the_example_of_the_page_runs_as_it_stands(here, faces):
 
 SPARSE = """
 import torch
-from nca_cli.schedule import Schedule
+from nca_cli.schedule import FlowMatching, Schedule, VarianceExploding
 class Net(torch.nn.Module):
-    identity, shape, prediction = "{identity}", (1, 8, 8), "{prediction}"
-    schedule = Schedule("scaled_linear", 0.001, 0.01, 500)
+    identity, shape, prediction = "{identity}", ({channels}, 8, 8), "{prediction}"
+    schedule = {schedule}
     def forward(self, x, t):
         return {answer}
 net = Net
 """
+LEVELS = "Schedule('scaled_linear', 0.001, 0.01, 500)"
 
 
-def write(here, module, identity="one", prediction="sample", answer="x * 0 + 0.5"):
+def write(here, module, identity="one", prediction="sample", answer="x * 0 + 0.5",
+          channels=1, schedule=LEVELS):  # fmt: skip
     (here / f"{module}.py").write_text(
-        SPARSE.format(identity=identity, prediction=prediction, answer=answer)
-    )
+        SPARSE.format(identity=identity, prediction=prediction, answer=answer, channels=channels,
+                      schedule=schedule)
+    )  # fmt: skip
     return f"{module}:net"
 
 
@@ -112,13 +116,72 @@ def test_what_is_wrong_with_a_factory_is_said_in_one_line(here):
     refused(ModelError, lambda: find_model("collections:OrderedDict"), "identity")
 
 
-def test_an_answer_of_another_size_is_refused(here):
+SCHEDULES = ("Schedule()", "FlowMatching()", "VarianceExploding()")
+FITS = {
+    "epsilon": SCHEDULES, "sample": SCHEDULES, "score": SCHEDULES,
+    "v_prediction": ("Schedule()",), "flow": ("FlowMatching()",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("prediction", FITS)
+def test_a_prediction_gives_x0_on_its_schedule_or_is_refused(here, prediction, schedule):
+    """The answer to x_t = a·x0 + s·ε is what was to be predicted, so x̂0 is x0."""
     import torch
 
-    model = find_model(write(here, "own_i", answer="x[:, :, 1:]"))
-    denoiser = load_denoiser(model, device="cpu")
-    x, t = torch.zeros(1, 1, 8, 8), torch.tensor([1])
-    refused(ModelError, lambda: denoiser(x, t), "(1, 1, 7, 8)")
+    levels = eval(schedule, vars(nca_cli.schedule))
+    t = levels.default_levels[0]
+    (_, a, s), x0, noise = levels.level(t), torch.full((2, 1, 8, 8), 0.25), 2.0
+    told = {"epsilon": noise, "sample": 0.25, "v_prediction": a * noise - s * 0.25,
+            "flow": noise - 0.25, "score": -2 * noise / s}[prediction]  # fmt: skip
+    name = write(here, f"own_{here.name}", prediction=prediction, schedule=schedule,
+                 answer=f"x * 0 + {told}")  # fmt: skip
+    if schedule not in FITS[prediction]:
+        refused(ModelError, lambda: find_model(name), prediction, type(levels).__name__)
+        return
+    denoiser = load_denoiser(find_model(name), device="cpu")
+    found = denoiser(a * x0 + s * noise, torch.tensor([t, t])).x0
+    assert torch.allclose(found, x0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "shape"),
+    [
+        ("x[:, :, 1:]", (2, 3, 7, 8)),
+        ("x[:, :1]", (2, 1, 8, 8)),
+        ("x[:1]", (1, 3, 8, 8)),
+        ("x[0]", (3, 8, 8)),
+        ("torch.cat([x, x], 1)[:, :5]", (2, 5, 8, 8)),
+        ("torch.cat([x, x, x], 1)", (2, 9, 8, 8)),
+        ("None", ()),
+    ],
+)
+def test_an_answer_of_another_shape_is_refused(here, answer, shape):
+    import torch
+
+    name = write(here, f"own_{here.name}", answer=answer, channels=3)
+    denoiser = load_denoiser(find_model(name), device="cpu")
+    x, t = torch.zeros(2, 3, 8, 8), torch.tensor([1, 2])
+    refused(ModelError, lambda: denoiser(x, t), name, str(shape), "(2, 3, 8, 8)")
+
+
+def test_nothing_is_stored_of_an_answer_that_would_broadcast(here, faces):
+    name = write(here, "own_j", answer="x[:, :1]", channels=3)
+    command = ["reconstruct", str(faces), "--model", name, "--t", "100", "--sampler", "one-step"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert "answers (" in result.stderr
+    assert not list((here / "nca-store").rglob("one-step-*.h5"))
+
+
+def test_twice_the_channels_are_a_learned_variance(here):
+    import torch
+
+    name = write(here, "own_k", answer="torch.cat([x, x * 0 + 0.5], 1)", channels=3)
+    x = torch.randn(2, 3, 8, 8)
+    found = load_denoiser(find_model(name), device="cpu")(x, torch.tensor([1, 2]))
+    assert torch.equal(found.x0, x)
+    assert torch.equal(found.variance, torch.full_like(x, 0.5))
 
 
 # -- models.toml -----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from stores import DDIM, ONE_STEP, commit
 from typer.testing import CliRunner
 
 from nca_cli.analysis import curves
+from nca_cli.charts import COLOUR_COUNT, DASH_COUNT
 from nca_cli.cli import app
 from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.measures import measure_store
+from nca_cli.plot import style
+from nca_cli.report import curves as report_curves
 from nca_cli.store import Filters, Store
 
 needs_matplotlib = pytest.mark.skipif(
@@ -101,6 +105,16 @@ def test_models_and_samplers_are_told_apart_in_black_and_white():
     assert len({(look.marker, look.hollow) for look in found.values()}) == len(names)
 
 
+def test_page_and_paper_have_the_same_colours_and_as_many_markers_and_dashes():
+    css = Path(report_curves.__file__).with_name("report.css").read_text()
+    light = re.findall(r"--c\d: light-dark\((#\w+), #\w+\)", css)
+    assert tuple(light) == style.COLOURS
+    assert re.findall(r"\.s(\d) { color: var\(--c\1\); }", css) == [*map(str, range(COLOUR_COUNT))]
+    for of in (style, report_curves):
+        assert len(of.MARKERS) == len(set(of.MARKERS)) == COLOUR_COUNT == len(style.COLOURS)
+        assert len(of.DASHES) == len(set(of.DASHES)) == DASH_COUNT
+
+
 @needs_matplotlib
 def test_what_makes_no_sense_is_refused(store, drawn, tmp_path):
     from nca_cli.plot import Page, plot_curves
@@ -136,3 +150,45 @@ def test_importing_the_module_loads_neither_matplotlib_nor_torch():
     code = "import nca_cli.plot, sys; print(sorted({'matplotlib', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@needs_matplotlib
+def test_axes_are_titled_as_on_the_page_and_claim_closeness_only_where_it_is_so(store):
+    from nca_cli.plot import plot_curves
+
+    figure = plot_curves(store, measures=["kept", "coherence", "psnr", "mse"]).figure()
+    titles = {axes.get_ylabel() for axes in figure.axes}
+    assert "Energy kept, 4–8 cycles per side" in titles
+    assert "Coherence, 4–8 cycles per side\n(higher is closer)" in titles
+    assert {"PSNR (dB; higher is closer)", "MSE (lower is closer)"} <= titles
+
+
+@needs_matplotlib
+def test_series_over_other_images_say_over_how_many_and_a_note_says_so(store, tmp_path):
+    uneven = Store(tmp_path / "uneven")
+    for image in ("cat", "dog"):
+        for recipe in (None, DDIM, ONE_STEP) if image == "cat" else (None, DDIM):
+            commit(uneven, (100, 300, 600), (0,), recipe, image)
+    for made, names in ((store, ["ddim-50", "one-step"]),
+                        (uneven, ["ddim-50 (n = 2)", "one-step (n = 1)"])):  # fmt: skip
+        where = str(tmp_path / "a.svg")
+        done = CliRunner().invoke(app, ["plot", "--store", str(made.root), "-o", where])
+        assert done.exit_code == 0
+        assert bool(done.stderr) == (made is uneven)
+        said = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "a.svg").read_text())
+        assert set(names) <= set(said)
+    assert "same images" in done.stderr
+
+
+@needs_matplotlib
+def test_the_legend_says_how_much_a_fitted_gaussian_knows(tmp_path):
+    from gaussians import ONE_STEP as EXACT
+    from gaussians import Gaussian, fill
+
+    from nca_cli.plot import plot_curves
+
+    fill(tmp_path / "store", Gaussian(), 30, 1, (EXACT,), levels=(100, 500))
+    drawn = plot_curves(Store(tmp_path / "store"), measures=["psnr"], references=True)
+    names = {text.get_text() for text in drawn.figure().legends[0].get_texts()}
+    assert "Gaussian of 29 other images (28 of 192 directions)" in names
+    assert {"x_t itself", "Wiener filter of 29 other images", "one-step"} <= names

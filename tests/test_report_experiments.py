@@ -60,9 +60,18 @@ def test_what_the_image_decides_falls_with_noise(tmp_path):
     assert np.all(np.diff([share[t] for t in LEVELS]) < 0)
 
 
-def test_the_shares_of_training_between_levels_are_those_of_the_schedule(tmp_path):
+def test_the_shares_of_training_are_those_of_the_schedule_per_unit_of_log_snr(tmp_path):
     plain = lines(report_of(tmp_path))["content"]["plain training again"]
-    assert list(plain.values()) == pytest.approx([0.2, 0.6])  # 100 to 300 to 900 of 1000
+    log_snr = [Schedule().log_snr(t) for t in LEVELS]  # 100, 300 and 900 of 1000
+    assert list(plain.values()) == pytest.approx([0.2, 0.6] / -np.diff(log_snr))
+
+
+def test_what_is_lost_between_two_levels_is_the_area_under_its_line(tmp_path):
+    report = report_of(tmp_path)
+    density = list(lines(report)["content"]["demo · ddim-50"].values())
+    shares = [each.content.value for each in report.analysis.weights]
+    log_snr = [Schedule().log_snr(t) for t in LEVELS]
+    assert density * -np.diff(log_snr) == pytest.approx(shares)
 
 
 def test_one_seed_has_no_pairs_of_one_image_and_the_page_says_what_to_do(tmp_path):
@@ -101,3 +110,16 @@ def test_lines_of_no_series_are_in_the_legend_of_the_section(tmp_path):
     assert {"x_t of one image", "x_t of different images", CLOSED, "P2 weights"} <= names
     page = render(report, gallery(Store(tmp_path / "store"), report))
     assert page.count('id="pairs"') == 1
+
+
+def test_lines_that_look_alike_are_one_entry_of_the_legend(tmp_path):
+    """Each model has weights of its own levels, all of one look; the noisy pairs differ in look."""
+    store = Store(tmp_path / "store")
+    for image in ("cat", "dog", "eel"):
+        for model, levels in (("few", (100, 900)), ("many", (100, 300, 900))):
+            fill(store, image=image, model=model, levels=levels)
+    report = analysed(collect(store), store)
+    named = legend(charts(report, entries(report)))
+    assert len(set(named.values())) == len(named)
+    assert {"plain training", "P2 weights", CLOSED} <= set(named)
+    assert {"x_t of one image (few)", "x_t of one image (many)"} <= set(named)

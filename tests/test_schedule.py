@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from nca_cli.errors import UsageError
-from nca_cli.schedule import CLEAN, Level, Schedule, diffuse, seeded_noise, step_noise
+from nca_cli.schedule import (
+    CLEAN,
+    FlowMatching,
+    Level,
+    Schedule,
+    VarianceExploding,
+    diffuse,
+    seeded_noise,
+    step_noise,
+)
 
 LINEAR = Schedule()
 LATENT = Schedule("scaled_linear", 0.0015, 0.0195)
@@ -34,11 +43,29 @@ def test_zero_terminal_snr_and_trained_betas_equal_those_of_diffusers():
     rescaled = DDIMScheduler(rescale_betas_zero_snr=True)
     mine = Schedule.from_config(rescaled.config)
     np.testing.assert_allclose(mine.alpha_bar, rescaled.alphas_cumprod, atol=1e-6)
+    np.testing.assert_allclose(mine.betas, rescaled.betas, atol=1e-5)
     betas = list(np.linspace(0.001, 0.2, 50))
     trained = DDPMScheduler(num_train_timesteps=50, trained_betas=betas)
     np.testing.assert_allclose(
         Schedule.from_config(trained.config).alpha_bar, trained.alphas_cumprod, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        *(Schedule(name, zero_terminal_snr=zero) for zero in (False, True)
+          for name in ("linear", "scaled_linear", "squaredcos_cap_v2")),
+        Schedule(steps=3, trained_betas=(0.1, 0.2, 0.9)),
+        Schedule(steps=3, trained_betas=(0.1, 0.2, 0.9), zero_terminal_snr=True),
+        FlowMatching(),
+        VarianceExploding(),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_betas_make_alpha_bar(schedule):
+    assert len(schedule.betas) == schedule.steps
+    np.testing.assert_allclose(np.cumprod(1 - schedule.betas), schedule.alpha_bar, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,10 @@ def integral(
 
 
 def _interpolated(at: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Rows of `y (draws, levels)` at `at`: cubic Hermite pieces with slopes of second order."""
+    """Rows of `y (draws, levels)` at `at`: cubic Hermite pieces with slopes of second order.
+
+    `scipy.interpolate` has them too, but its import would slow every report of kept values.
+    """
     slopes = np.gradient(y, x, axis=1, edge_order=2 if len(x) > 2 else 1)
     after = np.clip(np.searchsorted(x, at), 1, len(x) - 1)
     width = x[after] - x[after - 1]

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from nca_cli.recipe import SAMPLERS, Recipe
-from nca_cli.samplers import Prediction, drive, start
+from nca_cli.samplers import Prediction, drive, forward_variance, posterior_variance, start
 from nca_cli.schedule import Level, Schedule
 from nca_cli.store.command import IMPORTED
 
@@ -89,8 +89,7 @@ def _recursion(
 
 def _step(recipe: Recipe, here: Level, there: Level, g: np.ndarray) -> tuple[np.ndarray, float]:
     """k and σ² of one step. DDIM (2010.02502), eq. 12 and 16; DDPM (2006.11239), eq. 6-7."""
-    forward = here.s**2 - (here.a / there.a * there.s) ** 2
-    posterior = there.s**2 * forward / here.s**2
+    forward, posterior = forward_variance(here, there), posterior_variance(here, there)
     if recipe.sampler == "ddim":
         sigma2 = (recipe.eta or 0.0) ** 2 * posterior
         noise = (1 - here.a * g) / here.s

@@ -18,6 +18,7 @@ import numpy as np
 
 from nca_cli.analysis.chains import Linear
 from nca_cli.analysis.read import gram
+from nca_cli.images.pixels import OPPONENT
 
 MIN_REFERENCE = 30
 """Images below which no Gaussian is fitted."""
@@ -26,7 +27,6 @@ LOWEST, HIGHEST = -23.0, 16.0
 """Grid of ln λ, on the [-1, 1] scale of pixels: λ from 1e-10 to 9e6. Below it counts as 0."""
 _TWIN = 1e-7
 """Mean square distance below which two images are the same one, stored twice."""
-_OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,11 @@ class Modes:
 
     sums: np.ndarray
     dimensions: int
+
+    @property
+    def known(self) -> int:
+        """Directions in which the Gaussian for any of the images has a variance."""
+        return self.dimensions - round(float(self.sums[:, 3, 0].min()))
 
     def error(self, chain: Linear) -> np.ndarray:
         """Expected mean squared error per pixel `(images,)`; `chain` is on `spectrum()`."""
@@ -109,7 +114,7 @@ def coefficients(image: np.ndarray) -> np.ndarray:
     """Orthonormal 2-D FFT of the channels `(C, H, W)` (three: opponent colours), flattened."""
     image = image.astype(np.float64)
     if len(image) == 3:
-        image = np.einsum("oc,chw->ohw", _OPPONENT, image)
+        image = np.einsum("oc,chw->ohw", OPPONENT, image)
     return np.fft.fft2(image, norm="ortho").reshape(-1)
 
 

@@ -25,18 +25,17 @@ from nca_cli.analysis.chains import linear, why_not
 from nca_cli.analysis.gaussian import MIN_REFERENCE, Modes, full, power, spectrum
 from nca_cli.analysis.read import Namer, Shelf, at_level, levels, shelves
 from nca_cli.analysis.values import ANY_SEED, NO_LEVEL, REFERENCE, Table, Value, tables
+from nca_cli.metrics.fidelity import PEAK
 from nca_cli.recipe import Recipe
 from nca_cli.store import Artifact, Filters, Store
 
 GAUSSIANS: dict[str, Callable[[np.ndarray], Modes]] = {"gaussian": full, "wiener": power}
 DESCRIPTIONS = {
-    "gaussian": "Gaussian with the mean and full covariance of the other images",
+    "gaussian": "Gaussian with the mean and sample covariance of the other images",
     "wiener": "Gaussian with the mean and power spectrum of the other images",
 }
 MEASURED = ("copy", "floor")
 """References that other measures bring."""
-PEAK = 2.0
-"""Peak-to-peak range of pixels in [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,10 @@ class Reference:
     what: str
     n: int
     """Images in the store; a Gaussian is fitted to all but one."""
+    known: int
+    """Directions in which it has a variance; 0 where it is blank, as `dimensions`."""
+    dimensions: int
+    """Values of an image."""
     blank: str
     """Why there are no rows, or nothing."""
 
@@ -95,7 +98,8 @@ def _gaussians(shelf: Shelf, filters: Filters) -> Iterator[_Found]:
             recipe = shelf.recipe(sampler)
             name = reference_name(kind, sampler, recipe)
             blank = unfit or why_not(recipe)
-            note = Reference(shelf.model, sampler, name, DESCRIPTIONS[kind], len(x0), blank)
+            size = (modes.known, modes.dimensions) if modes and not blank else (0, 0)
+            note = Reference(shelf.model, sampler, name, DESCRIPTIONS[kind], len(x0), *size, blank)
             if modes is None or recipe is None or blank:
                 yield [], note
             else:

@@ -221,6 +221,8 @@ def plot(
     )
     path = drawn.save(out)
     results([path], json, measures=drawn.measures, curves=len(drawn.curves))
+    if drawn.note:
+        note(drawn.note)
 
 
 @app.command()

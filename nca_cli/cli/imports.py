@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,8 @@ import typer
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
 from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results
-from nca_cli.errors import NcaError, UsageError
+from nca_cli.cli.interrupt import stop_if_interrupted
+from nca_cli.errors import Complain, NcaError, UsageError
 
 if TYPE_CHECKING:
     from nca_cli.imports import Importing, Pair
@@ -94,6 +94,7 @@ def import_(
     errors: list[NcaError] = []
 
     def failed(error: NcaError) -> None:
+        stop_if_interrupted()  # what an interrupt hits in a decoder looks like a damaged picture
         errors.append(error)
         complain(error)
 
@@ -111,7 +112,7 @@ def import_(
 
 def _pairs(
     original: Path | None, reconstruction: Path | None, t: str | None, csv: Path | None,
-    seed: str, sampler: str, failed: Callable[[NcaError], None],
+    seed: str, sampler: str, failed: Complain,
 ) -> list[Pair]:  # fmt: skip
     """The pair of the arguments, or those of a CSV file."""
     from nca_cli.imports import Pair, read_csv

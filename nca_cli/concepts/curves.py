@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from nca_cli.concepts.probe import Concept, FunctionProbe, Probe
 from nca_cli.concepts.truth import Labels, Truth, named, nothing_labelled, portrait_truth
-from nca_cli.errors import DamagedArtifact, NcaError, NothingStored, UsageError
+from nca_cli.errors import Complain, DamagedArtifact, NcaError, NothingStored, UsageError
 from nca_cli.recipe import Number
 from nca_cli.store import Artifact, Filters, Namer, Names, Place, Store
 from nca_cli.store.layout import NOISE
@@ -114,7 +114,7 @@ def concept_error(x0: object, x0_hat: object, probe: Probe | None = None) -> dic
 def concept_readings(
     store: Store, filters: Filters = Filters(), truth: Truth | None = None,  # noqa: B008
     probe: AnyProbe | None = None, *, names: Namer | None = None,
-    on_error: Callable[[NcaError], None] | None = None,
+    on_error: Complain | None = None,
 ) -> Iterator[Reading]:  # fmt: skip
     """Every concept in every stored reconstruction whose image has labels.
 

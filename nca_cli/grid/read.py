@@ -9,7 +9,7 @@ import numpy as np
 from nca_cli.errors import DamagedArtifact, NothingStored
 from nca_cli.grid.content import Content, Strip
 from nca_cli.grid.table import Cell
-from nca_cli.images import to_uint8
+from nca_cli.images import to_rgb
 from nca_cli.store import Artifact, Key
 
 AT_ONCE = 32
@@ -91,8 +91,4 @@ class _Originals:
 
 
 def _picture(values: np.ndarray | None) -> np.ndarray | None:
-    """float (C, H, W) in [-1, 1] → uint8 (H, W, 3); one channel becomes three."""
-    if values is None:
-        return None
-    pixels = to_uint8(values)
-    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
+    return None if values is None else to_rgb(values)

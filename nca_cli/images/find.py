@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from nca_cli.errors import ImageError, NcaError, UsageError
+from nca_cli.errors import Complain, ImageError, NcaError, UsageError
 from nca_cli.images.archives import Archive, Member, in_reading_order, is_archive, open_archive
 from nca_cli.images.choose import Choice
 from nca_cli.images.source import READABLE, Source, has_image_suffix
 
-Complain = Callable[[NcaError], None]
 ALL = Choice()
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
+"""Colours apart: rows luminance, red-blue, green-magenta of (red, green, blue); orthonormal."""
+
 
 def to_unit(image: np.ndarray) -> np.ndarray:
     """uint8 (..., H, W, C) → float32 (..., C, H, W); 0 → -1 and 255 → 1 exactly."""
@@ -18,3 +21,9 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
     unit = np.nan_to_num(np.asarray(pixels, np.float32), nan=-1.0)
     rounded = np.rint((np.clip(unit, -1, 1) + 1) * 127.5).astype(np.uint8)
     return np.ascontiguousarray(np.moveaxis(rounded, -3, -1))
+
+
+def to_rgb(pixels: np.ndarray) -> np.ndarray:
+    """As `to_uint8`, with three channels `(..., H, W, 3)`: one becomes three, more are left out."""
+    rgb = to_uint8(pixels)
+    return np.repeat(rgb, 3, axis=-1) if rgb.shape[-1] == 1 else rgb[..., :3]

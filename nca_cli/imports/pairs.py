@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nca_cli.errors import NcaError, UsageError
+from nca_cli.errors import Complain, NcaError, UsageError
 from nca_cli.recipe import Number, parse_list, parse_seeds
 from nca_cli.tables import read_table
 
@@ -16,8 +16,6 @@ SAMPLER = "imported"
 """Of reconstructions whose sampler is not named."""
 NEEDED = ("t", "original", "reconstruction")
 COLUMNS = "columns t, original, reconstruction, and optionally seed, sampler"
-
-Complain = Callable[[NcaError], None]
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,9 @@ def text_digest(function: Callable) -> str:
 
 
 def digest(function: Callable) -> str | None:
-    """Of its source, and of the plain data that it closes over, has as defaults or takes from its
-    module; of the functions and classes there likewise, of those of other modules the names.
+    """Of its source, and of the plain data that it, or a function inside it, closes over, has as
+    defaults or takes from its module; of the functions and classes there likewise, of what belongs
+    to other modules the names.
 
     Plain data are numbers, text, bytes, None, arrays and tuples of such. None where the function
     depends on anything else (a list or a dict may be where it keeps its state), or has no source.
@@ -55,7 +56,7 @@ def _parts(function: Any, seen: set[int]) -> Iterator[str]:
         yield f"self {_of(function.__self__, seen)}"
     elif isinstance(function, types.FunctionType):
         seen.add(id(function))
-        yield _source(function)
+        yield _source(function.__code__)  # of itself, not of what it wraps
         for name, value in _given(function).items():
             yield f"{name} {_of(value, seen)}"
     else:
@@ -71,7 +72,8 @@ def _given(function: types.FunctionType) -> dict[str, Any]:
         }
     except ValueError as error:  # not yet given a value
         raise Unknown from error
-    used = inspect.getclosurevars(function).globals
+    module = function.__globals__
+    used = {name: module[name] for name in _names(function.__code__) if name in module}
     keywords = tuple((function.__kwdefaults__ or {}).items())
     defaults = {"defaults": function.__defaults__, "keywords": keywords}
     return {
@@ -80,6 +82,14 @@ def _given(function: types.FunctionType) -> dict[str, Any]:
         **{f"global {name}": value for name, value in sorted(used.items())
            if not _is_elsewhere(value, function.__module__)},
     }  # fmt: skip
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """What code mentions, and the code inside it: of functions, comprehensions and classes."""
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _names(inner)
 
 
 def _is_elsewhere(value: Any, module: str) -> bool:
@@ -110,9 +120,29 @@ def _of_code(value: Any, seen: set[int]) -> str:
         return value.__name__
     if isinstance(value, types.BuiltinFunctionType | np.ufunc):
         return f"{getattr(value, '__module__', '')}.{value.__name__}"
-    if isinstance(value, type):
-        return _source(value)
-    return "itself" if id(value) in seen else " ".join(_parts(value, seen))
+    if id(value) in seen:
+        return "itself"
+    parts = _parts_of_class if isinstance(value, type) else _parts
+    return " ".join(parts(value, seen))
+
+
+def _parts_of_class(value: type, seen: set[int]) -> Iterator[str]:
+    """Its text, its bases in the same module, its functions and its data."""
+    seen.add(id(value))
+    yield _source(value)
+    for base in value.__bases__:
+        if not _is_elsewhere(base, value.__module__):
+            yield _of(base, seen)
+    for name, held in vars(value).items():
+        if isinstance(held, types.FunctionType) or not name.startswith("__"):
+            yield f"{name} {_of(_functions(held), seen)}"
+
+
+def _functions(held: Any) -> Any:
+    """Those of a property, class method or static method; anything else is what it is."""
+    if isinstance(held, property):
+        return held.fget, held.fset, held.fdel
+    return held.__func__ if isinstance(held, staticmethod | classmethod) else held
 
 
 def _source(code: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from nca_cli.errors import ModelError
 from nca_cli.models.precision import matmul_precision
 from nca_cli.samplers import Prediction
 from nca_cli.schedule import Schedule
@@ -51,6 +52,7 @@ class Denoiser:
         tf32: bool = False,
         takes: str = "class_labels",
         notes: tuple[str, ...] = (),
+        name: str = "as given",
     ):
         self.shape = shape
         self.device = torch.device(device)
@@ -59,7 +61,7 @@ class Denoiser:
         layout: dict[str, Any] = {"dtype": dtype, "memory_format": torch.channels_last}
         self._network = torch.nn.Module.to(network, self.device, **layout).eval()
         self._schedule, self._prediction = schedule, prediction
-        self._dtype, self._tf32, self._takes = dtype, tf32, takes
+        self._dtype, self._tf32, self._takes, self._name = dtype, tf32, takes, name
 
     def __call__(
         self, x: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None
@@ -67,7 +69,7 @@ class Denoiser:
         """x̂0 `(B, C, H, W)` from x `(B, C, H, W)` and t `(B,)`; learned variance if any.
 
         `condition`: class labels `(B,)` or embedded prompts `(B, tokens, width)`, for a network
-        that `takes` them under that name.
+        that `takes` them under that name. Raises `ModelError` for an answer of another shape.
         """
         with torch.inference_mode(), matmul_precision(self._tf32):
             x = x.to(self.device)
@@ -83,7 +85,16 @@ class Denoiser:
         seen = (x + 1) / 2 if self._prediction == "score" else x
         packed = seen.to(self._dtype, memory_format=torch.channels_last)
         given = {} if condition is None else {self._takes: self._ready(condition)}
-        return self._network(packed, time, **given).sample.float().contiguous()
+        answer = self._network(packed, time, **given).sample
+        self._check(answer, x)
+        return answer.float().contiguous()
+
+    def _check(self, answer: Any, x: torch.Tensor) -> None:
+        """Refuse what is shaped neither as x nor as x with twice the channels: it may broadcast."""
+        count, channels, *size = x.shape
+        shape = tuple(answer.shape) if torch.is_tensor(answer) else ()
+        if shape not in ((count, channels, *size), (count, 2 * channels, *size)):
+            raise ModelError(self._name, f"answers {shape} to x {tuple(x.shape)}")
 
     def _ready(self, condition: torch.Tensor) -> torch.Tensor:
         dtype = self._dtype if condition.is_floating_point() else condition.dtype

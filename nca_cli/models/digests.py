@@ -12,12 +12,12 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from nca_cli.recipe import digest
+from nca_cli.results import replace
 
 SETTLED = 2.0
 """Seconds after which a modification time identifies a content."""
@@ -77,14 +77,6 @@ def _recall(memory: Path) -> dict[str, object]:
 
 
 def _remember(memory: Path, value: dict[str, object]) -> None:
-    """Write to a temporary file and rename; a cache that cannot be written is no error."""
+    """Kept whole or not at all; a cache that cannot be written is no error."""
     with contextlib.suppress(OSError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=memory.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(value, file)
-            os.replace(temporary, memory)
-        except OSError:
-            os.unlink(temporary)
-            raise
+        replace(memory, json.dumps(value).encode())

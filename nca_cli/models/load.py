@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nca_cli.errors import ModelError, UsageError
-from nca_cli.models.aliases import BUILT_IN
 from nca_cli.models.checkpoints import ensure_converted
 from nca_cli.models.files import TEXT_ENCODER
 from nca_cli.models.own import is_own, load_own
@@ -20,7 +19,7 @@ from nca_cli.models.pipeline import Part, Pipeline, read_pipeline
 from nca_cli.models.quiet import quiet
 from nca_cli.models.space import Model
 from nca_cli.models.tensors import check_finite, one_line, read_tensors
-from nca_cli.recipe import DTYPES
+from nca_cli.recipe import BUILT_IN, DTYPES
 
 if TYPE_CHECKING:
     import torch
@@ -83,6 +82,7 @@ def load_denoiser(
         network, pipeline.schedule, pipeline.prediction, pipeline.shape,
         device=device, dtype=getattr(torch, dtype), tf32=tf32, notes=(*heard, *notes),
         takes="encoder_hidden_states" if pipeline.text_encoder else "class_labels",
+        name=model.name,
     )  # fmt: skip
     if given is None:
         return denoiser

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 OWN = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow", "score")
+KINDS = {"v_prediction": "vp", "flow": "flow"}
+"""The only levels for which what is predicted gives x̂0: a² + s² = 1, and a + s = 1."""
 
 
 def is_own(name: str) -> bool:
@@ -59,13 +61,18 @@ def _complaints(made: Any) -> dict[str, bool]:
     identity: Any = getattr(made, "identity", None)
     shape: Any = getattr(made, "shape", None)
     square = isinstance(shape, tuple) and len(shape) == 3 and shape[1] == shape[2]
+    schedule = _schedule(made)
+    told = isinstance(schedule, Schedule)
+    prediction = _prediction(made) if told else ""
     return {
         "its identity is not a text": not isinstance(identity, str) or not identity.strip(),
         "its shape is not (C, H, W) with C 3 or 1 and H = W": not square or shape[0] not in (1, 3),
         "it cannot be called": not callable(made),
-        "its schedule is not a Schedule of nca": not isinstance(_schedule(made), Schedule),
+        "its schedule is not a Schedule of nca": not told,
         f"its prediction is not one of {', '.join(PREDICTIONS)}": (
-            isinstance(_schedule(made), Schedule) and _prediction(made) not in PREDICTIONS),
+            told and prediction not in PREDICTIONS),
+        f"its prediction {prediction} does not fit its schedule, {type(schedule).__name__}": (
+            told and schedule.kind != KINDS.get(str(prediction), schedule.kind)),
     }  # fmt: skip
 
 
@@ -106,13 +113,9 @@ def load_own(model: Model, *, device: str, dtype: str, tf32: bool) -> Denoiser:
             self.made = made
 
         def forward(self, x: torch.Tensor, t: torch.Tensor) -> SimpleNamespace:
-            output = self.made(x, t)
-            if not torch.is_tensor(output) or output.shape[2:] != x.shape[2:]:
-                shape = tuple(getattr(output, "shape", ()))
-                raise ModelError(model.source, f"answers {shape} to x {tuple(x.shape)}")
-            return SimpleNamespace(sample=output)
+            return SimpleNamespace(sample=self.made(x, t))
 
     return Denoiser(
         Network(), model.space.schedule, _prediction(made), model.space.shape,
-        device=device, dtype=getattr(torch, dtype), tf32=tf32,
+        device=device, dtype=getattr(torch, dtype), tf32=tf32, name=model.source,
     )  # fmt: skip

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nca_cli.images.pixels import OPPONENT
+
 if TYPE_CHECKING:
     import torch
 
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from nca_cli.schedule import Schedule
 
 WIENER_VERSION = 1
-OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
-"""Rows: luminance, red-blue, green-magenta; orthonormal."""
 AMPLITUDE = (0.008, 0.001, 0.00016)
 CORNER = (0.25, 0.25, 0.25)
 """A_c and f0_c, frozen: the least mean log error of this filter over SNR 1e-3 … 1e3 on five

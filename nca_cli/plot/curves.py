@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nca_cli.analysis import Curve, Value, curves
+from nca_cli.analysis import Curve, Reference, Value, curves
+from nca_cli.charts import uneven
 from nca_cli.errors import NothingStored, UsageError
 from nca_cli.measures import measure_store
 from nca_cli.plot.drawing import Drawing, is_floor, known
@@ -30,6 +31,10 @@ class Plot:
     curves: tuple[Curve, ...]
     page: Page = PAGE
     title: str | None = None
+    references: tuple[Reference, ...] = ()
+    """What the Gaussians are that are among the curves."""
+    note: str = ""
+    """Why not all curves may be compared, or nothing."""
 
     @property
     def measures(self) -> list[str]:
@@ -39,7 +44,7 @@ class Plot:
     def figure(self) -> Figure:
         """As a matplotlib figure, to be changed at will. Raises `NcaError` without matplotlib."""
         with styled(self.page):
-            return Drawing(self.curves, self.page, self.title).figure()
+            return self._drawing().figure()
 
     def save(self, path: str | Path) -> Path:
         """Write the figure; the suffix says whether as PDF, SVG or PNG. Raises `UsageError`."""
@@ -52,11 +57,14 @@ class Plot:
 
     def _content(self, kind: str) -> bytes:
         with styled(self.page):
-            figure, out = Drawing(self.curves, self.page, self.title).figure(), io.BytesIO()
+            figure, out = self._drawing().figure(), io.BytesIO()
             # no date: the same values are the same file
             stated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind, {})
             figure.savefig(out, format=kind, dpi=self.page.dpi, metadata=stated)
         return with_font(out.getvalue()) if kind == "svg" else out.getvalue()
+
+    def _drawing(self) -> Drawing:
+        return Drawing(self.curves, self.page, self.title, self.references)
 
     def _repr_png_(self) -> bytes:
         return self._content("png")
@@ -77,16 +85,21 @@ def plot_curves(
     names = list(dict.fromkeys(measures or MEASURES))
     measured = ("copy", "floor") if references else ()
     values = measure_store(store, filters, names, tick=tick, references=measured)
+    found: tuple[Reference, ...] = ()
     if references:
-        values = [*values, *_gaussians(store, filters, names)]
+        rows, found = _gaussians(store, filters, names)
+        values = [*values, *rows]
     drawn = tuple(curve for curve in curves(values) if known(curve) or is_floor(curve))
     if not drawn:
         raise NothingStored(f"{store.root} holds no values at known noise levels",
                             "see what there is: nca ls")  # fmt: skip
-    return Plot(drawn, page, title)
+    return Plot(drawn, page, title, found, uneven(values))
 
 
-def _gaussians(store: Store, filters: Filters, names: Sequence[str]) -> list[Value]:
+def _gaussians(
+    store: Store, filters: Filters, names: Sequence[str]
+) -> tuple[list[Value], tuple[Reference, ...]]:
     from nca_cli.analysis.references import references
 
-    return [value for value in references(store, filters)[0] if value.measure in names]
+    rows, found = references(store, filters)
+    return [value for value in rows if value.measure in names], tuple(found)

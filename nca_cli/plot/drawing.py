@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nca_cli.analysis import BOUNDS, REFERENCE, Curve, Point
-from nca_cli.charts import MOST_AREAS, named_levels
+from nca_cli.analysis import BOUNDS, REFERENCE, Curve, Point, Reference
+from nca_cli.charts import (
+    MOST_AREAS,
+    fitted,
+    full_title,
+    known_measure,
+    named_levels,
+    part,
+    reference_title,
+    which_is_closer,
+)
 from nca_cli.grid.text import drawable
-from nca_cli.metrics import described
 from nca_cli.plot.style import (
     FAINT,
     GREY,
@@ -35,14 +43,18 @@ def known(curve: Curve) -> list[Point]:
 
 
 def is_floor(curve: Curve) -> bool:
+    """Whether it is what an autoencoder alone reaches, drawn as a horizontal line."""
     return curve.sampler == f"{REFERENCE}floor" and any(math.isfinite(p.mean) for p in curve.points)
 
 
 class Drawing:
     """Panels side by side, the legend below them, and a note under it."""
 
-    def __init__(self, curves: Sequence[Curve], page: Page, title: str | None = None):
-        self.curves, self.page, self.title = curves, page, title
+    def __init__(
+        self, curves: Sequence[Curve], page: Page, title: str | None = None,
+        references: Sequence[Reference] = (),
+    ):  # fmt: skip
+        self.curves, self.page, self.title, self.references = curves, page, title, references
         self.looks = looks(list(dict.fromkeys((c.model, c.sampler) for c in curves)))
         own = {name for name in self.looks if not name[1].startswith(REFERENCE)}
         self.areas = len(own) <= MOST_AREAS
@@ -51,6 +63,7 @@ class Drawing:
         self.low, self.high = min(found) - room, max(found) + room
 
     def figure(self) -> Figure:
+        """As a matplotlib figure of the page's size."""
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -76,8 +89,24 @@ class Drawing:
     # -- below the panels ------------------------------------------------------------------------
 
     def _names(self) -> list[str]:
-        models = {model for model, _ in self.looks}
-        return [_series(model, sampler, len(models) > 1) for model, sampler in self.looks]
+        several = len({model for model, _ in self.looks}) > 1
+        counts = {name: self._images(name) for name in self.looks}
+        own = {count for (_, sampler), count in counts.items() if not sampler.startswith(REFERENCE)}
+        return [
+            self._name(*name, several) + (f" (n = {counts[name]})" if len(own) > 1 else "")
+            for name in self.looks
+        ]
+
+    def _name(self, model: str, sampler: str, several: bool) -> str:
+        shown = drawable(sampler)
+        if sampler.startswith(REFERENCE):
+            shown = reference_title(sampler, fitted(self.references, model, sampler))
+        return f"{model} · {shown}" if several else shown
+
+    def _images(self, name: tuple[str, str]) -> str:
+        """`8`, or `3 to 10` images."""
+        return _counted(point for curve in self.curves if (curve.model, curve.sampler) == name
+                        for point in curve.points)  # fmt: skip
 
     def _legend_columns(self, ems: float) -> int:
         widest = max(len(name) for name in self._names()) * 0.5 + 4.5
@@ -102,9 +131,8 @@ class Drawing:
         """What a point is the mean of, and what the intervals are, or why there are none."""
         points = [p for curve in self.curves if not curve.sampler.startswith(REFERENCE)
                   for p in known(curve)]  # fmt: skip
-        counts = sorted({p.images for p in points}) or [0]
-        images = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        text = f"Means over {images} images" if counts[-1] != 1 else "One image"
+        images = _counted(points)
+        text = "One image" if images == "1" else f"Means over {images} images"
         if any(math.isfinite(p.low) for p in points):
             return f"{text}; {'areas' if self.areas else 'bars'}: 95 % bootstrap intervals."
         return f"{text}; too few for intervals." if points else ""
@@ -179,16 +207,17 @@ class Drawing:
         above.set_xlabel("t", labelpad=2, color=FAINT, family=MATHS, style="italic")
 
 
-def _series(model: str, sampler: str, several: bool) -> str:
-    name = drawable(sampler.removeprefix(REFERENCE))
-    shown = {"copy": "noisy image itself", "floor": "autoencoder alone"}.get(name, name)
-    return f"{model} · {shown}" if several else shown
+def _counted(points: Iterable[Point]) -> str:
+    """Images behind a mean: `8`, or `3 to 10`."""
+    counts = sorted({point.images for point in points}) or [0]
+    return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def _title(measure: str) -> str:
-    told, part = described(measure), measure.partition("/")[2]
-    if told is None:
-        return measure
-    title = f"{told.title} {part}" if part else told.title
-    arrow = "higher is closer" if told.better == "higher" else "lower is closer"
-    return f"{title} ({told.unit}; {arrow})" if told.unit else f"{title} ({arrow})"
+    """`PSNR (dB; higher is closer)`; what is long has two lines."""
+    told, closer = known_measure(measure), which_is_closer(measure)
+    remarks = [told.unit if told else "", closer and f"{closer} is closer"]
+    remark = "; ".join(filter(None, remarks))
+    return full_title(measure) + (
+        f"{chr(10) if part(measure) else ' '}({remark})" if remark else ""
+    )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from nca_cli.analysis import HalfLevel
 from nca_cli.concepts import (
@@ -20,7 +21,8 @@ from nca_cli.concepts.retained import CONCEPT, Accuracy
 from nca_cli.errors import NothingStored
 from nca_cli.report.content import Report
 from nca_cli.report.curves import Chart, Entry, chart, drawable, ends, log_snr_scale
-from nca_cli.report.words import RETENTION, isolated
+from nca_cli.report.findings import Turn, at, in_turn, measured_range, turn
+from nca_cli.report.words import RETENTION, count, isolated, listed
 from nca_cli.store import Store
 
 
@@ -77,7 +79,7 @@ def section(report: Report, drawn: Sequence[Entry]) -> Section | None:
     found = report.concepts
     if found is None or not found.curves:
         return None
-    halves = sorted(found.half_levels, key=_place)
+    halves = sorted(found.half_levels, key=in_turn)
     sure = {curve.measure for curve in found.curves if any(map(ends, curve.points))}
     measures = dict.fromkeys(half.measure for half in halves)
     charts = tuple(_chart(report, found, each, drawn) for each in measures if each in sure)
@@ -86,13 +88,6 @@ def section(report: Report, drawn: Sequence[Entry]) -> Section | None:
     rows = tuple(Row(title(half.measure, found), half, _accuracy(read.get(half.measure)))
                  for half in halves)  # fmt: skip
     return Section(charts, rows, tuple(_said(found)), tuple(_notes(found, unsure)))
-
-
-def _place(half: HalfLevel) -> tuple[int, float]:
-    """What goes first comes first; then what outlasts the levels; then what is not known."""
-    if math.isfinite(half.log_snr.value):
-        return 0, -half.log_snr.value
-    return (1 if "not even" in half.log_snr.blank else 2), 0.0
 
 
 def _accuracy(read: Accuracy | None) -> str:
@@ -112,21 +107,40 @@ def _chart(report: Report, found: ConceptRetention, measure: str, drawn: Sequenc
 
 
 def _said(found: ConceptRetention) -> Iterable[str]:
-    """The order of the two concepts that differ most, for each series."""
+    """For each series: what is gone already, what goes then, what lasts, and how sure that is."""
     for key in dict.fromkeys((half.model, half.sampler) for half in found.half_levels):
-        mine = [half for half in found.half_levels if (half.model, half.sampler) == key
-                and math.isfinite(half.log_snr.low)]  # fmt: skip
-        mine.sort(key=_place)
-        if len(mine) > 1:
-            first, last = mine[0], mine[-1]
-            names = [half.measure.removeprefix(CONCEPT) for half in (first, last)]
-            sure = found.probability(names[0], names[1], *key)
-            yield (
-                f"{isolated(' · '.join(key))} loses half of {title(first.measure, found)} first "
-                f"and half of {title(last.measure, found)} last; these two go in this order "
-                f"in {sure:.0%} of the bootstrap draws "
-                f"(n = {min(first.log_snr.n, last.log_snr.n)} images)."
-            )
+        curves = {each.measure: each for each in _of(found.curves, key)
+                  if any(map(ends, each.points))}  # fmt: skip
+        halves = [half for half in _of(found.half_levels, key) if half.measure in curves]
+        known = [order for order in _of(found.orders, key) if math.isfinite(order.probability)]
+        orders = [order for order in known if {order.first, order.then} <= set(curves)]
+        if orders:
+            levels = [level for curve in curves.values() for level in measured_range(curve)]
+            turns = _turns(found, halves, min(levels), max(levels))
+            sure, n = sum(order.certain for order in orders), min(h.log_snr.n for h in halves)
+            pairs = f"Of {count(len(orders), 'pair')} the order of {sure} is certain"
+            unit = f"95 % intervals, n = {count(n, 'image')}"
+            yield f"{isolated(' · '.join(key))}: {turns}. {pairs} ({unit})."
+
+
+def _of(every: Iterable[Any], key: tuple[str, str]) -> list[Any]:
+    """Those of one model and sampler."""
+    return [each for each in every if (each.model, each.sampler) == key]
+
+
+def _turns(
+    found: ConceptRetention, halves: Iterable[HalfLevel], noisiest: float, cleanest: float
+) -> str:
+    """Every concept by name: gone, in the order of their half-levels, and left."""
+    words = {
+        Turn.GONE: f"at SNR {at(cleanest)} half is lost already of",
+        Turn.GOES: "half is lost, by the estimates in this order, of",
+        Turn.LASTS: f"at SNR {at(noisiest)} more than half is left of",
+    }
+    said: dict[Turn, list[str]] = {turn: [] for turn in words}
+    for half in sorted(halves, key=in_turn):
+        said.setdefault(turn(half), []).append(title(half.measure, found))
+    return "; ".join(f"{words[turn]} {listed(said[turn])}" for turn in words if said[turn])
 
 
 def _notes(found: ConceptRetention, unsure: Sequence[str]) -> Iterable[str]:

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from nca_cli.analysis import ANY_SEED, REFERENCE, Analysis, Curve, Value, curves
+from nca_cli.charts import uneven
 from nca_cli.concepts import ConceptRetention
 from nca_cli.errors import NcaError, NothingStored, StoreError
 from nca_cli.measures import REFERENCES, Measuring
@@ -104,11 +105,19 @@ class Report:
     """Of x_t itself against x0, and of latent models' D(E(x0)), which is at no level."""
     stamps: dict[str, str] = field(default_factory=dict)
     """Measure → its version and a digest of the weights that it was taken with."""
+    options: tuple[tuple[str, str], ...] = ()
+    """What else the page was asked to hold: names and values of options."""
 
     @cached_property
     def measures(self) -> tuple[str, ...]:
         """Every measure that was taken, in the order in which they first occur."""
         return tuple(dict.fromkeys(value.measure for value in self.values))
+
+    @cached_property
+    def unmeasured(self) -> tuple[str, ...]:
+        """Measures that have no number of any sample: pictures may be too small for them."""
+        known = {value.measure for value in self.values if not math.isnan(value.value)}
+        return tuple(name for name in self.measures if name not in known)
 
     @cached_property
     def curves(self) -> tuple[Curve, ...]:
@@ -252,12 +261,7 @@ class _Findings:
                   if value.measure == "mse" and math.isnan(value.value)}  # fmt: skip
         if broken:
             yield f"{len(broken)} of the stored samples hold values that are not numbers."
-        covered: dict[tuple[str, str], set[tuple]] = {}
-        for value in self.values:
-            covered.setdefault(value[1:3], set()).add((value.image, value.t, value.seed))
-        if len({frozenset(samples) for samples in covered.values()}) > 1:
-            yield ("Not every series covers the same images, levels and seeds: "
-                   "compare means only where the numbers of images agree.")  # fmt: skip
+        yield from filter(None, [uneven(self.values)])
 
 
 def _files(store: Store, artifact: Artifact) -> list[str]:

@@ -6,6 +6,7 @@ that x_t still decides, and where content is lost beside the weights of training
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -43,12 +44,16 @@ def charts(report: Report, entries: Sequence[Entry]) -> list[Chart]:
 
 
 def legend(drawn: Sequence[Chart]) -> dict[str, Style]:
-    """Names of the lines that are of no series, and how they look."""
+    """Names of the lines that are of no series, and how they look; what looks alike is one."""
+    looks: dict[Style, dict[str, str]] = {}
+    for entry in (line.entry for each in drawn for line in each.lines):
+        if entry.style.colour is None:
+            model = next(curve.model for curve in entry.curves.values())
+            looks.setdefault(entry.style, {})[entry.name] = entry.name.removesuffix(f" ({model})")
     return {
-        line.entry.name: line.entry.style
-        for each in drawn
-        for line in each.lines
-        if line.entry.style.colour is None
+        plain if len(names) > 1 else name: style
+        for style, names in looks.items()
+        for name, plain in names.items()
     }
 
 
@@ -121,7 +126,7 @@ def _decided(analysis: Analysis, report: Report, series: Sequence[Entry]) -> lis
 
 
 def _content(analysis: Analysis, report: Report, series: Sequence[Entry], free: int) -> list[Entry]:
-    """Shares of an interval between two levels stand at its middle."""
+    """Shares of an interval between two levels stand at its middle, over its width in logSNR."""
     shares: dict[tuple[str, str], list[WeightShare]] = {}
     for share in analysis.weights:
         shares.setdefault((share.model, share.sampler), []).append(share)
@@ -143,8 +148,12 @@ def _content(analysis: Analysis, report: Report, series: Sequence[Entry], free: 
 
 
 def _between(share: WeightShare, estimate: Estimate) -> Point:
-    middle = (share.log_snr_low + share.log_snr_high) / 2
-    return Point.of((share.t_low + share.t_high) / 2, middle, estimate)
+    low, high = share.log_snr_low, share.log_snr_high
+    middle, width = (low + high) / 2, high - low
+    each = replace(estimate, **{
+        name: getattr(estimate, name) / (width or math.nan) for name in ("value", "low", "high")
+    })  # fmt: skip
+    return Point.of((share.t_low + share.t_high) / 2, middle, each)
 
 
 # --- entries ------------------------------------------------------------------------------------

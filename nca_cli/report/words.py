@@ -9,7 +9,17 @@ import unicodedata
 from markupsafe import Markup, escape
 
 from nca_cli.analysis import Point
-from nca_cli.metrics import Measure, described
+from nca_cli.charts import (  # noqa: F401 - those of measures are words of the page, too
+    RETENTION,
+    band_title,
+    family,
+    family_title,
+    full_title,
+    known_measure,
+    measure_title,
+    part,
+    which_is_closer,
+)
 from nca_cli.report.content import Report, Series
 
 _TURNING = {"R", "AL", "RLE", "LRE", "RLO", "LRO", "RLI", "LRI", "FSI", "PDF", "PDI"}
@@ -115,93 +125,25 @@ def scientific(value: float, digits: int = 3) -> str:
 # --- measures -----------------------------------------------------------------------------------
 
 
-RETENTION = "retention"
-DERIVED = {
-    "excess": Measure(lambda *_: math.nan, "Beyond second order",
-                      "how much smaller the squared error is than that of a Gaussian denoiser",
-                      "higher", 2, "dB"),
-    RETENTION: Measure(lambda *_: math.nan, "Retention of",
-                         "share of a concept that is still read", "higher", 2),
-    "pairs": Measure(lambda *_: math.nan, "Pairs of", "mean square distance per pixel", "", 3),
-    "decided": Measure(lambda *_: math.nan, "Decided by the image",
-                       "share of the variance of x̂0 that is between images, not seeds", "", 2),
-    "content": Measure(lambda *_: math.nan, "Where SSIM is lost",
-                       "share of what is lost, between neighbouring levels", "", 3),
-}  # fmt: skip
-"""What is drawn as measures are, but derived from them."""
-BANDS = ("kept", "coherence")
-"""Families whose members are octave bands: `coherence/3` is 8 to 16 cycles per picture."""
-
-
-def family(measure: str) -> str:
-    """`coherence/3` → `coherence`."""
-    return measure.partition("/")[0]
-
-
-def part(measure: str) -> str:
-    """`coherence/3` → `3`; nothing for a measure of one value."""
-    return measure.partition("/")[2]
-
-
-def measure_title(name: str) -> str:
-    """`PSNR`; `8–16 cycles per side` of an octave band; `Gaze` of a concept; `layer 7`."""
-    if not part(name):
-        return family_title(name)
-    if family(name) == RETENTION:
-        return part(name)[:1].upper() + part(name)[1:]
-    if family(name) in BANDS and part(name).isdigit():
-        return band_title(int(part(name)))
-    return f"{family_title(name)} {part(name)}"
-
-
-def full_title(name: str) -> str:
-    """`Coherence, 8–16 cycles per side`: a title that stands alone."""
-    if family(name) in BANDS and part(name).isdigit():
-        return f"{family_title(name)}, {measure_title(name)}"
-    return f"{family_title(name)} {part(name)}".rstrip()
-
-
-def _known(name: str) -> Measure | None:
-    return DERIVED.get(family(name)) or described(name)
-
-
-def family_title(name: str) -> str:
-    """`Coherence`, of `coherence/3` and of `coherence`; the name itself where none is known."""
-    known = _known(name)
-    return known.title if known else family(name)
-
-
-def band_title(band: int) -> str:
-    """Of octave `band`: it ends below 2^(band+1) cycles per picture side (the finest does not)."""
-    low = f"{2**band}–" if band else "below "
-    return f"{low}{2 ** (band + 1)} cycles per side"
-
-
 def measure_what(name: str) -> str:
     """What a measure is, in one line; nothing where that is not known."""
-    known = _known(name)
+    known = known_measure(name)
     return known.what if known else ""
 
 
 def measure_unit(name: str) -> str:
     """`dB`, or nothing."""
-    known = _known(name)
+    known = known_measure(name)
     return known.unit if known else ""
-
-
-def which_is_closer(name: str) -> str:
-    """`higher` or `lower`; nothing where that is not known, nor where the ideal is in between."""
-    known = _known(name)
-    return known.better if known and family(name) != "kept" else ""
 
 
 def bounds(name: str) -> tuple[float, float]:
     """What no value lies beyond."""
-    known = _known(name)
+    known = known_measure(name)
     return known.bounds if known else (-math.inf, math.inf)
 
 
 def measured(name: str, value: float) -> str:
     """A value of a measure with the decimals that are worth printing."""
-    known = _known(name)
+    known = known_measure(name)
     return number(value, known.digits if known else 3)

@@ -60,7 +60,11 @@ class VariancePreserving(Schedule):
 
     @cached_property
     def betas(self) -> np.ndarray:
-        """β_t, float64 `(steps,)`."""
+        """β_t, float64 `(steps,)`; where ᾱ is rescaled, those that make it."""
+        return super().betas if self.zero_terminal_snr else self._configured_betas
+
+    @property
+    def _configured_betas(self) -> np.ndarray:
         if self.trained_betas is not None:
             return np.asarray(self.trained_betas, np.float64)
         if self.beta_schedule == "linear":
@@ -74,7 +78,7 @@ class VariancePreserving(Schedule):
     @cached_property
     def alpha_bar(self) -> np.ndarray:
         """ᾱ_t, the cumulative product of 1-β, float64 `(steps,)`."""
-        alpha_bar = np.cumprod(1.0 - self.betas)
+        alpha_bar = np.cumprod(1.0 - self._configured_betas)
         return _rescaled_to_zero_terminal_snr(alpha_bar) if self.zero_terminal_snr else alpha_bar
 
     def level(self, t: int | float) -> Level:

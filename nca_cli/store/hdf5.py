@@ -18,13 +18,11 @@ import numpy as np
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.recipe import digest
 from nca_cli.store.layout import ARTIFACT_FORMAT, FORMAT_VERSION
-from nca_cli.store.samples import FIXED, INDEX, PER_SAMPLE, PREVIEWED, Key, Part, Samples
+from nca_cli.store.samples import FIXED, INDEX, LATENT, PER_SAMPLE, PREVIEWED, Key, Part, Samples
 
 PIXEL_AXES = ("channel", "height", "width")
 LATENT_AXES = ("latent_channel", "latent_height", "latent_width")
 PREVIEW_AXES = ("sample", "height", "width", "rgb")
-LATENT = frozenset({"z0", "z_t", "z0_hat"})
-"""Datasets in the space of a latent model; all others are pixels."""
 STAMP = ("format", "version", "content_sha256")
 """Attributes that every file has and that are no header of its own."""
 IMAGE_TAGS = {
