@@ -14,8 +14,12 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from nca_cli.analysis import Analysis, HalfLevel, analyse
 from nca_cli.concepts import ConceptRetention, concept_curves, concept_retention, read_labels
+from nca_cli.images import load_image
+from nca_cli.metrics import coherence, kept
 from nca_cli.portraits import HELD_OUT_SEEDS, write_portraits
 
 IMAGES = 64
@@ -77,6 +81,17 @@ def learned(found: Analysis) -> None:
         )
 
 
+def unknowing(files: list[Path]) -> None:
+    """What bands have where nothing is known: the mean image of all others against each image."""
+    x0 = np.stack([load_image(file, 64).pixels for file in files])
+    others = (x0.sum(axis=0) - x0) / (len(x0) - 1)
+    pairs = list(zip(x0, others, strict=True))
+    for measure in (kept, coherence):
+        found = [list(measure(*pair).values()) for pair in pairs]
+        means = " ".join(f"{value:.3f}" for value in np.mean(found, axis=0))
+        print(f"concepts: {measure.__name__} of the mean image, coarse to fine: {means}")
+
+
 def _where(half: HalfLevel) -> str:
     where = half.log_snr
     if math.isnan(where.value):
@@ -105,6 +120,7 @@ def main() -> None:
         truth = read_labels(pictures / "labels.csv")
         read = concept_retention(concept_curves(summary.store, truth=truth).readings)
         print(f"concepts: measured and analysed in {time.perf_counter() - began:.0f} s")
+        unknowing(sorted(pictures.glob("*.png")))
     for family in ("kept", "coherence"):
         bands(found, family)
     concepts(read)

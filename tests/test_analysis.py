@@ -191,6 +191,19 @@ def test_what_is_never_half_lost_has_no_half_level():
     assert gone.log_snr.blank == "half is lost before the cleanest measured level"
 
 
+@pytest.mark.parametrize("measure", ["kept/0", "coherence/0"])
+@pytest.mark.parametrize("floor", [0.0, 0.2, 0.4])
+def test_bands_are_half_lost_where_they_are_one_half_whatever_is_left_of_them(measure, floor):
+    """A model that knows nothing still has the coherence of the mean image."""
+    curve = floor + (1 - floor) * logistic(-3, 5, 0)
+    (found,) = half_levels(rows(curve, measure))
+    exact = -3 + math.log((0.5 - floor) / 0.5)
+    assert found.log_snr.value == pytest.approx(exact, abs=0.15)
+    assert not found.measured_ends
+    (all_levels,) = half_levels(rows(curve[:, :-2], measure, t=LEVELS[:-2]))
+    assert all_levels.log_snr == found.log_snr
+
+
 def test_a_measure_that_only_wobbles_has_no_half_level():
     wobble = np.random.default_rng(0).standard_normal((20, 9))
     (found,) = half_levels(rows(wobble, "brightness"))
@@ -213,7 +226,8 @@ def test_an_interval_that_reaches_beyond_the_levels_is_open():
             "fewer than two levels",
         ),
         (np.ones((5, 2)), {"t": (100, 200), "log_snr": (1.0, -math.inf)}, "fewer than two levels"),
-        (np.full((5, 9), np.nan), {}, "fewer than two levels"),
+        (np.full((5, 9), np.nan), {}, "no finite values"),
+        (np.full((5, 9), np.inf), {}, "no finite values"),
         (np.where(np.eye(5, 5) > 0, np.nan, 1.0), {"t": LEVELS[:5]}, "no image at all levels"),
     ],
 )
@@ -487,4 +501,4 @@ def test_results_are_plain_data():
 
 
 def test_ends_name_families():
-    assert ENDS["coherence"] == (1, 0)
+    assert ENDS["ssim"] == (1, None)

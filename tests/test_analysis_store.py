@@ -11,7 +11,7 @@ import pytest
 from gaussians import DDIM, DDPM, LEVELS, LINEAR, ONE_STEP, Gaussian, errors_in, fill
 
 from nca_cli.analysis import MIN_REFERENCE, analyse, excess, pair_distances, references, variances
-from nca_cli.analysis.chains import linear
+from nca_cli.analysis.chains import linear, why_not
 from nca_cli.analysis.gaussian import full, on_grid, power, spectrum
 from nca_cli.analysis.references import reference_name
 from nca_cli.analysis.remember import KEPT
@@ -198,11 +198,19 @@ def test_no_gaussian_is_fitted_to_fewer_than_30_images(tmp_path):
 def test_learned_variances_have_no_closed_form(tmp_path):
     learned = replace(DDPM, variance="learned_range", steps=10)
     made = fill(tmp_path / "s", DATA, 2, recipes=(replace(DDPM, steps=10),), levels=(500,))
-    from nca_cli.analysis.chains import why_not
-
     assert why_not(learned) == "the variance of its steps is learned"
     assert why_not(Recipe("w", "imported")) == "no closed form for this sampler"
     assert references(made)[0] == []
+
+
+def test_imported_chains_have_no_closed_form_for_nobody_knows_their_settings(tmp_path):
+    theirs = [Recipe("imported", sampler, steps=steps)
+              for sampler, steps in (("one-step", None), ("ddim", 50), ("ddpm", 1000))]  # fmt: skip
+    made = fill(tmp_path / "s", DATA, MIN_REFERENCE, recipes=theirs[:2], levels=(500,))
+    rows, notes = references(made)
+    assert {row.sampler for row in rows} == {"reference:gaussian", "reference:wiener"}
+    assert {n.blank for n in notes} == {"", "an imported chain: its settings are not known"}
+    assert [bool(why_not(recipe)) for recipe in theirs] == [False, True, True]
 
 
 def test_references_of_chains_name_the_chain():
@@ -256,6 +264,22 @@ def test_closed_forms_hold_on_every_kind_of_schedule(tmp_path, kind):
             lost = (level.a * exact.gain - 1) ** 2 * DATA.spectrum + level.s**2 * exact.gain**2
             assert found == pytest.approx(lost.mean(), rel=0.07), (name, t)
             assert found < fitted < 1.5 * found  # of 39 images: no better than the truth
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_that_is_no_number_leaves_the_closed_form_of_the_others(tmp_path, value):
+    sound = fill(tmp_path / "sound", DATA, 3, levels=(500,))
+    data = Gaussian()
+    data.draw = lambda count, random: np.concatenate(
+        [DATA.draw(count - 1, random), np.full((1, 3, 8, 8), value)]
+    )
+    data.denoise = lambda x, level: Prediction(np.zeros(x.shape))
+    broken = fill(tmp_path / "broken", data, 4, levels=(500,))
+    exact = [curve.points[0].unshared_exact
+             for made in (sound, broken) for curve in pair_distances(made)
+             if curve.sampler == "x_t"]  # fmt: skip
+    assert exact[1] == pytest.approx(exact[0])
 
 
 def test_reconstructions_of_different_images_grow_together_in_noise(store):

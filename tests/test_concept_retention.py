@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nca_cli.cli import app
-from nca_cli.concepts import ConceptRetention, Reading, concept_retention
+from nca_cli.concepts import ConceptRetention, Probe, Reading, concept_retention
 from nca_cli.errors import NcaError, NothingStored
 from nca_cli.images import image_digest, sample_images, to_unit
 from nca_cli.recipe import Recipe
@@ -144,6 +144,26 @@ def test_images_that_lack_a_level_and_readings_that_are_not_numbers_are_left_out
     assert [p.images for p in found.curves[0].points if p.images < 20] == [19, 19]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize(
+    ("change", "blank"),
+    [
+        ("log_snr", "fewer than two levels of known SNR"),
+        ("read", "no finite values"),
+        ("clean", "no finite values"),
+    ],
+)
+def test_a_series_without_any_level_is_blank_and_leaves_the_others(change, blank, size):
+    good = [r._replace(truth=r.truth * size, read=r.read * size, clean=r.clean * size)
+            for r in readings(8, {"hair": -3.0})]  # fmt: skip
+    nothing = math.nan if change == "log_snr" else (math.nan,) * size
+    broken = [r._replace(sampler="broken", **{change: nothing}) for r in good]
+    halves = {half.sampler: half.log_snr for half in concept_retention(good + broken).half_levels}
+    assert halves["s"] == half_of(concept_retention(good), "hair").log_snr
+    assert (halves["broken"].blank, halves["broken"].n) == (blank, 0)
+
+
 # -- orders ----------------------------------------------------------------------------------------
 
 
@@ -208,7 +228,15 @@ def test_the_report_of_the_bundled_portraits_has_a_section_about_concepts(store,
     assert "Only 8 images have known concepts" in text
     assert "nan" not in text[text.index('id="concepts"') :].split("</section>")[0]
     content = json.loads(numbers.read_text())["concepts"]
-    assert {"curves", "half_levels", "orders", "notes"} == set(content)
+    assert {"curves", "half_levels", "orders", "notes", "accuracies"} == set(content)
+    known = {f"concept/{each.name}": each for each in Probe.load().concepts}
+    for each in content["accuracies"]:
+        concept = known[each["measure"]]
+        assert (each["value"], each["measured_by"]) == (concept.accuracy, concept.measured_by)
+        assert f">{concept.measured_by} {concept.accuracy:.2f}</td>" in text
+    assert {each["measure"] for each in content["accuracies"]} == {
+        curve["measure"] for curve in content["curves"]
+    }
     with rows.open() as file:
         table = [row for row in csv.DictReader(file) if row["measure"].startswith("concept/")]
     assert len([row for row in table if row["measure"] == "concept/freckles"]) == 8 * 4
@@ -284,8 +312,13 @@ def test_any_labels_and_a_function_of_the_user_do_as_well(store, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     page = tmp_path / "r.html"
     app(["report", "--store", str(store.root), "-o", str(page), "--labels", str(labels),
-         "--probe", "own:bright", "--quiet"], standalone_mode=False)  # fmt: skip
+         "--probe", "own:bright", "--quiet", "--json", str(tmp_path / "r.json")],
+        standalone_mode=False)  # fmt: skip
     assert "Retention of bright over log SNR" in page.read_text()
+    content = json.loads((tmp_path / "r.json").read_text())["concepts"]
+    assert content["accuracies"] == [
+        {"measure": "concept/bright", "value": None, "measured_by": ""}
+    ]
 
 
 def _image(number):

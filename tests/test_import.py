@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import nca_cli.cli.imports  # noqa: F401
 from nca_cli.cli import app
 from nca_cli.errors import NcaError, UsageError
-from nca_cli.images import image_digest, load_image, to_uint8
+from nca_cli.images import image_digest, load_image, sample_images, to_uint8
 from nca_cli.imports import Pair, import_pairs, named_schedule, read_csv
 from nca_cli.metrics import measure
 from nca_cli.models.space import Space
@@ -559,6 +559,19 @@ def test_a_report_without_a_schedule_has_blank_log_snr(filled):
     assert {row["log_snr"] for row in rows} == {""}
     json.loads(Path("b.json").read_text(), parse_constant=lambda text: pytest.fail(text))
     assert nca("grid", "--store", "b", "--show", "x0,x0_hat").exit_code == 0
+
+
+def test_a_portrait_of_no_known_level_has_a_report(work):
+    """It is recognised, and its concepts have no level to be lost at."""
+    portrait = sample_images("portraits")[0]
+    result = nca(
+        "import", "--model", "theirs", "--schedule", "none", "--t", "5", portrait, portrait
+    )
+    assert result.exit_code == 0, result.output
+    result = nca("report", "--json", "r.json")
+    assert result.exit_code == 0, result.output
+    halves = json.loads(Path("r.json").read_text())["concepts"]["half_levels"]
+    assert {half["log_snr"]["blank"] for half in halves} == {"fewer than two levels of known SNR"}
 
 
 def test_rm_of_everything_leaves_no_artifact(filled):

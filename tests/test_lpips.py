@@ -1,6 +1,8 @@
 """LPIPS in plain torch equals a plain reading of the paper's code, from every layout of weights."""
 
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -234,6 +236,21 @@ def test_a_vision_model_of_transformers_is_loaded_from_a_folder(tmp_path, pair):
     scaling = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
     (tmp_path / "tiny-vit" / "preprocessor_config.json").write_text(json.dumps(scaling))
     (name, found), = feature_measures(str(tmp_path / "tiny-vit")).items()  # fmt: skip
-    assert name == "features-tiny-vit"
+    assert re.fullmatch("features-tiny-vit-[0-9a-f]{8}", name)
     assert found.function(pair[0], pair[0]) == pytest.approx({"0": 1, "1": 1, "2": 1})
     assert all(value < 1 for value in found.function(*pair).values())
+    assert feature_measures(str(tmp_path / "tiny-vit"))[name].stamp == found.stamp
+    shutil.copytree(tmp_path / "tiny-vit", tmp_path / "copy" / "tiny-vit")
+    assert list(feature_measures(str(tmp_path / "copy" / "tiny-vit"))) == [name]
+    transformers.ViTModel(config).save_pretrained(tmp_path / "tiny-vit")
+    (other,) = feature_measures(str(tmp_path / "tiny-vit"))
+    assert other != name
+
+
+def test_backbones_of_other_owners_and_revisions_have_names_of_their_own():
+    from nca_cli.metrics.features import _named
+
+    hub = ["a/vit-base", "b/vit-base", "b/vit-base@v2", "vit-base"]
+    names = [_named(backbone, None)[0] for backbone in hub]
+    assert names == ["a--vit-base", "b--vit-base", "b--vit-base@v2", "vit-base"]
+    assert _named("a/vit-base", "c0ffee") == ("a--vit-base", "c0ffee")

@@ -21,6 +21,8 @@ from nca_cli.measures import Measuring, Settings, Value, measure_store
 from nca_cli.measures import work as work_
 from nca_cli.measures.kept import VERSION
 from nca_cli.metrics import MEASURES, Measure, measure
+from nca_cli.metrics.lpips import lpips_measures
+from nca_cli.report import collect, json_text
 from nca_cli.store import Filters, Store
 from nca_cli.store.pack import pack
 
@@ -419,12 +421,40 @@ def test_networks_are_kept_and_told_but_never_computed_without_their_weights(sto
     assert len(Measuring(store, large, ["lpips"], settings=other)) == len(values)
 
 
-def commit_large(store, recipe):
+def test_values_of_other_weights_are_not_told_as_one_measure(store, tmp_path):
+    """One has w0 at two levels, the other w1 at one: w0 is told, and a note says so."""
+    commit_large(store, None, (100, 300))
+    commit_large(store, DDIM, (100, 300))
+    commit_large(store, ONE_STEP, (100,))
+    (first,) = files(tmp_path, "alex", "whole module")
+    state = torch.load(first)
+    torch.save({name: 2 * each for name, each in state.items()}, tmp_path / "other.pth")
+    for weights, sampler in ((first, "ddim"), (tmp_path / "other.pth", "one-step")):
+        measure_store(store, Filters(images=("large",), samplers=(sampler,)), ["lpips"],
+                      settings=Settings((weights,), device="cpu"))  # fmt: skip
+    work = Measuring(store)
+    told = [value for value in work.run() if value.measure == "lpips-alex"]
+    assert {(value.sampler, value.t) for value in told} == {("ddim-50", 100), ("ddim-50", 300)}
+    (note,) = (note for note in work.notes if "lpips-alex" in note)
+    assert "different weights" in note
+    assert "2 of 3" in note
+    report = collect(store)
+    assert f"{note}." in report.notes
+    stamp = json.loads(json_text(report))["stamps"]["lpips-alex"]
+    assert stamp == lpips_measures([first])["lpips-alex"].stamp
+    alone = Measuring(store, Filters(samplers=("one-step",)))
+    assert [value.t for value in alone.run() if value.measure == "lpips-alex"] == [100]
+    assert not alone.notes
+    assert alone.stamps["lpips-alex"] != stamp
+    assert alone.stamps["kept"] == MEASURES["kept"].stamp
+
+
+def commit_large(store, recipe, t=(100,)):
     """A picture of 40×40 pixels, which LPIPS can see."""
     place, name = place_of(store, "large"), recipe.name if recipe else "noise"
-    new = samples((100,), (0,), "x0_hat" if recipe else "x_t")
+    new = samples(t, (0,), "x0_hat" if recipe else "x_t")
     rng = np.random.default_rng(0)
-    new.tensors = {key: rng.uniform(-1, 1, (1, 3, 40, 40)) for key in new.tensors}
+    new.tensors = {key: rng.uniform(-1, 1, (len(t), 3, 40, 40)) for key in new.tensors}
     fixed = None if recipe else {"x0": np.zeros((3, 40, 40), np.float32)}
     store.commit(place, name, header(recipe, "large"), new, fixed)
 

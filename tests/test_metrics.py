@@ -159,10 +159,22 @@ def test_kept_and_coherence_by_a_plain_loop_over_coefficients(pair):
     for i, j in np.ndindex(24, 32):
         cycles = np.hypot(i * 32 / 24, j) / 2
         band = 0 if cycles < 2 else min(int(np.log2(cycles)), 3)
-        x, y = a[:, i, j], b[:, i, j]
+        x, y = (a[:, i, j], b[:, i, j]) if cycles else (0 * a[:, 0, 0], 0 * b[:, 0, 0])
         sums[:, band] += (x * x).sum(), (y * y).sum(), (x * y).sum()
     assert list(kept(x0, x0_hat).values()) == pytest.approx(sums[1] / sums[0])
     assert list(coherence(x0, x0_hat).values()) == pytest.approx(sums[2] ** 2 / sums[0] / sums[1])
+
+
+@pytest.mark.parametrize("brightness", [-0.65, 0, 0.65])
+def test_dark_and_bright_pictures_agree_no_more_than_grey_ones(brightness):
+    """The mean colour is no content: how far it is from mid-grey must not count as agreement."""
+    x, y = (gaussian_filter(np.random.default_rng(k).normal(size=(3, 64, 64)), (0, 9, 9))
+            for k in (1, 2))  # fmt: skip
+    x, y = (each / abs(each).max() * 0.3 for each in (x, y))
+    assert coherence(x + brightness, y + brightness) == pytest.approx(coherence(x, y))
+    assert kept(x + brightness, y + brightness) == pytest.approx(kept(x, y))
+    flat = np.full_like(x, brightness)
+    assert (kept(x + brightness, flat)["0"], coherence(x + brightness, flat)["0"]) == (0, 0)
 
 
 def test_a_blur_leaves_nothing_of_the_fine_bands_whatever_the_borders(photo):
@@ -254,9 +266,9 @@ def test_of_a_constant_picture_only_what_it_has_is_measured():
     flat, other = np.full((3, 32, 32), 0.25, np.float32), np.zeros((3, 32, 32), np.float32)
     noisy = flat + np.random.default_rng(4).normal(0, 0.1, flat.shape).astype(np.float32)
     found = measure(flat, noisy)
-    assert found["kept/0"] == pytest.approx(1, abs=0.01)
-    finer = [f"{name}/{k}" for name in ("kept", "coherence") for k in (1, 2, 3)]
-    assert np.isnan([found[name] for name in finer]).all()
+    bands = [f"{name}/{k}" for name in ("kept", "coherence") for k in range(4)]
+    assert np.isnan([found[name] for name in bands]).all()
+    assert np.isfinite([found["colour"], found["mse"]]).all()
     assert np.isnan(found["edges"])
     black = measure(other, noisy)
     assert np.isnan([black["kept/0"], black["coherence/0"]]).all()
@@ -267,8 +279,8 @@ def test_a_constant_reconstruction_has_kept_nothing_but_its_mean(photo):
     x0, _ = photo
     mean = np.broadcast_to(x0.mean(axis=(1, 2), keepdims=True), x0.shape)
     found = measure(x0, mean)
-    assert [found[f"kept/{k}"] for k in range(1, 7)] == pytest.approx([0] * 6)
-    assert [found[f"coherence/{k}"] for k in range(1, 7)] == [0] * 6
+    assert [found[f"kept/{k}"] for k in range(7)] == pytest.approx([0] * 7)
+    assert [found[f"coherence/{k}"] for k in range(7)] == [0] * 7
     assert found["edges"] == 0
 
 

@@ -192,6 +192,19 @@ def test_json_and_csv_hold_the_same_values(store):
     assert text == rows(report)
 
 
+def test_json_has_the_curves_of_networks_and_of_references(store):
+    report = collect(store)
+    found = {(curve["model"], curve["sampler"], curve["measure"]): curve["points"]
+             for curve in strict(report)["curves"]}  # fmt: skip
+    values = [*report.values, *report.reference_values]
+    assert set(found) == {(value.model, value.sampler, value.measure) for value in values}
+    copied = [value.value for value in values
+              if value.sampler == "reference:copy" and value.measure == "mse"]  # fmt: skip
+    points = next(p for key, p in found.items() if key[1:] == ("reference:copy", "mse"))
+    assert sum(point["n"] for point in points) == len(copied) > 0
+    assert {"mean", "low", "high"} <= points[0].keys()
+
+
 def test_equal_pictures_are_infinite_in_csv_null_in_json_and_said_on_the_page(tmp_path):
     def perfect(x0, x0_hat):
         x0_hat[:] = x0

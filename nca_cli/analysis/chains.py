@@ -16,6 +16,7 @@ import numpy as np
 from nca_cli.recipe import SAMPLERS, Recipe
 from nca_cli.samplers import Prediction, drive, forward_variance, posterior_variance, start
 from nca_cli.schedule import Level, Schedule
+from nca_cli.store.command import IMPORTED
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +68,8 @@ def why_not(recipe: Recipe | None) -> str:
     """Why a recipe has no closed form, or nothing."""
     if recipe is None or recipe.sampler not in SAMPLERS:
         return "no closed form for this sampler"
+    if recipe.weights == IMPORTED and recipe.sampler != "one-step":
+        return "an imported chain: its settings are not known"
     if recipe.sampler == "ddpm" and (recipe.variance or "").startswith("learned"):
         return "the variance of its steps is learned"
     return "guided by a condition" if recipe.guidance else ""

@@ -4,10 +4,11 @@ From the clean end into noise, a measure loses the fraction
 
     f(logSNR) = (start - mean) / (start - end)
 
-of what it has to lose. `start` and `end` are known in theory for some measures (`ENDS`: a
-coherence goes from 1 to 0); for the others they are its means at the least and the most noise that
-were measured, so that such a half-level depends on the range. f is made monotone by isotonic
-regression (Barlow et al. 1972), and the half-level is where it crosses ½, linearly between levels.
+of what it has to lose. `start` is known in theory for some measures (`ENDS`: an SSIM begins at 1);
+otherwise both are means at the least and the most noise that were measured, so that such a
+half-level depends on the range. Coherence and energy kept have a fixed threshold instead
+(`ONE_HALF`). f is made monotone by isotonic regression (Barlow et al. 1972), and the half-level is
+where it crosses ½, linearly between levels.
 Resampling images (`bootstrap`) goes through all of it, ends and regression included.
 """
 
@@ -31,9 +32,14 @@ from nca_cli.analysis.bootstrap import (
 from nca_cli.analysis.values import REFERENCE, Table, Value, tables
 
 Ends = tuple[float | None, float | None]
+ONE_HALF: Ends = (1.0, 0.0)
+"""Half is lost where the mean itself is one half, whatever the range: a fixed threshold, as that of
+the Fourier shell correlation in microscopy (van Heel & Schatz 2005, J. Struct. Biol. 151), and no
+claim that nothing is left in the end. Who knows nothing answers with the mean image, which has
+some energy in each band, and some coherence with each image."""
 ENDS: dict[str, Ends] = {
-    "kept": (1.0, 0.0),
-    "coherence": (1.0, 0.0),
+    "kept": ONE_HALF,
+    "coherence": ONE_HALF,
     "ssim": (1.0, None),
     "ms-ssim": (1.0, None),
     "mse": (0.0, None),
@@ -42,8 +48,8 @@ ENDS: dict[str, Ends] = {
     "lpips-alex": (0.0, None),
     "lpips-squeeze": (0.0, None),
 }
-"""A measure's value (or that of all in its family) without noise and in nothing but noise, where
-theory knows it; `None`: as measured at the outermost level."""
+"""Between which values of a measure (or of all in its family) half is lost halfway: without noise
+and in nothing but noise, where theory knows it; `None`: as measured at the outermost level."""
 HALF, SURE = 0.5, 0.975
 
 
@@ -60,6 +66,7 @@ class HalfLevel:
     """The same on the t axis, by interpolation between the levels; NaN where blank."""
     start: float
     end: float
+    """Halfway between them half is lost; 1 and 0 of what has a fixed threshold (`ONE_HALF`)."""
     measured_ends: bool
     """Whether one of them is a measurement, so that the half-level depends on the range."""
     crossed: float
@@ -129,11 +136,24 @@ def _found(table: Table, measure: str, ends: Mapping[str, Ends]) -> Found:
     cells = table.grids[measure].mean[:, levels]
     complete = np.isfinite(cells).all(axis=1) if len(levels) else np.zeros(len(cells), bool)
     theory = ends.get(measure, ends.get(family(measure), (None, None)))
-    if not complete.any() or len(levels) < 2:
-        why = "fewer than two levels of known SNR" if len(levels) < 2 else "no image at all levels"
+    any_value = bool(np.isfinite(table.grids[measure].mean).any())
+    why = unlevelled(any_value, len(levels), bool(complete.any()))
+    if why:
         return _blank(table, measure, int(complete.sum()), why, theory)
     cells = np.where(complete[:, None], cells, np.nan)
     return _measured(table, measure, levels, cells, theory)
+
+
+def unlevelled(any_value: bool, levels: int, complete: bool) -> str:
+    """Why there is nothing to follow from level to level, or nothing.
+
+    Whether there are values at all, at how many levels of known SNR, and some image at all of them.
+    """
+    if not any_value:
+        return "no finite values"
+    if levels < 2:
+        return "fewer than two levels of known SNR"
+    return "" if complete else "no image at all levels"
 
 
 def _levels(table: Table, measure: str) -> np.ndarray:

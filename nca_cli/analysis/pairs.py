@@ -171,13 +171,17 @@ def _some_apart(pictures: Sequence[np.ndarray], distance: Distance) -> np.ndarra
 
 
 def _images_apart(artifacts: dict[str, Artifact], latent: bool) -> np.ndarray:
-    """‖x0_i - x0_j‖²/d of all images, sorted by name."""
+    """‖x0_i - x0_j‖²/d of all images, sorted by name; NaN of those that are not finite."""
     name = "z0" if latent else "x0"
-    return _all_apart([artifact.fixed(name) for _, artifact in sorted(artifacts.items())])
+    x0 = [artifact.fixed(name) for _, artifact in sorted(artifacts.items())]
+    broken = np.array([not np.isfinite(each).all() for each in x0])
+    apart = _all_apart([np.nan_to_num(each, posinf=0, neginf=0) for each in x0])
+    apart[broken] = apart[:, broken] = np.nan
+    return apart
 
 
 def _closed_form(level: Level, apart: np.ndarray) -> tuple[float, float]:
     """2s² and 2s² + a²·mean‖x0-x0'‖²/d."""
     shared = 2 * level.s**2
-    several = len(apart) > 1
+    several = np.isfinite(apart).any()
     return shared, (shared + level.a**2 * float(np.nanmean(apart))) if several else math.nan

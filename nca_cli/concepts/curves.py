@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nca_cli.concepts.probe import FunctionProbe, Probe
+from nca_cli.concepts.probe import Concept, FunctionProbe, Probe
 from nca_cli.concepts.truth import Labels, Truth, named, nothing_labelled, portrait_truth
 from nca_cli.errors import Complain, DamagedArtifact, NcaError, NothingStored, UsageError
 from nca_cli.recipe import Number
@@ -57,6 +57,8 @@ class ConceptCurves:
     points: tuple[ConceptPoint, ...]
     readings: tuple[Reading, ...]
     notes: tuple[str, ...] = field(default=())
+    probed: tuple[Concept, ...] = ()
+    """What the probe says of its concepts; nothing of a function of a user."""
 
 
 def retention(truth: np.ndarray, read: np.ndarray, clean: np.ndarray | None = None) -> float:
@@ -211,4 +213,5 @@ def concept_curves(
     notes = [*truth.notes, *(f"Left out: {error.what}." for error in problems)]
     if unknown:
         notes.append(f"{truth.source} labels images that are not stored: {named(unknown)}.")
-    return ConceptCurves(tuple(concept_points(readings)), readings, tuple(notes))
+    points = tuple(concept_points(readings))
+    return ConceptCurves(points, readings, tuple(notes), tuple(probe.concepts))

@@ -18,9 +18,17 @@ import numpy as np
 
 from nca_cli.analysis.bootstrap import MIN_IMAGES, Estimate, interval, weights
 from nca_cli.analysis.curves import Curve, Point
-from nca_cli.analysis.halflevel import HalfLevel, Order, crossings, located, ordered
+from nca_cli.analysis.halflevel import (
+    HalfLevel,
+    Order,
+    crossings,
+    located,
+    ordered,
+    unlevelled,
+)
 from nca_cli.analysis.values import Value
 from nca_cli.concepts.curves import READABLE, Reading
+from nca_cli.concepts.probe import Concept
 from nca_cli.recipe import Number
 
 CONCEPT = "concept/"
@@ -33,6 +41,17 @@ CHANNELS = ("_r", "_g", "_b")
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """How well the probe reads a concept from pictures that it was not fitted to."""
+
+    measure: str
+    value: float
+    """NaN of a function of a user, which says nothing about it."""
+    measured_by: str
+    """`R²` or `balanced accuracy`; nothing where there is no value."""
+
+
+@dataclass(frozen=True)
 class ConceptRetention:
     """Measures are called `concept/hair`; everything is empty where there are no readings."""
 
@@ -42,6 +61,8 @@ class ConceptRetention:
     values: tuple[Value, ...] = ()
     """What was read in each sample: a row each, three of a colour (`concept/hair_r`, …)."""
     notes: tuple[str, ...] = ()
+    accuracies: tuple[Accuracy, ...] = ()
+    """Of every concept that was read."""
 
     def probability(self, first: str, then: str, model: str = "", sampler: str = "") -> float:
         """Share of the draws in which half of `first` is lost before half of `then`.
@@ -59,8 +80,13 @@ class ConceptRetention:
         return math.nan
 
 
-def concept_retention(readings: Iterable[Reading], notes: Iterable[str] = ()) -> ConceptRetention:
-    """Curves, half-levels and orders of every (model, sampler), in the order of the readings."""
+def concept_retention(
+    readings: Iterable[Reading], notes: Iterable[str] = (), probed: Iterable[Concept] = ()
+) -> ConceptRetention:
+    """Curves, half-levels and orders of every (model, sampler), in the order of the readings.
+
+    `probed` is what the probe says of its concepts.
+    """
     readings = list(readings)
     groups: dict[tuple[str, str], list[Reading]] = {}
     for reading in readings:
@@ -72,7 +98,15 @@ def concept_retention(readings: Iterable[Reading], notes: Iterable[str] = ()) ->
         tuple(_order(*pair) for some in found for pair in combinations(some, 2)),
         tuple(row for reading in readings for row in _rows(reading)),
         tuple(notes),
+        tuple(_accuracies(readings, probed)),
     )
+
+
+def _accuracies(readings: Iterable[Reading], probed: Iterable[Concept]) -> Iterable[Accuracy]:
+    known = {concept.name: concept for concept in probed if math.isfinite(concept.accuracy)}
+    for name in dict.fromkeys(reading.concept for reading in readings):
+        told = (known[name].accuracy, known[name].measured_by) if name in known else (math.nan, "")
+        yield Accuracy(CONCEPT + name, *told)
 
 
 def _rows(reading: Reading) -> Iterable[Value]:
@@ -141,11 +175,10 @@ def _found(names: tuple[str, str, str], table: _Table) -> _Found:
     curve = Curve(*names, points)
     levels = np.flatnonzero(np.isfinite(table.log_snr) & (table.samples > 0).any(0))
     levels = levels[np.argsort(-table.log_snr[levels], kind="stable")]
-    known = np.all(table.samples[:, levels] > 0, axis=1)
+    known = np.all(table.samples[:, levels] > 0, axis=1) & (len(levels) > 0)
     value, draws = _retention(table, known, levels)
-    why = _untellable(table.truth[known], value) if known.any() else "no image at all levels"
-    if len(levels) < 2:
-        why = "fewer than two levels of known SNR"
+    why = unlevelled(bool(table.samples.any()), len(levels), bool(known.any()))
+    why = why or _untellable(table.truth[known], value)
     n = int(known.sum())
     if why:
         blank = HalfLevel(*names, Estimate(n=n, blank=why), math.nan, 1.0, 0.0, False, 0.0)

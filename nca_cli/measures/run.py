@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +89,11 @@ class Source:
         entries = {key: self.kept.entries[key] for key in keys if key in self.kept.entries}
         return Kept(self.kept.stamps, self.kept.x0_content, self.kept.x0, entries)
 
+    def count(self, name: str) -> int:
+        """How many of the samples have a value of a measure."""
+        entries = (self.kept.entries.get(key) for key in self.keys)
+        return sum(entry is not None and name in entry.values for entry in entries)
+
     def lacking(self, measures: Mapping[str, Measure]) -> list[Key]:
         """The samples that must be read: without a measure, or not known to be the same."""
         stamps = self.kept.stamps
@@ -132,6 +138,8 @@ class Measuring:
             for dataset in _datasets(references):
                 self.sources += self._considered(noise, dataset)
         self._tasks = list(self._planned())
+        self.stamps: dict[str, str] = {}
+        """Measure → what the values that `run` gave were taken with; "" where that is not known."""
 
     def __len__(self) -> int:
         return sum(len(task.keys) for task in self._tasks)
@@ -241,6 +249,8 @@ class Measuring:
         self._tasks = []
         self.problems += [source.problem for source in self.sources if source.problem]
         self.sources = [source for source in self.sources if not source.problem]
+        self.stamps = {name: each.stamp for name, each in self.measures.items()}
+        self.stamps |= self._of_networks() if self._all else {}
         return [value for source in self.sources for value in self._values(source)]
 
     def _carried_out(
@@ -291,9 +301,25 @@ class Measuring:
 
     def _families(self, source: Source) -> list[str]:
         """The measures to tell: those asked for, and by default what is kept of networks too."""
-        stamps = source.kept.stamps if self._all else {}
-        others = (name for name, stamp in stamps.items() if _still_told(name, stamp))
+        stamps = source.kept.stamps
+        others = (name for name, stamp in self.stamps.items() if stamps.get(name) == stamp)
         return list(dict.fromkeys([*self.measures, *sorted(others)]))
+
+    def _of_networks(self) -> dict[str, str]:
+        """Measure → the stamp that most samples have of it, of those that were not asked for.
+
+        Numbers of different weights are no one measure, and have no mean: the others are not told.
+        """
+        counts: dict[str, Counter[str]] = {}
+        for source in self.sources:
+            for name, stamp in source.kept.stamps.items():
+                if name not in self.measures and _still_told(name, stamp):
+                    counts.setdefault(name, Counter())[stamp] += source.count(name)
+        found = {name: sorted(each, key=lambda stamp: (-each[stamp], stamp))
+                 for name, each in sorted(counts.items())}  # fmt: skip
+        self.notes += [_mixed(name, counts[name]) for name, each in found.items()
+                       if len(+counts[name]) > 1]  # fmt: skip
+        return {name: each[0] for name, each in found.items()}
 
 
 def _is_light(measure: Measure) -> bool:
@@ -337,6 +363,14 @@ def _head(artifact: Artifact) -> Head:
 def _passing(name: str) -> str:
     return (f"{name} depends on more than nca can compare, so it is measured each time: "
             "name that in Measure(…, weights=…) to keep the values")  # fmt: skip
+
+
+def _mixed(name: str, counts: Counter[str]) -> str:
+    """What is told where samples were measured with different weights."""
+    told = max(counts.values())
+    option = NETWORKS.get(name.partition("-")[0], "")
+    return (f"{name} was measured with different weights, and only what most samples have is told "
+            f"({told} of {counts.total()}): to have all of one, nca measure {option}")  # fmt: skip
 
 
 def _datasets(references: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ fade smoothly with the noise level, the high ones' fall where the content change
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,11 +18,14 @@ import numpy as np
 from nca_cli.errors import ModelError, NcaError
 from nca_cli.metrics.picture import BLANK, Picture, Pixels, pictures, usable
 from nca_cli.metrics.registry import FEATURES, MEASURES, Measure
+from nca_cli.recipe import digest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SCALING = "preprocessor_config.json"
+WEIGHTS = (".json", ".safetensors", ".bin")
+"""Files that a backbone in a folder is made of: settings and weights."""
 HALF = (0.5, 0.5, 0.5)
 """Mean and deviation of pixels in [0, 1] where a backbone names none."""
 
@@ -29,14 +33,29 @@ HALF = (0.5, 0.5, 0.5)
 def feature_measures(backbone: str, device: str = "cpu") -> dict[str, Measure]:
     """`features-<name>`, with a value per layer, of a vision model that transformers knows.
 
-    `backbone` is a hub id or a local folder. Raises `NcaError` where transformers is not
-    installed, and `ModelError` for a backbone that it cannot load.
+    `backbone` is a hub id (`features-facebook--dinov2-small`, with `@revision` where one is named)
+    or a local folder (its name, and 8 hex of a digest of its files). Raises `NcaError` where
+    transformers is not installed, and `ModelError` for a backbone that it cannot load.
     """
     network, scaling = _loaded(backbone)
-    name = backbone.split("@")[0].rstrip("/").rpartition("/")[2]
-    commit = getattr(network.config, "_commit_hash", None) or backbone
+    name, weights = _named(backbone, getattr(network.config, "_commit_hash", None))
     cosines = Cosines(network.to(device).eval(), scaling, device)
-    return {f"{FEATURES}-{name}": replace(MEASURES[FEATURES], function=cosines, weights=commit)}
+    return {f"{FEATURES}-{name}": replace(MEASURES[FEATURES], function=cosines, weights=weights)}
+
+
+def _named(backbone: str, commit: str | None) -> tuple[str, str]:
+    """What a backbone is called, unlike any other, and what tells its weights from others."""
+    folder = Path(backbone.partition("@")[0])
+    if not folder.is_dir():
+        return backbone.replace("/", "--"), commit or backbone
+    files = sorted(file for file in folder.iterdir() if file.suffix in WEIGHTS)
+    weights = digest([[file.name, _sha256(file)] for file in files])[:16]
+    return f"{folder.resolve().name}-{weights[:8]}", weights
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _loaded(backbone: str) -> tuple[Any, dict[str, Any]]:

@@ -50,10 +50,10 @@ class Picture:
 
     @cached_property
     def energies(self) -> np.ndarray:
-        """Energy in each octave band, coarse to fine; see `spectrum.bands`."""
-        from nca_cli.metrics.spectrum import in_bands
+        """Energy in each octave band but for the means, coarse to fine; see `spectrum`."""
+        from nca_cli.metrics.spectrum import about_mean
 
-        return in_bands(self.spectrum**2)
+        return about_mean(self.spectrum**2)
 
     @cached_property
     def gradient(self) -> np.ndarray:

@@ -8,10 +8,15 @@ band: a blur of σ = 6 pixels seems to keep 3 … 95 % of the finest octave of p
 portraits then, and 0.0 % here. A window would hide the borders, and Parseval with them.
 
 A coefficient (i, j) has i/2 and j/2 cycles per picture height and width, and the radial frequency
-ρ = hypot(i/2H, j/2W) · max(H, W): cycles per longer side. Band 0 is ρ < 2, the mean colour with
-it; band k is 2^k ≤ ρ < 2^(k+1). The last band is the last octave that ends at Nyquist (half the
+ρ = hypot(i/2H, j/2W) · max(H, W): cycles per longer side. Band 0 is ρ < 2, band k is
+2^k ≤ ρ < 2^(k+1). The last band is the last octave that ends at Nyquist (half the
 longer side) or below, with all that is finer: the corners of the spectrum too. So band k means the
 same at every resolution, except for the last. Bands are disjoint and cover everything.
+
+Coefficient (0, 0) is the mean colour, as a distance from mid-grey, which is no origin of colours:
+any two dark pictures would agree in it, and hide that they agree in nothing else. It belongs to
+the energies, but what is kept and coherent is told of what varies in a picture; colour has a
+measure of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +34,7 @@ LEAST_ENERGY = 1e-12
 def kept(x0: Pixels, x0_hat: Pixels) -> dict[str, float]:
     """Energy of x̂0 in each band over that of x0: 1 kept, 0 gone, above 1 more than there was.
 
-    Blank in a band where x0 has nothing (`LEAST_ENERGY`).
+    Without the mean of each channel. Blank in a band where x0 has nothing (`LEAST_ENERGY`).
     """
     a, b = pictures(x0, x0_hat)
     if not usable(a, b):
@@ -42,14 +47,14 @@ def coherence(x0: Pixels, x0_hat: Pixels) -> dict[str, float]:
     """Squared correlation of x0 and x̂0 in each band: the share of x0's energy that x̂0 explains.
 
     (Σ X0·X̂0)² / (ΣX0² · ΣX̂0²) over the band's coefficients and the channels: the magnitude-squared
-    coherence (Carter 1987, Proc. IEEE 75), with the band in the place of an ensemble. It does not
-    see how much energy x̂0 has. Blank where x0 has nothing; 0 where x̂0 has nothing, which explains
-    nothing.
+    coherence (Carter 1987, Proc. IEEE 75), with the band in the place of an ensemble and without
+    the mean of each channel. It does not see how much energy x̂0 has. Blank where x0 has nothing; 0
+    where x̂0 has nothing, which explains nothing.
     """
     a, b = pictures(x0, x0_hat)
     if not usable(a, b):
         return _blank(a)
-    cross = in_bands(a.spectrum * b.spectrum)
+    cross = about_mean(a.spectrum * b.spectrum)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.minimum(cross**2 / (a.energies * b.energies), 1.0)
     return _by_band(np.where(_empty(a), BLANK, np.where(_empty(b), 0.0, share)))
@@ -57,7 +62,7 @@ def coherence(x0: Pixels, x0_hat: Pixels) -> dict[str, float]:
 
 def band_energies(x: Pixels) -> np.ndarray:
     """Σ X² in each band, coarse to fine; their sum is Σ x² of the clipped pixels (Parseval)."""
-    return pictures(x, x)[0].energies
+    return _sums(pictures(x, x)[0].spectrum ** 2)
 
 
 def band_edges(height: int, width: int) -> list[tuple[float, float]]:
@@ -67,10 +72,16 @@ def band_edges(height: int, width: int) -> list[tuple[float, float]]:
     return list(zip(lower, [*lower[1:], float("inf")], strict=True))
 
 
-def in_bands(spectrum: np.ndarray) -> np.ndarray:
-    """Sums over each band and all channels of something `(C, H, W)`, float64 `(bands,)`."""
-    bands = _bands(*spectrum.shape[-2:])
-    return np.bincount(bands.ravel(), spectrum.sum(axis=0).ravel())
+def about_mean(spectrum: np.ndarray) -> np.ndarray:
+    """Sums over each band and all channels of something `(C, H, W)` but its coefficients (0, 0)."""
+    return _sums(spectrum, first=1)
+
+
+def _sums(spectrum: np.ndarray, first: int = 0) -> np.ndarray:
+    """Over each band and all channels, float64 `(bands,)`, from the `first` coefficient on."""
+    bands, weights = _bands(*spectrum.shape[-2:]), spectrum.sum(axis=0)
+    count = _count(*bands.shape)
+    return np.bincount(bands.ravel()[first:], weights.ravel()[first:], minlength=count)
 
 
 def _count(height: int, width: int) -> int:
@@ -88,10 +99,15 @@ def _bands(height: int, width: int) -> np.ndarray:
     return np.minimum(octave, _count(height, width) - 1).astype(np.intp)
 
 
+@lru_cache(maxsize=16)
+def _sizes(height: int, width: int) -> np.ndarray:
+    """Coefficients of a channel in each band, without (0, 0)."""
+    return about_mean(np.ones((1, height, width)))
+
+
 def _empty(x: Picture) -> np.ndarray:
-    """The bands in which a picture has nothing but rounding."""
-    bands = _bands(*x.shape[-2:])
-    return np.asarray(x.energies <= LEAST_ENERGY * x.shape[0] * np.bincount(bands.ravel()))
+    """The bands in which a picture has nothing but its mean and rounding."""
+    return np.asarray(x.energies <= LEAST_ENERGY * x.shape[0] * _sizes(*x.shape[-2:]))
 
 
 def _by_band(values: np.ndarray) -> dict[str, float]:

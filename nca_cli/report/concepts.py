@@ -17,7 +17,7 @@ from nca_cli.concepts import (
     portrait_truth,
     read_labels,
 )
-from nca_cli.concepts.retained import CONCEPT
+from nca_cli.concepts.retained import CONCEPT, Accuracy
 from nca_cli.errors import NothingStored
 from nca_cli.report.content import Report
 from nca_cli.report.curves import Chart, Entry, chart, drawable, ends, log_snr_scale
@@ -42,7 +42,7 @@ def with_concepts(
         if labels or probe:
             raise
         return report
-    return replace(report, concepts=concept_retention(found.readings, found.notes))
+    return replace(report, concepts=concept_retention(found.readings, found.notes, found.probed))
 
 
 def title(measure: str, found: ConceptRetention | None = None) -> str:
@@ -60,6 +60,8 @@ class Row:
 
     concept: str
     half: HalfLevel
+    accuracy: str
+    """How well the probe reads it: `R² 0.80`."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,15 @@ def section(report: Report, drawn: Sequence[Entry]) -> Section | None:
     measures = dict.fromkeys(half.measure for half in halves)
     charts = tuple(_chart(report, found, each, drawn) for each in measures if each in sure)
     unsure = [title(each, found) for each in measures if each not in sure]
-    rows = tuple(Row(title(half.measure, found), half) for half in halves)
+    read = {each.measure: each for each in found.accuracies}
+    rows = tuple(Row(title(half.measure, found), half, _accuracy(read.get(half.measure)))
+                 for half in halves)  # fmt: skip
     return Section(charts, rows, tuple(_said(found)), tuple(_notes(found, unsure)))
+
+
+def _accuracy(read: Accuracy | None) -> str:
+    known = read is not None and math.isfinite(read.value)
+    return f"{read.measured_by} {read.value:.2f}" if read and known else "–"
 
 
 def _chart(report: Report, found: ConceptRetention, measure: str, drawn: Sequence[Entry]) -> Chart:

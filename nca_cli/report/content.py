@@ -103,6 +103,8 @@ class Report:
     """What is left of concepts whose truth is known."""
     baselines: tuple[Value, ...] = ()
     """Of x_t itself against x0, and of latent models' D(E(x0)), which is at no level."""
+    stamps: dict[str, str] = field(default_factory=dict)
+    """Measure → its version and a digest of the weights that it was taken with."""
     options: tuple[tuple[str, str], ...] = ()
     """What else the page was asked to hold: names and values of options."""
 
@@ -167,7 +169,7 @@ def collect(
         raise work.problems[0] if work.problems else _nothing(store, filters)
     found = _Findings(store, filters, work.names, problems=work.problems, remarks=work.notes)
     found.take(values, work.artifacts)
-    return found.report()
+    return replace(found.report(), stamps=work.stamps)
 
 
 def _require_some(store: Store, filters: Filters) -> None:
