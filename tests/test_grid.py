@@ -21,6 +21,7 @@ from stores import (
     header,
     image_info,
     model_info,
+    place_of,
     samples,
     tensor,
 )  # fmt: skip
@@ -30,7 +31,8 @@ from nca_cli.errors import NothingStored, UsageError
 from nca_cli.grid import compose_grid, text
 from nca_cli.images import image_digest, sample_images, to_uint8
 from nca_cli.recipe import Recipe, parse_list
-from nca_cli.store import Filters, ModelFilter, Store
+from nca_cli.store import Filters, ModelFilter, Samples, Store
+from nca_cli.store.layout import NOISE
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +118,18 @@ def test_cells_of_another_size_are_resampled_not_cut(tmp_path):
     grid = compose_grid(store, show="x0", cell=4 * SIDE)
     found = np.asarray(grid.image().crop(grid.layout.box(0, 0)).resize((SIDE, SIDE)), float)
     assert np.abs(found - to_uint8(tensor(0, 0, "cat"))).mean() < 25
+
+
+def test_x_t_made_smaller_keeps_its_noise_pixel_by_pixel(tmp_path):
+    store, side = Store(tmp_path), 8 * SIDE
+    x_t = np.random.default_rng(0).normal(0, 0.5, (1, 3, side, side)).astype(np.float32)
+    new = Samples(np.array([900]), np.array([0]), np.array([-9.0]), {"x_t": x_t})
+    store.commit(place_of(store), NOISE, header(), new, {"x0": tensor(0, 0, "", side)})
+    small, large = (
+        pixels(compose_grid(store, show=["x_t"], cell=cell), 0, 0) for cell in (2 * SIDE, side)
+    )
+    np.testing.assert_array_equal(large, to_uint8(x_t[0]))
+    np.testing.assert_array_equal(small, large[2::4, 2::4])  # what the page's pictures hold too
 
 
 # -- what it says ----------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ import numpy as np
 
 from nca_cli.analysis.remember import remembered
 from nca_cli.errors import NothingStored, StoreError
-from nca_cli.images import to_uint8
+from nca_cli.images import subsampled, to_uint8
 from nca_cli.report.content import Report
 from nca_cli.report.shelves import (
     Plan,
@@ -282,8 +282,11 @@ def _strip(
     scale = min(1.0, side / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if size != (width, height):
-        filter = Image.Resampling.NEAREST if noise else Image.Resampling.BOX
-        sheet = sheet.resize((size[0] * count, size[1]), filter)
+        whole = (size[0] * count, size[1])
+        if noise:
+            sheet = Image.fromarray(subsampled(np.asarray(sheet), whole))
+        else:
+            sheet = sheet.resize(whole, Image.Resampling.BOX)
     file = io.BytesIO()
     sheet.save(file, "WEBP", quality=quality, method=2)
     return Strip(file.getvalue(), size, tuple(levels), series)
