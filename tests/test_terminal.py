@@ -96,6 +96,22 @@ def test_a_grid_as_json_names_its_file_and_what_is_missing(store, tmp_path, out)
     assert json.loads(done.stdout) == {"files": [str(path)], "missing": 0, "command": None}
 
 
+def test_a_page_that_is_larger_than_was_wished_says_so(store, tmp_path):
+    page = tmp_path / "report.htm"
+    done = nca(store, "report", "-o", str(page), "--max-mb", "0.1")
+    assert done.exit_code == 0
+    assert page.stat().st_size > 1e5
+    assert "more than --max-mb 0.1" in done.stderr
+    assert "--max-mb" not in nca(store, "report", "-o", str(page)).stderr
+
+
+@pytest.mark.parametrize("words", [[], ["grid"], ["reconstruct"], ["rm"]])
+def test_the_help_of_a_flag_names_no_value(store, words):
+    said = nca(store, *words, "--help", width=100).stdout
+    assert "<bool>" not in said
+    assert re.search(r"--help\s+-h\s+Show this", said)
+
+
 # -- completion ------------------------------------------------------------------------------------
 
 
@@ -174,6 +190,9 @@ def test_a_bar_fits_the_terminal_and_says_how_fast_and_how_long(monkeypatch, wid
         (["reconstruct", "--size", "1"], "'--size'"),
         (["show"], "Missing argument 'ARTIFACT' (see: nca show --help)"),
         (["report", "--max-mb", "many"], "(see: nca report --help)"),
+        (["report", "--json", "-o", "x.html"], "--json names a file, and -o is none"),
+        (["report", "--csv", "--json", "x.json"], "--csv names a file, and --json is none"),
+        (["report", "-o", "x.pdf"], "x.pdf: a report is an HTML page"),
     ],
 )
 def test_what_the_parser_refuses_is_one_line_with_the_next_command(store, words, says):

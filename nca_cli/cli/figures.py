@@ -9,7 +9,7 @@ import typer
 
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
-from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results
+from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results, size
 from nca_cli.cli.filters import filters
 from nca_cli.errors import UsageError
 
@@ -237,13 +237,21 @@ def report(
     csv: Annotated[
         Path | None,
         opt.option(
-            "--csv", metavar="FILE", variable="NCA_REPORT_CSV", help="Every value, one row each."
+            "--csv",
+            metavar="FILE",
+            variable="NCA_REPORT_CSV",
+            callback=opt.named,
+            help="Every value, one row each.",
         ),
     ] = None,
     json: Annotated[
         Path | None,
         opt.option(
-            "--json", metavar="FILE", variable="NCA_REPORT_JSON", help="Values and curves as JSON."
+            "--json",
+            metavar="FILE",
+            variable="NCA_REPORT_JSON",
+            callback=opt.named,
+            help="Values and curves as JSON.",
         ),
     ] = None,
     labels: Annotated[
@@ -276,10 +284,12 @@ def report(
     quiet: opt.Quiet = False,
 ) -> None:
     """Measure what is stored: one self-contained HTML page, with CSV and JSON on request."""
-    from nca_cli.report import build_report
+    from nca_cli.report import MEGABYTE, build_report
     from nca_cli.store import Store
 
     be_quiet(quiet)
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{out}: a report is an HTML page", "-o report.html; browsers make PDFs")
     wanted = filters(t, seed, image, model, sampler, recipe)
     build_report(
         Store(store),
@@ -294,6 +304,9 @@ def report(
         progress=lambda total: bar("measure", total, "samples"),
     )
     results([path for path in (out, csv, json) if path], as_json=False)
+    if assets is None and out.stat().st_size > max_mb * MEGABYTE:
+        note(f"{out} takes {size(out.stat().st_size)} without any picture, more than --max-mb "
+             f"{max_mb:g}: raise it, or give the pictures a folder with --assets")  # fmt: skip
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from nca_cli.cli import complete
+from nca_cli.errors import UsageError
 from nca_cli.recipe import DTYPES, SAMPLERS, STORE_DTYPES
 
 COMPUTE, FILTER, OUTPUT = "What to compute", "What to take from the store", "Output"
@@ -18,6 +19,14 @@ def option(*names: str, variable: str | None = None, **settings: Any) -> Any:
     long = next(name for name in names if name.startswith("--"))
     variable = variable or "NCA_" + long.split("/")[0].strip("-").replace("-", "_").upper()
     return typer.Option(*names, envvar=variable, show_envvar=False, **settings)
+
+
+def named(param: typer.CallbackParam, value: Path | None) -> Path | None:
+    """The file that an option names. Raises `UsageError` where the next option follows instead."""
+    if value is not None and str(value).startswith("-"):
+        option = param.opts[0]
+        raise UsageError(f"{option} names a file, and {value} is none", f"give {option} FILE")
+    return value
 
 
 Images = Annotated[
