@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from stores import commit, full_store
+from stores import DDIM, commit, full_store
 from typer.testing import CliRunner
 
 from nca_cli.cli import app, console
@@ -135,6 +135,33 @@ def test_tab_offers_what_is_stored_where_something_is_shown(store):
     assert completed(store, "nca grid --image ") == ["a-rather-long-name-of-an-image", "cat", "dog"]
     assert completed(store, "nca ls --model t") == ["toy"]
     assert completed(store, "nca ls --sampler ") == ["ddim-50", "one-step"]
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("nca grid --layout ", ["strips", "p2"]),
+        ("nca grid --rows m", ["models"]),
+        ("nca grid --columns ", ["t", "seeds"]),
+        ("nca grid --show x", ["x0", "x_t", "x0_hat"]),
+        ("nca grid --show x0,x_t,x", ["x0,x_t,x0_hat"]),
+        ("nca plot --measure ss", ["ssim", "ssim-floor"]),
+        ("nca measure --measure ed", ["edges"]),
+        ("nca export --format ", ["png", "npy"]),
+        ("nca noise --fit p", ["pad"]),
+        ("nca reconstruct --dtype ", ["float32", "bfloat16", "float16"]),
+        ("nca reconstruct --batch ", ["auto"]),
+    ],
+)
+def test_tab_offers_the_words_that_an_option_takes(store, line, offered):
+    assert completed(store, line) == offered
+
+
+def test_tab_offers_the_artifacts_and_recipes_of_the_store(store):
+    cats = [each for each in store.select() if each.image.startswith("cat")]
+    line = f"nca show {cats[0].model}/cat"
+    assert completed(store, line) == sorted(f"{a.model}/{a.image}/{a.name}" for a in cats)
+    assert completed(store, f"nca ls --recipe {DDIM.digest[:4]}") == [DDIM.digest[:8]]
 
 
 def test_tab_offers_nothing_where_there_is_no_store(tmp_path):

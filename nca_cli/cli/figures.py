@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nca_cli.cli import complete
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
 from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results, size
@@ -44,6 +45,7 @@ def grid(
             "--show",
             metavar="LIST",
             show_default="by layout",
+            autocompletion=complete.shown,
             help="Of x0, x_t, x0_hat, diff, error (and floor, for latent models).",
         ),
     ] = None,
@@ -169,6 +171,7 @@ def plot(
             "--measure",
             metavar="NAME",
             show_default="psnr, ssim",
+            autocompletion=complete.measures,
             help="A panel for each, such as mse, kept, colour. Repeatable.",
         ),
     ] = None,

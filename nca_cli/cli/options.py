@@ -15,9 +15,13 @@ COMPUTE, FILTER, OUTPUT = "What to compute", "What to take from the store", "Out
 
 
 def option(*names: str, variable: str | None = None, **settings: Any) -> Any:
-    """An option with its `NCA_…` variable, named after its long form unless told otherwise."""
+    """An option with its `NCA_…` variable, named after its long form unless told otherwise.
+
+    Where its metavar names the words it takes, the shell offers them.
+    """
     long = next(name for name in names if name.startswith("--"))
     variable = variable or "NCA_" + long.split("/")[0].strip("-").replace("-", "_").upper()
+    settings.setdefault("autocompletion", complete.words(settings.get("metavar", "")))
     return typer.Option(*names, envvar=variable, show_envvar=False, **settings)
 
 
@@ -306,6 +310,7 @@ RecipeFilter = Annotated[
         metavar="HEX",
         show_default="all",
         rich_help_panel=FILTER,
+        autocompletion=complete.stored_recipes,
         help="First digits of a recipe's digest. Repeatable.",
     ),
 ]
