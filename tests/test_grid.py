@@ -27,10 +27,11 @@ from stores import (
 )  # fmt: skip
 
 import nca_cli.grid as grids
-from nca_cli.errors import NothingStored, UsageError
+from nca_cli.errors import ModelError, NothingStored, UsageError
 from nca_cli.grid import compose_grid, text
 from nca_cli.images import image_digest, sample_images, to_uint8
 from nca_cli.recipe import Recipe, parse_list
+from nca_cli.schedule import FlowMatching
 from nca_cli.store import Filters, ModelFilter, Samples, Store
 from nca_cli.store.layout import NOISE
 
@@ -353,6 +354,63 @@ def test_filters_that_nothing_fits_say_what_to_run(store):
     assert options(error.value.hint, "--t") == ["100"]
 
 
+def test_a_figure_of_blanks_alone_is_none(store):
+    with pytest.raises(NothingStored) as error:
+        compose_grid(store, Filters(t=[200], images=["cat"], seeds=[0]))
+    assert options(error.value.hint, "--t") == ["200"]
+    assert sorted(options(error.value.hint, "--sampler")) == ["ddim", "one-step"]
+
+
+def test_a_level_that_no_model_has_is_refused(store):
+    for t in (1000, 5000, 100.5, -1):
+        with pytest.raises(UsageError, match=f"t {t} is not a level"):
+            compose_grid(store, Filters(t=[100, t]))
+
+
+def test_a_level_of_one_model_is_no_blank_of_another(tmp_path):
+    store, flow = Store(tmp_path), model_info("flow")
+    flow["space"]["schedule"] = FlowMatching().describe()
+    for recipe in (None, DDIM):
+        commit(store, [100, 300], recipe=recipe)
+    dataset, about = "x_t", {**header(), "model": json.dumps(flow)}
+    place = store.place("flow-00000000", flow, "cat", image_info()["digest"])
+    new, x0 = samples([100, 250.5], dataset=dataset), {"x0": tensor(0, 0, "cat")}
+    store.commit(place, NOISE, about, new, x0)
+    grid = compose_grid(store, show="x_t,x0_hat", cell=SIDE)
+    assert grid.levels == [100, 250.5, 300]
+    assert {each.t for each in grid.missing if each.model.startswith("toy")} == set()
+    assert {each.t for each in grid.missing if each.label == "noise"} == {300}
+    toy = next(row for row, name in enumerate(rows(grid)) if name == "cat xt toy")
+    np.testing.assert_array_equal(pixels(grid, toy, 2), to_uint8(tensor(300, 0, "x_t")))
+    with pytest.raises(KeyError):
+        grid.layout.box(toy, 1)
+
+
+def test_a_recipe_that_is_not_there_is_an_error_since_no_command_can_make_it(store):
+    digits = DDIM.digest[:6]
+    assert "cat x0 ddim-50" in rows(compose_grid(store, Filters(recipes=[digits], seeds=[0])))
+    with pytest.raises(NothingStored, match="no recipe abcd ") as error:
+        compose_grid(store, Filters(recipes=[digits, "abcd"]))
+    assert "nca ls" in error.value.hint
+    assert "reconstruct" not in error.value.hint
+
+
+@pytest.mark.parametrize("models", [["toi"], ["toy", "toi"]])
+def test_a_model_that_could_be_none_gets_the_nearest_name(store, models):
+    with pytest.raises(ModelError) as error:
+        compose_grid(store, Filters(models=[ModelFilter(name) for name in models]))
+    assert error.value.hint == "did you mean toy?"
+
+
+def test_a_model_that_is_not_stored_is_computed_by_the_name_it_was_given(store):
+    wanted = [ModelFilter("toy"), ModelFilter("faces", None, "org/faces@main")]
+    grid = compose_grid(store, Filters(models=wanted, images=["cat"], seeds=[0]))
+    assert "org/faces@main" in options(grid.command, "--model")
+    with pytest.raises(NothingStored) as error:
+        compose_grid(store, Filters(models=wanted[1:]))
+    assert options(error.value.hint, "--model") == ["org/faces@main"]
+
+
 def test_a_damaged_artifact_takes_no_others_with_it(tmp_path):
     store = full_store(tmp_path, ["cat"])
     path = next(path for path in tmp_path.rglob("ddim*.h5"))
@@ -387,7 +445,7 @@ def overlapping(layout) -> list:
 @pytest.mark.parametrize("cell", [16, 32, 48, 64, 96, 128, 256])
 @pytest.mark.parametrize("by", ["images", "models", "seeds"])
 def test_texts_overlap_neither_each_other_nor_pictures_nor_the_edge(store, cell, by):
-    for filters in (Filters(), CAT, Filters(t=range(0, 1000, 125), samplers=["ddim"])):
+    for filters in (Filters(), CAT, Filters(t=range(100, 1000, 100), samplers=["ddim"])):
         layout = compose_grid(store, filters, rows=by, cell=cell, show="x0,x0_hat,diff").layout
         assert not overlapping(layout)
         for box in [each.box for each in layout.texts]:

@@ -254,6 +254,24 @@ def test_a_figure_refuses_a_sampler_that_nobody_could_compute(store, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--t", "5000"], 2, "t 5000 is not a level of this model (whole numbers from 0 to 999)"),
+        (["--recipe", "zz"], 2, "--recipe 'zz' begins no recipe's digest"),
+        (["--recipe", "abcd"], 1, "no recipe abcd "),
+        (["--model", "demmo"], 1, "did you mean demo?"),
+        (["--t", "150"], 1, "holds nothing that fits (fill it: nca reconstruct"),
+    ],
+)
+def test_a_figure_refuses_what_no_command_could_fill(store, tmp_path, words, code, says):
+    out = tmp_path / "grid.png"
+    done = nca(store, "grid", "-o", str(out), *words)
+    assert done.exit_code == code
+    assert says in done.stderr
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("command", ["ls", "verify", "rm", "grid", "report", "measure"])
 def test_the_next_command_is_for_the_store_that_was_named(tmp_path, command):
     place = tmp_path / "a store"

@@ -154,19 +154,28 @@ def compose_grid(
     sheet = Sheet(cell, width, dpi, font_size)
     if scale is not None and not scale > 0:
         raise UsageError(f"a range of {scale:g}", "a number above 0, such as 0.5")
-    try:
-        content = Content(store, filters, chosen)
-    except NothingStored as nothing:
-        from nca_cli.grid.command import suggestion
-
-        raise NothingStored(nothing.what, f"fill it: {suggestion(store, filters)}") from nothing
+    content = _content(store, filters, chosen)
     table = tabulate(content, title, caption)
     fill(content, scale or 1.0)
     maps.colour(table, scale)
     blanks = content.blanks
-    grid = Grid(table, content.levels, [missing for _, missing in blanks],
-                _command(content, blanks), content.problems, sheet, zooms)  # fmt: skip
-    return grid.checked()
+    command = _command(content, blanks)
+    if not content.drawn and not content.problems:
+        raise NothingStored(f"{store.root} holds nothing that fits", f"fill it: {command}")
+    missing = [each for _, each in blanks]
+    return Grid(table, content.levels, missing, command, content.problems, sheet, zooms).checked()
+
+
+def _content(store: Store, filters: Filters, chosen: Choices) -> Content:
+    from nca_cli.grid.command import check_models, suggestion
+
+    try:
+        content = Content(store, filters, chosen)
+    except NothingStored as nothing:
+        hint = nothing.hint or f"fill it: {suggestion(store, filters)}"
+        raise NothingStored(nothing.what, hint) from nothing
+    check_models(store, filters)
+    return content
 
 
 def _command(content: Content, blanks: list) -> str | None:

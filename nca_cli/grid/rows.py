@@ -59,7 +59,7 @@ def _by_levels(content: Content, words: Wording, kinds: Sequence[str]) -> Arrang
     for strip in content.strips:
         outer, own = words.of_row(strip)
         group = groups.setdefault(str(outer), Group(heading(outer), []))
-        cells = [strip.fixed.get(kind) for kind in kinds] + list(strip.cells.values())
+        cells = [*map(strip.fixed.get, kinds), *map(strip.cells.get, content.levels)]
         group.rows.append(Row(own, cells))
     columns = [Column(words.header(t), t, stage=words.stage_of(t)) for t in content.levels]
     return list(groups.values()), columns, words.header_names
