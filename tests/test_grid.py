@@ -476,12 +476,6 @@ def test_hostile_names_are_drawn_within_the_sheet(tmp_path, name, cell):
     assert all(each.box.right <= grid.layout.size[0] for each in grid.layout.texts)
 
 
-def test_names_that_the_font_cannot_show_fall_back_on_the_digest(tmp_path):
-    store = Store(tmp_path)
-    commit(store, [100], recipe=None, image="猫猫")
-    assert rows(compose_grid(store))[0].startswith(image_info("猫猫")["digest"][:8])
-
-
 def test_what_does_not_fit_ends_in_an_ellipsis():
     label = text.fit(text.words("a long name of an image"), 20, 60)
     assert plain(label).endswith("…")

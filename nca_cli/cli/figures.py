@@ -106,6 +106,16 @@ def grid(
             help="Size of type, in points.",
         ),
     ] = None,
+    font: Annotated[
+        list[Path] | None,
+        opt.option(
+            "--font",
+            metavar="FILE",
+            show_default="the system's",
+            rich_help_panel=PAPER,
+            help="Lends the characters of names that the shipped fonts lack. Repeatable.",
+        ),
+    ] = None,
     title: Annotated[
         str | None,
         opt.option(
@@ -143,11 +153,15 @@ def grid(
         font_size=font_size,
         title=title,
         caption=caption,
+        fonts=font or (),
     )
     path = figure.save(out, sweep=sweep)
     results([path], json, missing=len(figure.missing), command=figure.command)
     for problem in figure.problems:
         complain(problem)
+    if figure.unwritten:
+        note(f"left out, as no font here has them or they are marks over letters: "
+             f"{' '.join(figure.unwritten)} (--font FILE lends characters)")  # fmt: skip
     if figure.missing:
         note(f"{plural(len(figure.missing), 'blank cell')}; to fill: {figure.command}")
     if strict and (figure.missing or figure.problems):

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from nca_cli.errors import DamagedArtifact, NcaError, NothingStored, UsageError
-from nca_cli.grid import text
 from nca_cli.grid.choices import FIXED, Choices
+from nca_cli.grid.fonts import Fonts, drawable
 from nca_cli.grid.table import Cell, Missing
 from nca_cli.recipe import SAMPLERS, Recipe
 from nca_cli.schedule import Schedule
@@ -87,7 +87,7 @@ class Content:
         self.choices = {pair.model: self._choices(pair.model) for pair in self.pairs}
         self._check_samplers()
         self._check_recipes()
-        self.image_names = _image_names(self.pairs)
+        self.image_names = _image_names(self.pairs, chosen.fonts)
         self.strips = list(self._strips())
         self.levels = self._levels()
         for strip in self.strips:
@@ -277,6 +277,11 @@ class Content:
         return self.store.model_info(pair.model).get("space", {}) if pair.stored else {}
 
     @property
+    def names(self) -> list[str]:
+        """What images and models are called, whether or not a font can write it."""
+        return [name for pair in self.pairs for name in (_stem(pair.image), pair.model_name)]
+
+    @property
     def drawn(self) -> bool:
         """Whether anything at all is, beside x0 and the floor where a figure has levels."""
         cells = (each for strip in self.strips
@@ -306,7 +311,7 @@ def _missing(strip: Strip, t: int | float) -> Missing:
     return Missing(strip.pair.model, strip.pair.image, label, t, strip.seed)
 
 
-def _image_names(pairs: list[Pair]) -> dict[tuple[str, str], str]:
+def _image_names(pairs: list[Pair], fonts: Fonts) -> dict[tuple[str, str], str]:
     """(model, image) → stem; with digits of the digest where a model has two images of a stem."""
     stems: dict[tuple[str, str], set[str]] = {}
     for pair in pairs:
@@ -315,7 +320,7 @@ def _image_names(pairs: list[Pair]) -> dict[tuple[str, str], str]:
     names = {}
     for pair in pairs:
         stem, hexes = _stem(pair.image), split_folder(pair.image)[1]
-        shown = stem if any(character.isalnum() for character in text.drawable(stem)) else hexes[:8]
+        shown = stem if any(map(str.isalnum, drawable(stem, fonts))) else hexes[:8]
         names[pair.model, pair.image] = f"{shown} {hexes[:6]}" if stem in twice else shown
     return names
 

@@ -23,12 +23,13 @@ def tabulate(content: Content, title: str | None = None, caption: str | None = N
     by_seeds = content.chosen.columns == "seeds" and content.kinds
     arrange = _by_seeds if by_seeds else _by_levels
     groups, columns, names = arrange(content, words, kinds)
+    fonts = content.chosen.fonts
     several = len(words.schedules) > 1 and not by_seeds
     return Table(
         fixed + columns, groups, names, several,
         notes=words.notes,
-        title=text.words(title, "bold") if title else (),
-        caption=text.words(caption) if caption else (),
+        title=text.words(title, "bold", fonts) if title else (),
+        caption=text.words(caption, fonts=fonts) if caption else (),
     )  # fmt: skip
 
 
