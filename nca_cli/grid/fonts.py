@@ -52,13 +52,20 @@ def font(face: str, size: int) -> ImageFont.FreeTypeFont:
 
 
 def checked(files: Iterable[str | Path]) -> Fonts:
-    """Font files, each of which can be drawn with. Raises `UsageError`."""
+    """Font files, each of which can be drawn with, by path or by name where the system has them.
+
+    Raises `UsageError`.
+    """
     names = tuple(map(str, files))
     for name in names:
         if Path(name).suffix.lower() not in SUFFIXES or not _usable(name):
             hint = f"a file with outlines: {', '.join(SUFFIXES)}"
             raise UsageError(f"--font {name} is no font that can be drawn with", hint)
-    return names
+    return _paths(names)
+
+
+def _paths(names: Iterable[str]) -> Fonts:
+    return tuple(str(font(name, 24).path) for name in names)
 
 
 @cache
@@ -72,7 +79,7 @@ def _usable(file: str) -> bool:
 @cache
 def _system() -> Fonts:
     """The files of those system fonts that this machine has."""
-    return tuple(str(font(name, 24).path) for name in SYSTEM if _usable(name))
+    return _paths(name for name in SYSTEM if _usable(name))
 
 
 @lru_cache(maxsize=4096)
