@@ -218,10 +218,10 @@ def test_a_short_name_replaces_only_what_it_names(here, pixel_pipeline):
 def test_filters_know_short_names(here, pixel_pipeline, faces):
     (here / "models.toml").write_text(f"[mine]\nmodel = '{pixel_pipeline}'\nsampler = 'plms'\n")
     run("reconstruct", faces / "anna.png", "-m", "mine", "--steps", 10, "--t", 300)
-    assert model_filter("mine") == (pixel_pipeline.name, "plms")
+    assert model_filter("mine")[:2] == (pixel_pipeline.name, "plms")
     assert "plms-10" in run("ls", "--model", "mine", "--json").stdout
-    assert model_filter("adm:some/net.pt") == ("net", None)
-    assert model_filter("module:factory") == ("factory", None)
+    assert model_filter("adm:some/net.pt")[:2] == ("net", None)
+    assert model_filter("module:factory")[:2] == ("factory", None)
 
 
 def test_the_variable_names_another_file_whose_folder_paths_start_at(here, monkeypatch):

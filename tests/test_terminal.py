@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from stores import commit, full_store
+from stores import DDIM, commit, full_store
 from typer.testing import CliRunner
 
 from nca_cli.cli import app, console
@@ -52,12 +52,14 @@ def test_no_line_is_wider_than_the_terminal(store, words, width):
     assert max(map(len, done.stdout.splitlines())) <= width
 
 
-@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("width", [60, 72, 80, 99, 100])
 def test_words_in_the_table_of_models_stay_whole(store, width):
-    said = nca(store, "models", width=width).stdout.split()
-    assert {"deterministic", "p2-celebahq"} & set(said) or "portraits" in said
-    for name in ("demo-ldm", "ddpm-1000", "one-step"):
-        assert name in said
+    from nca_cli.models import list_models
+
+    said = nca(store, "models", width=width).stdout
+    words = {word for row in list_models() for word in (row.name, row.sampler, *row.what.split())}
+    assert words <= set(said.split())
+    assert "…" not in said
 
 
 @pytest.mark.parametrize("words", LISTED, ids=lambda words: words[0])
@@ -96,6 +98,22 @@ def test_a_grid_as_json_names_its_file_and_what_is_missing(store, tmp_path, out)
     assert json.loads(done.stdout) == {"files": [str(path)], "missing": 0, "command": None}
 
 
+def test_a_page_that_is_larger_than_was_wished_says_so(store, tmp_path):
+    page = tmp_path / "report.htm"
+    done = nca(store, "report", "-o", str(page), "--max-mb", "0.1")
+    assert done.exit_code == 0
+    assert page.stat().st_size > 1e5
+    assert "more than --max-mb 0.1" in done.stderr
+    assert "--max-mb" not in nca(store, "report", "-o", str(page)).stderr
+
+
+@pytest.mark.parametrize("words", [[], ["grid"], ["reconstruct"], ["rm"]])
+def test_the_help_of_a_flag_names_no_value(store, words):
+    said = nca(store, *words, "--help", width=100).stdout
+    assert "<bool>" not in said
+    assert re.search(r"--help\s+-h\s+Show this", said)
+
+
 # -- completion ------------------------------------------------------------------------------------
 
 
@@ -117,6 +135,33 @@ def test_tab_offers_what_is_stored_where_something_is_shown(store):
     assert completed(store, "nca grid --image ") == ["a-rather-long-name-of-an-image", "cat", "dog"]
     assert completed(store, "nca ls --model t") == ["toy"]
     assert completed(store, "nca ls --sampler ") == ["ddim-50", "one-step"]
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("nca grid --layout ", ["strips", "p2"]),
+        ("nca grid --rows m", ["models"]),
+        ("nca grid --columns ", ["t", "seeds"]),
+        ("nca grid --show x", ["x0", "x_t", "x0_hat"]),
+        ("nca grid --show x0,x_t,x", ["x0,x_t,x0_hat"]),
+        ("nca plot --measure ss", ["ssim", "ssim-floor"]),
+        ("nca measure --measure ed", ["edges"]),
+        ("nca export --format ", ["png", "npy"]),
+        ("nca noise --fit p", ["pad"]),
+        ("nca reconstruct --dtype ", ["float32", "bfloat16", "float16"]),
+        ("nca reconstruct --batch ", ["auto"]),
+    ],
+)
+def test_tab_offers_the_words_that_an_option_takes(store, line, offered):
+    assert completed(store, line) == offered
+
+
+def test_tab_offers_the_artifacts_and_recipes_of_the_store(store):
+    cats = [each for each in store.select() if each.image.startswith("cat")]
+    line = f"nca show {cats[0].model}/cat"
+    assert completed(store, line) == sorted(f"{a.model}/{a.image}/{a.name}" for a in cats)
+    assert completed(store, f"nca ls --recipe {DDIM.digest[:4]}") == [DDIM.digest[:8]]
 
 
 def test_tab_offers_nothing_where_there_is_no_store(tmp_path):
@@ -174,6 +219,9 @@ def test_a_bar_fits_the_terminal_and_says_how_fast_and_how_long(monkeypatch, wid
         (["reconstruct", "--size", "1"], "'--size'"),
         (["show"], "Missing argument 'ARTIFACT' (see: nca show --help)"),
         (["report", "--max-mb", "many"], "(see: nca report --help)"),
+        (["report", "--json", "-o", "x.html"], "--json names a file, and -o is none"),
+        (["report", "--csv", "--json", "x.json"], "--csv names a file, and --json is none"),
+        (["report", "-o", "x.pdf"], "x.pdf: a report is an HTML page"),
     ],
 )
 def test_what_the_parser_refuses_is_one_line_with_the_next_command(store, words, says):
@@ -203,6 +251,24 @@ def test_a_figure_refuses_a_sampler_that_nobody_could_compute(store, tmp_path):
     done = nca(store, "grid", "-o", str(out), "--sampler", "nosuch")
     assert done.exit_code == 2
     assert "unknown sampler 'nosuch'" in done.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--t", "5000"], 2, "t 5000 is not a level of this model (whole numbers from 0 to 999)"),
+        (["--recipe", "zz"], 2, "--recipe 'zz' begins no recipe's digest"),
+        (["--recipe", "abcd"], 1, "no recipe abcd "),
+        (["--model", "demmo"], 1, "did you mean demo?"),
+        (["--t", "150"], 1, "holds nothing that fits (fill it: nca reconstruct"),
+    ],
+)
+def test_a_figure_refuses_what_no_command_could_fill(store, tmp_path, words, code, says):
+    out = tmp_path / "grid.png"
+    done = nca(store, "grid", "-o", str(out), *words)
+    assert done.exit_code == code
+    assert says in done.stderr
     assert not out.exists()
 
 

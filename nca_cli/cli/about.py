@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from nca_cli.models.find import Row
 
+LEAST = {"pixels": NARROW, "licence": 100}
+"""Columns of a terminal from which on there is room for these too."""
+
 
 @app.command()
 def models(json: opt.Json = False) -> None:
@@ -27,7 +31,7 @@ def models(json: opt.Json = False) -> None:
     if json:
         typer.echo(json_.dumps([asdict(row) for row in rows]))
         return
-    stdout().print(_models_table(rows, narrow=stdout().width < NARROW))
+    stdout().print(_models_table(rows, stdout().width))
     stdout().print(
         "Any hub id (org/name, org/name@revision) or local diffusers folder works too; so do "
         "adm:FILE.pt (guided-diffusion), ldm:FILE.ckpt (CompVis) and module:factory (your own).",
@@ -35,21 +39,32 @@ def models(json: opt.Json = False) -> None:
     )
 
 
-def _models_table(rows: list[Row], narrow: bool) -> Table:
+def _models_table(rows: list[Row], width: int) -> Table:
     """What a model is may take several lines, in whole words; a narrow one leaves things out."""
     from rich.table import Table
 
+    left_out = {name for name, least in LEAST.items() if width < least}
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    names = ("name", "what", "sampler", "on disk")
-    for name in names if narrow else ("name", "what", "pixels", "sampler", "licence", "on disk"):
+    shown = [_cells(row, left_out) for row in rows]
+    for name in shown[0]:
         right = name == "pixels"
         table.add_column(name, justify="right" if right else "left", no_wrap=name != "what")
-    for row in rows:
-        disk = "yes" if row.on_disk else "no"
-        short = (row.name, row.what, row.sampler, disk)
-        full = (row.name, row.what, str(row.resolution or ""), row.sampler, row.licence, disk)
-        table.add_row(*(short if narrow else full))
+    for cells in shown:
+        table.add_row(*cells.values())
     return table
+
+
+def _cells(row: Row, left_out: Collection[str]) -> dict[str, str]:
+    """Column → what it says of a model."""
+    cells = {
+        "name": row.name,
+        "what": row.what,
+        "pixels": str(row.resolution or ""),
+        "sampler": row.sampler,
+        "licence": row.licence,
+        "on disk": "yes" if row.on_disk else "no",
+    }
+    return {name: text for name, text in cells.items() if name not in left_out}
 
 
 @app.command()

@@ -15,7 +15,8 @@ from nca_cli.cli.interrupt import interrupted, interruptible
 from nca_cli.errors import NcaError
 
 if TYPE_CHECKING:
-    from typer._click import Context  # as TyperGroup declares it; typer.Context is a subclass
+    # as TyperGroup declares them; typer.Context is a subclass
+    from typer._click import Command, Context, Parameter
 
 
 class Group(TyperGroup):
@@ -31,6 +32,17 @@ class Group(TyperGroup):
                 raise
             _one_line(error)
             raise typer.Exit(error.exit_code) from error
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """Its own options."""
+        return _without_value(super().get_params(ctx))
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """One of the commands."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _without_value(command.get_params(ctx))
+        return command
 
     def invoke(self, ctx: Context) -> Any:
         """Run the command; `NcaError` → one line, interrupts → 130, bugs → traceback on request."""
@@ -51,6 +63,14 @@ class Group(TyperGroup):
                 if ctx.params.get("debug") and not stopped:
                     raise
                 raise typer.Exit(_stopped() if stopped else _failed(error)) from error
+
+
+def _without_value(params: list[Parameter]) -> list[Parameter]:
+    """The same options; a flag takes no value, so its help names none."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
 
 
 def _stopped() -> int:

@@ -1,4 +1,4 @@
-"""What the shell offers after Tab: names of models, samplers and stored images.
+"""What the shell offers after Tab: the words an option knows, and the names in a store.
 
 A store is looked at by its folder names alone; whatever is wrong with it, nothing is offered.
 """
@@ -6,12 +6,34 @@ A store is looked at by its folder names alone; whatever is wrong with it, nothi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import typer
 
 from nca_cli.recipe import SAMPLERS
+
+
+def words(metavar: str) -> Callable[[str], list[str]] | None:
+    """Completion by the words of a metavar such as `crop|pad`; `None` where it has none."""
+    known = [word for word in metavar.split("|") if word.islower()]
+    return (lambda incomplete: _fitting(known, incomplete)) if known else None
+
+
+def shown(incomplete: str) -> list[str]:
+    """What a grid can show, for the last name of a list."""
+    from nca_cli.grid.choices import SHOW
+
+    before, comma, last = incomplete.rpartition(",")
+    left = (name for name in SHOW if name not in before.split(","))
+    return [before + comma + name for name in _fitting(left, last)]
+
+
+def measures(incomplete: str) -> list[tuple[str, str]]:
+    """Measures, each with what it is."""
+    from nca_cli.metrics import MEASURES
+
+    return [(name, each.what) for name, each in MEASURES.items() if name.startswith(incomplete)]
 
 
 def models(incomplete: str) -> list[tuple[str, str]]:
@@ -44,13 +66,31 @@ def stored_images(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def stored_samplers(ctx: typer.Context, incomplete: str) -> list[str]:
     """Samplers that are stored, with their steps."""
-    files = (path.name for path in _root(ctx).glob("*/*/*.h5"))
-    stems = {name.partition(".")[0].rpartition("-")[0] for name in files}
+    stems = {name.rpartition("-")[0] for _, _, name in _artifacts(_root(ctx))}
     return _fitting(sorted(stems - {""}), incomplete)
+
+
+def stored_recipes(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Digests of stored recipes, each with its sampler."""
+    names = {name.rpartition("-")[::2] for _, _, name in _artifacts(_root(ctx))}
+    return sorted(
+        (digits, sampler) for sampler, digits in names if sampler and digits.startswith(incomplete)
+    )
+
+
+def stored_artifacts(ctx: typer.Context, incomplete: str) -> list[str]:
+    """`model/image/name` of each artifact."""
+    return _fitting(sorted(map("/".join, _artifacts(_root(ctx)))), incomplete)
 
 
 def _root(ctx: typer.Context) -> Path:
     return Path(ctx.params.get("store") or os.environ.get("NCA_STORE") or "nca-store")
+
+
+def _artifacts(root: Path) -> set[tuple[str, ...]]:
+    """Model, image and name, by the files' own; parts of one artifact are one."""
+    files = (path for path in root.glob("*/*/*.h5") if not path.parts[-3].startswith("."))
+    return {(*path.parts[-3:-1], path.name.partition(".")[0]) for path in files}
 
 
 def _folders(root: Path) -> Iterator[str]:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from nca_cli.cli import complete
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
-from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results
+from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results, size
 from nca_cli.cli.filters import filters
 from nca_cli.errors import UsageError
 
@@ -44,6 +45,7 @@ def grid(
             "--show",
             metavar="LIST",
             show_default="by layout",
+            autocompletion=complete.shown,
             help="Of x0, x_t, x0_hat, diff, error (and floor, for latent models).",
         ),
     ] = None,
@@ -104,6 +106,16 @@ def grid(
             help="Size of type, in points.",
         ),
     ] = None,
+    font: Annotated[
+        list[Path] | None,
+        opt.option(
+            "--font",
+            metavar="FILE",
+            show_default="the system's",
+            rich_help_panel=PAPER,
+            help="Lends the characters of names that the shipped fonts lack. Repeatable.",
+        ),
+    ] = None,
     title: Annotated[
         str | None,
         opt.option(
@@ -141,11 +153,15 @@ def grid(
         font_size=font_size,
         title=title,
         caption=caption,
+        fonts=font or (),
     )
     path = figure.save(out, sweep=sweep)
     results([path], json, missing=len(figure.missing), command=figure.command)
     for problem in figure.problems:
         complain(problem)
+    if figure.unwritten:
+        note(f"left out, as no font here has them or they are marks over letters: "
+             f"{' '.join(figure.unwritten)} (--font FILE lends characters)")  # fmt: skip
     if figure.missing:
         note(f"{plural(len(figure.missing), 'blank cell')}; to fill: {figure.command}")
     if strict and (figure.missing or figure.problems):
@@ -169,6 +185,7 @@ def plot(
             "--measure",
             metavar="NAME",
             show_default="psnr, ssim",
+            autocompletion=complete.measures,
             help="A panel for each, such as mse, kept, colour. Repeatable.",
         ),
     ] = None,
@@ -239,13 +256,21 @@ def report(
     csv: Annotated[
         Path | None,
         opt.option(
-            "--csv", metavar="FILE", variable="NCA_REPORT_CSV", help="Every value, one row each."
+            "--csv",
+            metavar="FILE",
+            variable="NCA_REPORT_CSV",
+            callback=opt.named,
+            help="Every value, one row each.",
         ),
     ] = None,
     json: Annotated[
         Path | None,
         opt.option(
-            "--json", metavar="FILE", variable="NCA_REPORT_JSON", help="Values and curves as JSON."
+            "--json",
+            metavar="FILE",
+            variable="NCA_REPORT_JSON",
+            callback=opt.named,
+            help="Values and curves as JSON.",
         ),
     ] = None,
     labels: Annotated[
@@ -278,10 +303,12 @@ def report(
     quiet: opt.Quiet = False,
 ) -> None:
     """Measure what is stored: one self-contained HTML page, with CSV and JSON on request."""
-    from nca_cli.report import build_report
+    from nca_cli.report import MEGABYTE, build_report
     from nca_cli.store import Store
 
     be_quiet(quiet)
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{out}: a report is an HTML page", "-o report.html; browsers make PDFs")
     wanted = filters(t, seed, image, model, sampler, recipe)
     build_report(
         Store(store),
@@ -296,6 +323,9 @@ def report(
         progress=lambda total: bar("measure", total, "samples"),
     )
     results([path for path in (out, csv, json) if path], as_json=False)
+    if assets is None and out.stat().st_size > max_mb * MEGABYTE:
+        note(f"{out} takes {size(out.stat().st_size)} without any picture, more than --max-mb "
+             f"{max_mb:g}: raise it, or give the pictures a folder with --assets")  # fmt: skip
 
 
 @app.command()

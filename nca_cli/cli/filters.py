@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nca_cli.errors import UsageError
 from nca_cli.recipe import parse_list, parse_seeds
 
 if TYPE_CHECKING:
@@ -30,8 +32,15 @@ def filters(
         images=tuple(image or ()),
         models=tuple(model_filter(name) for name in model or ()),
         samplers=tuple(sampler or ()),
-        recipes=tuple(recipe or ()),
+        recipes=tuple(map(_digits, recipe or ())),
     )
+
+
+def _digits(text: str) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{1,64}", text):
+        hint = "hex digits, as names of artifacts end in: nca ls"
+        raise UsageError(f"--recipe {text!r} begins no recipe's digest", hint)
+    return text
 
 
 def model_filter(text: str) -> ModelFilter:
@@ -39,4 +48,4 @@ def model_filter(text: str) -> ModelFilter:
     from nca_cli.models.find import stored_as
     from nca_cli.store import ModelFilter
 
-    return ModelFilter(*stored_as(text))
+    return ModelFilter(*stored_as(text), given=text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nca_cli.cli import complete
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
 from nca_cli.cli.console import relative, size, stdout
@@ -123,6 +124,7 @@ def show(
         typer.Argument(
             metavar="ARTIFACT",
             show_default=False,
+            autocompletion=complete.stored_artifacts,
             help="An artifact's file, or model/image/name in the store.",
         ),
     ],

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nca_cli.cli import complete
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
 from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results
@@ -22,6 +23,7 @@ def measure(
     recipe: opt.RecipeFilter = None,
     name: Annotated[list[str] | None, opt.option(
         "--measure", metavar="NAME", show_default="all that can be", rich_help_panel=MEASURING,
+        autocompletion=complete.measures,
         help="Such as psnr, ssim, kept, colour, lpips, features. Repeatable.")] = None,
     lpips_weights: Annotated[list[Path] | None, opt.option(
         "--lpips-weights", metavar="FILE", show_default="none", rich_help_panel=MEASURING,

@@ -8,16 +8,29 @@ from typing import Annotated, Any
 import typer
 
 from nca_cli.cli import complete
+from nca_cli.errors import UsageError
 from nca_cli.recipe import DTYPES, SAMPLERS, STORE_DTYPES
 
 COMPUTE, FILTER, OUTPUT = "What to compute", "What to take from the store", "Output"
 
 
 def option(*names: str, variable: str | None = None, **settings: Any) -> Any:
-    """An option with its `NCA_…` variable, named after its long form unless told otherwise."""
+    """An option with its `NCA_…` variable, named after its long form unless told otherwise.
+
+    Where its metavar names the words it takes, the shell offers them.
+    """
     long = next(name for name in names if name.startswith("--"))
     variable = variable or "NCA_" + long.split("/")[0].strip("-").replace("-", "_").upper()
+    settings.setdefault("autocompletion", complete.words(settings.get("metavar", "")))
     return typer.Option(*names, envvar=variable, show_envvar=False, **settings)
+
+
+def named(param: typer.CallbackParam, value: Path | None) -> Path | None:
+    """The file that an option names. Raises `UsageError` where the next option follows instead."""
+    if value is not None and str(value).startswith("-"):
+        option = param.opts[0]
+        raise UsageError(f"{option} names a file, and {value} is none", f"give {option} FILE")
+    return value
 
 
 Images = Annotated[
@@ -297,6 +310,7 @@ RecipeFilter = Annotated[
         metavar="HEX",
         show_default="all",
         rich_help_panel=FILTER,
+        autocompletion=complete.stored_recipes,
         help="First digits of a recipe's digest. Repeatable.",
     ),
 ]

@@ -15,6 +15,7 @@ from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.grid import maps, save
 from nca_cli.grid.choices import COLUMNS, LAYOUTS, ROWS, SHOW, Choices, check_show
 from nca_cli.grid.content import Content
+from nca_cli.grid.fonts import checked, lacking
 from nca_cli.grid.layout import arrange, arrange_within
 from nca_cli.grid.paint import paint
 from nca_cli.grid.placed import Layout
@@ -57,6 +58,8 @@ class Grid:
     """Damaged artifacts, whose cells are blank."""
     sheet: Sheet
     zooms: tuple[Zoom, ...]
+    unwritten: str = ""
+    """Characters of its words that no font here has, and marks over letters."""
 
     @cached_property
     def layout(self) -> Layout:
@@ -132,6 +135,7 @@ def compose_grid(
     font_size: float | None = None,
     title: str | None = None,
     caption: str | None = None,
+    fonts: Iterable[str | Path] = (),
 ) -> Grid:
     """One figure from what is stored; blank cells where something is missing.
 
@@ -145,28 +149,42 @@ def compose_grid(
 
     `cell` is the side of a picture in pixels; by default the largest resolution shown, at least
     128 and at most 256, less on huge sheets. `width` in millimetres fits the whole sheet instead,
-    at `dpi` pixels per inch with type of `font_size` points (7 if not given).
+    at `dpi` pixels per inch with type of `font_size` points (7 if not given). `fonts`: files that
+    lend characters to names where the shipped fonts have none.
 
     Raises `NothingStored`, with the command to run, where no sample fits; `UsageError`.
     """
     names = check_show(LAYOUTS.get(layout, SHOW) if show is None else show)
-    chosen, zooms = Choices(names, rows, columns, layout), tuple(map(Zoom.parse, zoom))
+    chosen = Choices(names, rows, columns, layout, checked(fonts))
+    zooms = tuple(map(Zoom.parse, zoom))
     sheet = Sheet(cell, width, dpi, font_size)
     if scale is not None and not scale > 0:
         raise UsageError(f"a range of {scale:g}", "a number above 0, such as 0.5")
-    try:
-        content = Content(store, filters, chosen)
-    except NothingStored as nothing:
-        from nca_cli.grid.command import suggestion
-
-        raise NothingStored(nothing.what, f"fill it: {suggestion(store, filters)}") from nothing
+    content = _content(store, filters, chosen)
     table = tabulate(content, title, caption)
     fill(content, scale or 1.0)
     maps.colour(table, scale)
     blanks = content.blanks
-    grid = Grid(table, content.levels, [missing for _, missing in blanks],
-                _command(content, blanks), content.problems, sheet, zooms)  # fmt: skip
+    command = _command(content, blanks)
+    if not content.drawn and not content.problems:
+        raise NothingStored(f"{store.root} holds nothing that fits", f"fill it: {command}")
+    missing = [each for _, each in blanks]
+    said = "".join([*content.names, title or "", caption or ""])
+    grid = Grid(table, content.levels, missing, command, content.problems, sheet, zooms,
+                lacking(said, chosen.fonts))  # fmt: skip
     return grid.checked()
+
+
+def _content(store: Store, filters: Filters, chosen: Choices) -> Content:
+    from nca_cli.grid.command import check_models, suggestion
+
+    try:
+        content = Content(store, filters, chosen)
+    except NothingStored as nothing:
+        hint = nothing.hint or f"fill it: {suggestion(store, filters)}"
+        raise NothingStored(nothing.what, hint) from nothing
+    check_models(store, filters)
+    return content
 
 
 def _command(content: Content, blanks: list) -> str | None:

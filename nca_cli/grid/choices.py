@@ -25,6 +25,8 @@ class Choices:
     rows: str = "images"
     columns: str = "t"
     layout: str = "strips"
+    fonts: tuple[str, ...] = ()
+    """Files that lend characters to names, where the shipped fonts lack them."""
 
     def __post_init__(self) -> None:
         for what, known in (("rows", ROWS), ("columns", COLUMNS), ("layout", tuple(LAYOUTS))):

@@ -9,8 +9,10 @@ from nca_cli.errors import NcaError
 from nca_cli.grid.content import Content, Strip
 from nca_cli.grid.table import Missing
 from nca_cli.models.aliases import ALIASES
+from nca_cli.models.find import check_name
 from nca_cli.store import Artifact, Filters, ModelFilter, Store
 from nca_cli.store.command import IMAGES, Command, Paths, settings
+from nca_cli.store.layout import split_folder
 
 ONE_STEP = ("one-step",)
 
@@ -34,11 +36,20 @@ def fill_command(content: Content, blanks: Sequence[tuple[Strip, Missing]]) -> s
     return " && ".join(run.line(content.store) for run in _merged(runs)) or None
 
 
+def check_models(store: Store, filters: Filters) -> None:
+    """Raises `ModelError` where a filter names a model that is not stored and cannot be run."""
+    stored = [name for folder in store.models() for name in (folder, split_folder(folder)[0])]
+    for wanted in filters.models:
+        if wanted.name not in stored:
+            check_name(_model(store, filters, wanted.name)["name"], stored)
+
+
 def suggestion(store: Store, filters: Filters) -> str:
-    """What to run when nothing at all fits the filters."""
+    """What to run when nothing at all fits the filters. Raises as `check_models`."""
+    check_models(store, filters)
     runs = [
         replace(
-            settings(sampler, _requested(store, wanted), {}),
+            settings(sampler, _requested(store, filters, wanted), {}),
             t=tuple(filters.t),
             seeds=tuple(filters.seeds),
             images=(IMAGES,) if filters.images else (),
@@ -49,25 +60,28 @@ def suggestion(store: Store, filters: Filters) -> str:
     return " && ".join(run.line(store) for run in _merged(runs))
 
 
-def _requested(store: Store, wanted: ModelFilter) -> dict:
+def _requested(store: Store, filters: Filters, wanted: ModelFilter) -> dict:
     """What is known of a model that a filter names."""
-    stored = (name for name in store.models() if wanted.name in (name, name.rpartition("-")[0]))
-    return _model(store, next(stored, wanted.name))
+    stored = (name for name in store.models() if wanted.name in (name, split_folder(name)[0]))
+    return _model(store, filters, next(stored, wanted.name))
 
 
-def _model(store: Store, folder: str) -> dict:
+def _model(store: Store, filters: Filters, folder: str) -> dict:
     """What is known of a model by its folder, or by the name of one that is not stored."""
     if folder in store.models():
         return store.model_info(folder)
+    given = (wanted.given for wanted in filters.models if wanted.name == folder and wanted.given)
     sources = (alias.source for alias in ALIASES.values())
-    return {"name": next((each for each in sources if each.rpartition("/")[2] == folder), folder)}
+    same = (each for each in sources if each.rpartition("/")[2] == folder)
+    return {"name": next(given, None) or next(same, folder)}
 
 
 def _settings(content: Content, strip: Strip, missing: Missing) -> Command:
     """The command that makes one sample, without its image, level and seed."""
     recipe = strip.choice.recipe if strip.choice else None
     artifact = _like(content, strip) if strip.choice and recipe else None
-    model = artifact.model_info if artifact else _model(content.store, strip.pair.model)
+    unmade = _model(content.store, content.filters, strip.pair.model)
+    model = artifact.model_info if artifact else unmade
     made = missing.label if missing.label == "noise" or recipe is None else recipe
     return settings(made, model, _image_info(strip))
 

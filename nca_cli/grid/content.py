@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from nca_cli.errors import DamagedArtifact, NcaError, NothingStored, UsageError
-from nca_cli.grid import text
 from nca_cli.grid.choices import FIXED, Choices
+from nca_cli.grid.fonts import Fonts, drawable
 from nca_cli.grid.table import Cell, Missing
 from nca_cli.recipe import SAMPLERS, Recipe
+from nca_cli.schedule import Schedule
 from nca_cli.store import Artifact, Filters, Key, Store
 from nca_cli.store.layout import split_folder
 
@@ -81,14 +82,17 @@ class Content:
         self.show, self.rows = chosen.show, chosen.rows
         self.problems: list[NcaError] = []
         self._keys: dict[int, frozenset[Key]] = {}
+        self._schedules: dict[str, Schedule | None] = {}
         self.pairs = self._pairs()
         self.choices = {pair.model: self._choices(pair.model) for pair in self.pairs}
         self._check_samplers()
-        self.image_names = _image_names(self.pairs)
+        self._check_recipes()
+        self.image_names = _image_names(self.pairs, chosen.fonts)
         self.strips = list(self._strips())
         self.levels = self._levels()
         for strip in self.strips:
             self._place_cells(strip)
+        self._check_levels()
 
     # -- what is stored --------------------------------------------------------------------------
 
@@ -158,6 +162,22 @@ class Content:
             alone = name.rpartition("-")[0] if name.rpartition("-")[2].isdigit() else name
             if not {name, alone} & known:
                 raise UsageError(f"unknown sampler {name!r}", f"one of: {', '.join(sorted(known))}")
+
+    def _check_recipes(self) -> None:
+        """No command could make a recipe of which some digits are all that is known."""
+        for digits in self.filters.recipes:
+            only = replace(self.filters, recipes=(digits,))
+            stored = (each for pair in self.pairs for each in pair.recipes.values())
+            if not any(map(only.fits, stored)):
+                hint = " ".join(["see those that are: nca ls", *self.store.named])
+                raise NothingStored(f"no recipe {digits} that fits in {self.store.root}", hint)
+
+    def _check_levels(self) -> None:
+        """Raises `UsageError` for a level that none of the models has."""
+        for t in self.filters.t if self.kinds else ():
+            if not any(t in strip.cells for strip in self.strips):
+                for schedule in filter(None, map(self._schedule, self.pairs)):
+                    schedule.check(t)
 
     def _samplers(self, model: str) -> list[str]:
         """Samplers that the filters name for a model."""
@@ -239,12 +259,34 @@ class Content:
         return stored
 
     def _place_cells(self, strip: Strip) -> None:
+        """A blank stands for a sample that could be there: of a level that the model has."""
         if strip.kind:
-            strip.cells = {t: Cell(strip.kind) for t in self.levels}
+            schedule = self._schedule(strip.pair)
+            held = [t for t in self.levels if schedule is None or schedule.holds(t)]
+            strip.cells = {t: Cell(strip.kind) for t in held}
+
+    def _schedule(self, pair: Pair) -> Schedule | None:
+        """What t means for a model, where its description says that."""
+        if pair.model not in self._schedules:
+            description = self.space_info(pair).get("schedule") or {}
+            self._schedules[pair.model] = Schedule.from_description(description)
+        return self._schedules[pair.model]
 
     def space_info(self, pair: Pair) -> dict:
         """What `model.json` says of the space; nothing for a model that is not stored."""
         return self.store.model_info(pair.model).get("space", {}) if pair.stored else {}
+
+    @property
+    def names(self) -> list[str]:
+        """What images and models are called, whether or not a font can write it."""
+        return [name for pair in self.pairs for name in (_stem(pair.image), pair.model_name)]
+
+    @property
+    def drawn(self) -> bool:
+        """Whether anything at all is, beside x0 and the floor where a figure has levels."""
+        cells = (each for strip in self.strips
+                 for each in (strip.cells if self.kinds else strip.fixed).values())  # fmt: skip
+        return any(cell.pixels is not None for cell in cells)
 
     # -- blanks ----------------------------------------------------------------------------------
 
@@ -259,7 +301,7 @@ class Content:
                     found.setdefault((_missing(strip, t), name), strip)
             for cell in strip.fixed.values():
                 if cell.pixels is None:
-                    for t in self.levels or [0]:
+                    for t in strip.cells or [0]:
                         found.setdefault((_missing(replace(strip, choice=None), t), ""), strip)
         return [(strip, missing) for (missing, _), strip in found.items()]
 
@@ -269,7 +311,7 @@ def _missing(strip: Strip, t: int | float) -> Missing:
     return Missing(strip.pair.model, strip.pair.image, label, t, strip.seed)
 
 
-def _image_names(pairs: list[Pair]) -> dict[tuple[str, str], str]:
+def _image_names(pairs: list[Pair], fonts: Fonts) -> dict[tuple[str, str], str]:
     """(model, image) → stem; with digits of the digest where a model has two images of a stem."""
     stems: dict[tuple[str, str], set[str]] = {}
     for pair in pairs:
@@ -278,7 +320,7 @@ def _image_names(pairs: list[Pair]) -> dict[tuple[str, str], str]:
     names = {}
     for pair in pairs:
         stem, hexes = _stem(pair.image), split_folder(pair.image)[1]
-        shown = stem if any(character.isalnum() for character in text.drawable(stem)) else hexes[:8]
+        shown = stem if any(map(str.isalnum, drawable(stem, fonts))) else hexes[:8]
         names[pair.model, pair.image] = f"{shown} {hexes[:6]}" if stem in twice else shown
     return names
 

@@ -10,6 +10,7 @@ import numpy as np
 from nca_cli.grid import text
 from nca_cli.grid.placed import RULE, Box, Layout
 from nca_cli.grid.table import WHOLE
+from nca_cli.images import subsampled
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
@@ -44,7 +45,8 @@ def rasters(layout: Layout) -> Iterator[tuple[Box, np.ndarray]]:
     """Pictures and colour bars, each with its uint8 (height, width, 3) and where they lie."""
     for picture in layout.pictures:
         if picture.cell.pixels is not None:
-            yield picture.box, resized(picture.cell.pixels, picture.box.size)
+            shown = noisy if picture.cell.kind == "x_t" else resized
+            yield picture.box, shown(picture.cell.pixels, picture.box.size)
     for colours, box in layout.ramps:
         across = np.linspace(0, len(colours) - 1, box.size[0]).round().astype(int)
         yield box, np.repeat(colours[None, across], box.size[1], axis=0)
@@ -79,6 +81,12 @@ def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if pixels.shape[1::-1] == size:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+
+
+def noisy(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """As `resized`, for x_t: made smaller, it keeps its noise, pixel by pixel."""
+    smaller = any(new < old for new, old in zip(size, pixels.shape[1::-1], strict=True))
+    return subsampled(pixels, size) if smaller else resized(pixels, size)
 
 
 def _blank(canvas: ImageDraw.ImageDraw, box: Box) -> None:

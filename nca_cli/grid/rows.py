@@ -23,12 +23,13 @@ def tabulate(content: Content, title: str | None = None, caption: str | None = N
     by_seeds = content.chosen.columns == "seeds" and content.kinds
     arrange = _by_seeds if by_seeds else _by_levels
     groups, columns, names = arrange(content, words, kinds)
+    fonts = content.chosen.fonts
     several = len(words.schedules) > 1 and not by_seeds
     return Table(
         fixed + columns, groups, names, several,
         notes=words.notes,
-        title=text.words(title, "bold") if title else (),
-        caption=text.words(caption) if caption else (),
+        title=text.words(title, "bold", fonts) if title else (),
+        caption=text.words(caption, fonts=fonts) if caption else (),
     )  # fmt: skip
 
 
@@ -59,7 +60,7 @@ def _by_levels(content: Content, words: Wording, kinds: Sequence[str]) -> Arrang
     for strip in content.strips:
         outer, own = words.of_row(strip)
         group = groups.setdefault(str(outer), Group(heading(outer), []))
-        cells = [strip.fixed.get(kind) for kind in kinds] + list(strip.cells.values())
+        cells = [*map(strip.fixed.get, kinds), *map(strip.cells.get, content.levels)]
         group.rows.append(Row(own, cells))
     columns = [Column(words.header(t), t, stage=words.stage_of(t)) for t in content.levels]
     return list(groups.values()), columns, words.header_names

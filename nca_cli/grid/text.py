@@ -1,28 +1,24 @@
 """Type for figures: labels of words and mathematics, measured and fitted before they are drawn.
 
 A label is a sequence of runs, each a text in one style. Sizes are pixels per em. The fonts are
-shipped (nca_cli/assets/fonts), so that a figure looks the same on every machine; Pillow's basic
-layout is used for the same reason. What the fonts lack is replaced before it is measured.
+shipped (nca_cli/assets/fonts), so that a figure looks the same on every machine; what they lack
+others lend (`fonts`), and what none has is replaced before it is measured.
 """
 
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Iterator
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    from PIL import ImageDraw, ImageFont
+from nca_cli.grid.bidi import visual
+from nca_cli.grid.fonts import Fonts, drawable, font, lender
 
-FONTS = Path(__file__).parents[1] / "assets" / "fonts"
-FILES = {
-    "text": "SourceSansPro-Regular.ttf",
-    "bold": "SourceSansPro-Semibold.ttf",
-    "math": "SourceSerifPro-It.ttf",
-}
+if TYPE_CHECKING:
+    from PIL import ImageDraw
+
 _FACES = {"hat": "math", "mathsub": "math", "sub": "text", "sup": "text"}
 HAT = "ˆ"
 _SMALL = 0.68  # size of sub- and superscripts
@@ -39,6 +35,8 @@ class Run(NamedTuple):
 
     text: str
     style: str = "text"
+    fonts: Fonts = ()
+    """Files that lend characters."""
 
 
 Label = tuple[Run, ...]
@@ -52,9 +50,9 @@ FLOOR: Label = (Run("D", "math"), Run("("), Run("E", "math"), Run("("), *X0, Run
 T: Label = (Run("t", "math"),)
 
 
-def words(text: str, style: str = "text") -> Label:
-    """Plain text as a label; what the fonts cannot show becomes "?"."""
-    return (Run(drawable(text), style),)
+def words(text: str, style: str = "text", fonts: Fonts = ()) -> Label:
+    """Plain text as a label; what no font can show becomes "?"."""
+    return (Run(drawable(text, fonts), style, fonts),)
 
 
 def join(labels: list[Label], by: str) -> Label:
@@ -99,60 +97,32 @@ def terse(value: float | None) -> Label:
     return (Run(f"{value:.0e}".replace("e-0", "e−").replace("e+0", "e").replace("e-", "e−")),)
 
 
-def drawable(text: str) -> str:
-    """`text` in one line of characters that the fonts have.
-
-    Control and direction marks go, accents are composed or dropped, the rest becomes "?".
-    """
-    composed = unicodedata.normalize("NFC", text)
-    kept = (" " if c.isspace() else c for c in composed if unicodedata.category(c) not in _HIDDEN)
-    return "".join(_shown(c) for c in kept if c == " " or not _is_control(c)).strip()
-
-
-_HIDDEN = ("Cf", "Cs", "Co", "Mn", "Me")
-
-
-def _is_control(character: str) -> bool:
-    return unicodedata.category(character) == "Cc"
-
-
 @lru_cache(maxsize=4096)
-def _shown(character: str) -> str:
-    if character.isascii() or _has(character):
-        return character
-    base = unicodedata.normalize("NFKD", character)[0]
-    return base if base.isascii() and base.isprintable() else "?"
+def _parts(run: Run) -> tuple[tuple[str, str], ...]:
+    """(face, text) from left to right: a face for the run's style, and files where others lend."""
+    own = _FACES.get(run.style, run.style)
+
+    def has(character: str) -> bool:
+        return lender(character, run.fonts) is not None
+
+    shown = run.text if run.text.isascii() else visual(run.text, has)
+    lent = groupby(shown, key=lambda character: lender(character, run.fonts) or own)
+    return tuple((face, "".join(characters)) for face, characters in lent)
 
 
-def _has(character: str) -> bool:
-    probe = font("text", 24)
-    return bytes(probe.getmask(character)) != bytes(probe.getmask("\uffff"))
-
-
-@cache
-def font(style: str, size: int) -> ImageFont.FreeTypeFont:
-    """The font of a style at a size."""
-    from PIL import ImageFont
-
-    file = FONTS / FILES[style]
-    return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
-
-
-def _of(run: Run, size: int) -> tuple[ImageFont.FreeTypeFont, float]:
-    """Font of a run, and how far its baseline is below the line's."""
+def _of(run: Run, size: int) -> tuple[int, float]:
+    """Size of a run's type, and how far its baseline is below the line's."""
     small = max(_SMALLEST, round(size * _SMALL))
-    if run.style == "sub":
-        return font("text", small), size * _DROP
-    if run.style == "mathsub":
-        return font("math", small), size * _DROP
-    if run.style == "sup":
-        return font("text", small), -size * _RAISE
-    return font("math" if run.style == "hat" else run.style, size), 0.0
+    if run.style in ("sub", "mathsub"):
+        return small, size * _DROP
+    return (small, -size * _RAISE) if run.style == "sup" else (size, 0.0)
 
 
 def width(label: Label, size: int) -> float:
     """Advance of a label in pixels."""
-    return sum(_of(run, size)[0].getlength(run.text) for run in label)
+    return sum(
+        font(face, _of(run, size)[0]).getlength(part) for run in label for face, part in _parts(run)
+    )
 
 
 def fit(label: Label, size: int, room: float) -> Label:
@@ -165,7 +135,8 @@ def fit(label: Label, size: int, room: float) -> Label:
             if run.style == "hat" and length < len(run.text):
                 break
             text = run.text[:length].rstrip(" -·") + ELLIPSIS
-            shorter = (*before, Run(text, run.style if run.style == "bold" else "text"))
+            style = run.style if run.style == "bold" else "text"
+            shorter = (*before, Run(text, style, run.fonts))
             if width(shorter, size) <= room:
                 return shorter
     return ()
@@ -175,12 +146,12 @@ def split(label: Label, size: int, room: float) -> list[Label]:
     """A label of one run in lines of at most `room`, broken after "-", "_", "." and spaces."""
     if len(label) != 1 or width(label, size) <= room:
         return [label]
-    lines = [""]
-    for piece in _pieces(label[0].text):
-        if lines[-1] and width((Run(lines[-1] + piece.rstrip(), label[0].style),), size) > room:
+    lines, run = [""], label[0]
+    for piece in _pieces(run.text):
+        if lines[-1] and width((run._replace(text=lines[-1] + piece.rstrip()),), size) > room:
             lines.append("")
         lines[-1] += piece
-    return [(Run(line.strip(), label[0].style),) for line in lines]
+    return [(run._replace(text=line.strip()),) for line in lines]
 
 
 def _pieces(text: str) -> list[str]:
@@ -196,14 +167,14 @@ def wrap(label: Label, size: int, room: float) -> list[Label]:
     """A label of one run in lines of at most `room`, broken at spaces; longer words are cut."""
     if not label:
         return []
-    lines, style = [""], label[0].style
-    for word in label[0].text.split():
+    lines, run = [""], label[0]
+    for word in run.text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and width((Run(longer, style),), size) > room:
+        if lines[-1] and width((run._replace(text=longer),), size) > room:
             lines.append(word)
         else:
             lines[-1] = longer
-    return [fit((Run(line, style),), size, room) for line in lines]
+    return [fit((run._replace(text=line),), size, room) for line in lines]
 
 
 class Piece(NamedTuple):
@@ -213,21 +184,21 @@ class Piece(NamedTuple):
     x: float
     y: float
     face: str
-    """text, bold or math"""
+    """text, bold, math, or the file of a font"""
     size: int
 
 
 def pieces(label: Label, x: float, y: float, size: int) -> Iterator[Piece]:
     """A label taken apart into what is drawn, from left to right."""
     for run in label:
-        face, drop = _of(run, size)
-        name = _FACES.get(run.style, run.style)
-        yield Piece(run.text, x, y + drop, name, round(face.size))
+        pixels, drop = _of(run, size)
         if run.style == "hat":  # the circumflex stands at its height over the letter's middle
-            middle = x + face.getlength(run.text) / 2 + _SLANT * size
+            middle = x + width((run,), size) / 2 + _SLANT * size
             half = font("text", size).getlength(HAT) / 2
             yield Piece(HAT, middle - half, y, "text", size)
-        x += face.getlength(run.text)
+        for face, part in _parts(run):
+            yield Piece(part, x, y + drop, face, pixels)
+            x += font(face, pixels).getlength(part)
 
 
 def draw(

@@ -9,17 +9,20 @@ from __future__ import annotations
 import base64
 import io
 import logging
+import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
 from nca_cli import __version__
+from nca_cli.grid.fonts import FILES, file_of
 from nca_cli.grid.paint import BLANK, EDGE, outlines, rasters
 from nca_cli.grid.placed import RULE, Box, Layout, Text
 from nca_cli.grid.sheet import MM_PER_INCH, POINTS_PER_INCH
-from nca_cli.grid.text import FILES, FONTS, pieces
+from nca_cli.grid.text import pieces
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -29,6 +32,8 @@ FALLBACK = {
     "bold": "'Source Sans 3','Source Sans Pro',sans-serif",
     "math": "'Source Serif 4','Source Serif Pro',serif",
 }
+LETTERS = "direction:ltr;unicode-bidi:bidi-override"
+"""Of right-to-left writing too, letters stand in the order in which they are drawn."""
 
 
 # -- SVG -------------------------------------------------------------------------------------------
@@ -43,7 +48,7 @@ def svg(layout: Layout, width_mm: float, title: str) -> bytes:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width_mm:.4g}mm" '
         f'height="{height_mm:.4f}mm" viewBox="0 0 {width} {height}" role="img">',
         f"<title>{escape(title)}</title>",
-        f"<style>{_faces(layout)}text{{white-space:pre}}</style>",
+        f"<style>{_faces(layout)}text{{white-space:pre;{LETTERS}}}</style>",
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
         *(_svg_picture(box, pixels) for box, pixels in rasters(layout)),
         *_svg_shapes(layout),
@@ -77,7 +82,7 @@ def _svg_shapes(layout: Layout) -> Iterator[str]:
 def _svg_text(each: Text) -> str:
     label, x, y, size, ink, _ = each
     spans = (
-        f'<tspan class="{piece.face}" x="{piece.x:.2f}" y="{piece.y:.2f}" '
+        f'<tspan class="{_name(piece.face)}" x="{piece.x:.2f}" y="{piece.y:.2f}" '
         f'font-size="{piece.size}">{escape(piece.text)}</tspan>'
         for piece in pieces(label, x, y, size)
     )
@@ -89,12 +94,18 @@ def _faces(layout: Layout) -> str:
     rules = []
     for face, characters in sorted(_characters(layout).items()):
         source = f"url({_data('font/woff', subset(face, characters))}) format('woff')"
+        name, others = _name(face), FALLBACK.get(face, "sans-serif")
         rules.append(
-            f"@font-face{{font-family:'nca {face}';src:{source}}}"
-            f".{face}{{font-family:'nca {face}',{FALLBACK[face]}"
+            f"@font-face{{font-family:'nca {name}';src:{source}}}"
+            f".{name}{{font-family:'nca {name}',{others}"
             + (";font-weight:600}" if face == "bold" else "}")
         )
     return "".join(rules)
+
+
+def _name(face: str) -> str:
+    """What a face is called in a file: a font that lends characters, after its own file."""
+    return face if face in FILES else "lent-" + re.sub(r"[^A-Za-z0-9]+", "-", Path(face).stem)
 
 
 def _characters(layout: Layout) -> dict[str, str]:
@@ -110,14 +121,21 @@ def subset(face: str, characters: str) -> bytes:
     """The font with these characters alone, as WOFF, without kerning: places are ours."""
     from fontTools import subset as tools
 
+    _hush()
     options = tools.Options(flavor="woff", layout_features=[], notdef_outline=True)
-    font = tools.load_font(str(FONTS / FILES[face]), options)
+    options.font_number = 0  # the first of a collection
+    font = tools.load_font(file_of(face), options)
     worker = tools.Subsetter(options)
     worker.populate(text=characters)
     worker.subset(font)
     out = io.BytesIO()
     tools.save_font(font, out, options)
     return out.getvalue()
+
+
+def _hush() -> None:
+    """Fonts of others hold tables that are left out, which nobody needs to hear of."""
+    logging.getLogger("fontTools").setLevel(logging.ERROR)
 
 
 def _data(kind: str, content: bytes) -> str:
@@ -140,7 +158,7 @@ def pdf(layout: Layout, width_mm: float, title: str) -> bytes:
     from fpdf import FPDF
     from PIL import Image
 
-    logging.getLogger("fontTools").setLevel(logging.WARNING)
+    _hush()
     points = width_mm / MM_PER_INCH * POINTS_PER_INCH / layout.size[0]
     page = FPDF(unit="pt", format=(layout.size[0] * points, layout.size[1] * points))
     page.set_title(title)
@@ -174,12 +192,12 @@ def _pdf_shapes(page: FPDF, layout: Layout, points: float) -> None:
 
 def _pdf_texts(page: FPDF, layout: Layout, points: float) -> None:
     for face in _characters(layout):
-        page.add_font(face, fname=FONTS / FILES[face])
+        page.add_font(_name(face), fname=file_of(face))
     page.set_text_shaping(False)
     for label, x, y, size, ink, _ in layout.texts:
         page.set_text_color(ink)
         for piece in pieces(label, x, y, size):
-            page.set_font(piece.face, size=piece.size * points)
+            page.set_font(_name(piece.face), size=piece.size * points)
             page.text(piece.x * points, piece.y * points, piece.text)
 
 

@@ -30,6 +30,10 @@ class Wording:
     def __init__(self, content: Content):
         self.content, self.chosen = content, content.chosen
 
+    def _said(self, words: str) -> Label:
+        """What somebody has called something."""
+        return text.words(words, fonts=self.chosen.fonts)
+
     @cached_property
     def _several(self) -> dict[str, bool]:
         """Which properties differ over the figure, and so must be said."""
@@ -54,17 +58,17 @@ class Wording:
         if what == "symbol":
             return [SYMBOLS[strip.kind]] if strip.kind else []
         if what == "sampler":
-            return [text.words(part) for part in self._sampler_words(strip)]
+            return [self._said(part) for part in self._sampler_words(strip)]
         if not self._several[what]:
             return []
         if what == "model":
-            return [text.words(name) for name in self._model_words(strip)]
+            return [self._said(name) for name in self._model_words(strip)]
         name = {
             "model": self.model_names[strip.pair.model],
             "image": strip.image,
             "seed": f"seed {strip.seed}",
         }
-        return [text.words(name[what])]
+        return [self._said(name[what])]
 
     def _model_words(self, strip: Strip) -> list[str]:
         """The model of a row; of x_t all that share it, or none where all models do."""
@@ -112,7 +116,7 @@ class Wording:
         names = " ".join(self._sampler_words(self.content.strips[0])) if self._one_sampler else ""
         if not names:
             return []
-        return [(*text.X0_HAT, Run(" from "), *text.X_T, Run(f" by {text.drawable(names)}"))]
+        return [(*text.X0_HAT, Run(" from "), *text.X_T, Run(" by "), *self._said(names))]
 
     def header(self, t: int | float) -> list[tuple[Label, ...]]:
         """Lines of a column's header, each from long to short: t, then SNR for each schedule."""
@@ -128,7 +132,7 @@ class Wording:
         """What the lines of a header are."""
         if len(self.schedules) == 1:
             return [text.T, (Run("SNR"),)]
-        return [text.T, *((Run("SNR "), *text.words(names)) for names, _ in self.schedules)]
+        return [text.T, *((Run("SNR "), *self._said(names)) for names, _ in self.schedules)]
 
     def of_level(self, t: int | float) -> list[Label]:
         """t and its SNR, where all models agree on it, as the name of a row."""
@@ -179,7 +183,7 @@ def heading(labels: list[Label]) -> list[Label]:
     """Names of a group: the first one bold, a symbol and its sampler as one."""
     if not labels:
         return []
-    bold = tuple(Run(run.text, "bold") if run.style == "text" else run for run in labels[0])
+    bold = tuple(run._replace(style="bold") if run.style == "text" else run for run in labels[0])
     names = [bold]
     for label in labels[1:]:
         if names[-1] in SYMBOLS.values():

@@ -9,7 +9,7 @@ from nca_cli.images.choose import Choice
 from nca_cli.images.find import find_images, sample_images, usual_images
 from nca_cli.images.identify import FITS, PREPROCESSING_VERSION, image_digest, image_name
 from nca_cli.images.load import Picture, load_image
-from nca_cli.images.pixels import to_rgb, to_uint8, to_unit
+from nca_cli.images.pixels import subsampled, to_rgb, to_uint8, to_unit
 from nca_cli.images.source import MAX_PIXELS, SUFFIXES, Source
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "image_name",
     "load_image",
     "sample_images",
+    "subsampled",
     "to_rgb",
     "to_uint8",
     "to_unit",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -181,10 +182,20 @@ def _from_folder(
     return _model(pipeline, label, source, alias)
 
 
-def _hub_id(name: str) -> tuple[str, str | None]:
+def check_name(name: str, known: Iterable[str] = ()) -> None:
+    """Raises `ModelError` where `--model` could not take this; of files and networks asks nothing.
+
+    The error names what is nearest among the built-in names and those that are `known`.
+    """
+    taken = name in ALIASES or name in user_aliases() or is_checkpoint(name) or is_own(name)
+    if not taken and not _looks_like_folder(name):
+        _hub_id(name, known)
+
+
+def _hub_id(name: str, known: Iterable[str] = ()) -> tuple[str, str | None]:
     match = HUB_ID.fullmatch(name)
     if match is None or ".." in name:
-        near = difflib.get_close_matches(name, ALIASES, 1)
+        near = difflib.get_close_matches(name, [*ALIASES, *known], 1)
         hint = f"did you mean {near[0]}?" if near else f"built-in names: {', '.join(ALIASES)}"
         raise ModelError(name, "is neither a built-in name, a folder nor a hub id (org/name)", hint)
     return match[1], match[2]

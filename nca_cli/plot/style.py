@@ -11,7 +11,7 @@ from typing import Any
 from nca_cli.analysis import REFERENCE
 from nca_cli.charts import variants
 from nca_cli.errors import NcaError, UsageError
-from nca_cli.grid.text import FILES, FONTS
+from nca_cli.grid.fonts import FILES, FONTS
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8609a", "#c98a00", "#3a9ad9", "#55585f")
 """Okabe and Ito's, told apart by the colour-blind; darkened where they are thin on white."""

@@ -16,13 +16,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nca_cli.analysis.remember import remembered
 from nca_cli.errors import NothingStored, StoreError
-from nca_cli.images import to_rgb
+from nca_cli.images import subsampled, to_rgb
 from nca_cli.report.content import Report
 from nca_cli.report.shelves import (
     LONGEST_STRIP,
@@ -38,6 +38,9 @@ from nca_cli.report.shelves import (
     with_few_levels,
 )
 from nca_cli.store import Artifact, Key, Store
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 VERSION = 2
 """Rises when the same samples give other pictures."""
@@ -289,10 +292,7 @@ def _strip(
     levels: Sequence[tuple[float, float]], *,
     side: int, quality: int, noise: bool = False, series: int | None = None,
 ) -> Strip:  # fmt: skip
-    """Pictures in their squares of a grid; one without a level is alone.
-
-    Noise is subsampled: to average it would make it weaker.
-    """
+    """Pictures in their squares of a grid; one without a level is alone."""
     from PIL import Image
 
     places = tuple(grid[depth(level)] for level in levels) or (0,)
@@ -300,12 +300,19 @@ def _strip(
     height, width = pixels[0].shape[:2]
     scale = min(1.0, min(side, LONGEST_STRIP // squares) / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    filter = Image.Resampling.NEAREST if noise else Image.Resampling.BOX
     mode = "RGB" if len(set(places)) == squares else "RGBA"
     sheet = Image.new(mode, (size[0] * squares, size[1]))
     for place, picture in zip(places, pixels, strict=True):
-        square = Image.fromarray(picture)
-        sheet.paste(square.resize(size, filter), (place * size[0], 0))
+        sheet.paste(_resized(picture, size, noise), (place * size[0], 0))
     file = io.BytesIO()
     sheet.save(file, "WEBP", quality=quality, method=2)
     return Strip(file.getvalue(), size, tuple(levels), places, squares, series)
+
+
+def _resized(picture: np.ndarray, size: tuple[int, int], noise: bool) -> Image.Image:
+    """Noise is subsampled: to average it would make it weaker."""
+    from PIL import Image
+
+    if noise:
+        return Image.fromarray(subsampled(picture, size))
+    return Image.fromarray(picture).resize(size, Image.Resampling.BOX)

@@ -17,6 +17,8 @@ class ModelFilter(NamedTuple):
 
     name: str
     sampler: str | None = None
+    given: str = ""
+    """What it was asked for as, where that is known: `org/name`, a folder's path, an alias."""
 
     def fits(self, artifact: Artifact, any_sampler: bool) -> bool:
         """Whether an artifact is of this model (noise is of every sampler)."""

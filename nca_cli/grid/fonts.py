@@ -1,0 +1,135 @@
+"""The fonts of figures: those shipped, and those that lend the characters that they lack.
+
+A character comes from the first that has it: the shipped fonts, files that were given, and fonts
+that many systems have. Only the last make a figure differ from one machine to another. Pillow's
+basic layout is used throughout, so that all formats place letters alike.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nca_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL import ImageFont
+
+FONTS = Path(__file__).parents[1] / "assets" / "fonts"
+FILES = {
+    "text": "SourceSansPro-Regular.ttf",
+    "bold": "SourceSansPro-Semibold.ttf",
+    "math": "SourceSerifPro-It.ttf",
+}
+SYSTEM = (
+    "DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansArabic-Regular.ttf",
+    "NotoSansHebrew-Regular.ttf", "NotoSansCJK-Regular.ttc", "NotoEmoji-Regular.ttf",
+    "Arial Unicode.ttf", "segoeui.ttf", "msgothic.ttc", "msyh.ttc", "malgun.ttf", "seguiemj.ttf",
+)  # fmt: skip
+"""Looked for in this order where the system keeps its fonts: Linux, macOS, Windows."""
+SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
+SELECTORS = range(0xFE00, 0xFE10)
+"""Marks that choose between two drawings of a character; either will do."""
+
+Fonts = tuple[str, ...]
+"""Files that lend characters, the first one first."""
+
+
+def file_of(face: str) -> str:
+    """The file of a face: `text`, `bold`, `math`, or a file already."""
+    return str(FONTS / FILES[face]) if face in FILES else face
+
+
+@cache
+def font(face: str, size: int) -> ImageFont.FreeTypeFont:
+    """A face at a size in pixels per em. Raises `OSError` where there is no such font."""
+    from PIL import ImageFont
+
+    return ImageFont.truetype(file_of(face), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def checked(files: Iterable[str | Path]) -> Fonts:
+    """Font files, each of which can be drawn with, by path or by name where the system has them.
+
+    Raises `UsageError`.
+    """
+    names = tuple(map(str, files))
+    for name in names:
+        if Path(name).suffix.lower() not in SUFFIXES or not _usable(name):
+            hint = f"a file with outlines: {', '.join(SUFFIXES)}"
+            raise UsageError(f"--font {name} is no font that can be drawn with", hint)
+    return _paths(names)
+
+
+def _paths(names: Iterable[str]) -> Fonts:
+    return tuple(str(font(name, 24).path) for name in names)
+
+
+@cache
+def _usable(file: str) -> bool:
+    try:
+        return bool(font(file, 24))
+    except (OSError, ValueError):  # not there, no font, or a font of bitmaps
+        return False
+
+
+@cache
+def _system() -> Fonts:
+    """The files of those system fonts that this machine has."""
+    return _paths(name for name in SYSTEM if _usable(name))
+
+
+@lru_cache(maxsize=4096)
+def lender(character: str, fonts: Fonts | None = ()) -> str | None:
+    """The file that lends a character, "" where the shipped fonts have it; `None`: no font does.
+
+    With `None` for `fonts`, not even the system lends.
+    """
+    if character.isascii() or _has("text", character):
+        return ""
+    if fonts is None:
+        return None
+    return next((file for file in (*fonts, *_system()) if _has(file, character)), None)
+
+
+def _has(face: str, character: str) -> bool:
+    probe = font(face, 24)
+    return bytes(probe.getmask(character)) != bytes(probe.getmask("\uffff"))
+
+
+_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Mn", "Me")
+
+
+def drawable(text: str, fonts: Fonts | None = None) -> str:
+    """`text` in one line of characters that the shipped fonts have, or with `fonts` any font.
+
+    Control and direction marks go, accents are composed or dropped, the rest becomes "?".
+    """
+    kept = (c for c in _composed(text) if unicodedata.category(c) not in _HIDDEN)
+    return "".join(_shown(c, fonts) for c in kept).strip()
+
+
+def lacking(text: str, fonts: Fonts = ()) -> str:
+    """The characters of `text` that `drawable` leaves out or writes as something else."""
+    marks = ("Mn", "Me")
+    found = (
+        c for c in _composed(text)
+        if (unicodedata.category(c) in marks and ord(c) not in SELECTORS)
+        or (unicodedata.category(c) not in _HIDDEN and lender(c, fonts) is None)
+    )  # fmt: skip
+    return "".join(dict.fromkeys(found))
+
+
+def _composed(text: str) -> Iterator[str]:
+    return (" " if c.isspace() else c for c in unicodedata.normalize("NFC", text))
+
+
+@lru_cache(maxsize=4096)
+def _shown(character: str, fonts: Fonts | None) -> str:
+    if lender(character, fonts) is not None:
+        return character
+    base = unicodedata.normalize("NFKD", character)[0]
+    return base if base.isascii() and base.isprintable() else "?"
