@@ -24,7 +24,7 @@ from nca_cli.store import Artifact, Filters, Place, Store
 from nca_cli.store.files import locked, write_atomically
 from nca_cli.store.layout import DERIVED, NOISE
 
-VERSION = 2
+VERSION = 3
 """Rises when the same tensors give other numbers."""
 KEPT = 8
 """Results of a kind that stay, each for other filters; the oldest go."""
