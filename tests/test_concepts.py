@@ -23,7 +23,7 @@ from nca_cli.concepts import (
     read_labels,
     retention,
 )
-from nca_cli.concepts.probe import SHIPPED, _tried, described
+from nca_cli.concepts.probe import SHIPPED, FunctionProbe, _tried, described
 from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.images import sample_images, to_uint8, to_unit
 from nca_cli.imports import Pair, import_pairs
@@ -404,6 +404,44 @@ def test_a_damaged_artifact_is_left_out_with_a_note(portraits, tmp_path):
     found = concept_curves(Store(store), truth=read_labels(portraits / "p/labels.csv"))
     assert {point.n for point in found.points} == {15}
     assert "portrait-00203" in found.notes[0]
+
+
+def test_what_a_probe_read_is_kept_until_labels_or_samples_change(portraits, tmp_path, monkeypatch):
+    store = shutil.copytree(portraits / "store", tmp_path / "s")
+    table = tmp_path / "labels.csv"
+    table.write_text((portraits / "p/labels.csv").read_text().replace("portrait-00200", "nobody"))
+    found = concept_curves(Store(store), truth=read_labels(portraits / "p/labels.csv"))
+    with monkeypatch.context() as patch:
+        patch.setattr("nca_cli.store.Artifact.read", None)
+        patch.setattr("nca_cli.store.Artifact.fixed", None)
+        again = concept_curves(Store(store), truth=read_labels(portraits / "p/labels.csv"))
+    assert str(again) == str(found)
+    fewer = concept_curves(Store(store), truth=read_labels(table))
+    assert {point.n for point in fewer.points} == {15}
+    shutil.rmtree(next(store.glob("*/portrait-00203-*")))
+    fewer = concept_curves(Store(store), truth=read_labels(table))
+    assert {point.n for point in fewer.points} == {14}
+
+
+def test_what_a_function_read_is_kept_for_its_version_alone(portraits, tmp_path):
+    store, seen = shutil.copytree(portraits / "store", tmp_path / "s"), []
+
+    def own(pictures):
+        seen.append(len(pictures))
+        return {"smile": pictures.mean((1, 2, 3))}
+
+    def calls() -> int:
+        seen.clear()
+        concept_curves(Store(store), truth=truth, probe=FunctionProbe(own, "own"))
+        return len(seen)
+
+    truth = read_labels(portraits / "p/labels.csv")
+    assert calls() == calls() > 0
+    own.version = 1
+    assert calls() > 0
+    assert calls() == 0
+    own.version = 2
+    assert calls() > 0
 
 
 def test_no_concept_name_hides_a_module():

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nca_cli.analysis.remember import remembered
 from nca_cli.concepts.probe import FunctionProbe, Probe
 from nca_cli.concepts.truth import Labels, Truth, named, nothing_labelled, portrait_truth
 from nca_cli.errors import Complain, DamagedArtifact, NcaError, NothingStored, UsageError
@@ -203,12 +204,45 @@ def concept_curves(
     unknown = truth.unknown(store.require())
     if probe.concepts:
         truth.require([concept.name for concept in probe.concepts])
-    problems: list[NcaError] = []
-    readings = tuple(concept_readings(store, filters, truth, probe, names=names,
-                                      on_error=problems.append))  # fmt: skip
+    readings, left_out = _kept_readings(store, filters, truth, probe, names)
     if not readings:
-        raise problems[0] if problems else nothing_labelled(truth, unknown)
-    notes = [*truth.notes, *(f"Left out: {error.what}." for error in problems)]
+        raise nothing_labelled(truth, unknown)
+    notes = [*truth.notes, *(f"Left out: {what}." for what in left_out)]
     if unknown:
         notes.append(f"{truth.source} labels images that are not stored: {named(unknown)}.")
-    return ConceptCurves(tuple(concept_points(readings)), readings, tuple(notes))
+    return ConceptCurves(tuple(concept_points(readings)), tuple(readings), tuple(notes))
+
+
+def _kept_readings(
+    store: Store, filters: Filters, truth: Truth, probe: AnyProbe, names: Namer | None
+) -> tuple[list[Reading], list[str]]:
+    """All readings, and what was left out: from the store, where nothing has changed since.
+
+    Raises the first error where there is no reading.
+    """
+    made = [artifact for artifact in store.select(filters) if not artifact.is_noise]
+    names = names or Names(made)
+
+    def compute() -> tuple[list[Reading], list[str]]:
+        problems: list[NcaError] = []
+        readings = list(concept_readings(store, filters, truth, probe, names=names,
+                                         on_error=problems.append))  # fmt: skip
+        if problems and not readings:
+            raise problems[0]
+        return readings, [error.what for error in problems]
+
+    if probe.digest is None:
+        return compute()
+    artifacts = [(artifact, names(artifact)) for artifact in made]
+    settings = [probe.digest, [_labels(truth, artifact) for artifact in made]]
+    type_ = tuple[list[Reading], list[str]]
+    return remembered(store, filters, artifacts, "concepts", type_, compute, settings)
+
+
+def _labels(truth: Truth, artifact: Artifact) -> dict[str, list[float]]:
+    """As plain data; none of what cannot be read."""
+    try:
+        labels = truth.of(artifact) or {}
+    except (DamagedArtifact, NothingStored):
+        return {}
+    return {name: list(numbers) for name, numbers in labels.items()}
