@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -42,6 +43,11 @@ class ConceptRetention:
     values: tuple[Value, ...] = ()
     """What was read in each sample: a row each, three of a colour (`concept/hair_r`, …)."""
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def measures(self) -> frozenset[str]:
+        """Of `values`."""
+        return frozenset(value.measure for value in self.values)
 
     def probability(self, first: str, then: str, model: str = "", sampler: str = "") -> float:
         """Share of the draws in which half of `first` is lost before half of `then`.
