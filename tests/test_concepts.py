@@ -380,6 +380,38 @@ def test_labels_of_what_the_probe_does_not_read_get_a_clear_line(portraits):
         concept_curves(Store(portraits / "store"), truth=truth)
 
 
+def test_a_hint_names_the_columns_that_the_probe_needs(portraits):
+    for name, numbers, columns in (
+        ("hair", 1, "hair_r, hair_g, hair_b"),
+        ("glasses", 3, "glasses"),
+    ):
+        truth = Truth({"portrait-00200": {name: (1.0,) * numbers}}, "labels.csv")
+        with pytest.raises(UsageError) as caught:
+            concept_curves(Store(portraits / "store"), truth=truth)
+        assert caught.value.hint.startswith(f"name columns {columns}")
+        assert ("_r" in caught.value.hint) == (numbers == 1)
+
+
+def test_labelled_concepts_that_a_function_does_not_read_are_named(portraits):
+    probe = FunctionProbe(lambda pictures: {"smile": pictures.mean((1, 2, 3))}, "own")
+    truth = Truth({"portrait-00200": {"smiling": (1.0,)}}, "l2.csv")
+    with pytest.raises(UsageError, match=r"l2\.csv: labels smiling") as caught:
+        concept_curves(Store(portraits / "store"), truth=truth, probe=probe)
+    assert caught.value.hint == "the probe reads smile"
+    truth = read_labels(portraits / "p/labels.csv")
+    (note,) = concept_curves(Store(portraits / "store"), truth=truth, probe=probe).notes
+    assert "labels what is not read: background, " in note
+    assert note.endswith("; read: smile.")
+
+
+def test_a_mistyped_concept_is_noted_beside_those_that_are_read(portraits, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text((portraits / "p/labels.csv").read_text().replace("glasses", "galsses"))
+    (note,) = concept_curves(Store(portraits / "store"), truth=read_labels(table)).notes
+    assert ", galsses, " in note
+    assert note.endswith("and not what it does: glasses.")
+
+
 def test_images_without_known_concepts_get_a_clear_line(portraits):
     with pytest.raises(NothingStored, match="known concepts"):
         concept_curves(Store(portraits / "store"))
