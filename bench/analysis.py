@@ -27,6 +27,21 @@ def coverage() -> None:
         print(f"analysis: 95 % intervals of {images:2} images cover the truth in {text}")
 
 
+def variance_coverage() -> None:
+    """Of the intervals of variances, shares and pairs: 400 repeats at each number of images."""
+    from gaussians import VARIANCES, Gaussian
+
+    for images in (3, 5, 8, 12, 20, 50):
+        found = Gaussian().variance_coverage(images, repeats=400)
+        for name in VARIANCES:
+            shares = {t: share for (what, t), share in found.items() if what == name}
+            if any(shares.values()):
+                text = ", ".join(f"t {t}: {share:.1%}" for t, share in shares.items())
+                print(f"analysis: {name} of {images:2} images: covered in {text}")
+            else:
+                print(f"analysis: {name} of {images:2} images: no interval")
+
+
 def closed_forms() -> None:
     """Measured curves of one-step, DDIM and DDPM reconstructions against exact errors."""
     from gaussians import DDIM, DDPM, LEVELS, LINEAR, ONE_STEP, Gaussian
@@ -138,6 +153,7 @@ def references_of_a_store() -> None:
 def main(arguments: Sequence[str] = ()) -> None:
     """All of it; under a minute."""
     coverage()
+    variance_coverage()
     closed_forms()
     bits_against_closed_form()
     half_level_coverage()

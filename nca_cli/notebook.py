@@ -73,10 +73,11 @@ class Store(store.Store):
         filters: Filters = Filters(),  # noqa: B008
         measures: Iterable[str] | None = None,
     ) -> pandas.DataFrame:
-        """The tidy table of `nca report --csv`: a row per value, kept ones not measured again.
+        """The measures of `nca report --csv`: a row per value, kept ones not measured again.
 
         Columns `image, model, sampler, t, seed, log_snr, measure, value`; rows of x_t itself and of
-        an autoencoder alone have samplers `reference:…`, closed forms are left to the report.
+        an autoencoder alone have samplers `reference:…`. Closed forms and what is read of concepts
+        (`concept/…`; see `nca_cli.concepts.concept_readings`) are left to the report.
         `measures` and what is raised as in `measure_store`. Raises `NcaError` without pandas.
         """
         need("pandas")

@@ -25,6 +25,12 @@ class Table:
     """Where a row is (`file.csv:3`), and its cells without surrounding spaces, one per column at
     least."""
 
+    @property
+    def twice(self) -> str | None:
+        """The first column, in small letters, that comes twice."""
+        lower = [name.lower() for name in self.columns]
+        return next((name for name in lower if name and lower.count(name) > 1), None)
+
 
 def read_table(path: str | Path) -> Table:
     """The table in a text file. Empty lines are passed over, cells that are left out are empty.
@@ -61,7 +67,8 @@ def _delimiter(text: str) -> str | None:
 
 
 def _csv(path: Path, text: str, delimiter: str) -> Iterator[Line]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    file = io.StringIO(text, newline="")
+    reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
     try:
         for cells in reader:
             if any(cells):

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from nca_cli.analysis import Value, curves
+from nca_cli.analysis.pairs import unshared
+from nca_cli.analysis.variance import components
 from nca_cli.recipe import Recipe, digest
 from nca_cli.samplers import Prediction, drive, start
 from nca_cli.schedule import Level, Schedule, seeded_noise
@@ -17,6 +19,7 @@ LINEAR = Schedule()
 LEVELS = tuple(range(100, 1000, 100))
 ONE_STEP = Recipe("0" * 40, "one-step")
 DDIM = Recipe("0" * 40, "ddim", steps=50, eta=0.0, final_alpha="one")
+VARIANCES = "within", "between", "share", "unshared pairs"
 DDPM = Recipe("0" * 40, "ddpm", steps=100, variance="fixed_small", final_alpha="one")
 
 
@@ -80,6 +83,32 @@ class Gaussian:
             t: float(np.mean([p.low <= self.mmse(t) <= p.high for p in points if p.t == t]))
             for t in levels
         }
+
+    def variance_truth(self, t: int) -> tuple[float, float, float]:
+        """Within, between and share of one-step reconstructions: Σλρ(1-ρ)/d, Σλρ²/d with
+        ρ = sλ/(1+sλ)."""
+        rho = LINEAR.snr(t) * self.spectrum / (1 + LINEAR.snr(t) * self.spectrum)
+        within, between = ((self.spectrum * rho * part).mean() for part in (1 - rho, rho))
+        return float(within), float(between), float(between / (between + within))
+
+    def variance_coverage(
+        self, images: int, levels=(100, 500, 800), repeats: int = 200
+    ) -> dict[tuple[str, int], float]:
+        """(what, t) → share of repeats whose 95 % interval holds the truth; 0 without intervals.
+
+        Two seeds, and pictures as their independent modes: variances over pixels are the same.
+        """
+        random, hits = np.random.default_rng(images), {}
+        for t in levels:
+            level, gain = LINEAR.level(t), LINEAR.snr(t) * self.spectrum
+            truths = (*self.variance_truth(t), 2 * (level.a**2 * self.spectrum.mean() + level.s**2))
+            for _ in range(repeats):
+                x0 = random.standard_normal((images, 1, self.d)) * np.sqrt(self.spectrum)
+                x_t = level.a * x0 + level.s * random.standard_normal((images, 2, self.d))
+                found = (*components(x_t / level.a * gain / (1 + gain))[:3], unshared(x_t[:, 0]))
+                for name, one, truth in zip(VARIANCES, found, truths, strict=True):
+                    hits.setdefault((name, t), []).append(one.low <= truth <= one.high)
+        return {key: float(np.mean(some)) for key, some in hits.items()}
 
     def rows(
         self, images: int, recipe: Recipe = ONE_STEP, levels=LEVELS, seed: int = 0

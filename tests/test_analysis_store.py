@@ -15,7 +15,7 @@ from nca_cli.analysis.chains import linear, why_not
 from nca_cli.analysis.gaussian import full, on_grid, power, spectrum
 from nca_cli.analysis.references import reference_name
 from nca_cli.analysis.remember import KEPT
-from nca_cli.analysis.variance import components
+from nca_cli.analysis.variance import FEWEST, components
 from nca_cli.recipe import Recipe
 from nca_cli.samplers import Prediction, drive, start
 from nca_cli.schedule import FlowMatching, VarianceExploding
@@ -316,13 +316,45 @@ def test_variances_of_gaussian_data_are_the_closed_forms(store):
     curve = next(c for c in variances(store) if c.sampler == "one-step")
     assert curve.falls is True
     for point in curve.points:
-        share = LINEAR.snr(point.t) * DATA.spectrum
-        rho = share / (1 + share)
-        between, within = (DATA.spectrum * rho**2).mean(), (DATA.spectrum * rho * (1 - rho)).mean()
-        assert point.between.low <= between <= point.between.high
-        assert point.within.low <= within <= point.within.high
-        assert point.share.low <= between / (between + within) <= point.share.high
+        measured = (point.within, point.between, point.share)
+        for estimate, truth in zip(measured, DATA.variance_truth(point.t), strict=True):
+            assert estimate.low <= truth <= estimate.high
         assert (point.between.n, point.seeds) == (40, 2)
+
+
+@pytest.mark.parametrize("images", [FEWEST, 20])
+def test_intervals_of_variances_cover_the_truth_in_90_to_99_percent_of_400_repeats(images):
+    """Of a steep spectrum: in noise, a single mode makes most of the variance."""
+    found = DATA.variance_coverage(images, (100, 500, 800), 400)
+    assert all(0.90 <= share <= 0.99 for share in found.values()), found
+
+
+def test_pairs_of_few_images_have_intervals_that_cover():
+    for images in (3, 5):
+        found = DATA.variance_coverage(images, (100, 600))
+        assert all(found["unshared pairs", t] >= 0.90 for t in (100, 600)), found
+
+
+def test_variances_of_few_images_have_no_interval_and_do_not_rise_or_fall(tmp_path):
+    few = fill(tmp_path / "s", DATA, FEWEST - 1, 2, levels=(300, 600))
+    (curve,) = variances(few)
+    assert curve.falls is None
+    for estimate in (curve.points[0].within, curve.points[0].between, curve.points[0].share):
+        assert math.isfinite(estimate.value)
+        assert math.isnan(estimate.low)
+        assert estimate.blank == f"too few images for an interval: {FEWEST - 1} of {FEWEST}"
+
+
+def test_a_share_and_its_interval_lie_within_0_and_1():
+    """Where images do not differ, `between` may be below 0, and the share is not."""
+    for seed in range(20):
+        x = np.random.default_rng(seed).standard_normal((FEWEST, 2, 3))
+        within, between, share, _ = components(x)
+        assert 0 < within.low <= within.value
+        assert between.low <= between.value <= between.high
+        assert 0 <= share.low <= share.value <= share.high < 1
+    still = components(np.arange(60.0).reshape(20, 1, 3).repeat(2, axis=1))
+    assert (still[0].value, still[2].value) == (0, 1)
 
 
 def test_two_seeds_are_enough_for_an_unbiased_variance():
@@ -418,7 +450,7 @@ def test_reconstructions_that_are_not_numbers_are_left_out(tmp_path):
     for curve in (*variances(broken), *(c for c in pair_distances(broken) if c.sampler != "x_t")):
         for point in curve.points:
             assert math.isnan((point.share if hasattr(point, "share") else point.unshared).value)
-    assert variances(made)[0].falls is not None
+    assert all(math.isfinite(point.share.value) for point in variances(made)[0].points)
 
 
 def test_the_analysis_loads_neither_torch_nor_scipy(store):

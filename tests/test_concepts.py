@@ -23,7 +23,7 @@ from nca_cli.concepts import (
     read_labels,
     retention,
 )
-from nca_cli.concepts.probe import SHIPPED, _tried, described
+from nca_cli.concepts.probe import SHIPPED, FunctionProbe, _tried, described
 from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.images import sample_images, to_uint8, to_unit
 from nca_cli.imports import Pair, import_pairs
@@ -380,6 +380,38 @@ def test_labels_of_what_the_probe_does_not_read_get_a_clear_line(portraits):
         concept_curves(Store(portraits / "store"), truth=truth)
 
 
+def test_a_hint_names_the_columns_that_the_probe_needs(portraits):
+    for name, numbers, columns in (
+        ("hair", 1, "hair_r, hair_g, hair_b"),
+        ("glasses", 3, "glasses"),
+    ):
+        truth = Truth({"portrait-00200": {name: (1.0,) * numbers}}, "labels.csv")
+        with pytest.raises(UsageError) as caught:
+            concept_curves(Store(portraits / "store"), truth=truth)
+        assert caught.value.hint.startswith(f"name columns {columns}")
+        assert ("_r" in caught.value.hint) == (numbers == 1)
+
+
+def test_labelled_concepts_that_a_function_does_not_read_are_named(portraits):
+    probe = FunctionProbe(lambda pictures: {"smile": pictures.mean((1, 2, 3))}, "own")
+    truth = Truth({"portrait-00200": {"smiling": (1.0,)}}, "l2.csv")
+    with pytest.raises(UsageError, match=r"l2\.csv: labels smiling") as caught:
+        concept_curves(Store(portraits / "store"), truth=truth, probe=probe)
+    assert caught.value.hint == "the probe reads smile"
+    truth = read_labels(portraits / "p/labels.csv")
+    (note,) = concept_curves(Store(portraits / "store"), truth=truth, probe=probe).notes
+    assert "labels what is not read: background, " in note
+    assert note.endswith("; read: smile.")
+
+
+def test_a_mistyped_concept_is_noted_beside_those_that_are_read(portraits, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text((portraits / "p/labels.csv").read_text().replace("glasses", "galsses"))
+    (note,) = concept_curves(Store(portraits / "store"), truth=read_labels(table)).notes
+    assert ", galsses, " in note
+    assert note.endswith("and not what it does: glasses.")
+
+
 def test_images_without_known_concepts_get_a_clear_line(portraits):
     with pytest.raises(NothingStored, match="known concepts"):
         concept_curves(Store(portraits / "store"))
@@ -404,6 +436,44 @@ def test_a_damaged_artifact_is_left_out_with_a_note(portraits, tmp_path):
     found = concept_curves(Store(store), truth=read_labels(portraits / "p/labels.csv"))
     assert {point.n for point in found.points} == {15}
     assert "portrait-00203" in found.notes[0]
+
+
+def test_what_a_probe_read_is_kept_until_labels_or_samples_change(portraits, tmp_path, monkeypatch):
+    store = shutil.copytree(portraits / "store", tmp_path / "s")
+    table = tmp_path / "labels.csv"
+    table.write_text((portraits / "p/labels.csv").read_text().replace("portrait-00200", "nobody"))
+    found = concept_curves(Store(store), truth=read_labels(portraits / "p/labels.csv"))
+    with monkeypatch.context() as patch:
+        patch.setattr("nca_cli.store.Artifact.read", None)
+        patch.setattr("nca_cli.store.Artifact.fixed", None)
+        again = concept_curves(Store(store), truth=read_labels(portraits / "p/labels.csv"))
+    assert str(again) == str(found)
+    fewer = concept_curves(Store(store), truth=read_labels(table))
+    assert {point.n for point in fewer.points} == {15}
+    shutil.rmtree(next(store.glob("*/portrait-00203-*")))
+    fewer = concept_curves(Store(store), truth=read_labels(table))
+    assert {point.n for point in fewer.points} == {14}
+
+
+def test_what_a_function_read_is_kept_for_its_version_alone(portraits, tmp_path):
+    store, seen = shutil.copytree(portraits / "store", tmp_path / "s"), []
+
+    def own(pictures):
+        seen.append(len(pictures))
+        return {"smile": pictures.mean((1, 2, 3))}
+
+    def calls() -> int:
+        seen.clear()
+        concept_curves(Store(store), truth=truth, probe=FunctionProbe(own, "own"))
+        return len(seen)
+
+    truth = read_labels(portraits / "p/labels.csv")
+    assert calls() == calls() > 0
+    own.version = 1
+    assert calls() > 0
+    assert calls() == 0
+    own.version = 2
+    assert calls() > 0
 
 
 def test_no_concept_name_hides_a_module():

@@ -22,6 +22,7 @@ from nca_cli.cli import app
 from nca_cli.errors import NcaError, UsageError
 from nca_cli.images import image_digest, load_image, sample_images, to_uint8
 from nca_cli.imports import Pair, import_pairs, named_schedule, read_csv
+from nca_cli.imports.pictures import read_reconstruction
 from nca_cli.metrics import measure
 from nca_cli.models.space import Space
 from nca_cli.schedule import Schedule
@@ -623,6 +624,50 @@ def test_a_bad_row_is_raised_where_nobody_listens(work):
     write_csv("pairs.csv", [("many", "face.png", "r80.png")])
     with pytest.raises(NcaError, match=r"pairs\.csv:2: t 'many'"):
         read_csv("pairs.csv")
+
+
+def test_a_column_that_comes_twice_is_refused(work):
+    Path("pairs.csv").write_text("t,original,reconstruction,T\n80,face.png,r80.png,90\n")
+    with pytest.raises(UsageError, match=r"pairs\.csv: column t comes twice"):
+        read_csv("pairs.csv")
+
+
+def test_whole_numbers_may_be_written_as_pandas_does_where_cells_are_empty(work):
+    Path("pairs.csv").write_text(
+        "t,original,reconstruction,seed\n80.0,face.png,r80.png,1.0\n80,face.png,r80.png,\n"
+    )
+    assert [(pair.t, pair.seed) for pair in read_csv("pairs.csv")] == [(80, 1), (80, 0)]
+    columns = ("t", "original", "reconstruction", "seed")
+    write_csv("pairs.csv", [(80, "face.png", "r80.png", "1.5")], columns)
+    with pytest.raises(NcaError, match=r"1\.5"):
+        read_csv("pairs.csv")
+
+
+def test_quotes_may_come_after_a_space(work):
+    Path("pairs.csv").write_text('t, original, reconstruction\n80, face.png, "sub, dir/r.png"\n')
+    (pair,) = read_csv("pairs.csv")
+    assert pair.reconstruction == Path("sub, dir/r.png")
+
+
+def test_no_others_are_done_where_no_pair_is(work):
+    write_csv("pairs.csv", [(180, "face.png", "gone.png")])
+    result = nca("import", "--model", "m", "--csv", "pairs.csv")
+    assert result.exit_code == 1
+    assert "1 pair left out" in result.stderr
+    assert "others" not in result.stderr
+
+
+def test_an_array_of_another_range_is_refused_and_overshoots_are_noted(work):
+    random = np.random.default_rng(0)
+    array = (40 * random.standard_normal((3, 16, 16))).astype(np.float32)
+    np.save("far.npy", array)
+    with pytest.raises(NcaError, match=r"far\.npy.*values from -1\d\d"):
+        read_reconstruction("far.npy")
+    array = (random.standard_normal((3, 16, 16)) / 2).astype(np.float32)
+    array[0, 3, 4] = -7
+    np.save("spike.npy", array)
+    (note,) = read_reconstruction("spike.npy").notes
+    assert "values from -7 to" in note
 
 
 def test_a_schedule_without_levels_has_no_snr():

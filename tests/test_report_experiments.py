@@ -1,12 +1,16 @@
 """P2's experiments in the page: pairs, what the image decides, content beside weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from test_report import LEVELS, fill
+from test_report import LEVELS, Page, fill
 
+from nca_cli.analysis import Estimate
+from nca_cli.analysis.variance import _falls
 from nca_cli.report import collect, gallery, render
 from nca_cli.report.curves import entries
-from nca_cli.report.experiments import CLOSED, charts, legend
+from nca_cli.report.experiments import CLOSED, charts, falling, legend
 from nca_cli.report.findings import analysed
 from nca_cli.schedule import FlowMatching, Schedule
 from nca_cli.store import Store
@@ -58,6 +62,26 @@ def test_what_the_image_decides_falls_with_noise(tmp_path):
     share = lines(report_of(tmp_path))["decided"]["demo · ddim-50"]
     assert share[100] > 0.9
     assert np.all(np.diff([share[t] for t in LEVELS]) < 0)
+
+
+def test_the_page_says_whether_the_variance_between_images_falls(tmp_path):
+    few = report_of(tmp_path / "few")
+    assert falling(few) == (
+        "The variance of x̂0 between images is not checked "
+        "(that takes 12 images with two seeds at two levels): demo · ddim-50."
+    )
+    many = report_of(tmp_path, images=[f"cat-{number}" for number in range(12)])
+    assert falling(many).startswith("The variance of x̂0 between images falls with noise")
+    assert "between images falls with noise, as theory says" in Page(render(many)).text
+    (curve,) = many.analysis.variances
+    more = [
+        replace(point, between=Estimate(number, number - 0.4, number + 0.4, 12))
+        for number, point in enumerate(curve.points, 1)
+    ]
+    wrong = replace(curve, points=more, falls=_falls(more))
+    wrong = replace(many, analysis=replace(many.analysis, variances=(wrong,)))
+    assert "between images rises with noise, beyond its intervals" in falling(wrong)
+    assert falling(replace(many, analysis=None)) == ""
 
 
 def test_the_shares_of_training_are_those_of_the_schedule_per_unit_of_log_snr(tmp_path):

@@ -95,9 +95,9 @@ def estimate(value: float, draws: np.ndarray, n: int, mean: bool = False) -> Est
     return Estimate(float(value), *interval(value, draws, n, mean), n, too_few(n))
 
 
-def too_few(n: int) -> str:
+def too_few(n: int, fewest: int = MIN_IMAGES) -> str:
     """Why there is no interval, or nothing."""
-    return "" if n >= MIN_IMAGES else f"too few images for an interval: {n} of {MIN_IMAGES}"
+    return "" if n >= fewest else f"too few images for an interval: {n} of {fewest}"
 
 
 def stretch(n: int) -> float:

@@ -19,7 +19,8 @@ from itertools import combinations
 
 import numpy as np
 
-from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means, weights
+from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means, too_few, weights
+from nca_cli.analysis.jackknife import positive_interval
 from nca_cli.analysis.read import Namer, Shelf, by_level, gram, shelves
 from nca_cli.schedule import Level
 from nca_cli.store import Artifact, Filters, Store
@@ -127,8 +128,9 @@ def _within(tensors: np.ndarray, distance: Distance | None) -> float:
 def unshared(pictures: Sequence[np.ndarray], distance: Distance | None = None) -> Estimate:
     """Mean distance of two images, one seed of each: `(C, H, W)`.
 
-    Resampling images i and j gives their pair the weight w_i·w_j; an image drawn twice makes no
-    pair with itself.
+    The mean square distance of pictures is a variance, with the interval of one. Of other
+    distances, resampling images i and j gives their pair the weight w_i·w_j; an image drawn twice
+    makes no pair with itself.
     """
     n = len(pictures)
     if n < 2:
@@ -136,10 +138,20 @@ def unshared(pictures: Sequence[np.ndarray], distance: Distance | None = None) -
     apart = _all_apart(pictures) if distance is None else _some_apart(pictures, distance)
     known = np.isfinite(apart)
     apart = np.where(known, apart, 0.0)
-    value, drawn = apart.sum() / known.sum(), weights(n)
+    value = float(apart.sum() / known.sum())
+    if distance is None:
+        return Estimate(value, *positive_interval(value, _without(apart)), n, too_few(n))
+    drawn = weights(n)
     with np.errstate(invalid="ignore", divide="ignore"):
         draws = ((drawn @ apart) * drawn).sum(1) / ((drawn @ known) * drawn).sum(1)
     return estimate(value, draws, n)
+
+
+def _without(apart: np.ndarray) -> np.ndarray:
+    """Mean distance without each image in turn `(n,)`; `apart` is 0 on the diagonal."""
+    n = len(apart)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (apart.sum() - 2 * apart.sum(axis=1)) / np.float64((n - 1) * (n - 2))
 
 
 def mean_square(one: np.ndarray, other: np.ndarray) -> float:

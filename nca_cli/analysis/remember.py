@@ -96,7 +96,7 @@ def revived(type_: Any, value: Any) -> Any:
         hints = get_type_hints(type_)
         return type_(**{name: revived(hints[name], item) for name, item in value.items()})
     if hasattr(type_, "_fields"):
-        return type_(*value)
+        return type_(*(tuple(item) if isinstance(item, list) else item for item in value))
     origin, inner = get_origin(type_), get_args(type_)
     if origin is list or (origin is tuple and inner[-1] is Ellipsis):
         return origin(revived(inner[0], item) for item in value)

@@ -11,20 +11,26 @@ A seed changes x_t and, for stochastic samplers, the chain's own noise. For Gaus
 ρ = sλ/(1+sλ) per mode, `between` is Σλρ² for one-step and exact stochastic chains, hence it can
 only fall as noise rises: that is checked. `share` of exact chains is Σλρ²/Σλ; of one-step
 reconstructions Σλρ²/Σλρ, which need not be monotone.
+
+Intervals come from the jackknife on the log scale, of what cannot be negative: of `within`, of
+`between` with what the seeds add, and of the ratio of the two for `share`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nca_cli.analysis.bootstrap import Estimate, estimate, weights
+from nca_cli.analysis.bootstrap import Estimate, too_few
+from nca_cli.analysis.jackknife import positive_interval
 from nca_cli.analysis.read import Namer, by_level, gram, shelves
 from nca_cli.store import Artifact, Filters, Store
 
+FEWEST = 12
+"""Images; the variance of fewer has no interval that keeps its word."""
 ONE_SEED = "one seed: nothing to tell an image from its noise"
 ONE_IMAGE = "one image with several seeds: no variance between images"
 
@@ -40,7 +46,8 @@ class Variances:
     between: Estimate
     """Between images; an unbiased estimate, so it may fall below 0 where there is none."""
     share: Estimate
-    """between/(between + within): what of x̂0 the content of x_t still determines."""
+    """between/(between + within): what of x̂0 the content of x_t still determines;
+    0 where `between` is below."""
     seeds: int
     """Of the image that has the fewest."""
 
@@ -53,7 +60,8 @@ class VarianceCurve:
     sampler: str
     points: tuple[Variances, ...]
     falls: bool | None
-    """Whether `between` falls with noise, as theory says, up to the intervals; `None`: unknown."""
+    """Whether `between` falls with noise, as theory says, up to the intervals; `None`: unknown
+    (fewer than two levels with an interval)."""
 
 
 def variances(
@@ -85,15 +93,21 @@ def components(images: Iterable[np.ndarray]) -> tuple[Estimate, Estimate, Estima
     if n < 2:
         blank = Estimate(n=n, blank=ONE_IMAGE if n else ONE_SEED)
         return blank, blank, blank, seen[0][0] if n else 1
-    seeds, means, within = (list(column) for column in zip(*seen, strict=True))
-    # the draws need no pixels: ‖Σ w m‖² = wᵀGw with the Gram matrix of centred means
+    seeds, means, spreads = (list(column) for column in zip(*seen, strict=True))
+    # sets of images need no pixels: Σ‖m‖² and ‖Σm‖² with the Gram matrix of centred means
     centre = np.mean(means, axis=0)
     products = gram(np.stack([mean - centre for mean in means])) / len(centre)
-    noise = np.array(within) / np.array(seeds)
-    exact = _variances(np.full((1, n), 1 / n), products, np.array(within), noise)
-    drawn = _variances(weights(n), products, np.array(within), noise)
-    estimates = (estimate(float(one[0]), draws, n) for one, draws in zip(exact, drawn, strict=True))
-    return *estimates, min(seeds)
+    data = products, np.array(spreads), np.array(spreads) / np.array(seeds)
+    whole = _positive(np.ones((1, n)), *data)[:, 0]
+    without = _positive(1 - np.eye(n), *data) if n >= FEWEST else np.full((3, n), np.nan)
+    within, around, ratio = (
+        Estimate(float(value), *positive_interval(float(value), left_out), n, too_few(n, FEWEST))
+        for value, left_out in zip(whole, without, strict=True)
+    )
+    noise = float(data[-1].mean())
+    part = noise / within.value if within.value else 0.0
+    share = _mapped(ratio, lambda r: 1 - 1 / (1 + np.maximum(r - part, 0)))
+    return within, _mapped(around, lambda v: v - noise), share, min(seeds)
 
 
 def _spread(x: np.ndarray) -> float:
@@ -101,33 +115,35 @@ def _spread(x: np.ndarray) -> float:
     return float(x.var(axis=0, ddof=1, dtype=np.float64).mean())
 
 
-def _variances(
-    drawn: np.ndarray, products: np.ndarray, within: np.ndarray, noise: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Within, between, share of every draw `(draws,)`.
+def _positive(
+    kept: np.ndarray, products: np.ndarray, spreads: np.ndarray, noise: np.ndarray
+) -> np.ndarray:
+    """Numbers that are above 0 as a rule `(3, sets)`, of the images that are 1 in a row of `kept`.
 
-    A resample's variance is (n-1)/n of what it stands for, once more; the draws are freed of it.
+    `within`, `between` with the mean noise of all images, and variance of seed means over `within`.
     """
-    n = len(within)
-    spread = drawn @ np.diag(products) - ((drawn @ products) * drawn).sum(axis=1)
-    again = n / (n - 1) if len(drawn) > 1 else 1.0
-    inside = drawn @ within
-    between = spread * n / (n - 1) * again - drawn @ noise
+    n = kept.sum(axis=1)
+    within = kept @ spreads / n
+    around = (kept @ np.diag(products) - ((kept @ products) * kept).sum(axis=1) / n) / (n - 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return inside, between, between / (between + inside)
+        return np.stack([within, around - kept @ noise / n + noise.mean(), around / within])
+
+
+def _mapped(estimate: Estimate, function: Callable[[float], float]) -> Estimate:
+    """A rising function of a number and of the ends of its interval."""
+    value, low, high = (float(function(x)) for x in (estimate.value, estimate.low, estimate.high))
+    return replace(estimate, value=value, low=low, high=high)
 
 
 def _falls(points: tuple[Variances, ...]) -> bool | None:
-    """No level may have more than a cleaner one, intervals apart."""
-    known = [p for p in points if math.isfinite(p.between.value) and math.isfinite(p.log_snr)]
+    """No level may have more than a cleaner one, intervals apart; without intervals, unknown."""
+    known = [p for p in points if math.isfinite(p.between.low) and math.isfinite(p.log_snr)]
     if len(known) < 2:
         return None
     known.sort(key=lambda point: -point.log_snr)
     least = math.inf
     for point in known:
-        low = point.between.low if math.isfinite(point.between.low) else point.between.value
-        high = point.between.high if math.isfinite(point.between.high) else point.between.value
-        if low > least:
+        if point.between.low > least:
             return False
-        least = min(least, high)
+        least = min(least, point.between.high)
     return True

@@ -137,5 +137,6 @@ def _end(work: Importing, errors: list[NcaError], json: bool) -> None:
     results(paths, json, imported=work.imported, cached=work.cached,
             errors=[error.what for error in errors])  # fmt: skip
     if errors:
-        note(f"{plural(len(errors), 'pair')} left out, the others are done")
+        others = ", the others are done" if work.imported + work.cached else ""
+        note(f"{plural(len(errors), 'pair')} left out{others}")
         raise typer.Exit(1)

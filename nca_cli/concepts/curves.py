@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nca_cli.analysis.remember import remembered
 from nca_cli.concepts.probe import Concept, FunctionProbe, Probe
 from nca_cli.concepts.truth import Labels, Truth, named, nothing_labelled, portrait_truth
 from nca_cli.errors import Complain, DamagedArtifact, NcaError, NothingStored, UsageError
@@ -128,7 +129,7 @@ def concept_readings(
         try:
             labels = truth.of(artifact)
             if labels and filters.keys(artifact):
-                yield from _of_artifact(store, artifact, filters, labels, probe, names)
+                yield from _of_artifact(store, artifact, filters, truth, probe, names)
         except (DamagedArtifact, NothingStored) as error:
             if on_error is None:
                 raise
@@ -136,7 +137,7 @@ def concept_readings(
 
 
 def _of_artifact(
-    store: Store, artifact: Artifact, filters: Filters, labels: Labels, probe: AnyProbe,
+    store: Store, artifact: Artifact, filters: Filters, known: Truth, probe: AnyProbe,
     names: Namer,
 ) -> list[Reading]:  # fmt: skip
     """All of an artifact, or its error: never a part."""
@@ -144,7 +145,8 @@ def _of_artifact(
     if noise is None:
         raise NothingStored(f"{artifact}: no {NOISE}.h5, so no image to compare with")
     clean = probe.read(noise.fixed("x0")[None])
-    truth = _truth(labels, clean, probe)
+    known.require(clean)
+    truth = _truth(known.of(artifact) or {}, clean, probe)
     keys = filters.keys(artifact)
     stored = zip(artifact.t.tolist(), artifact.seed.tolist(), strict=True)
     log_snr = dict(zip(stored, artifact.log_snr.tolist(), strict=True))
@@ -166,8 +168,9 @@ def _truth(labels: Labels, read: Mapping[str, np.ndarray], probe: AnyProbe) -> L
     for name in labels.keys() & read.keys():
         given, wanted = len(labels[name]), read[name].shape[1]
         if given != wanted:
+            columns = f"{name}_r, {name}_g, {name}_b for a colour" if wanted == 3 else name
             raise UsageError(f"{name}: the labels have {given} numbers, the probe reads {wanted}",
-                             f"name columns {name}_r, {name}_g, {name}_b for a colour")  # fmt: skip
+                             f"name columns {columns}" if wanted in (1, 3) else None)  # fmt: skip
     return {
         name: tuple(float(x > 0) for x in values) if kinds.get(name) == "present" else values
         for name, values in labels.items() if name in read
@@ -205,13 +208,62 @@ def concept_curves(
     unknown = truth.unknown(store.require())
     if probe.concepts:
         truth.require([concept.name for concept in probe.concepts])
-    problems: list[NcaError] = []
-    readings = tuple(concept_readings(store, filters, truth, probe, names=names,
-                                      on_error=problems.append))  # fmt: skip
+    readings, left_out = _kept_readings(store, filters, truth, probe, names)
     if not readings:
-        raise problems[0] if problems else nothing_labelled(truth, unknown)
-    notes = [*truth.notes, *(f"Left out: {error.what}." for error in problems)]
+        raise nothing_labelled(truth, unknown)
+    notes = [*truth.notes, *(f"Left out: {what}." for what in left_out)]
     if unknown:
         notes.append(f"{truth.source} labels images that are not stored: {named(unknown)}.")
+    labelled = {name for artifact in store.select(filters) for name in _labels(truth, artifact)}
+    notes += _unread(truth, labelled, {reading.concept for reading in readings}, probe)
     points = tuple(concept_points(readings))
-    return ConceptCurves(points, readings, tuple(notes), tuple(probe.concepts))
+    return ConceptCurves(points, tuple(readings), tuple(notes), tuple(probe.concepts))
+
+
+def _unread(truth: Truth, labelled: set[str], read: set[str], probe: AnyProbe) -> Iterator[str]:
+    """A name that is mistyped, or another word than the probe's, shows where both sides miss one.
+
+    What a function reads beyond the labels is not known.
+    """
+    unread = ", ".join(sorted(labelled - read))
+    missed = [concept.name for concept in probe.concepts if concept.name not in labelled]
+    if unread and missed:
+        yield (f"{truth.source} labels what the probe does not read: {unread}; and not what it "
+               f"does: {', '.join(missed)}.")  # fmt: skip
+    elif unread and not probe.concepts:
+        yield f"{truth.source} labels what is not read: {unread}; read: {', '.join(sorted(read))}."
+
+
+def _kept_readings(
+    store: Store, filters: Filters, truth: Truth, probe: AnyProbe, names: Namer | None
+) -> tuple[list[Reading], list[str]]:
+    """All readings, and what was left out: from the store, where nothing has changed since.
+
+    Raises the first error where there is no reading.
+    """
+    made = [artifact for artifact in store.select(filters) if not artifact.is_noise]
+    names = names or Names(made)
+
+    def compute() -> tuple[list[Reading], list[str]]:
+        problems: list[NcaError] = []
+        readings = list(concept_readings(store, filters, truth, probe, names=names,
+                                         on_error=problems.append))  # fmt: skip
+        if problems and not readings:
+            raise problems[0]
+        return readings, [error.what for error in problems]
+
+    if probe.digest is None:
+        return compute()
+    artifacts = [(artifact, names(artifact)) for artifact in made]
+    settings = [probe.digest, [_labels(truth, artifact) for artifact in made]]
+    type_ = tuple[list[Reading], list[str]]
+    return remembered(store, filters, artifacts, "concepts", type_, compute, settings)
+
+
+def _labels(truth: Truth, artifact: Artifact) -> dict[str, list[float]]:
+    """As plain data; none of what cannot be read."""
+    try:
+        labels = truth.of(artifact) or {}
+    except (DamagedArtifact, NothingStored):
+        return {}
+    return {name: list(numbers) for name, numbers in labels.items()}

@@ -44,9 +44,8 @@ def read_labels(path: str | Path) -> Truth:
 
 def _image_column(table: Table) -> int:
     lower = [name.lower() for name in table.columns]
-    twice = next((name for name in lower if name and lower.count(name) > 1), None)
-    if twice:
-        raise UsageError(f"{table.path}: column {twice} comes twice", _NEEDED)
+    if table.twice:
+        raise UsageError(f"{table.path}: column {table.twice} comes twice", _NEEDED)
     at = next((lower.index(name) for name in IMAGE_COLUMNS if name in lower), None)
     if at is None or len(lower) < 2:
         what = "image" if at is None and len(lower) > 1 else "of a concept"

@@ -107,7 +107,8 @@ class Probe:
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of what its readings depend on."""
-        digest = hashlib.sha256(json.dumps([c.name for c in self.concepts]).encode())
+        concepts = [(c.name, c.kind, c.size, c.mean, c.variance) for c in self.concepts]
+        digest = hashlib.sha256(json.dumps([concepts, self.filters.threshold]).encode())
         for values in (self.filters.weights, self.filters.bias, self.weights, self.offset):
             digest.update(np.ascontiguousarray(values, np.float32).tobytes())
         return digest.hexdigest()
@@ -154,6 +155,15 @@ class FunctionProbe:
     name: str
     concepts: tuple[Concept, ...] = ()
     """Unknown before it is called; a concept is a value unless its labels are 0 and 1 alone."""
+
+    @property
+    def digest(self) -> str | None:
+        """What its readings are kept under: of the function's own `version`, if it has one.
+
+        Nothing else tells whether a function, or a file that it loads, is still the same.
+        """
+        version = getattr(self.function, "version", None)
+        return None if version is None else f"{self.name} {version}"
 
     def read(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
         """What the function answers, checked. Raises `NcaError`."""

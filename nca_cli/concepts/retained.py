@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -63,6 +64,11 @@ class ConceptRetention:
     notes: tuple[str, ...] = ()
     accuracies: tuple[Accuracy, ...] = ()
     """Of every concept that was read."""
+
+    @cached_property
+    def measures(self) -> frozenset[str]:
+        """Of `values`."""
+        return frozenset(value.measure for value in self.values)
 
     def probability(self, first: str, then: str, model: str = "", sampler: str = "") -> float:
         """Share of the draws in which half of `first` is lost before half of `then`.

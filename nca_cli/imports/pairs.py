@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nca_cli.errors import Complain, NcaError, UsageError
 from nca_cli.recipe import Number, parse_list, parse_seeds
-from nca_cli.tables import read_table
+from nca_cli.tables import Table, read_table
 
 SAMPLER = "imported"
 """Of reconstructions whose sampler is not named."""
@@ -57,8 +57,8 @@ def parse_level(text: str) -> Number:
 
 
 def parse_seed(text: str) -> int:
-    """One seed. Raises `UsageError`."""
-    seeds = parse_seeds([text])
+    """One seed; `1.0` is 1, as pandas writes it beside empty cells. Raises `UsageError`."""
+    seeds = parse_seeds([text.strip().removesuffix(".0")])
     if len(seeds) != 1:
         raise UsageError(f"seed {text!r} is not one seed", "a pair has one seed, such as --seed 0")
     return seeds[0]
@@ -75,7 +75,7 @@ def read_csv(
     """
     table = read_table(path)
     path, columns = table.path, [name.lower() for name in table.columns]
-    _check_columns(path, columns)
+    _check_columns(table, columns)
     usual = {"seed": str(seed), "sampler": sampler}
     pairs, count = [], 0
     for where, row in table.rows:
@@ -91,10 +91,12 @@ def read_csv(
     return pairs
 
 
-def _check_columns(path: Path, columns: list[str]) -> None:
+def _check_columns(table: Table, columns: list[str]) -> None:
+    if table.twice:
+        raise UsageError(f"{table.path}: column {table.twice} comes twice", COLUMNS)
     missing = [name for name in NEEDED if name not in columns]
     if missing:
-        raise UsageError(f"{path}: no column {', '.join(missing)}", COLUMNS)
+        raise UsageError(f"{table.path}: no column {', '.join(missing)}", COLUMNS)
 
 
 def _pair(folder: Path, cells: dict[str, str], usual: Mapping[str, str], where: str) -> Pair:

@@ -12,13 +12,16 @@ from nca_cli.images.source import next_step
 
 RANGE = 1.001
 """Originals lie within ± this; rounding may take them a little past 1."""
+OUTSIDE, OVERSHOOT = 2.0, 4.0
+"""Half of the values beyond ± the one are of another range; a few beyond ± the other are noted."""
 _LAYOUT = "save it as float32 (C, H, W) in [-1, 1]"
 
 
 def read_reconstruction(path: str | Path) -> Picture:
     """A square picture at its own size. Raises `ImageError`.
 
-    Arrays may go past ±1, as one-step reconstructions do; integers and 0 … 255 are refused.
+    Arrays may go past ±1, as one-step reconstructions do, far in places where noise is strong;
+    integers, 0 … 255 and what lies for the most part beyond ±2 are refused.
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":
@@ -71,13 +74,16 @@ def _read_array(path: Path) -> np.ndarray:
 def _check_values(path: Path, pixels: np.ndarray) -> None:
     if not np.isfinite(pixels).all():
         raise ImageError(path, "holds values that are not finite", _LAYOUT)
-    if pixels.min() >= 0 and pixels.max() > 2:
+    other = pixels.min() >= 0 and pixels.max() > 2
+    if other or np.median(np.abs(pixels)) > OUTSIDE:
         raise ImageError(path, f"values from {pixels.min():g} to {pixels.max():g}", _LAYOUT)
 
 
 def _notes(path: Path, pixels: np.ndarray) -> tuple[str, ...]:
     if pixels.min() >= 0 and pixels.max() <= 1 and np.ptp(pixels) > 0:
         return ("no value is below 0: taken as [-1, 1], not as [0, 1]",)
+    if np.abs(pixels).max() > OVERSHOOT:
+        return (f"values from {pixels.min():g} to {pixels.max():g}: measures clip them to [-1, 1]",)
     return ()
 
 

@@ -93,7 +93,7 @@ def write_csv(report: Report, path: str | Path) -> None:
 
 
 def write_json(report: Report, path: str | Path) -> None:
-    """Settings, values and curves as strict JSON: what is not finite is null."""
+    """Settings, values and curves as strict JSON: NaN is null, what is infinite "inf" or "-inf"."""
     write_result(Path(path), json_text(report))
 
 
@@ -155,9 +155,11 @@ def _concepts(report: Report) -> dict | None:
 
 
 def _strict(value: object) -> object:
-    """The same with `None` for every float that is not finite: JSON has no word for them."""
+    """The same without floats that JSON has no word for: `None` for NaN, "inf" and "-inf"."""
     if isinstance(value, dict):
         return {key: _strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_strict(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(float(value))

@@ -47,7 +47,7 @@ def with_concepts(
 
 def title(measure: str, found: ConceptRetention | None = None) -> str:
     """`concept/hair_length` → `hair length`; of a colour, `hair colour`."""
-    colour = found and any(value.measure == f"{measure}_g" for value in found.values)
+    colour = found is not None and f"{measure}_g" in found.measures
     return measure.removeprefix(CONCEPT).replace("_", " ") + (" colour" if colour else "")
 
 

@@ -12,8 +12,10 @@ from dataclasses import replace
 
 from nca_cli.analysis import Analysis, Curve, Estimate, PairCurve, Point, WeightShare
 from nca_cli.analysis.pairs import NOISY
+from nca_cli.analysis.variance import FEWEST
 from nca_cli.report.content import Report
 from nca_cli.report.curves import MARKERS, Chart, Entry, Style, chart, log_snr_scale
+from nca_cli.report.words import isolated, listed
 
 SHARED, UNSHARED = "one image", "different images"
 CLOSED = "closed form"
@@ -55,6 +57,21 @@ def legend(drawn: Sequence[Chart]) -> dict[str, Style]:
         for style, names in looks.items()
         for name, plain in names.items()
     }
+
+
+def falling(report: Report) -> str:
+    """Whether the variance between images falls with noise in every series, as theory says."""
+    said: dict[bool | None, list[str]] = {False: [], True: [], None: []}
+    for curve in report.analysis.variances if report.analysis else ():
+        if any(math.isfinite(point.between.value) for point in curve.points):
+            said[curve.falls].append(isolated(f"{curve.model} · {curve.sampler}"))
+    words = {
+        False: "rises with noise, beyond its intervals, which that of no exact denoiser does",
+        True: "falls with noise, as theory says, up to its intervals",
+        None: f"is not checked (that takes {FEWEST} images with two seeds at two levels)",
+    }
+    parts = [f"{words[falls]}: {listed(names)}" for falls, names in said.items() if names]
+    return f"The variance of x̂0 between images {'; it '.join(parts)}." if parts else ""
 
 
 # --- pairs --------------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         derived=derived,
         fitted=findings.fitted_notes(report.analysis),
         experiments=tried,
+        falling=experiments.falling(report),
         experiments_legend=experiments.legend(tried),
         concepts=known,
         chart_number={chart.measure: number for number, chart in enumerate(every)},
