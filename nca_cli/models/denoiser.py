@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -36,6 +36,11 @@ the network's score is that of pixels u = (x + 1)/2 in [0, 1], and ∇_x = ∇_u
 """
 
 
+Condition = Mapping[str, torch.Tensor]
+"""What a network answers under, by the names that it takes it by, one row for each sample: class
+labels `(B,)`, or prompts `(B, tokens, width)` and, for some networks, `(B, width)`."""
+
+
 class Denoiser:
     """`denoiser(x_t, t) -> Prediction(x0, variance)`: float32 in and out, t for each sample."""
 
@@ -49,7 +54,6 @@ class Denoiser:
         device: str,
         dtype: torch.dtype = torch.float32,
         tf32: bool = False,
-        takes: str = "class_labels",
         notes: tuple[str, ...] = (),
     ):
         self.shape = shape
@@ -59,31 +63,28 @@ class Denoiser:
         layout: dict[str, Any] = {"dtype": dtype, "memory_format": torch.channels_last}
         self._network = torch.nn.Module.to(network, self.device, **layout).eval()
         self._schedule, self._prediction = schedule, prediction
-        self._dtype, self._tf32, self._takes = dtype, tf32, takes
+        self._dtype, self._tf32 = dtype, tf32
 
     def __call__(
-        self, x: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None
+        self, x: torch.Tensor, t: torch.Tensor, condition: Condition | None = None
     ) -> Prediction:
-        """x̂0 `(B, C, H, W)` from x `(B, C, H, W)` and t `(B,)`; learned variance if any.
-
-        `condition`: class labels `(B,)` or embedded prompts `(B, tokens, width)`, for a network
-        that `takes` them under that name.
-        """
+        """x̂0 `(B, C, H, W)` from x `(B, C, H, W)` and t `(B,)`; learned variance if any."""
         with torch.inference_mode(), matmul_precision(self._tf32):
             x = x.to(self.device)
             output, variance = self._split(self._ask(x, t, condition))
             a, s = level_scales(self._schedule, t, self.device)
             return Prediction(X0[self._prediction](x, output, a, s), variance)
 
-    def _ask(
-        self, x: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None
-    ) -> torch.Tensor:
+    def _ask(self, x: torch.Tensor, t: torch.Tensor, condition: Condition | None) -> torch.Tensor:
         """The network's own output, float32, for what it wants to see of x and of t."""
         time = torch.from_numpy(self._schedule.network_time(t.cpu().numpy())).to(self.device)
         seen = (x + 1) / 2 if self._prediction == "score" else x
         packed = seen.to(self._dtype, memory_format=torch.channels_last)
-        given = {} if condition is None else {self._takes: self._ready(condition)}
-        return self._network(packed, time, **given).sample.float().contiguous()
+        if condition is None:
+            return self._network(packed, time).sample.float().contiguous()
+        # by name: what diffusers' networks take second differs among them
+        given = {name: self._ready(value) for name, value in condition.items()}
+        return self._network(packed, timestep=time, **given).sample.float().contiguous()
 
     def _ready(self, condition: torch.Tensor) -> torch.Tensor:
         dtype = self._dtype if condition.is_floating_point() else condition.dtype
