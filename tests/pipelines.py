@@ -275,7 +275,7 @@ def save_projected_text(folder, part, width, projection, seed):
     encoder.config.save_pretrained(folder / f"text_encoder{part}")
     tensors = {key: 3 * value.contiguous() for key, value in encoder.state_dict().items()}
     save_file(tensors, folder / f"text_encoder{part}/model.safetensors")
-    save_tokenizer(folder / f"tokenizer{part}", vocabulary)
+    save_tokenizer(folder / f"tokenizer{part}", vocabulary, pad="!" if part else None)
 
 
 def save_t5(folder, width, seed=0):
@@ -337,14 +337,14 @@ def _vocabulary():
     return [*words, "<|startoftext|>", "<|endoftext|>"]
 
 
-def save_tokenizer(folder, vocabulary):
-    """The four files of a CLIP tokenizer on the hub."""
+def save_tokenizer(folder, vocabulary, pad=None):
+    """The four files of a CLIP tokenizer on the hub; `pad` fills up short prompts."""
     folder.mkdir(parents=True)
     ids = {word: number for number, word in enumerate(vocabulary)}
     begin, end = vocabulary[-2:]
     (folder / "vocab.json").write_text(json.dumps(ids))
     (folder / "merges.txt").write_text("#version: 0.2\nc a\nca t</w>\n")
-    special = {"bos_token": begin, "eos_token": end, "pad_token": end, "unk_token": end}
+    special = {"bos_token": begin, "eos_token": end, "pad_token": pad or end, "unk_token": end}
     (folder / "special_tokens_map.json").write_text(json.dumps(special))
     (folder / "tokenizer_config.json").write_text(json.dumps(
         {**special, "model_max_length": 77, "tokenizer_class": "CLIPTokenizer",
