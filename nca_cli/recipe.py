@@ -170,6 +170,9 @@ class Recipe:
     """Time shift of a flow-matching chain; `None`: its levels fall evenly."""
     prompt: str | None = None
     """Of a text-conditional model, "" where none was given; `None` for other models."""
+    last: float | None = None
+    """Time, before the shift, of the last step of a flow-matching chain from pure noise; `None`:
+    1/steps."""
 
     def canonical(self) -> str:
         """Canonical JSON, without the fields that do not apply."""

@@ -243,7 +243,7 @@ def start(
     if recipe.sampler == "one-step":
         return one_step(x, [schedule.level(t)])
     assert recipe.steps is not None  # only one-step has none
-    schedule = schedule.ending(recipe.final_alpha or "one").shifted(recipe.shift)
+    schedule = schedule.ending(recipe.final_alpha or "one").shifted(recipe.shift, recipe.last)
     levels = schedule.chain(t, recipe.steps)
     if levels[0].a == 0 and recipe.sampler not in FROM_PURE_NOISE:
         names = " or ".join(FROM_PURE_NOISE)

@@ -216,6 +216,97 @@ def tiny_stable_diffusion(
     return folder
 
 
+def tiny_stable_diffusion_3(folder, t5=True, size=8, seed=0, shift=3.0):
+    """The layout of stable-diffusion-3.5-medium on the hub, or that without its T5."""
+    import torch
+    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
+
+    folder = Path(folder)
+    torch.manual_seed(seed)
+    transformer = SD3Transformer2DModel(
+        sample_size=size, patch_size=2, in_channels=16, out_channels=16, num_layers=2,
+        attention_head_dim=8, num_attention_heads=2, joint_attention_dim=48,
+        caption_projection_dim=16, pooled_projection_dim=20, pos_embed_max_size=8,
+        dual_attention_layers=(0,), qk_norm="rms_norm",
+    ).eval()  # fmt: skip
+    with torch.no_grad():
+        for weights in transformer.parameters():
+            weights.mul_(2)  # or else no prompt would be heard
+        transformer.proj_out.weight.mul_(0.05)
+        transformer.proj_out.bias.zero_()
+    save_part(transformer, folder / "transformer")
+    autoencoder = tiny_autoencoder("kl", 2 * size, 16, seed)
+    save_part(autoencoder, folder / "vae")
+    edit_json(folder / "vae/config.json", scaling_factor=1.5305, shift_factor=0.0609)
+    for number, (part, width, projection) in enumerate((("", 16, 8), ("_2", 24, 12))):
+        save_projected_text(folder, part, width, projection, seed + number)
+    if t5:
+        save_t5(folder, width=48, seed=seed)
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
+    scheduler.save_pretrained(folder / "scheduler")
+    clip = ["transformers", "CLIPTextModelWithProjection"]
+    save_index(folder, "StableDiffusion3Pipeline", {
+        "feature_extractor": [None, None], "image_encoder": [None, None],
+        "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+        "text_encoder": clip, "text_encoder_2": clip,
+        "text_encoder_3": ["transformers", "T5EncoderModel"] if t5 else [None, None],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "tokenizer_2": ["transformers", "CLIPTokenizer"],
+        "tokenizer_3": ["transformers", "T5TokenizerFast"] if t5 else [None, None],
+        "transformer": ["diffusers", "SD3Transformer2DModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    })  # fmt: skip
+    return folder
+
+
+def save_projected_text(folder, part, width, projection, seed):
+    """A CLIP text encoder with a projection, and its tokenizer, as `text_encoder{part}`."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    vocabulary = _vocabulary()
+    torch.manual_seed(seed)
+    encoder = CLIPTextModelWithProjection(CLIPTextConfig(
+        vocab_size=len(vocabulary), hidden_size=width, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, bos_token_id=len(vocabulary) - 2, eos_token_id=len(vocabulary) - 1,
+        projection_dim=projection, architectures=["CLIPTextModelWithProjection"],
+    ))  # fmt: skip
+    encoder.config.save_pretrained(folder / f"text_encoder{part}")
+    tensors = {key: 3 * value.contiguous() for key, value in encoder.state_dict().items()}
+    save_file(tensors, folder / f"text_encoder{part}/model.safetensors")
+    save_tokenizer(folder / f"tokenizer{part}", vocabulary, pad="!" if part else None)
+
+
+def save_t5(folder, width, seed=0):
+    """A T5 encoder in two shards, its table of words once, and a tokenizer of letters."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import T5Config, T5EncoderModel, T5TokenizerFast
+
+    letters = [(chr(code), -3.0) for code in range(33, 127)]
+    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *letters]
+    torch.manual_seed(seed)
+    encoder = T5EncoderModel(T5Config(
+        vocab_size=len(vocabulary), d_model=width, d_kv=8, d_ff=32, num_layers=2, num_heads=2,
+        feed_forward_proj="gated-gelu", architectures=["T5EncoderModel"], tie_word_embeddings=False,
+    ))  # fmt: skip
+    part = folder / "text_encoder_3"
+    encoder.config.save_pretrained(part)
+    tensors = {key: value.contiguous() for key, value in encoder.state_dict().items()
+               if key != "encoder.embed_tokens.weight"}  # fmt: skip
+    where = {}
+    for number in (0, 1):
+        file = f"model-{number + 1:05}-of-00002.safetensors"
+        shard = dict(list(tensors.items())[number::2])
+        save_file(shard, part / file, {"format": "pt"})
+        where |= dict.fromkeys(shard, file)
+    (part / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {"total_size": 0}, "weight_map": where})
+    )
+    T5TokenizerFast(vocab=vocabulary, extra_ids=0).save_pretrained(folder / "tokenizer_3")
+
+
 def save_text(folder, weights="safetensors"):
     """A text encoder of two layers, its tensors named as on the hub, and a tokenizer of letters."""
     import torch
@@ -246,14 +337,14 @@ def _vocabulary():
     return [*words, "<|startoftext|>", "<|endoftext|>"]
 
 
-def save_tokenizer(folder, vocabulary):
-    """The four files of a CLIP tokenizer on the hub."""
+def save_tokenizer(folder, vocabulary, pad=None):
+    """The four files of a CLIP tokenizer on the hub; `pad` fills up short prompts."""
     folder.mkdir(parents=True)
     ids = {word: number for number, word in enumerate(vocabulary)}
     begin, end = vocabulary[-2:]
     (folder / "vocab.json").write_text(json.dumps(ids))
     (folder / "merges.txt").write_text("#version: 0.2\nc a\nca t</w>\n")
-    special = {"bos_token": begin, "eos_token": end, "pad_token": end, "unk_token": end}
+    special = {"bos_token": begin, "eos_token": end, "pad_token": pad or end, "unk_token": end}
     (folder / "special_tokens_map.json").write_text(json.dumps(special))
     (folder / "tokenizer_config.json").write_text(json.dumps(
         {**special, "model_max_length": 77, "tokenizer_class": "CLIPTokenizer",

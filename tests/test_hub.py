@@ -334,6 +334,33 @@ def test_without_transformers_no_weights_of_a_text_model_are_fetched(hub, comput
     assert all(file.endswith(".json") for file in hub.fetched)
 
 
+def test_of_stable_diffusion_3_its_parts_are_fetched_and_nothing_else(hub, computer, tmp_path):
+    """What two tokenizers have in common is one file to the hub's cache."""
+    pytest.importorskip("transformers")
+    folder = pipelines.tiny_stable_diffusion_3(tmp_path / "sd3")
+    wanted = sorted(file.relative_to(folder).as_posix()
+                    for file in folder.rglob("*") if file.is_file())  # fmt: skip
+    for name in (
+        "sd3.5_medium.safetensors", "text_encoders/t5xxl_fp16.safetensors",
+        "text_encoder_2/model.fp16.safetensors", "tokenizer_3/spiece.model",
+        "text_encoder_3/model.fp16-00001-of-00002.safetensors",
+        "text_encoder_3/model.safetensors.index.fp16.json",
+    ):  # fmt: skip
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"not needed")
+    repo = "stabilityai/stable-diffusion-3.5-medium"
+    commit = hub.add(repo, folder)
+    hub.gated.add(repo)
+    assert_one_clear_line(computer.find("sd35-medium"), "gated", "HF_TOKEN")
+    hub.gated.clear()
+    found = computer.find("sd35-medium")
+    assert (found["weights"], found["licence"]) == (commit, "stabilityai-ai-community")
+    same = {"tokenizer_2/vocab.json", "tokenizer_2/merges.txt"}
+    assert hub.fetched == [file for file in wanted if file not in same]
+    hub.stop()
+    assert computer.find("sd35-medium", offline=True) == {**found, "imported": []}
+
+
 @pytest.mark.parametrize("lost", ["text_encoder/model.safetensors", "tokenizer/vocab.json"])
 def test_a_text_model_that_lacks_a_part_costs_no_download_of_weights(
     hub, computer, prompted, tmp_path, lost

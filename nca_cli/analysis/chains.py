@@ -57,7 +57,7 @@ def linear(recipe: Recipe, schedule: Schedule, t: int | float, spectrum: np.ndar
     level = schedule.level(t)
     if recipe.sampler == "one-step":
         return Linear(level, wiener_gain(level, spectrum), np.zeros_like(spectrum))
-    schedule = schedule.ending(recipe.final_alpha or "one").shifted(recipe.shift)
+    schedule = schedule.ending(recipe.final_alpha or "one").shifted(recipe.shift, recipe.last)
     levels = schedule.chain(t, recipe.steps or schedule.steps)
     if recipe.sampler in ("ddim", "ddpm"):
         return Linear(level, *_recursion(recipe, levels, spectrum), levels[-1].a)

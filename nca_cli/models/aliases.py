@@ -19,6 +19,7 @@ LATENT_CELEBAHQ = "CompVis/ldm-celebahq-256"
 FFHQ = "google/ncsnpp-ffhq-256"
 IMAGENET = "facebook/DiT-XL-2-256"
 TEXT = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+FLOW = "stabilityai/stable-diffusion-3.5-medium"
 LINEAR = Schedule()
 """Ho et al. (2006.11239), section 4: β from 1e-4 to 0.02 in 1000 equal steps."""
 
@@ -88,6 +89,8 @@ ALIASES: dict[str, Alias] = {
               page="github.com/CompVis/latent-diffusion (ffhq.zip)"),
         Alias("sd15", "Stable Diffusion 1.5, latents, --prompt", TEXT,
               SamplerChoice("ddim", 50), 512, "creativeml-openrail-m"),
+        Alias("sd35-medium", "Stable Diffusion 3.5, flow matching, latents, --prompt", FLOW,
+              SamplerChoice("ddim", 50), 1024, "stabilityai-ai-community"),
         _p2("p2-ffhq", "ffhq_p2.pt", "FFHQ"),
         _p2("p2-celebahq", "celebahq_p2.pt", "CelebA-HQ"),
         _p2("p2-afhq-dog", "afhq_p2.pt", "AFHQ dogs"),

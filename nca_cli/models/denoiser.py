@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -37,6 +37,11 @@ the network's score is that of pixels u = (x + 1)/2 in [0, 1], and ∇_x = ∇_u
 """
 
 
+Condition = Mapping[str, torch.Tensor]
+"""What a network answers under, by the names that it takes it by, one row for each sample: class
+labels `(B,)`, or prompts `(B, tokens, width)` and, for some networks, `(B, width)`."""
+
+
 class Denoiser:
     """`denoiser(x_t, t) -> Prediction(x0, variance)`: float32 in and out, t for each sample."""
 
@@ -50,7 +55,6 @@ class Denoiser:
         device: str,
         dtype: torch.dtype = torch.float32,
         tf32: bool = False,
-        takes: str = "class_labels",
         notes: tuple[str, ...] = (),
         name: str = "as given",
     ):
@@ -61,15 +65,14 @@ class Denoiser:
         layout: dict[str, Any] = {"dtype": dtype, "memory_format": torch.channels_last}
         self._network = torch.nn.Module.to(network, self.device, **layout).eval()
         self._schedule, self._prediction = schedule, prediction
-        self._dtype, self._tf32, self._takes, self._name = dtype, tf32, takes, name
+        self._dtype, self._tf32, self._name = dtype, tf32, name
 
     def __call__(
-        self, x: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None
+        self, x: torch.Tensor, t: torch.Tensor, condition: Condition | None = None
     ) -> Prediction:
         """x̂0 `(B, C, H, W)` from x `(B, C, H, W)` and t `(B,)`; learned variance if any.
 
-        `condition`: class labels `(B,)` or embedded prompts `(B, tokens, width)`, for a network
-        that `takes` them under that name. Raises `ModelError` for an answer of another shape.
+        Raises `ModelError` for an answer of another shape.
         """
         with torch.inference_mode(), matmul_precision(self._tf32):
             x = x.to(self.device)
@@ -77,15 +80,16 @@ class Denoiser:
             a, s = level_scales(self._schedule, t, self.device)
             return Prediction(X0[self._prediction](x, output, a, s), variance)
 
-    def _ask(
-        self, x: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None
-    ) -> torch.Tensor:
+    def _ask(self, x: torch.Tensor, t: torch.Tensor, condition: Condition | None) -> torch.Tensor:
         """The network's own output, float32, for what it wants to see of x and of t."""
         time = torch.from_numpy(self._schedule.network_time(t.cpu().numpy())).to(self.device)
         seen = (x + 1) / 2 if self._prediction == "score" else x
         packed = seen.to(self._dtype, memory_format=torch.channels_last)
-        given = {} if condition is None else {self._takes: self._ready(condition)}
-        answer = self._network(packed, time, **given).sample
+        if condition is None:
+            answer = self._network(packed, time).sample
+        else:  # by name: what diffusers' networks take second differs among them
+            given = {name: self._ready(value) for name, value in condition.items()}
+            answer = self._network(packed, timestep=time, **given).sample
         self._check(answer, x)
         return answer.float().contiguous()
 

@@ -18,6 +18,8 @@ TEXT_STEMS = {"safetensors": "model", "bin": "pytorch_model"}
 """Weight files are named by diffusers, those of a text encoder by transformers."""
 VOCABULARIES = (("vocab.json", "merges.txt"), ("tokenizer.json",))
 """The vocabulary of a tokenizer, in either of two formats."""
+WHOLE_VOCABULARY = VOCABULARIES[1:]
+"""Of tokenizers whose other format takes a library of its own (SentencePiece)."""
 TOKENIZER_FILES = (
     "vocab.json", "merges.txt", "tokenizer.json",
     "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -42,15 +44,17 @@ def choose_weights(files: Iterable[str], folder: str) -> tuple[str, ...]:
 
 def stems_of(folder: str) -> dict[str, str]:
     """Suffix → name of the weight file in a part's folder, the preferred one first."""
-    return TEXT_STEMS if folder == TEXT_ENCODER else STEMS
+    return TEXT_STEMS if folder.startswith(TEXT_ENCODER) else STEMS
 
 
-def choose_tokenizer(files: Iterable[str]) -> tuple[str, ...]:
-    """The files of the tokenizer; nothing while it has no vocabulary."""
+def choose_tokenizer(
+    files: Iterable[str], folder: str, vocabularies: Iterable[Collection[str]]
+) -> tuple[str, ...]:
+    """The files of the tokenizer in `folder`; nothing while it has none of the vocabularies."""
     names = set(files)
-    found = [name for name in TOKENIZER_FILES if join(TOKENIZER, name) in names]
-    whole = any(set(vocabulary) <= set(found) for vocabulary in VOCABULARIES)
-    return tuple(join(TOKENIZER, name) for name in found) if whole else ()
+    found = [name for name in TOKENIZER_FILES if join(folder, name) in names]
+    whole = any(set(vocabulary) <= set(found) for vocabulary in vocabularies)
+    return tuple(join(folder, name) for name in found) if whole else ()
 
 
 def _shards(names: Collection[str], start: str, suffix: str) -> list[str]:

@@ -23,14 +23,7 @@ from nca_cli.models.checkpoints import (
     stored_name,
 )
 from nca_cli.models.digests import content_digest
-from nca_cli.models.files import (
-    TOKENIZER,
-    VOCABULARIES,
-    choose_tokenizer,
-    choose_weights,
-    join,
-    stems_of,
-)
+from nca_cli.models.files import choose_tokenizer, choose_weights, join, stems_of
 from nca_cli.models.own import find_own, is_own
 from nca_cli.models.pipeline import CONFIGS, IncompletePipeline, Pipeline, read_pipeline
 from nca_cli.models.space import Model, Space
@@ -253,10 +246,11 @@ class _Hub:
         for part in pipeline.parts(self.weights):
             usual = [f"{stem}.{suffix}" for suffix, stem in stems_of(part.folder).items()]
             chosen += self._found(choose_weights(names, part.folder), part.folder, usual)
-        if self.weights and pipeline.text_encoder is not None:
+        for reader in pipeline.readers if self.weights else ():
             check_transformers()
-            usual = [files[0] for files in VOCABULARIES]
-            chosen += self._found(choose_tokenizer(names), TOKENIZER, usual)
+            usual = [files[0] for files in reader.vocabularies]
+            found = choose_tokenizer(names, reader.tokenizer_folder, reader.vocabularies)
+            chosen += self._found(found, reader.tokenizer_folder, usual)
         return chosen
 
     def _found(self, chosen: tuple[str, ...], folder: str, usual: list[str]) -> tuple[str, ...]:
@@ -297,7 +291,7 @@ def _model(
         revision=revision,
         classes=pipeline.classes,
         null_label=pipeline.null_label,
-        takes_prompt=pipeline.text_encoder is not None,
+        takes_prompt=bool(pipeline.readers),
     )
 
 
@@ -316,6 +310,7 @@ def _space(pipeline: Pipeline, name: str) -> Space:
         channels=pipeline.channels,
         autoencoder=autoencoder,
         latent_scale=pipeline.latent_scale,
+        latent_shift=pipeline.latent_shift,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from nca_cli.models.denoiser import Denoiser
+from nca_cli.models.denoiser import Condition, Denoiser
 from nca_cli.samplers import Prediction
 
 
@@ -20,11 +20,11 @@ class Guided:
     def __init__(
         self,
         denoiser: Denoiser,
-        given: torch.Tensor,
-        null: torch.Tensor | None = None,
+        given: Condition,
+        null: Condition | None = None,
         guidance: float | None = None,
     ):
-        """`given` and `null`: a label `(1,)`, or an embedded prompt `(1, tokens, width)`."""
+        """`given` and `null`: of one row."""
         self.shape, self.device, self.notes = denoiser.shape, denoiser.device, denoiser.notes
         self._denoiser, self._guidance = denoiser, guidance
         self._given, self._null = given, null
@@ -34,12 +34,13 @@ class Guided:
         count = len(x)
         if self._guidance is None or self._null is None:
             return self._denoiser(x, t, _repeated(self._given, count))
-        both = torch.cat([_repeated(self._given, count), _repeated(self._null, count)])
+        given, null = _repeated(self._given, count), _repeated(self._null, count)
+        both = {name: torch.cat([given[name], null[name]]) for name in given}
         x0, variance = self._denoiser(torch.cat([x, x]), torch.cat([t, t]), both)
-        given, free = x0.chunk(2)
-        guided = free + self._guidance * (given - free)
+        towards, free = x0.chunk(2)
+        guided = free + self._guidance * (towards - free)
         return Prediction(guided, None if variance is None else variance[:count])
 
 
-def _repeated(condition: torch.Tensor, count: int) -> torch.Tensor:
-    return condition.expand(count, *condition.shape[1:])
+def _repeated(condition: Condition, count: int) -> Condition:
+    return {name: row.expand(count, *row.shape[1:]) for name, row in condition.items()}

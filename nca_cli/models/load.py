@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models.checkpoints import ensure_converted
-from nca_cli.models.files import TEXT_ENCODER
 from nca_cli.models.own import is_own, load_own
-from nca_cli.models.pipeline import Part, Pipeline, read_pipeline
+from nca_cli.models.pipeline import Part, Pipeline, Reader, read_pipeline
 from nca_cli.models.quiet import quiet
 from nca_cli.models.space import Model
 from nca_cli.models.tensors import check_finite, one_line, read_tensors
@@ -25,8 +24,9 @@ if TYPE_CHECKING:
     import torch
 
     from nca_cli.models.autoencoder import Autoencoder
-    from nca_cli.models.denoiser import Denoiser
+    from nca_cli.models.denoiser import Condition, Denoiser
     from nca_cli.models.guidance import Guided
+    from nca_cli.models.text import Embedded
     from nca_cli.models.wiener import WienerDenoiser
 
 OLD_ATTENTION = re.compile(r"(.*\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
@@ -81,7 +81,6 @@ def load_denoiser(
     denoiser = Denoiser(
         network, pipeline.schedule, pipeline.prediction, pipeline.shape,
         device=device, dtype=getattr(torch, dtype), tf32=tf32, notes=(*heard, *notes),
-        takes="encoder_hidden_states" if pipeline.text_encoder else "class_labels",
         name=model.name,
     )  # fmt: skip
     if given is None:
@@ -91,31 +90,42 @@ def load_denoiser(
     return Guided(denoiser, given, null, guidance)
 
 
-Conditions = tuple["torch.Tensor | None", "torch.Tensor | None", tuple[str, ...]]
+Conditions = tuple["Condition | None", "Condition | None", tuple[str, ...]]
 
 
 def _conditions(pipeline: Pipeline, name: str, label: int | None, prompt: str) -> Conditions:
     """What the network answers under, what stands for none (`None`: neither), and notes."""
     import torch
 
-    if pipeline.text_encoder is not None:
-        return _embedded(pipeline, pipeline.text_encoder, name, prompt)
+    if pipeline.readers:
+        return _embedded(pipeline, name, prompt)
     null = pipeline.null_label
     if pipeline.classes is None:
         return None, None, ()
     if (given := null if label is None else label) is None:
         raise ModelError(name, "has no label that stands for none", "give one: label=N")
-    return torch.tensor([given]), None if null is None else torch.tensor([null]), ()
+    labels = [None if n is None else {"class_labels": torch.tensor([n])} for n in (given, null)]
+    return labels[0], labels[1], ()
 
 
-def _embedded(pipeline: Pipeline, part: Part, name: str, prompt: str) -> Conditions:
-    """The prompt and the empty one. The text encoder works on the CPU, once, and is let go."""
+def _embedded(pipeline: Pipeline, name: str, prompt: str) -> Conditions:
+    """The prompt and the empty one."""
+    from nca_cli.models.text import joined
+
+    heard = [_read(pipeline, reader, name, [prompt, ""]) for reader in pipeline.readers]
+    both = joined([embedded for embedded, _ in heard], pipeline)
+    given, null = ({key: value[row : row + 1] for key, value in both.items()} for row in (0, 1))
+    return given, null, tuple(note for _, notes in heard for note in notes)
+
+
+def _read(
+    pipeline: Pipeline, reader: Reader, name: str, prompts: list[str]
+) -> tuple[Embedded, tuple[str, ...]]:
+    """Prompts through one text encoder, which works on the CPU, once, and is let go; and notes."""
     from nca_cli.models.text import embed
 
-    encoder, notes = _load(pipeline, part, name)
-    limit = int(part.config.get("max_position_embeddings", 77))
-    given, null = embed(encoder, pipeline.root, [prompt, ""], limit, name).split(1)
-    return given, null, notes
+    encoder, notes = _load(pipeline, reader, name)
+    return embed(encoder, reader, pipeline.root, prompts, name), notes
 
 
 def load_autoencoder(model: Model, *, device: str) -> Autoencoder:
@@ -127,7 +137,8 @@ def load_autoencoder(model: Model, *, device: str) -> Autoencoder:
     if part is None or scale is None:
         raise ModelError(model.name, "works on pixels and has no autoencoder")
     network, notes = _load(pipeline, part, model.name)
-    return Autoencoder(network, scale, pipeline.shape, device=device, notes=notes)
+    shift = pipeline.latent_shift or 0.0
+    return Autoencoder(network, scale, pipeline.shape, device=device, shift=shift, notes=notes)
 
 
 def pick_device(name: str) -> str:
@@ -184,10 +195,10 @@ def _load(pipeline: Pipeline, part: Part, name: str) -> tuple[torch.nn.Module, t
 
 def _make(part: Part) -> torch.nn.Module:
     """The network that the configuration of `part` describes, without weights."""
-    if part.folder == TEXT_ENCODER:
+    if isinstance(part, Reader):
         from nca_cli.models.text import make_encoder
 
-        return make_encoder(part.config)
+        return make_encoder(part.kind, part.config)
     import diffusers
 
     return getattr(diffusers, part.kind).from_config(dict(part.config))
@@ -229,7 +240,7 @@ def _fill(network: torch.nn.Module, files: list[Path], name: str) -> list[str]:
     for file in files:
         if file.suffix == ".json":
             continue
-        for key, value in _with_new_attention(read_tensors(file, name)).items():
+        for key, value in _with_new_names(read_tensors(file, name), wanted).items():
             found.add(key)
             if key not in wanted:
                 continue
@@ -239,7 +250,8 @@ def _fill(network: torch.nn.Module, files: list[Path], name: str) -> list[str]:
             check_finite(key, value, file, name)
             with torch.no_grad():
                 wanted[key].copy_(value)
-    if absent := sorted(set(wanted) - found):
+    held = {wanted[key].data_ptr() for key in found & set(wanted)}
+    if absent := sorted(key for key, value in wanted.items() if value.data_ptr() not in held):
         raise ModelError(name, f"{files[0]} lacks {_names(absent)}")
     return sorted(key for key in found - set(wanted) if not key.endswith(COUNTS))
 
@@ -248,11 +260,15 @@ def _names(keys: list[str]) -> str:
     return keys[0] if len(keys) == 1 else f"{keys[0]} and {len(keys) - 1} more"
 
 
-def _with_new_attention(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _with_new_names(
+    tensors: Mapping[str, torch.Tensor], wanted: Collection[str]
+) -> dict[str, torch.Tensor]:
     """The same tensors with the attention names of diffusers ≥ 0.13, or of transformers ≥ 5."""
 
-    def rename(match: re.Match[str]) -> str:
+    def attention(match: re.Match[str]) -> str:
         return f"{match[1]}.{NEW_ATTENTION[match[2]]}.{match[3]}"
 
-    return {OLD_ATTENTION.sub(rename, key).removeprefix(OLD_TEXT): value
-            for key, value in tensors.items()}  # fmt: skip
+    def rename(key: str) -> str:
+        return key if key in wanted else OLD_ATTENTION.sub(attention, key).removeprefix(OLD_TEXT)
+
+    return {rename(key): value for key, value in tensors.items()}

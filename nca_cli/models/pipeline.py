@@ -1,15 +1,16 @@
 """A diffusers pipeline as files: which files it has, and what its raw configurations say.
 
 Two layouts exist. Nested: `model_index.json` beside `unet/` or `transformer/`, `scheduler/`, for
-latent models `vqvae/` or `vae/`, and for prompts `text_encoder/` and `tokenizer/`. Flat, of older
-repositories: the network's `config.json` and `scheduler_config.json` at the root. Raw JSON is read
-on purpose: diffusers fills in defaults, and for latent scales they are wrong (issue 6725).
+latent models `vqvae/` or `vae/`, and for prompts `text_encoder/` and `tokenizer/` (the second and
+third of them ending in `_2` and `_3`). Flat, of older repositories: the network's `config.json` and
+`scheduler_config.json` at the root. Raw JSON is read on purpose: diffusers fills in defaults, and
+for latent scales they are wrong (issue 6725).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from nca_cli.models.files import (
     TEXT_ENCODER,
     TOKENIZER,
     VOCABULARIES,
+    WHOLE_VOCABULARY,
     choose_tokenizer,
     choose_weights,
     join,
@@ -25,7 +27,7 @@ from nca_cli.models.files import (
     read_json,
     stems_of,
 )
-from nca_cli.schedule import Schedule, kind_of
+from nca_cli.schedule import FlowMatching, Schedule, kind_of
 
 INDEX = "model_index.json"
 CONFIGS = (
@@ -38,11 +40,17 @@ CONFIGS = (
     "vqvae/config.json",
     "vae/config.json",
     "text_encoder/config.json",
+    "text_encoder_2/config.json",
+    "text_encoder_3/config.json",
 )
 """Every file that can say what a pipeline is."""
 NETWORK = "UNet2DModel"
 PROMPTED = "UNet2DConditionModel"
 TRANSFORMER = "DiTTransformer2DModel"
+MMDIT = "SD3Transformer2DModel"
+CLIP = "CLIPTextModel"
+PROJECTED = "CLIPTextModelWithProjection"
+T5 = "T5EncoderModel"
 RENAMED = {"Transformer2DModel": TRANSFORMER}
 """Classes by the names they had in older repositories."""
 CLASSES = {NETWORK: "num_class_embeds", TRANSFORMER: "num_embeds_ada_norm"}
@@ -50,12 +58,24 @@ CLASSES = {NETWORK: "num_class_embeds", TRANSFORMER: "num_embeds_ada_norm"}
 AUTOENCODERS = ("VQModel", "AutoencoderKL")
 KNOWN = {
     "unet": (NETWORK, PROMPTED),
-    "transformer": (TRANSFORMER,),
+    "transformer": (TRANSFORMER, MMDIT),
     "vqvae": AUTOENCODERS,
     "vae": AUTOENCODERS,
-    TEXT_ENCODER: ("CLIPTextModel",),
 }
 """Parts of a pipeline, and the classes of them that nca runs."""
+READERS = {
+    PROMPTED: {TEXT_ENCODER: CLIP},
+    MMDIT: {TEXT_ENCODER: PROJECTED, f"{TEXT_ENCODER}_2": PROJECTED, f"{TEXT_ENCODER}_3": T5},
+}
+"""Text encoders of the networks that take a prompt, by their parts, and the class of each."""
+T5_TOKENS = 256
+OPTIONAL = (T5,)
+"""Text encoders that a pipeline may do without."""
+FOLDERS = (
+    "scheduler", *KNOWN,
+    *(f"{part}{ending}" for part in (TEXT_ENCODER, TOKENIZER) for ending in ("", "_2", "_3")),
+)  # fmt: skip
+"""Where its files are, beside the root."""
 KL_SCALE = 0.18215
 """diffusers' default `scaling_factor` of AutoencoderKL."""
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
@@ -87,7 +107,7 @@ class Part:
     @property
     def channels(self) -> tuple[int, int]:
         """Of a denoising network: channels in and out, with diffusers' defaults."""
-        default = 3 if self.kind == NETWORK else 4
+        default = {NETWORK: 3, MMDIT: 16}.get(self.kind, 4)
         ins = int(self.config.get("in_channels", default))
         return ins, int(self.config.get("out_channels", default) or ins)
 
@@ -108,6 +128,39 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Reader(Part):
+    """A text encoder with its tokenizer."""
+
+    tokenizer: tuple[str, ...] = ()
+    """Files of the tokenizer, relative to the pipeline; empty while it has no vocabulary."""
+
+    @property
+    def tokenizer_folder(self) -> str:
+        """`tokenizer_2` beside `text_encoder_2`."""
+        return self.folder.replace(TEXT_ENCODER, TOKENIZER)
+
+    @property
+    def vocabularies(self) -> tuple[tuple[str, ...], ...]:
+        """Files that hold a vocabulary of its kind, any of these sets of them."""
+        return WHOLE_VOCABULARY if self.kind == T5 else VOCABULARIES
+
+    @property
+    def width(self) -> int:
+        """Of an embedded token."""
+        return int(self.config.get("d_model" if self.kind == T5 else "hidden_size", 512))
+
+    @property
+    def limit(self) -> int:
+        """How many tokens it reads; T5 has no end of its own, and pipelines take these many."""
+        return T5_TOKENS if self.kind == T5 else self.config.get("max_position_embeddings", 77)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Configuration, weights and tokenizer, relative to the pipeline."""
+        return (*super().files, *self.tokenizer)
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """A pipeline that nca can run, as its files describe it."""
 
@@ -117,20 +170,22 @@ class Pipeline:
     scheduler: Mapping[str, Any]
     scheduler_file: str
     autoencoder: Part | None
-    text_encoder: Part | None = None
-    tokenizer: tuple[str, ...] = ()
-    """Files of the text encoder's tokenizer."""
+    readers: tuple[Reader, ...] = ()
+    """Its text encoders."""
 
     @property
     def files(self) -> tuple[str, ...]:
         """All files that bear on its results, relative to the root."""
         parts = (file for part in self.parts() for file in part.files)
-        return (self.scheduler_file, *parts, *self.tokenizer)
+        return (self.scheduler_file, *parts)
 
     @property
     def schedule(self) -> Schedule:
-        """The noise levels it was trained on."""
-        return Schedule.from_config(self.scheduler)
+        """The noise levels it was trained on, and the chains that its pipeline takes over them."""
+        schedule = Schedule.from_config(self.scheduler)
+        if self.network.kind == MMDIT and isinstance(schedule, FlowMatching):
+            return schedule.as_scheduled()
+        return schedule
 
     @property
     def prediction(self) -> str:
@@ -175,15 +230,26 @@ class Pipeline:
 
     @property
     def latent_scale(self) -> float | None:
-        """z = encode(x)·scale. Absent, it is 1 for VQModel and diffusers' for AutoencoderKL."""
+        """Of z = (encode(x) - shift)·scale. Absent, 1 for VQModel, diffusers' for AutoencoderKL."""
         if self.autoencoder is None:
             return None
         default = 1.0 if self.autoencoder.kind == "VQModel" else KL_SCALE
         return float(self.autoencoder.config.get("scaling_factor", default))
 
+    @property
+    def latent_shift(self) -> float | None:
+        """Of z = (encode(x) - shift)·scale; `None` where there is none."""
+        shift = self.autoencoder.config.get("shift_factor") if self.autoencoder else None
+        return float(shift) if shift else None
+
+    @property
+    def text_width(self) -> int:
+        """Of the tokens that an `MMDIT` takes."""
+        return int(self.network.config.get("joint_attention_dim", 4096))
+
     def parts(self, weights: bool = True) -> tuple[Part, ...]:
         """The networks: all, or (to noise an image) the autoencoder of a latent model alone."""
-        every = (self.network, self.autoencoder, self.text_encoder)
+        every = (self.network, self.autoencoder, *self.readers)
         return tuple(part for part in (every if weights else (self.autoencoder,)) if part)
 
     def missing(self, weights: bool = True) -> str | None:
@@ -191,8 +257,9 @@ class Pipeline:
         for part in self.parts(weights):
             if not part.weights:
                 return part.usual_weights
-        if weights and self.text_encoder and not self.tokenizer:
-            return join(TOKENIZER, VOCABULARIES[0][0])
+        for reader in self.readers if weights else ():
+            if not reader.tokenizer:
+                return join(reader.tokenizer_folder, reader.vocabularies[0][0])
         return None
 
 
@@ -201,7 +268,7 @@ def read_pipeline(root: Path, name: str) -> Pipeline:
 
     Raises `ModelError` for anything that nca cannot run, naming what stands in the way.
     """
-    files = list_files(root, ("scheduler", TOKENIZER, *KNOWN))
+    files = list_files(root, FOLDERS)
     if INDEX not in files and "config.json" not in files:
         reason = f"{root} is no diffusers pipeline (no {INDEX} or config.json)"
         raise IncompletePipeline(name, reason)
@@ -210,7 +277,7 @@ def read_pipeline(root: Path, name: str) -> Pipeline:
     network = _part(root, files, _network_of(index), name)
     autoencoder_folder = next((part for part in ("vqvae", "vae") if _names(index, part)), None)
     autoencoder = _part(root, files, autoencoder_folder, name) if autoencoder_folder else None
-    text = _text_encoder(root, files, index, name) if network.kind == PROMPTED else None
+    readers = _readers(root, files, index, network.kind, name)
     scheduler_file = next(
         (file for file in ("scheduler/scheduler_config.json", "scheduler_config.json")
          if file in files), None,
@@ -218,8 +285,7 @@ def read_pipeline(root: Path, name: str) -> Pipeline:
     if scheduler_file is None:
         raise IncompletePipeline(name, f"{root} has no scheduler_config.json")
     scheduler = read_json(root / scheduler_file, name)
-    tokenizer = choose_tokenizer(files) if text else ()
-    pipeline = Pipeline(root, network, scheduler, scheduler_file, autoencoder, text, tokenizer)
+    pipeline = Pipeline(root, network, scheduler, scheduler_file, autoencoder, readers)
     _check(pipeline, name)
     return pipeline
 
@@ -247,22 +313,32 @@ def _check_index(index: Mapping[str, Any], name: str) -> None:
     """Refuse a pipeline whose index names parts that nca cannot run."""
     if index and not _names(index, _network_of(index)):
         raise ModelError(name, f"a {index.get('_class_name')} has no {NETWORK} as its unet")
-    for part in KNOWN:
+    for part, known in KNOWN.items():
         if _names(index, part):
-            _check_kind(str(index[part][-1]), part, name)
+            _check_kind(str(index[part][-1]), known, part, name)
+    readers = READERS.get(str(index[_network_of(index)][-1]), {}) if index else {}
     for part in index:
-        if part.startswith(f"{TEXT_ENCODER}_") and _names(index, part):
-            raise ModelError(name, f"reads prompts by a {part} as well, which nca does not run")
+        if part.startswith(TEXT_ENCODER) and _names(index, part):
+            if part not in readers:
+                raise ModelError(name, f"reads prompts by a {part} as well, which nca does not run")
+            _check_kind(str(index[part][-1]), (readers[part],), part, name)
 
 
-def _check_kind(kind: str, part: str, name: str) -> None:
-    known = KNOWN[part]
+def _check_kind(kind: str, known: Collection[str], part: str, name: str) -> None:
     if RENAMED.get(kind, kind) not in known:
         raise ModelError(name, f"its {part} is a {kind}; nca runs {' and '.join(known)} only")
 
 
 def _part(root: Path, files: Collection[str], part: str, name: str) -> Part:
     """The network in its own folder, or (the unet of a flat layout) at the root."""
+    folder, config = _read_part(root, files, part, KNOWN[part], name)
+    return Part(folder, config, choose_weights(files, folder))
+
+
+def _read_part(
+    root: Path, files: Collection[str], part: str, known: Collection[str], name: str
+) -> tuple[str, dict[str, Any]]:
+    """Folder and configuration of a part, whose class has to be among the `known`."""
     flat = part == "unet" and f"{part}/config.json" not in files
     folder = "" if flat else part
     if join(folder, "config.json") not in files:
@@ -270,14 +346,24 @@ def _part(root: Path, files: Collection[str], part: str, name: str) -> Part:
     config = read_json(root / join(folder, "config.json"), name)
     if flat and "_class_name" not in config:
         raise ModelError(name, f"{root} is no diffusers pipeline (config.json names no {NETWORK})")
-    _check_kind(_kind(config), part, name)
-    return Part(folder, config, choose_weights(files, folder))
+    _check_kind(_kind(config), known, part, name)
+    return folder, config
 
 
-def _text_encoder(root: Path, files: Collection[str], index: Mapping[str, Any], name: str) -> Part:
-    if not _names(index, TEXT_ENCODER):
-        raise ModelError(name, f"its unet is a {PROMPTED}, and no text_encoder is beside it")
-    return _part(root, files, TEXT_ENCODER, name)
+def _readers(
+    root: Path, files: Collection[str], index: Mapping[str, Any], network: str, name: str
+) -> tuple[Reader, ...]:
+    """The text encoders of a network that takes prompts."""
+    readers = []
+    for part, kind in READERS.get(network, {}).items():
+        if _names(index, part):
+            folder, config = _read_part(root, files, part, (kind,), name)
+            reader = Reader(folder, config, choose_weights(files, folder))
+            chosen = choose_tokenizer(files, reader.tokenizer_folder, reader.vocabularies)
+            readers.append(replace(reader, tokenizer=chosen))
+        elif kind not in OPTIONAL:
+            raise ModelError(name, f"its network is a {network}, and no {part} is beside it")
+    return tuple(readers)
 
 
 def _check(pipeline: Pipeline, name: str) -> None:
@@ -286,18 +372,36 @@ def _check(pipeline: Pipeline, name: str) -> None:
     _check_scheduler(pipeline.scheduler, pipeline.prediction, name)
     if pipeline.channels not in (1, 3):
         raise ModelError(name, f"works on images of {pipeline.channels} channels; nca has 3 or 1")
-    if (text := pipeline.text_encoder) is not None:
-        width = pipeline.network.config.get("cross_attention_dim", 1280)
-        if width != (given := text.config.get("hidden_size", 512)):
-            raise ModelError(name, f"unet for text of width {width}, text_encoder of width {given}")
+    for what, width, given in _widths(pipeline):
+        if width != given:
+            reason = f"its network takes {what} of width {width}, its text encoders give {what}"
+            raise ModelError(name, f"{reason} of width {given}")
+    if pipeline.network.kind == MMDIT and pipeline.prediction != "flow":
+        kind = pipeline.scheduler.get("_class_name")
+        raise ModelError(name, f"its {MMDIT} predicts a velocity, for which no {kind} is made")
     if pipeline.autoencoder is None:
         return
     config = pipeline.autoencoder.config
     latents = config.get("vq_embed_dim") or config.get("latent_channels", pipeline.shape[0])
     if latents != pipeline.shape[0]:
         raise ModelError(name, f"unet of {pipeline.shape[0]} and latents of {latents} channels")
-    if config.get("shift_factor") is not None:
-        raise ModelError(name, "its autoencoder shifts latents (shift_factor), which nca does not")
+    if config.get("shift_factor") is not None and pipeline.network.kind != MMDIT:
+        reason = f"its autoencoder shifts latents (shift_factor), which no {pipeline.network.kind}"
+        raise ModelError(name, f"{reason} is made for")
+
+
+def _widths(pipeline: Pipeline) -> Iterator[tuple[str, int, int]]:
+    """What the network takes of its text encoders, how wide, and how wide it is given."""
+    config, readers = pipeline.network.config, pipeline.readers
+    if pipeline.network.kind == PROMPTED:
+        yield "text", int(config.get("cross_attention_dim", 1280)), readers[0].width
+    if pipeline.network.kind == MMDIT:
+        width = pipeline.text_width
+        clips = [reader for reader in readers if reader.kind == PROJECTED]
+        pooled = sum(int(reader.config.get("projection_dim", 512)) for reader in clips)
+        yield "pooled text", int(config.get("pooled_projection_dim", 2048)), pooled
+        yield "text", width, max(width, sum(reader.width for reader in clips))  # filled with zeros
+        yield from (("text", width, reader.width) for reader in readers if reader.kind == T5)
 
 
 def _check_network(network: Part, name: str) -> None:

@@ -31,7 +31,7 @@ def recipe_for(
     Raises `ModelError` where the weights are not on this disk or their configuration asks for what
     nca has not, `UsageError` for a choice that the sampler cannot honour.
     """
-    chain, shift = choice.name != "one-step", model.space.schedule.shift
+    chain, schedule = choice.name != "one-step", model.space.schedule
     check_condition(model, label, guidance, prompt)
     return Recipe(
         weights=weights_identity(model),
@@ -46,8 +46,9 @@ def recipe_for(
         tf32=tf32,
         guidance=_guidance(guidance, prompt),
         class_label=label,
-        shift=shift if chain and shift != 1 else None,
+        shift=schedule.shift if chain and schedule.shift != 1 else None,
         prompt=(prompt or "") if model.takes_prompt else None,
+        last=schedule.last if chain else None,
     )
 
 

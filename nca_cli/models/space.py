@@ -29,7 +29,9 @@ class Space:
     autoencoder: str | None = None
     """Content digest of the autoencoder's configuration and weights; `None` for pixel models."""
     latent_scale: float | None = None
-    """z = encode(x)·latent_scale; `None` for pixel models."""
+    """z = (encode(x) - latent_shift)·latent_scale; `None` for pixel models."""
+    latent_shift: float | None = None
+    """`None`: latents are not shifted."""
 
     @property
     def latent(self) -> bool:
@@ -46,6 +48,8 @@ class Space:
         }
         if self.latent:
             description |= {"autoencoder": self.autoencoder, "latent_scale": self.latent_scale}
+        if self.latent_shift is not None:
+            description["latent_shift"] = self.latent_shift
         return description
 
     @property

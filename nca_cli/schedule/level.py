@@ -51,6 +51,8 @@ class Schedule:
     steps: int
     shift: float = 1.0
     """Time shift of chains; only flow matching has one other than 1."""
+    last: float | None = None
+    """Time of the last step of chains, before the shift; only flow matching can have one."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Schedule:
         return object.__new__(cls.kinds[cls.default_kind] if cls is Schedule else cls)
@@ -110,8 +112,8 @@ class Schedule:
         """The same levels with another clean end; only variance-preserving ones have a choice."""
         return self
 
-    def shifted(self, shift: float | None) -> Schedule:
-        """The same levels with another time shift of chains; only flow matching has one."""
+    def shifted(self, shift: float | None, last: float | None = None) -> Schedule:
+        """The same levels with another time shift and last u of chains; for flow matching alone."""
         return self
 
     def network_time(self, t: np.ndarray) -> np.ndarray:
