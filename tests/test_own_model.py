@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pipelines import tiny_pixel
 from typer.testing import CliRunner
 
 import nca_cli.schedule
@@ -14,6 +15,7 @@ from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models import find_model, list_models, load_denoiser, recipe_for
 from nca_cli.recipe import SamplerChoice
 from nca_cli.schedule import Schedule
+from nca_cli.store import Names, Store
 
 PAGE = (Path(__file__).parents[1] / "docs" / "own-model.md").read_text()
 PYTHON = re.search(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
@@ -218,10 +220,42 @@ def test_a_short_name_replaces_only_what_it_names(here, pixel_pipeline):
 def test_filters_know_short_names(here, pixel_pipeline, faces):
     (here / "models.toml").write_text(f"[mine]\nmodel = '{pixel_pipeline}'\nsampler = 'plms'\n")
     run("reconstruct", faces / "anna.png", "-m", "mine", "--steps", 10, "--t", 300)
-    assert model_filter("mine") == (pixel_pipeline.name, "plms")
+    assert model_filter("mine") == (pixel_pipeline.name, "plms", str(pixel_pipeline))
     assert "plms-10" in run("ls", "--model", "mine", "--json").stdout
-    assert model_filter("adm:some/net.pt") == ("net", None)
-    assert model_filter("module:factory") == ("factory", None)
+    assert model_filter("adm:some/net.pt") == ("net", None, f"adm:{here}/some/net.pt")
+    assert model_filter("module:factory") == ("factory", None, "module:factory")
+    assert model_filter("google/ncsnpp-ffhq-256") == ("ncsnpp-ffhq-256", None, None)
+
+
+@pytest.fixture
+def trainings(here, faces):
+    """Two checkpoints of one file name, one reconstruction of each; the short names a and b."""
+    for seed, name in enumerate("ab"):
+        tiny_pixel(here / f"run-{name}" / "checkpoint-9", seed=seed)
+        with open(here / "models.toml", "a") as file:
+            file.write(f"[{name}]\nmodel = 'run-{name}/checkpoint-9'\n")
+        run("reconstruct", faces / "anna.png", "-m", name, "-s", "one-step", "--t", 300)
+    return here
+
+
+def test_checkpoints_of_one_file_name_are_two_models_to_every_filter(trainings):
+    every = json.loads(run("ls", "--json").stdout)
+    names = ("a", "run-b/checkpoint-9")
+    mine = [json.loads(run("ls", "-m", name, "--json").stdout) for name in names]
+    assert [len(some) for some in (every, *mine)] == [3, 2, 2], "noise is of both"
+    run("rm", "-m", "a", "-s", "one-step", "--yes")
+    left = [artifact for artifact in Store(trainings / "nca-store").select() if artifact.recipe]
+    assert [artifact.model_info["source"] for artifact in left] == [
+        str(trainings / "run-b/checkpoint-9")
+    ]
+
+
+def test_checkpoints_of_one_file_name_are_called_by_what_their_paths_have_not_in_common(trainings):
+    found = [a for a in Store(trainings / "nca-store").select() if not a.is_noise]
+    assert {*map(Names(found).sampler, found)} == {"one-step run-a", "one-step run-b"}
+    run("grid", "-o", trainings / "grid.svg")
+    drawn = (trainings / "grid.svg").read_text()
+    assert [name in drawn for name in ("run-a", "run-b")] == [True, True]
 
 
 def test_the_variable_names_another_file_whose_folder_paths_start_at(here, monkeypatch):

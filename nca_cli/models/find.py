@@ -19,6 +19,7 @@ from nca_cli.models.checkpoints import (
     is_checkpoint,
     path_of,
     prefix_of,
+    source_of,
     stored_name,
 )
 from nca_cli.models.digests import content_digest
@@ -88,21 +89,27 @@ def _renamed(model: Model, mine: UserAlias) -> Model:
     return replace(model, alias=mine.name, licence=licence, sampler=mine.choice(model.sampler))
 
 
-def stored_as(name: str) -> tuple[str, str | None]:
-    """The name in a store of what `--model` takes, and the sampler that goes with a short name."""
+def stored_as(name: str) -> tuple[str, str | None, str | None]:
+    """The name in a store of what `--model` takes, the sampler that goes with a short name, and the
+    source of what is named by a path or an import, of which several may have one name."""
     if (mine := user_aliases().get(name)) is not None:
-        stored, sampler = _stored_as(mine.model)
-        return stored, mine.settings.get("sampler", sampler)
+        stored, sampler, source = _stored_as(mine.model)
+        return stored, mine.settings.get("sampler", sampler), source
     return _stored_as(name)
 
 
-def _stored_as(name: str) -> tuple[str, str | None]:
+def _stored_as(name: str) -> tuple[str, str | None, str | None]:
     alias = ALIASES.get(name)
     if alias is not None and alias.source != BUILT_IN:
-        return _last_part(alias.source), alias.sampler.name
+        return _last_part(alias.source), alias.sampler.name, None
     if is_checkpoint(name):
-        return safe_name(stored_name(name)), None
-    return (name.split(":")[1] if is_own(name) else _last_part(name)), None
+        return safe_name(stored_name(name)), None, source_of(name)
+    if is_own(name):
+        return name.split(":")[1], None, name
+    if ("/" in name or name.startswith((".", "~"))) and _looks_like_folder(name):
+        folder = Path(name).expanduser().resolve()
+        return safe_name(_folder_label(folder)), None, str(folder)
+    return _last_part(name), None, None
 
 
 def _last_part(text: str) -> str:
