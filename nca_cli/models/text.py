@@ -32,9 +32,22 @@ def make_encoder(config: Mapping[str, Any]) -> torch.nn.Module:
         from transformers import CLIPTextConfig, CLIPTextModel
 
         try:
-            return CLIPTextModel(CLIPTextConfig.from_dict(dict(config)))
+            settings = CLIPTextConfig.from_dict(_without_code(config))
+            settings._attn_implementation = "sdpa"
+            return CLIPTextModel(settings)
         except Exception as error:  # its configurations have checks, and errors, of their own
             raise ValueError(str(error)) from error
+
+
+def _without_code(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the settings of how to run it: one of them fetches kernels, native code, of the hub.
+
+    What describes the network is all that a file has a say in.
+    """
+    return {
+        key: value for key, value in config.items()
+        if not key.startswith("_") and "attn_implementation" not in key
+    }  # fmt: skip
 
 
 def embed(
