@@ -206,6 +206,13 @@ def test_weights_of_another_architecture_by_the_first_key_and_shape(kind):
     assert f"{key} is {(4, *shape[1:])}, not {shape}" in refusal(name)
 
 
+def test_channels_past_those_of_any_network():
+    file, name = model("adm")
+    settings = TOML["adm"].replace("[1, 1]", "[1, 1e9]")
+    file.with_suffix(".toml").write_text(settings)
+    assert "channels are more than 65536" in refusal(name)
+
+
 def test_a_configuration_that_names_an_unknown_class():
     _, name = model("safetensors")
     pipelines.edit_json("net/unet/config.json", _class_name="UNet9DModel")
