@@ -525,6 +525,8 @@ def test_a_dit_is_found_under_its_older_class_name_with_labels_and_learned_varia
     free = load_denoiser(model, device="cpu")(x, t)
     guided = load_denoiser(model, device="cpu", label=7, guidance=2.0)(x, t)
     assert not torch.allclose(labelled.x0, free.x0)
+    (note,) = load_denoiser(model, device="cpu").notes
+    assert "learned a variance; its scheduler names none such" in note
     torch.testing.assert_close(guided.x0, 2 * labelled.x0 - free.x0, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(guided.variance, labelled.variance, rtol=1e-4, atol=1e-5)
 

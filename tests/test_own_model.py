@@ -15,7 +15,7 @@ from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models import find_model, list_models, load_denoiser, recipe_for
 from nca_cli.recipe import SamplerChoice
 from nca_cli.schedule import Schedule
-from nca_cli.store import Names, Store
+from nca_cli.store import Filters, Names, Store
 
 PAGE = (Path(__file__).parents[1] / "docs" / "own-model.md").read_text()
 PYTHON = re.search(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
@@ -184,6 +184,45 @@ def test_twice_the_channels_are_a_learned_variance(here):
     found = load_denoiser(find_model(name), device="cpu")(x, torch.tensor([1, 2]))
     assert torch.equal(found.x0, x)
     assert torch.equal(found.variance, torch.full_like(x, 0.5))
+
+
+def test_a_learned_variance_is_used_where_the_object_says_so(here, faces):
+    names = {}
+    for module, value, more in (("lo", -1.0, True), ("hi", 1.0, True), ("plain", 1.0, False)):
+        names[module] = write(here, f"own_{module}", answer=f"torch.cat([x, x * 0 + {value}], 1)",
+                              channels=3)  # fmt: skip
+        if more:
+            file = here / f"own_{module}.py"
+            file.write_text(file.read_text() + "\nNet.variance = 'learned_range'\n")
+    recipes = {key: recipe_for(find_model(name), SamplerChoice("ddpm", 20))
+               for key, name in names.items()}  # fmt: skip
+    assert [recipe.variance for recipe in recipes.values()] == [
+        "learned_range", "learned_range", "fixed_small"
+    ]  # fmt: skip
+    store = here / "nca-store"
+    found = {}
+    for key in ("lo", "hi"):
+        run("reconstruct", faces / "anna.png", "-m", names[key], "-s", "ddpm", "--steps", 20,
+            "--t", 300)  # fmt: skip
+        (artifact,) = [a for a in Store(store).select(Filters(recipes=[recipes[key].digest]))
+                       if a.recipe]  # fmt: skip
+        found[key] = artifact.read("x0_hat", [(300, 0)])
+    assert abs(found["lo"] - found["hi"]).max() > 1e-3
+
+
+def test_a_learned_variance_that_is_promised_has_to_come(here):
+    import torch
+
+    name = write(here, "own_l", answer="x", channels=3)
+    file = here / "own_l.py"
+    file.write_text(file.read_text() + "\nNet.variance = 'learned_range'\n")
+    denoiser = load_denoiser(find_model(name), device="cpu")
+    x, t = torch.zeros(1, 3, 8, 8), torch.tensor([1])
+    refused(ModelError, lambda: denoiser(x, t), name, "without its learned variance")
+    name = write(here, "own_m", answer="x", channels=3)
+    file = here / "own_m.py"
+    file.write_text(file.read_text() + "\nNet.variance = 'none'\n")
+    refused(ModelError, lambda: find_model(name), "its variance is not one of")
 
 
 # -- models.toml -----------------------------------------------------------------------------------

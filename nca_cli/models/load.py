@@ -43,6 +43,9 @@ RANDOM_FILLS = frozenset(
         "xavier_uniform",
     )
 )  # fmt: skip
+IDLE_VARIANCE = (
+    "the network learned a variance; its scheduler names none such, so ddpm leaves it out"
+)
 UNUSED = "{} holds tensors that its config.json knows nothing of, left out: {}"
 PICKLED = "weights come from {} (a pickle): only tensors are read from it, no code in it is run"
 
@@ -76,12 +79,12 @@ def load_denoiser(
     from nca_cli.models.denoiser import Denoiser
 
     pipeline = _pipeline(model)
-    _check_variance(pipeline, model.name)
+    idle = _idle_variance(pipeline, model)
     given, null, heard = _conditions(pipeline, model.name, label, prompt or "")
     network, notes = _load(pipeline, pipeline.network, model.name)
     denoiser = Denoiser(
         network, pipeline.schedule, pipeline.prediction, pipeline.shape,
-        device=device, dtype=getattr(torch, dtype), tf32=tf32, notes=(*heard, *notes),
+        device=device, dtype=getattr(torch, dtype), tf32=tf32, notes=(*heard, *notes, *idle),
         takes="encoder_hidden_states" if pipeline.text_encoder else "class_labels",
         name=model.name,
     )  # fmt: skip
@@ -154,12 +157,18 @@ def _pipeline(model: Model) -> Pipeline:
     return read_pipeline(model.folder, model.name)
 
 
-def _check_variance(pipeline: Pipeline, name: str) -> None:
-    """A scheduler that reads the variance from the network needs a network that gives it."""
+def _idle_variance(pipeline: Pipeline, model: Model) -> list[str]:
+    """A note on a learned variance that the scheduler does not name, and so no sampler uses.
+
+    One that reads it from the network needs a network that gives it: else `ModelError`.
+    """
     ins, outs = pipeline.network.channels
-    doubled = outs == 2 * ins
-    if str(pipeline.scheduler.get("variance_type")).startswith("learned") and not doubled:
-        raise ModelError(name, "its scheduler expects a learned variance, its network gives none")
+    gives = outs == 2 * ins
+    learned = str(pipeline.scheduler.get("variance_type")).startswith("learned")
+    if learned and not gives:
+        reason = "its scheduler expects a learned variance, its network gives none"
+        raise ModelError(model.name, reason)
+    return [IDLE_VARIANCE] if gives and not learned else []
 
 
 def _load(pipeline: Pipeline, part: Part, name: str) -> tuple[torch.nn.Module, tuple[str, ...]]:

@@ -7,6 +7,7 @@ import math
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models.aliases import BUILT_IN
 from nca_cli.models.digests import content_digest
+from nca_cli.models.own import VARIANCES
 from nca_cli.models.pipeline import read_pipeline
 from nca_cli.models.space import Model
 from nca_cli.models.wiener import WIENER_VERSION
@@ -15,7 +16,6 @@ from nca_cli.recipe import Recipe, SamplerChoice
 CLIPPING = ("ddim", "ddpm")
 TO_THE_IMAGE = ("ddpm", "heun", "dpmpp-2m")
 """Samplers whose last step ends at x̂0 itself."""
-VARIANCES = ("fixed_small", "fixed_large", "learned_range")
 
 
 def recipe_for(
