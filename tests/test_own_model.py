@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 import nca_cli.schedule
 from nca_cli.cli import app
 from nca_cli.cli.filters import model_filter
+from nca_cli.engine import Request
+from nca_cli.engine.request import recipes_of
 from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models import find_model, list_models, load_denoiser, recipe_for
 from nca_cli.recipe import SamplerChoice
@@ -184,6 +186,21 @@ def test_twice_the_channels_are_a_learned_variance(here):
     found = load_denoiser(find_model(name), device="cpu")(x, torch.tensor([1, 2]))
     assert torch.equal(found.x0, x)
     assert torch.equal(found.variance, torch.full_like(x, 0.5))
+
+
+@pytest.mark.parametrize("levels", [20, 200, 1000, 4000])
+def test_the_usual_number_of_steps_is_no_more_than_there_are_levels(here, levels):
+    name = write(here, f"own_{here.name}", schedule=f"Schedule(steps={levels})")
+    (here / "models.toml").write_text(
+        f"[cosine]\nmodel = '{tiny_pixel(here / 'net', num_train_timesteps=levels)}'\n"
+        "sampler = 'ddpm'\n[many]\nmodel = './net'\nsteps = 5000\n"
+    )
+    for model in (find_model(name), find_model(str(here / "net"))):
+        assert model.sampler.steps == min(50, levels)
+        request = Request(samplers=("ddpm", "pndm"))
+        assert [recipe.steps for recipe in recipes_of(request, model)] == [levels, min(50, levels)]
+    assert find_model("cosine").sampler == SamplerChoice("ddpm", levels)
+    assert find_model("many").sampler.steps == 5000, "what was said is not cut, but refused"
 
 
 def test_a_learned_variance_is_used_where_the_object_says_so(here, faces):

@@ -125,7 +125,9 @@ def _images(request: Request, on_error: Complain | None) -> Sequence[Source]:
 def recipes_of(request: Request, model: Model) -> list[Recipe]:
     """The recipes that a request means for a model. Raises `UsageError` for idle options."""
     choices = [
-        SamplerChoice.default(name) if name != model.sampler.name else model.sampler
+        model.sampler
+        if name == model.sampler.name
+        else SamplerChoice.default(name, model.space.schedule.steps)
         for name in request.samplers
     ] or [model.sampler]
     names = {choice.name for choice in choices}

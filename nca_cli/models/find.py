@@ -60,9 +60,10 @@ def find_model(
     A hub model on this disk is used as it is; `refresh` asks for a newer revision, `offline` never
     asks. `size` is the side of `wiener` in pixels. Raises `ModelError`.
     """
-    if (mine := user_aliases().get(name)) is not None:
-        return _renamed(_find(mine.model, weights, offline, refresh, size), mine)
-    return _find(name, weights, offline, refresh, size)
+    mine = user_aliases().get(name)
+    found = _find(mine.model if mine else name, weights, offline, refresh, size)
+    model = replace(found, sampler=found.sampler.within(found.space.schedule.steps))
+    return _renamed(model, mine) if mine else model
 
 
 def _find(name: str, weights: bool, offline: bool, refresh: bool, size: int) -> Model:
@@ -86,7 +87,8 @@ def _find(name: str, weights: bool, offline: bool, refresh: bool, size: int) -> 
 
 def _renamed(model: Model, mine: UserAlias) -> Model:
     licence = mine.settings.get("licence", model.licence)
-    return replace(model, alias=mine.name, licence=licence, sampler=mine.choice(model.sampler))
+    sampler = mine.choice(model.sampler, model.space.schedule.steps)
+    return replace(model, alias=mine.name, licence=licence, sampler=sampler)
 
 
 def stored_as(name: str) -> tuple[str, str | None, str | None]:
