@@ -429,6 +429,11 @@ def test_the_shift_is_part_of_a_flows_recipe_but_not_of_its_space(made, tmp_path
 @pytest.mark.parametrize(
     ("family", "change", "word"),
     [("flow", {"use_dynamic_shifting": True}, "use_dynamic_shifting"),
+     ("flow", {"shift_terminal": 0.1}, "shift_terminal"),
+     ("flow", {"use_karras_sigmas": True}, "use_karras_sigmas"),
+     ("flow", {"use_exponential_sigmas": True}, "use_exponential_sigmas"),
+     ("flow", {"use_beta_sigmas": True}, "use_beta_sigmas"),
+     ("flow", {"stochastic_sampling": True}, "stochastic_sampling"),
      ("flow", {"shift": 0}, "shift"),
      ("flow", {"prediction_type": "epsilon"}, "'epsilon'"),
      ("exploding", {"sigma_max": 0.001}, "sigma_max")],

@@ -64,6 +64,11 @@ MORE_CONDITIONS = (
     "addition_embed_type", "encoder_hid_dim", "time_cond_proj_dim", "num_class_embeds",
 )  # fmt: skip
 """Inputs of a `UNet2DConditionModel` beside the prompt: sizes, images, a guidance weight."""
+BENDS = (
+    "use_dynamic_shifting", "invert_sigmas", "shift_terminal", "use_karras_sigmas",
+    "use_exponential_sigmas", "use_beta_sigmas", "stochastic_sampling",
+)  # fmt: skip
+"""Settings of a flow's scheduler that bend its chains, or walk them, as no sampler here does."""
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
 
@@ -354,7 +359,7 @@ def _check_continuous(config: Mapping[str, Any], prediction: str, name: str) -> 
     kind, written = config.get("_class_name"), config.get("prediction_type", prediction)
     if written != prediction:
         raise ModelError(name, f"its scheduler is a {kind}, yet its network predicts {written!r}")
-    for flag in ("use_dynamic_shifting", "invert_sigmas"):
+    for flag in BENDS:
         if config.get(flag):
             raise ModelError(name, f"its {kind} has {flag}, which nca has not")
     if not 0 < float(config.get("sigma_min", 0.01)) < float(config.get("sigma_max", 1348.0)):
