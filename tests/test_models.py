@@ -741,6 +741,18 @@ def test_numbers_that_make_no_schedule_are_named(copy, change, words):
     assert_refused(lambda: find(copy), *words)
 
 
+def test_a_latent_scale_that_diffusers_wrote_into_a_copy_is_noted(made, tmp_path):
+    import diffusers
+
+    copy = tmp_path / "copy"
+    shutil.copytree(made["vq"], copy)
+    assert "scale" not in " ".join(load_denoiser(find(copy), device="cpu").notes)
+    diffusers.VQModel.from_pretrained(copy / "vqvae").save_pretrained(copy / "vqvae")
+    *_, note = load_denoiser(find(copy), device="cpu").notes
+    assert "latent scale 0.18215" in note
+    assert "set scaling_factor to 1" in note
+
+
 def test_numbers_of_an_autoencoder_are_looked_at(made, tmp_path):
     folder = tmp_path / "latent"
     shutil.copytree(made["vq"], folder)

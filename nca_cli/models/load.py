@@ -16,7 +16,7 @@ from nca_cli.models.aliases import BUILT_IN
 from nca_cli.models.checkpoints import ensure_converted
 from nca_cli.models.files import TEXT_ENCODER
 from nca_cli.models.own import is_own, load_own
-from nca_cli.models.pipeline import Part, Pipeline, read_pipeline
+from nca_cli.models.pipeline import KL_SCALE, Part, Pipeline, read_pipeline
 from nca_cli.models.quiet import quiet
 from nca_cli.models.space import Model
 from nca_cli.models.tensors import check_finite, one_line, read_tensors
@@ -45,6 +45,10 @@ RANDOM_FILLS = frozenset(
 )  # fmt: skip
 IDLE_VARIANCE = (
     "the network learned a variance; its scheduler names none such, so ddpm leaves it out"
+)
+WRITTEN_SCALE = (
+    "latent scale 0.18215: diffusers writes it for a VQModel that named none, which means 1; "
+    "if this is such a copy, set scaling_factor to 1 in its vqvae/config.json"
 )
 UNUSED = "{} holds tensors that its config.json knows nothing of, left out: {}"
 PICKLED = "weights come from {} (a pickle): only tensors are read from it, no code in it is run"
@@ -79,12 +83,12 @@ def load_denoiser(
     from nca_cli.models.denoiser import Denoiser
 
     pipeline = _pipeline(model)
-    idle = _idle_variance(pipeline, model)
+    doubts = (*_idle_variance(pipeline, model), *_written_scale(pipeline))
     given, null, heard = _conditions(pipeline, model.name, label, prompt or "")
     network, notes = _load(pipeline, pipeline.network, model.name)
     denoiser = Denoiser(
         network, pipeline.schedule, pipeline.prediction, pipeline.shape,
-        device=device, dtype=getattr(torch, dtype), tf32=tf32, notes=(*heard, *notes, *idle),
+        device=device, dtype=getattr(torch, dtype), tf32=tf32, notes=(*heard, *notes, *doubts),
         takes="encoder_hidden_states" if pipeline.text_encoder else "class_labels",
         name=model.name,
     )  # fmt: skip
@@ -169,6 +173,13 @@ def _idle_variance(pipeline: Pipeline, model: Model) -> list[str]:
         reason = "its scheduler expects a learned variance, its network gives none"
         raise ModelError(model.name, reason)
     return [IDLE_VARIANCE] if gives and not learned else []
+
+
+def _written_scale(pipeline: Pipeline) -> list[str]:
+    """A note on a scale that a VQModel has by a default of diffusers', it seems (issue 6725)."""
+    part = pipeline.autoencoder
+    doubtful = part and part.kind == "VQModel" and part.config.get("scaling_factor") == KL_SCALE
+    return [WRITTEN_SCALE] if doubtful else []
 
 
 def _load(pipeline: Pipeline, part: Part, name: str) -> tuple[torch.nn.Module, tuple[str, ...]]:
