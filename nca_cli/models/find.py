@@ -186,8 +186,18 @@ def _from_folder(
     name = alias.name if alias else str(folder)
     pipeline = read_pipeline(folder, name)
     if missing := pipeline.missing(weights):
-        raise ModelError(name, f"{folder / missing} is missing (or a .bin in its place)")
+        reason = f"{folder / missing} is missing (or a .bin in its place)"
+        raise ModelError(name, reason, _variant_hint(folder / missing))
     return _model(pipeline, label, source, alias)
+
+
+def _variant_hint(missing: Path) -> str | None:
+    """What to do with the weights of a variant, such as fp16, that lie where the usual ones lack:
+    they are other weights, so that only the user can mean them."""
+    found = sorted(missing.parent.glob(f"{missing.stem}.*{missing.suffix}"))
+    if not found:
+        return None
+    return f"{found[0].name} is there: to mean these weights, name them {missing.name}"
 
 
 def _hub_id(name: str) -> tuple[str, str | None]:
