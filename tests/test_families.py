@@ -563,6 +563,23 @@ def test_conditions_that_mean_nothing_are_refused(made, family, condition, words
         recipe_for(find_model(str(made[family])), SamplerChoice(), **condition)
 
 
+def test_a_condition_is_for_the_models_that_take_it_and_refused_where_none_does(
+    made, faces, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    command = ["reconstruct", str(faces / "anna.png"), "--t", "500", "-s", "one-step"]
+    both = [*command, "-m", str(made["dit"]), "-m", str(made["flow"])]
+    run = CliRunner().invoke(app, [*both, "--label", "7", "--guidance", "4"])
+    assert run.exit_code == 0, run.output
+    assert "flow takes no --label and no --guidance" in " ".join(run.stderr.split())
+    recipes = {a.model_name: a.recipe for a in Store(tmp_path / "nca-store").select() if a.recipe}
+    assert (recipes["dit"].class_label, recipes["dit"].guidance) == (7, 4.0)
+    assert (recipes["flow"].class_label, recipes["flow"].guidance) == (None, None)
+    for wrong in (["--prompt", "a cat"], ["--guidance", "4"], ["--label", "7", "--prompt", "x"]):
+        run = CliRunner().invoke(app, [*both, *wrong])
+        assert run.exit_code == 2, run.output
+
+
 def test_a_transformer_that_is_no_dit_is_refused_by_name(tmp_path):
     folder = pipelines.tiny_dit(tmp_path / "dit")
     pipelines.edit_json(folder / "transformer/config.json", norm_type="ada_norm_single")

@@ -195,6 +195,8 @@ class Run:
         self.plans.append(plan)
         if plan.images:
             note(_announcement(plan, self.store_dtype))
+        for text in plan.notes:
+            note(text)
         if self.dry_run or plan.empty:
             return
         with bar(plan.model.name, total, unit) as advance:
