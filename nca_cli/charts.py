@@ -64,7 +64,8 @@ DERIVED = {
                          "share of a concept that is still read", "higher", 2),
     "pairs": Measure(lambda *_: math.nan, "Pairs of", "mean square distance per pixel", "", 3),
     "decided": Measure(lambda *_: math.nan, "Decided by the image",
-                       "share of the variance of x̂0 that is between images, not seeds", "", 2),
+                       "share of the variance of x̂0 that is between images, not seeds", "", 2,
+                       bounds=(0, 1)),
     "content": Measure(lambda *_: math.nan, "Where SSIM is lost",
                        "share of what is lost, per unit of log SNR", "", 3),
 }  # fmt: skip

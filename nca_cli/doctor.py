@@ -29,6 +29,9 @@ PACKAGES = (
     "typer",
 )
 
+TIME_LIMIT = 300.0
+"""Seconds within which a fresh interpreter must have imported torch and diffusers."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -61,8 +64,16 @@ def _package(name: str) -> Finding:
 
 
 def _python(code: str) -> subprocess.CompletedProcess[str]:
-    """Run `code` in a fresh interpreter, so that a broken import breaks nothing here."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    """Run `code` in a fresh interpreter, so that a broken import breaks nothing here.
+
+    One that hangs is one that failed, and its stderr says so.
+    """
+    command = [sys.executable, "-c", code]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT)
+    except subprocess.TimeoutExpired:
+        said = f"no answer within {TIME_LIMIT:g} s"
+        return subprocess.CompletedProcess(command, 1, "", said)
 
 
 def _diffusers() -> Finding:
@@ -96,20 +107,16 @@ def _devices() -> Finding:
 
 def _locks(store: Path) -> Finding:
     """Two processes must exclude one another on the store's disk."""
-    from filelock import FileLock, Timeout
-
-    with tempfile.TemporaryDirectory(dir=_existing(store), prefix=".nca-doctor-") as folder:
-        path = Path(folder) / "lock"
-        try:
-            with FileLock(path):
-                code = (
-                    f"from filelock import FileLock; FileLock({str(path)!r}).acquire(timeout=0.2)"
-                )
-                excluded = _python(code).returncode != 0
-        except (OSError, NotImplementedError, Timeout) as error:
-            return Finding(
-                "locks", "bad", f"the store's disk has none: {error}", "choose another --store"
-            )
+    try:
+        with tempfile.TemporaryDirectory(dir=_existing(store), prefix=".nca-doctor-") as folder:
+            excluded = _excludes(Path(folder) / "lock")
+    except (OSError, NotImplementedError) as error:
+        return Finding(
+            "locks",
+            "bad",
+            f"cannot be had on the disk of {store}: {error}",
+            "choose another --store",
+        )
     if excluded:
         return Finding("locks", "good", f"work on the disk of {store}")
     return Finding(
@@ -120,9 +127,18 @@ def _locks(store: Path) -> Finding:
     )
 
 
+def _excludes(path: Path) -> bool:
+    """Whether a lock that is held here is refused to another process, as it should be."""
+    from filelock import FileLock
+
+    code = f"from filelock import FileLock; FileLock({str(path)!r}).acquire(timeout=0.2)"
+    with FileLock(path):
+        return "Timeout" in _python(code).stderr
+
+
 def _existing(path: Path) -> Path:
     path = path.absolute()
-    while not path.is_dir():
+    while not os.path.isdir(path):  # False, too, for what may not be looked at
         path = path.parent
     return path
 

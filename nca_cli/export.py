@@ -21,10 +21,8 @@ from nca_cli.errors import NothingStored, UsageError
 from nca_cli.images import to_uint8
 from nca_cli.results import write_result
 from nca_cli.store import Artifact, Filters, Key, Store
+from nca_cli.store.samples import FIXED, LATENT, PER_SAMPLE
 
-FIXED = ("x0", "z0", "x0_floor")
-PER_SAMPLE = ("x_t", "z_t", "x0_hat", "z0_hat")
-LATENT = frozenset({"z0", "z_t", "z0_hat"})
 AT_ONCE = 32
 """Samples that are in memory together."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
@@ -18,6 +19,12 @@ DEFAULT_LEVELS: tuple[int, ...] = tuple(range(100, 1000, 100))
 DEFAULT_SEEDS: tuple[int, ...] = (0,)
 DEFAULT_STEPS = 50
 SAMPLERS = ("one-step", "ddim", "ddpm", "pndm", "plms", "heun", "dpmpp-2m")
+CLIPPING = ("ddim", "ddpm")
+"""Samplers that may clip x̂0 at each step."""
+BUILT_IN = "built in"
+"""Source of a model that ships with nca; others are named by their source."""
+IMPORTED = "imported"
+"""Weights of reconstructions, and source of models, that came from elsewhere."""
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 MAX_SEED = 2**63 - 1
@@ -47,7 +54,7 @@ def parse_list(texts: Iterable[str], what: str = "t") -> list[Number]:
 
 def parse_seeds(texts: Iterable[str]) -> list[int]:
     """As `parse_list`, for whole numbers in 0 … 2⁶³-1."""
-    return [_checked_seed(number) for number in parse_list(texts, "seed")]
+    return [check_seed(number) for number in parse_list(texts, "seed")]
 
 
 def parse_steps(texts: Iterable[str]) -> list[int]:
@@ -59,10 +66,23 @@ def parse_steps(texts: Iterable[str]) -> list[int]:
     return [int(steps) for steps in found]
 
 
-def _checked_seed(seed: Number) -> int:
-    if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"seed {seed} is not a whole number from 0 to {MAX_SEED}")
-    return seed
+def check_seed(seed: Any) -> int:
+    """`seed` as a plain integer, whose digits are part of the key of ε.
+
+    Raises `UsageError` for what is no whole number in 0 … 2⁶³-1.
+    """
+    number = whole_number(seed)
+    if number is None or not 0 <= number <= MAX_SEED:
+        raise UsageError(f"seed {seed!r} is not a whole number from 0 to {MAX_SEED}")
+    return number
+
+
+def whole_number(value: Any) -> int | None:
+    """An integer of any kind (NumPy's, a bool) as a plain one; `None` for all else, 1.0 too."""
+    try:
+        return int(operator.index(value))
+    except TypeError:
+        return None
 
 
 def _parse_item(item: str, what: str) -> Iterable[Number]:

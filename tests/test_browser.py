@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from browser import AXE, CHROMIUM, Watched, chromium, decoded, renamed
 from galleries import LEVELS, portrait_store
+from stores import DDIM, ONE_STEP
 
 from nca_cli.report import build_report, collect, gallery, render
 from nca_cli.report.findings import analysed
-from nca_cli.store import Filters
+from nca_cli.store import Filters, Store
 
 pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
@@ -53,6 +54,18 @@ def store(tmp_path_factory):
 def report_file(store):
     path = store.root.parent / "report.html"
     build_report(store, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def uneven_file(tmp_path_factory):
+    """Chains at the second and the last of four levels; a second model of the last image alone."""
+    root = tmp_path_factory.mktemp("uneven") / "store"
+    portrait_store(root, images=IMAGES, recipes=(ONE_STEP,))
+    portrait_store(root, images=IMAGES, recipes=(DDIM,), levels=(LEVELS[1], LEVELS[3]))
+    portrait_store(root, images=IMAGES[:1], recipes=(DDIM,), models=("second",), seeds=(1,))
+    path = root.parent / "report.html"
+    build_report(Store(root), path)
     return path
 
 
@@ -179,6 +192,50 @@ def test_each_picture_is_the_stored_one_of_its_level(look, store, report_file):
             assert np.abs(got - expected).max() <= 2
 
 
+def squares(page, selector):
+    """Each canvas as far as it is drawn, by what a link to its pixels says."""
+    return page.locator(selector).evaluate_all("(all) => all.map((c) => c.toDataURL())")
+
+
+def test_the_film_shows_only_levels_that_were_made(look, uneven_file):
+    watched = look(uneven_file)
+    page = watched.page
+    watched.until(
+        "[...document.querySelectorAll('#film canvas')].every((canvas) => canvas.width !== 300)"
+    )
+    captions = page.locator("#film li").all_inner_texts()
+    made = [f"t = {LEVELS[1]}", f"t = {LEVELS[3]}"]
+    assert [text.split("\n")[0] for text in captions[1:]] == made
+    assert captions[0].strip() == "x0"
+    drawn = squares(page, "#film canvas")
+    assert len(drawn) == len(set(drawn)) == 1 + 2 * 2  # x0, and x_t above x̂0 at both levels
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.locator("#film li:visible").count() == 3
+
+
+def test_a_phone_shows_both_ends_of_the_film(look, report_file):
+    page = look(report_file, viewport={"width": 400, "height": 800}).page
+    shown = page.locator("#film li:visible").all_inner_texts()
+    assert f"t = {LEVELS[0]}" in shown[1]
+    assert f"t = {LEVELS[-1]}" in shown[-1]
+
+
+def test_the_enlarged_picture_of_another_level_says_so(look, uneven_file):
+    watched = look(uneven_file)
+    page = watched.page
+    stack = page.locator("article").first.locator(".stack[data-entry]").first
+    assert "ddim" in stack.inner_text()
+    stack.locator(".picture").first.click()
+    for number, t in enumerate(LEVELS):
+        page.locator("#zoom-level").fill(str(number))
+        watched.settle()
+        small = stack.locator(".now").text_content()
+        x0, x_t, x0_hat, difference = page.locator("#zoom figcaption").all_inner_texts()
+        assert x0_hat.endswith(small)
+        other = [text for text in (x0, x_t, x0_hat, difference) if "at t = " in text]
+        assert other == ([] if t in (LEVELS[1], LEVELS[3]) else [x0_hat, difference]), t
+
+
 def test_the_level_is_announced_when_play_stops(look, report_file):
     watched = look(report_file)
     page = watched.page
@@ -253,6 +310,71 @@ def test_images_are_ordered_by_their_closeness_at_the_level(look, report_file, s
     assert page.locator("article.image h3").all_text_contents() == expected[::-1]
     page.locator("#order").select_option("")
     assert page.locator("article.image h3").all_text_contents() == list(IMAGES)
+
+
+def shown_psnr(page, entry, number):
+    """PSNR below the pictures of a series, image by image in the order of the page."""
+    page.locator("#level").fill(str(number))
+    text = "(all, entry) => all.map((img) => [img, JSON.parse(document.querySelector('#data')"
+    text += ".textContent).strips[img.dataset.strip]]).map(([img, s]) => s.text[s.at[%d]])"
+    images = page.locator(f".stack[data-entry='{entry}'] img.x0_hat")
+    return [float(each.split()[0]) for each in images.evaluate_all(text % number)]
+
+
+def test_the_order_follows_the_level_and_what_is_shown(look, report_file):
+    """After End it is that of the last level, as if it were chosen there."""
+    page = look(report_file).page
+    page.locator("#order").select_option("best")
+    for number in range(1, SERIES):
+        page.locator(f"#show-{number}").uncheck()
+    orders = []
+    for key, number in (("Home", 0), ("End", len(LEVELS) - 1)):
+        page.locator("#level").focus()
+        page.keyboard.press(key)
+        assert page.locator("#ordered").inner_text() == f"at t = {LEVELS[number]}"
+        orders.append(page.locator("article.image h3").all_text_contents())
+        values = shown_psnr(page, 0, number)
+        assert values == sorted(values, reverse=True)
+    assert orders[0] != orders[1]
+
+
+def test_images_are_ordered_by_no_series_that_only_some_have(look, uneven_file):
+    """Only one-step has all images at the first level; the chains have none of it."""
+    page = look(uneven_file).page
+    page.locator("#more").evaluate("(fold) => (fold.open = true)")
+    names = page.locator(".legend.choose label").all_inner_texts()
+    entry = next(number for number, name in enumerate(names) if "one-step" in name)
+    page.locator("#level").fill("0")
+    page.locator("#order").select_option("best")
+    values = shown_psnr(page, entry, 0)
+    assert len(values) == len(IMAGES)
+    assert values == sorted(values, reverse=True)
+    page.locator(f"#show-{entry}").uncheck()
+    assert page.locator("#ordered").inner_text() == f"no series has all images at t = {LEVELS[0]}"
+    assert page.locator("article.image h3").all_text_contents() == list(IMAGES)
+
+
+@pytest.mark.parametrize("how", ["sheet", "paper", "no script"])
+def test_a_level_stands_below_itself_where_series_have_different_levels(look, uneven_file, how):
+    page = look(uneven_file, java_script_enabled=how != "no script").page
+    if how == "sheet":
+        page.locator("#sheet").check()
+    if how == "paper":
+        page.emulate_media(media="print")
+    article = page.locator("article").first
+    places = {}
+    for tile in article.locator(".strip").all():
+        marks = tile.locator(".scale li")
+        boxes = [mark.bounding_box() for mark in marks.all()]
+        for t, box in zip(marks.all_inner_texts(), boxes, strict=True):
+            places.setdefault(int(t), []).append((box["x"], box["width"]))
+    assert sorted(places) == list(LEVELS)
+    assert max(map(len, places.values())) > min(map(len, places.values())) > 1
+    for t, found in places.items():
+        assert np.ptp(found, axis=0) == pytest.approx(0, abs=1), t
+    widths = [image.bounding_box()["width"] for image in article.locator(".strip img").all()]
+    assert np.ptp(widths) == pytest.approx(0, abs=1)
+    assert "below them PSNR" not in page.locator("#scrubber > .caption").inner_text()
 
 
 def test_all_levels_stand_side_by_side_when_asked(look, report_file):
@@ -342,6 +464,24 @@ def test_a_chart_is_read_by_pointer_and_by_keyboard(look, report_file, store):
     assert tip.locator("> b").inner_text().startswith(f"t = {LEVELS[1]},")
     page.keyboard.press("Escape")
     assert not tip.is_visible()
+
+
+@pytest.mark.parametrize("width", [400, 1440])
+@pytest.mark.parametrize("kind", ["report_file", "hostile_file"])
+def test_nothing_is_printed_over_the_title_of_a_chart(look, request, kind, width):
+    page = look(request.getfixturevalue(kind), viewport={"width": width, "height": 800}).page
+    for chart in page.locator("figure.chart").all():
+        head = chart.locator("> figcaption").bounding_box()
+        assert chart.locator(".plot").bounding_box()["y"] >= head["y"] + head["height"] - 0.5
+        parts = [part.bounding_box() for part in chart.locator("> figcaption > *").all()]
+        for one, other in itertools.combinations(parts, 2):
+            beside = max(one["x"], other["x"]) >= min(
+                each["x"] + each["width"] - 0.5 for each in (one, other)
+            )
+            below = max(one["y"], other["y"]) >= min(
+                each["y"] + each["height"] - 0.5 for each in (one, other)
+            )
+            assert beside or below, chart.inner_text()
 
 
 # --- light and dark, small and large ------------------------------------------------------------
@@ -469,10 +609,11 @@ def test_the_printed_page_holds_all_levels_and_no_controls(look, report_file):
     box = page.locator("img.x0_hat").first.bounding_box()
     assert box["width"] / box["height"] == pytest.approx(len(LEVELS), rel=0.02)
     assert page.locator(".scale").first.is_visible()
-    assert page.locator("img.x0_hat:visible").count() >= 6 * SERIES
+    assert page.locator("img.x0_hat:visible").count() == len(IMAGES) * SERIES
+    assert page.locator("#film canvas:visible").count() == 1 + 2 * len(LEVELS)
     printed = page.pdf(format="A4", print_background=True)
     assert 3 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 24
-    assert printed.count(b"/Subtype /Image") >= 6 * (SERIES + 2)
+    assert printed.count(b"/Subtype /Image") >= len(IMAGES) * (SERIES + 2)
 
 
 @pytest.mark.parametrize("kind", ["report_file", "hostile_file"])

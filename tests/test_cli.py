@@ -13,6 +13,7 @@ from stores import mounted
 from typer.testing import CliRunner
 
 import nca_cli
+from nca_cli import doctor
 from nca_cli.cli import app
 from nca_cli.store import Store
 
@@ -318,6 +319,27 @@ def test_doctor_finds_this_machine_fit(tmp_path):
     assert result.exit_code == 0
     assert findings["locks"]["state"] == "good"
     assert findings["networks"]["state"] == "good"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that root cannot fill")
+def test_doctor_tells_of_a_store_that_cannot_be_written_in_its_table(monkeypatch):
+    monkeypatch.setattr(doctor, "TIME_LIMIT", 0.001)
+    result = nca("doctor", "--store", "/proc/foo/bar", "--offline", "--json")
+    findings = {finding["what"]: finding for finding in json.loads(result.stdout)}
+    assert result.exit_code == 1
+    assert findings["locks"]["state"] == "bad"
+    assert "cannot be had on the disk of /proc/foo/bar: " in findings["locks"]["found"]
+    assert findings["locks"]["hint"] == "choose another --store"
+    assert findings.keys() >= {"networks", "store", "hub"}
+
+
+def test_doctor_tells_of_an_interpreter_that_hangs(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "TIME_LIMIT", 0.001)
+    result = nca("doctor", "--store", tmp_path / "s", "--offline", "--json")
+    findings = {finding["what"]: finding for finding in json.loads(result.stdout)}
+    assert result.exit_code == 1
+    assert [findings[what]["state"] for what in ("networks", "devices", "locks")] == ["bad"] * 3
+    assert "no answer within 0.001 s" in findings["networks"]["found"]
 
 
 def test_doctor_says_what_to_do_about_a_torchvision_that_breaks_diffusers(tmp_path, monkeypatch):

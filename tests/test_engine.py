@@ -6,21 +6,25 @@ import json
 import numpy as np
 import pytest
 
+import nca_cli.engine.run
 from nca_cli.engine import (
     Engine,
+    Noising,
     Reconstruction,
     Request,
     Shard,
     noise_images,
+    noise_plans,
     reconstruct,
     reconstruction_plans,
 )
 from nca_cli.engine.batching import BatchSize
-from nca_cli.errors import DamagedArtifact, ImageError, NcaError, UsageError
+from nca_cli.errors import DamagedArtifact, ImageError, StoreError, UsageError
 from nca_cli.models import find_model
+from nca_cli.models.load import PICKLED
 from nca_cli.samplers import Prediction
 from nca_cli.schedule import Schedule, diffuse, seeded_noise
-from nca_cli.store import Filters, Store
+from nca_cli.store import Filters, Store, hdf5
 
 LEVELS = [20, 250, 600]
 SAMPLERS = ["one-step", "ddim", "ddpm", "pndm"]
@@ -48,6 +52,15 @@ def tensors(store):
         for name in artifact.datasets
         if name in ("x_t", "x0_hat", "z_t", "z0_hat")
         for key in artifact.keys
+    }
+
+
+def finished_samples(tmp_path):
+    """(image, sampler, t) of every x̂0 in the store."""
+    return {
+        (image.rpartition("-")[0], artifact.rpartition("-")[0], t)
+        for image, artifact, name, t, _ in tensors(tmp_path / "s")
+        if name == "x0_hat"
     }
 
 
@@ -280,17 +293,16 @@ def test_what_was_computed_is_kept_even_when_its_artifact_turns_out_to_be_damage
         artifact.read("x0_hat", [(20, 0)])
 
 
-def test_a_result_that_is_not_finite_is_refused_and_the_rest_is_kept(
-    calm_pipeline, faces, tmp_path
-):
+def test_a_result_that_is_not_finite_is_left_out_alone(calm_pipeline, faces, tmp_path):
     (plan,) = reconstruction_plans(
         Request([faces], [str(calm_pipeline)], t=[20, 250], samplers=["one-step"]),
         Store(tmp_path / "s"),
     )
-    work = Reconstruction(plan, batch=1)
+    errors, stored = [], []
+    work = Reconstruction(plan, batch=1, on_error=errors.append)
     real, count = work._denoiser, itertools.count()
 
-    def sometimes_nan():
+    def once_nan():
         denoise = real()
 
         def call(x, t):
@@ -299,10 +311,193 @@ def test_a_result_that_is_not_finite_is_refused_and_the_rest_is_kept(
 
         return call
 
-    work._denoiser = sometimes_nan
-    with pytest.raises(NcaError, match="not finite"):
-        list(work)
-    assert sum(name == "x0_hat" for _, _, name, _, _ in tensors(tmp_path / "s")) == 3
+    work._denoiser = once_nan
+    for done in work:
+        stored.append((done.image.name, done.t, len(finished_samples(tmp_path))))
+    (error,) = errors
+    assert error.what == "ben: one-step from t=20 seed=0 is not finite and was not stored"
+    assert stored == [
+        ("anna", 250, 0),
+        ("anna", 20, 2),
+        ("ben", 250, 2),
+        ("cleo", 250, 3),  # ben is complete and written without the sample that failed
+        ("cleo", 20, 5),
+    ]
+
+
+# -- interrupts, and errors while it is written ----------------------------------------------------
+
+
+@pytest.fixture
+def all_at_once(calm_pipeline, faces, tmp_path):
+    """Makes work of 3 images × 3 levels × 2 samplers whose noise is stored already, that ends with
+    one call of the network, and that call alone."""
+    noise_images(faces, store=tmp_path / "s", models=[str(calm_pipeline)], t=LEVELS)
+    request = Request([faces], [str(calm_pipeline)], LEVELS, samplers=["one-step", "ddim"], steps=1)
+    (plan,) = reconstruction_plans(request, Store(tmp_path / "s"))
+    return lambda **settings: Reconstruction(plan, batch=64, **settings)
+
+
+EVERYTHING = set(itertools.product(("anna", "ben", "cleo"), ("one-step", "ddim-1"), LEVELS))
+
+
+@pytest.mark.parametrize("commits", range(6))
+def test_an_interrupt_inside_a_commit_loses_nothing(commits, all_at_once, tmp_path, monkeypatch):
+    write, count = hdf5.file_image, itertools.count()
+
+    def interrupted(part):
+        if next(count) == commits:
+            raise KeyboardInterrupt
+        return write(part)
+
+    monkeypatch.setattr(hdf5, "file_image", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(all_at_once())
+    assert finished_samples(tmp_path) == EVERYTHING
+
+
+def test_an_interrupt_after_the_call_that_finished_samples_loses_none(all_at_once, tmp_path):
+    def interrupted(count):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(all_at_once(tick=interrupted))
+    assert finished_samples(tmp_path) == EVERYTHING
+
+
+def test_an_interrupt_on_the_way_from_the_device_loses_nothing(all_at_once, tmp_path, monkeypatch):
+    import torch
+
+    fetch, count = torch.Tensor.cpu, itertools.count()
+
+    def interrupted(tensor):
+        if next(count) == 2:
+            raise KeyboardInterrupt
+        return fetch(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(all_at_once())
+    assert finished_samples(tmp_path) == EVERYTHING
+
+
+def test_who_stops_listening_loses_nothing_that_was_finished(all_at_once, tmp_path):
+    samples = iter(all_at_once())
+    next(samples)
+    samples.close()
+    assert finished_samples(tmp_path) == EVERYTHING
+
+
+def test_an_artifact_that_cannot_be_written_keeps_no_other_from_it(
+    all_at_once, tmp_path, monkeypatch
+):
+    write = hdf5.file_image
+
+    def full(part):
+        if '"name":"ben"' in part.header["image"] and "ddim" in part.header["recipe"]:
+            raise StoreError("ben", "disk full")
+        return write(part)
+
+    monkeypatch.setattr(hdf5, "file_image", full)
+    with pytest.raises(StoreError, match="disk full"):
+        list(all_at_once())
+    assert finished_samples(tmp_path) == {
+        sample for sample in EVERYTHING if sample[:2] != ("ben", "ddim-1")
+    }
+
+
+# -- noise -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def writes(monkeypatch):
+    """Samples in each file that is written."""
+    write, sizes = hdf5.file_image, []
+
+    def counted(part):
+        sizes.append(len(part.samples))
+        return write(part)
+
+    monkeypatch.setattr(hdf5, "file_image", counted)
+    return sizes
+
+
+def noise_of_anna(calm_pipeline, faces, store):
+    """Work: x_t at 40 levels."""
+    request = Request([faces / "anna.png"], [str(calm_pipeline)], range(40))
+    (plan,) = noise_plans(request, store)
+    return Noising(plan)
+
+
+def test_the_noise_of_an_image_is_written_once(calm_pipeline, faces, tmp_path, writes):
+    list(noise_of_anna(calm_pipeline, faces, Store(tmp_path / "s")))
+    assert writes == [40]
+
+
+def test_noise_waits_for_no_more_than_a_part(calm_pipeline, faces, tmp_path, writes):
+    list(noise_of_anna(calm_pipeline, faces, Store(tmp_path / "s", part_bytes=20 * 4000)))
+    assert writes == [20, 12, 20], "32 samples are two chunks, and more than a part"
+    assert len(Store(tmp_path / "s").select()[0]) == 40
+
+
+def test_noise_waits_no_longer_than_it_may(calm_pipeline, faces, tmp_path, writes, monkeypatch):
+    monkeypatch.setattr(nca_cli.engine.run, "COMMIT_SECONDS", 0.0)
+    list(noise_of_anna(calm_pipeline, faces, Store(tmp_path / "s")))
+    assert writes == [16, 32, 40]
+
+
+def test_noise_that_was_made_before_an_interrupt_is_stored(
+    calm_pipeline, faces, tmp_path, monkeypatch
+):
+    count = itertools.count()
+
+    def interrupted(*key):
+        if next(count) == 20:
+            raise KeyboardInterrupt
+        return seeded_noise(*key)
+
+    monkeypatch.setattr(nca_cli.engine.run, "seeded_noise", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(noise_of_anna(calm_pipeline, faces, Store(tmp_path / "s")))
+    assert len(Store(tmp_path / "s").select()[0]) == 16
+
+
+# -- what is asked for -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"seeds": [1.0]}, r"seed 1\.0"),
+        ({"seeds": [0.5, -3]}, r"seed 0\.5"),
+        ({"seeds": [-3]}, "seed -3"),
+        ({"seeds": [2**63]}, f"seed {2**63}"),
+        ({"seeds": ["1"]}, "seed '1'"),
+        ({"store_dtype": "int8"}, "--store-dtype 'int8'"),
+        ({"batch": 0}, "--batch 0"),
+        ({"batch": 2.5}, r"--batch 2\.5"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("ask", [noise_images, reconstruct])
+def test_what_makes_no_sense_is_refused_before_anything_is_done(
+    ask, wrong, named, calm_pipeline, faces, tmp_path
+):
+    with pytest.raises(UsageError, match=named):
+        ask(faces, store=tmp_path / "s", models=[str(calm_pipeline)], t=[20], **wrong)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("one", [True, np.int64(1), np.uint8(1)])
+def test_integers_of_any_kind_are_the_same_seed(one, calm_pipeline, faces, tmp_path):
+    for store, seed in (("s", one), ("plain", 1)):
+        noise_images(
+            faces, store=tmp_path / store, models=[str(calm_pipeline)], t=[20], seeds=[seed]
+        )
+    assert_same(tensors(tmp_path / "s"), tensors(tmp_path / "plain"))
+
+
+# -- latent models ---------------------------------------------------------------------------------
 
 
 def test_latent_models_store_latents_pixels_and_the_floor(latent_pipeline, faces, tmp_path):
@@ -325,6 +520,49 @@ def test_latent_models_store_latents_pixels_and_the_floor(latent_pipeline, faces
     for artifact in others:
         assert artifact.datasets["z0_hat"][0] == (6, 3, 16, 16)
         assert artifact.datasets["x0_hat"][0] == (6, 3, 32, 32)
+
+
+def test_an_autoencoder_that_runs_out_of_memory_is_given_less_for_the_whole_run(
+    latent_pipeline, faces, tmp_path, monkeypatch
+):
+    import torch
+
+    from nca_cli.models.autoencoder import Autoencoder
+
+    def ask(store):
+        return run(tmp_path / store, latent_pipeline, faces / "anna.png", samplers=["one-step"])
+
+    ask("whole")
+    decode, sizes = Autoencoder.decode, []
+
+    def small(self, z):
+        sizes.append(len(z))
+        if len(z) > 3:
+            raise torch.OutOfMemoryError("too large")
+        return decode(self, z)
+
+    monkeypatch.setattr(Autoencoder, "decode", small)
+    assert ask("small").computed == 6
+    assert sizes == [1, 6, 3, 3, 3, 3], "the floor; then x_t, and x̂0 without a failure"
+    assert_same(tensors(tmp_path / "small"), tensors(tmp_path / "whole"))
+
+
+def test_notes_of_an_autoencoder_are_told_like_those_of_the_network(faces, tmp_path):
+    from pipelines import tiny_latent
+
+    model, store = tiny_latent(tmp_path / "model", weights="bin"), Store(tmp_path / "s")
+    request = Request([faces], [str(model)], [20], samplers=["one-step"])
+    (plan,) = noise_plans(request, store)
+    noising = Noising(plan)
+    list(noising)
+    (plan,) = reconstruction_plans(request, store)
+    reconstruction = Reconstruction(plan)
+    list(reconstruction)
+    network, autoencoder = (
+        PICKLED.format(f"{part}/diffusion_pytorch_model.bin") for part in ("unet", "vqvae")
+    )
+    assert [note for note in noising.notes if "pickle" in note] == [autoencoder]
+    assert [note for note in reconstruction.notes if "pickle" in note] == [network, autoencoder]
 
 
 def test_headers_say_how_a_tensor_was_made(calm_pipeline, faces, tmp_path):
@@ -388,7 +626,8 @@ def test_trajectories_are_begun_only_when_there_is_room():
     assert len(begun) == 2
 
 
-def test_running_out_of_memory_halves_the_batch_and_loses_nothing():
+@pytest.mark.parametrize("batch", [10, 16, 64])
+def test_running_out_of_memory_halves_the_batch_and_loses_nothing(batch):
     import torch
 
     sizes = []
@@ -400,7 +639,7 @@ def test_running_out_of_memory_halves_the_batch_and_loses_nothing():
         return Prediction(x + 0.5)
 
     queue = ((number, chain(4, number)) for number in range(10))
-    engine = Engine(denoise, queue, batch=16)
+    engine = Engine(denoise, queue, batch=batch)
     assert sorted(key for key, _ in engine) == list(range(10))
     assert engine.batch.size <= 3
     assert sizes.count(10) == 1, "a size that failed is not asked for again"

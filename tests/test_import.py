@@ -1,10 +1,14 @@
 """`nca import`: what other programs reconstructed becomes an artifact like any other."""
 
 import csv
+import itertools
 import json
 import math
+import os
+import shutil
 import subprocess
 import sys
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +170,60 @@ def test_other_content_for_the_same_sample_is_refused_unless_replaced(work, dtyp
     assert nca(*pair, "r180.png", "--replace").exit_code == 0
     stored = to_uint8(only()[0].read("x0_hat", [(80, 0)])[0])
     np.testing.assert_array_equal(stored, np.asarray(Image.open("r180.png")))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("rows", [[(80, "r180.png")], [(80, "r180.png"), (280, "r80.png")]])
+def test_an_interrupted_replacement_leaves_the_old_picture_or_the_new(work, rows, dtype):
+    old, new = {80: "r80.png", 280: "r280.png"}, dict(rows)
+    import_pairs([Pair(t, "face.png", path) for t, path in old.items()], model="m", store="old")
+    for after in itertools.count():
+        shutil.copytree("old", f"new{after}")
+        with interrupted(after) as came:
+            import_pairs(
+                [Pair(t, "face.png", path) for t, path in rows],
+                model="m", store=f"new{after}", replace=True, store_dtype=dtype,
+            )  # fmt: skip
+        shown = {t: shown_at(t, only(f"new{after}")[0]) for t in old}
+        assert all(shown[t] in (old[t], new.get(t, old[t])) for t in old), after
+        if not came:
+            break
+    assert after
+    assert shown == old | new
+
+
+@contextmanager
+def interrupted(after):
+    """Ctrl-C instead of a change of names in the file system, once `after` of them are done."""
+    left, came = itertools.count(after, -1), []
+
+    def unless_due(change):
+        def changed(*arguments, **options):
+            if next(left) == 0:
+                came.append(change)
+                raise KeyboardInterrupt
+            return change(*arguments, **options)
+
+        return changed
+
+    with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt):
+        for name in ("replace", "rename", "unlink", "rmdir"):
+            patch.setattr(os, name, unless_due(getattr(os, name)))
+        yield came
+
+
+def shown_at(t, artifact):
+    """Name of the picture that is stored at a level."""
+    pixels = to_uint8(artifact.read("x0_hat", [(t, 0)])[0])
+    files = ("r80.png", "r180.png", "r280.png")
+    return next(file for file in files if np.array_equal(pixels, np.asarray(Image.open(file))))
+
+
+def test_a_replaced_picture_lies_in_the_file_of_the_old_one(work):
+    pair = ["import", "--model", "m", "--t", "80", "face.png"]
+    first = nca(*pair, "r80.png")
+    again = nca(*pair, "r180.png", "--replace", "--store-dtype", "float16")
+    assert again.stdout == first.stdout
 
 
 def test_seeds_and_samplers_tell_reconstructions_apart(work):

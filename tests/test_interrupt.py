@@ -3,9 +3,11 @@
 import os
 import signal
 import sys
+import threading
 import weakref
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from nca_cli.cli import app
@@ -76,6 +78,43 @@ def test_an_interrupt_that_python_lost_stops_work_at_its_next_step(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_picture_whose_decoder_an_interrupt_hits_is_not_called_damaged(
+    monkeypatch, faces, tmp_path
+):
+    def broken(image):
+        try:
+            hit()
+        except KeyboardInterrupt as error:
+            raise OSError("broken data stream when reading image file") from error
+
+    monkeypatch.setattr("nca_cli.images.load._upright", broken)
+    noise = ["noise", str(faces), "--model", "demo", "--t", "20", "--store", str(tmp_path / "s")]
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"t,original,reconstruction\n80,{faces}/anna.png,{faces}/ben.png\n")
+    for command in (noise, ["import", "--model", "other", "--csv", str(pairs)]):
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 130
+        assert "error" not in result.stderr
+        assert result.stdout == ""
+
+
+@pytest.mark.parametrize(("code", "expected"), [(1, 130), (0, 0)])
+def test_a_failure_after_an_interrupt_that_python_lost_is_an_interrupt(monkeypatch, code, expected):
+    def failing():
+        lose_an_interrupt()
+        raise typer.Exit(code)
+
+    assert models(monkeypatch, failing).exit_code == expected
+
+
+def test_a_computation_that_python_lost_an_interrupt_of_does_not_end_as_done(monkeypatch, tmp_path):
+    monkeypatch.setattr("nca_cli.engine.noise_plans", lambda *_: [lose_an_interrupt()][:0])
+    stamp = tmp_path / "stamp"
+    result = CliRunner().invoke(app, ["noise", "--model", "demo", "--stamp", str(stamp)])
+    assert result.exit_code == 130
+    assert not stamp.exists()
+
+
 def test_an_error_that_is_its_own_cause_is_one_line(monkeypatch):
     def broken():
         error = NcaError("no such thing")
@@ -100,3 +139,32 @@ def test_handlers_are_put_back_and_an_old_interrupt_is_forgotten():
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
     with interruptible():
         assert not interrupted()
+
+
+def test_a_command_in_another_thread_forgets_no_interrupt():
+    def command():
+        with interruptible():
+            pass
+
+    with interruptible():
+        with pytest.raises(KeyboardInterrupt):
+            hit()
+        thread = threading.Thread(target=command)
+        thread.start()
+        thread.join()
+        assert interrupted()
+    assert not interrupted()
+
+
+def test_what_python_cannot_raise_is_left_to_who_listened_before(monkeypatch):
+    heard = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: heard.append(lost.exc_type))
+
+    class Broken:
+        def __del__(self):
+            raise ZeroDivisionError
+
+    with interruptible():
+        Broken()
+        lose_an_interrupt()
+    assert heard == [ZeroDivisionError]

@@ -19,6 +19,7 @@ from test_lpips import files
 from nca_cli.errors import NothingStored, UsageError
 from nca_cli.measures import Measuring, Settings, Value, measure_store
 from nca_cli.measures import work as work_
+from nca_cli.measures.kept import VERSION
 from nca_cli.metrics import MEASURES, Measure, measure
 from nca_cli.store import Filters, Store
 from nca_cli.store.pack import pack
@@ -241,7 +242,7 @@ def test_ticks_count_the_samples_that_had_to_be_measured(store):
 
 
 @pytest.mark.parametrize("spoil", [
-    b"", b"{", b"[]", b"null", b'{"format": "nca-measures", "version": 99}', b"\xff\xfe\x00",
+    b"", b"{", b"[]", b"null", b'{"format": "nca-measures", "version": 0}', b"\xff\xfe\x00",
     b'{"format": "nca-measures", "version": 1, "measures": {}, "x0": 3, "samples": []}',
 ])  # fmt: skip
 def test_a_file_of_values_that_cannot_be_read_is_measured_anew_and_noted(store, spoil):
@@ -255,6 +256,23 @@ def test_a_file_of_values_that_cannot_be_read_is_measured_anew_and_noted(store, 
     assert str(path) in work.notes[0]
     assert not work.problems
     assert path.read_bytes() == sound
+
+
+def test_values_that_a_newer_nca_has_kept_stay_as_they_are(store):
+    first = measure_store(store, names=["mse"])
+    path = kept_files(store)[0]
+    data = json.loads(path.read_text())
+    newer = json.dumps({**data, "version": VERSION + 1, "values": "of another kind"})
+    path.write_text(newer)
+    work = Measuring(store, names=["mse"])
+    assert len(work) == 6
+    assert work.run() == first
+    assert path.read_text() == newer
+    reason = f"version {VERSION + 1} is newer than this nca knows ({VERSION})"
+    assert work.notes == [
+        f"{path}: {reason}, so measured anew", f"measures are not kept: {reason}"
+    ]  # fmt: skip
+    assert not work.problems
 
 
 def test_a_value_that_is_no_number_in_the_file_is_never_told(store):

@@ -52,6 +52,19 @@ def all_of(artifact: Artifact) -> dict[str, np.ndarray]:
     return fixed | {name: artifact.read(name, keys) for name in per_sample}
 
 
+def test_what_is_added_while_packing_is_left_out(tmp_path):
+    store = full_store(tmp_path / "store")
+    before = digests(store)
+
+    def add(done: int) -> None:
+        commit(store, (100,), image=f"late{done}")
+        commit(store, (100,), recipe=None, model=f"late{done}")
+
+    packed = Store(pack(store, tmp_path / "packed.h5", progress=add))
+    assert digests(packed) == before
+    assert len(digests(store)) > len(before)
+
+
 def test_a_packed_store_reads_as_the_folder(stores):
     folder, packed = stores
     assert packed.packed

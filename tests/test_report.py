@@ -1,14 +1,17 @@
 """The report says what the store holds: the page, its CSV and its JSON agree, and lie nowhere."""
 
 import csv
+import html
 import io
 import json
 import math
 import re
+import shlex
 import subprocess
 import sys
 from collections import Counter, defaultdict
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 import numpy as np
@@ -16,11 +19,13 @@ import pytest
 from PIL import Image
 from skimage.metrics import structural_similarity
 
+from nca_cli.analysis import Curve, Point
 from nca_cli.errors import DamagedArtifact, NcaError, NothingStored
 from nca_cli.metrics import measure as measures_of
 from nca_cli.recipe import Recipe, digest
 from nca_cli.report import build_report, collect, csv_text, gallery, json_text, render, scrub
-from nca_cli.report.curves import entries
+from nca_cli.report.curves import BOTTOM, TOP, Entry, Style, chart, entries, log_snr_scale
+from nca_cli.report.findings import analysed
 from nca_cli.schedule import Schedule, diffuse, seeded_noise
 from nca_cli.store import Filters, ModelFilter, Samples, Store
 
@@ -218,8 +223,9 @@ def test_a_sample_that_is_no_number_is_blank_and_noted(tmp_path):
 def test_pictures_too_small_for_ssim_still_have_a_page(tmp_path):
     store = Store(tmp_path / "store")
     fill(store, side=6)
-    page = Page(render(collect(store)))
-    assert "–" in page.text
+    page = Page(render(analysed(collect(store), store)))
+    assert "(pictures may be too small): SSIM, MS-SSIM, Colour." in page.text
+    assert page.text.count("SSIM") == 2  # no empty column, no half-levels of nothing
     charts = [a["aria-label"] for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]
     assert any("PSNR" in chart for chart in charts)
     assert not any("structural" in chart or "SSIM" in chart for chart in charts)
@@ -281,7 +287,37 @@ def test_the_legend_names_no_line_that_is_not_drawn(tmp_path):
     store = Store(tmp_path / "store")
     fill(store, floor=True)
     names = [entry.name for entry in entries(collect(store))]
-    assert names == ["demo · ddim-50", "demo · x_t itself"]
+    assert names == ["demo · ddim-50", "x_t itself"]
+
+
+@pytest.mark.parametrize(("contents", "expected"), [
+    (("", ""), {"x_t itself": [100, 300, 900]}),
+    (("", "another"), {"one · x_t itself": [100, 300], "two · x_t itself": [300, 900]}),
+])  # fmt: skip
+def test_what_models_saw_alike_is_drawn_once(tmp_path, contents, expected):
+    store = Store(tmp_path / "store")
+    levels = {"one": (100, 300), "two": (300, 900)}
+    for model, content in zip(levels, contents, strict=True):
+        fill(store, model=model, content=content, levels=levels[model])
+    drawn = [entry for entry in entries(collect(store)) if entry.reference]
+    found = {entry.name: [p.t for p in entry.points("psnr")] for entry in drawn}
+    assert found == expected
+
+
+def test_a_share_and_retention_have_axes_of_values_that_they_can_take():
+    """Wide intervals are cut at the frame; they do not flatten the curve."""
+    points = (Point(100, 2.0, 0.9, 0.1, 3, 3, -4.0, 6.0), Point(900, -4.0, -0.1, 0.1, 3, 3))
+    for name, lowest in (("decided", 0.0), ("retention/gaze", -0.1)):
+        curve = Curve("demo", "ddim-50", name, points)
+        entry = Entry(0, "demo", Style(0, "", "M0 0z"), {name: curve})
+        drawn = chart(SimpleNamespace(models=()), name, [entry], log_snr_scale([entry]))
+        values = [float(tick.label.replace("−", "-")) for tick in drawn.y_ticks]
+        assert lowest - 0.2 <= min(values) <= 0 < 0.8 <= max(values) <= 1.2, name
+        dots = [dot.y for line in drawn.lines for dot in line.dots]
+        ends = [float(y) for line in drawn.lines for dot in line.dots
+                for y in re.findall(r"(?<=[ V])[\d.]+", dot.bar)]  # fmt: skip
+        assert len(ends) == 2
+        assert all(TOP <= y <= BOTTOM for y in (*dots, *ends)), name
 
 
 def test_a_latent_models_reconstructions_are_compared_with_the_floor_as_well(tmp_path):
@@ -374,6 +410,32 @@ def test_a_strip_shows_what_is_stored_level_by_level(store):
         assert int(np.argmin(errors)) == level
 
 
+def test_strips_of_an_image_align_with_blank_squares_where_a_series_has_no_level(tmp_path):
+    store = Store(tmp_path / "store")
+    fill(store, recipe=ONE_STEP)
+    fill(store, levels=(300,))
+    (shelf,) = gallery(store, collect(store)).shelves
+    few, all_levels = shelf.x0_hats
+    assert {strip.squares for strip in (shelf.x_t, few, all_levels)} == {len(LEVELS)}
+    assert (few.places, all_levels.places) == ((1,), (0, 1, 2))
+    with Image.open(io.BytesIO(few.content)) as picture:
+        assert picture.size == (SIDE * len(LEVELS), SIDE)
+        seen = np.split(np.asarray(picture.convert("RGBA"))[..., 3], len(LEVELS), axis=1)
+        drawn = np.asarray(picture.convert("L")).astype(float)[:, SIDE : 2 * SIDE]
+    assert [square.mean() for square in seen] == [0, 255, 0]
+    artifact = next(a for a in store.select() if a.label == "ddim-50")
+    stored = Image.fromarray(artifact.read("preview", [(300, shelf.seed)])[0]).convert("L")
+    assert np.abs(drawn - np.asarray(stored)).mean() < 8
+
+
+def test_a_strip_is_never_longer_than_a_webp_may_be(tmp_path):
+    store = Store(tmp_path / "store")
+    fill(store, side=512, levels=range(0, 840, 20), seeds=(0,))
+    (shelf,) = gallery(store, collect(store)).shelves
+    with Image.open(io.BytesIO(shelf.x_t.content)) as picture:
+        assert 0 < picture.width <= 16383
+
+
 def test_models_of_one_space_share_what_was_given(tmp_path):
     store = Store(tmp_path / "store")
     for model in ("demo", "other"):
@@ -433,6 +495,70 @@ def test_the_headline_states_the_level_nearest_to_equal_signal_and_noise(store):
     for series in report.series:
         mean = next(p.mean for p in series.curve("psnr").points if p.t == 300)
         assert f"{mean:.1f} dB with {series.sampler}" in text
+
+
+def test_images_are_ranked_by_the_series_that_all_of_them_have(store):
+    """A series that only one image has says nothing about which of two is closer."""
+
+    def far_off(x0, x0_hat):
+        x0_hat[:] = -x0
+
+    fill(store, model="other", image="cat", spoil=far_off)
+    report = collect(store)
+    found = scrub.ranking(report)
+    assert found.series == ("demo · ddim-50", "demo · one-step")
+    assert found.where.startswith("t = 300 ")
+    psnr = defaultdict(list)
+    for row in made(report):
+        if (row["model"], row["measure"], row["t"]) == ("demo", "psnr", "300"):
+            psnr[row["image"]].append(float(row["value"]))
+    expected = sorted(psnr, key=lambda image: -np.mean(psnr[image]))
+    assert [each.image for each in found.images] == expected
+    assert [each.value for each in found.images] == pytest.approx(
+        [np.mean(psnr[image]) for image in expected]
+    )
+    assert (
+        "mean over the 2 series that have all images, and seeds"
+        in Page(render(report, gallery(store, report))).text
+    )
+
+
+def test_images_of_which_each_has_its_own_series_are_not_ranked(tmp_path):
+    store = Store(tmp_path / "store")
+    fill(store, model="one", image="cat")
+    fill(store, model="two", image="astronaut")
+    report = collect(store)
+    assert scrub.ranking(report) is None
+    assert "closest" not in Page(render(report, gallery(store, report))).text
+
+
+def test_the_printed_command_makes_the_same_page(store, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from nca_cli.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "brightness.py").write_text(
+        "def read(pictures):\n    return {'light': pictures.mean((1, 2, 3))}\n"
+    )
+    (tmp_path / "my labels.csv").write_text("image,light\nastronaut,1\ncat,0\n")
+    build_report(
+        Store("store"), "a.html", Filters(t=(300, 900)), labels="my labels.csv",
+        probe="brightness:read", max_mb=1.5, assets="my pictures",
+    )  # fmt: skip
+    page = (tmp_path / "a.html").read_text("utf-8")
+    (command,) = re.findall(r"<pre[^>]*>(nca report [^<]*)</pre>", page)
+    ran = CliRunner().invoke(app, [*shlex.split(html.unescape(command))[1:], "-o", "b.html"])
+    assert ran.exit_code == 0, ran.output
+    assert (tmp_path / "b.html").read_text("utf-8") == page
+    assert "light" in page.split('id="concepts"')[1]
+
+
+def test_sections_are_in_the_navigation_and_references_have_names(store):
+    text = render(analysed(collect(store), store))
+    linked = set(re.findall(r'href="#([a-z]+)"', text.split("<nav")[1].split("</nav>")[0]))
+    assert linked == set(re.findall(r'<h2 id="([a-z]+)"', text))
+    assert "reference:" not in Page(text).text
 
 
 def test_the_same_store_gives_the_same_page(store):

@@ -110,3 +110,16 @@ def test_lines_of_no_series_are_in_the_legend_of_the_section(tmp_path):
     assert {"x_t of one image", "x_t of different images", CLOSED, "P2 weights"} <= names
     page = render(report, gallery(Store(tmp_path / "store"), report))
     assert page.count('id="pairs"') == 1
+
+
+def test_lines_that_look_alike_are_one_entry_of_the_legend(tmp_path):
+    """Each model has weights of its own levels, all of one look; the noisy pairs differ in look."""
+    store = Store(tmp_path / "store")
+    for image in ("cat", "dog", "eel"):
+        for model, levels in (("few", (100, 900)), ("many", (100, 300, 900))):
+            fill(store, image=image, model=model, levels=levels)
+    report = analysed(collect(store), store)
+    named = legend(charts(report, entries(report)))
+    assert len(set(named.values())) == len(named)
+    assert {"plain training", "P2 weights", CLOSED} <= set(named)
+    assert {"x_t of one image (few)", "x_t of one image (many)"} <= set(named)

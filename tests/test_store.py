@@ -33,6 +33,7 @@ from nca_cli.errors import DamagedArtifact, NothingStored, StoreError
 from nca_cli.recipe import Recipe
 from nca_cli.store import Filters, ModelFilter, Samples, Store
 from nca_cli.store.remove import kept_noise, removal
+from nca_cli.store.verify import verify
 
 
 @pytest.fixture
@@ -176,6 +177,58 @@ def test_a_reader_that_listed_before_a_removal_gets_the_right_rows(store):
     np.testing.assert_array_equal(early.read("x0_hat", [(600, 0)])[0], tensor(600, 0, "x0_hat"))
     with pytest.raises(NothingStored, match="t=100"):
         early.read("x0_hat", [(100, 0)])
+
+
+# --- replacing ------------------------------------------------------------------------------------
+
+
+def other(ts: tuple[int, ...]) -> Samples:
+    """Samples of seed 0 that hold other numbers than `samples` gives them."""
+    found = samples(ts)
+    found.tensors["x0_hat"] *= -0.5
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_replacing_changes_what_is_named_and_nothing_else(tmp_path, dtype):
+    store = small_parts(tmp_path, 3)
+    commit(store, range(8))
+    place, new = place_of(store), other((1, 2, 7, 9))
+    assert store.commit(place, DDIM.name, header(DDIM), new, dtype=dtype, replace=True) == 4
+    artifact = store.artifact(place, DDIM.name)
+    kept = [(t, 0) for t in (0, 3, 4, 5, 6)]
+    assert artifact.keys == {*kept, *new.keys}
+    np.testing.assert_array_equal(
+        artifact.read("x0_hat", new.keys), new.tensors["x0_hat"].astype(dtype)
+    )
+    np.testing.assert_array_equal(
+        artifact.read("x0_hat", kept), [tensor(*key, "x0_hat") for key in kept]
+    )
+    in_parts = []
+    for part in artifact.parts:
+        with part.opened() as group:
+            in_parts += group["t"][()].tolist()
+    assert sorted(in_parts) == [0, 1, 2, 3, 4, 5, 6, 7, 9]
+    assert all(finding.ok for finding in verify(store))
+
+
+def test_replacing_samples_of_the_same_dtype_rewrites_their_parts_alone(tmp_path):
+    store = small_parts(tmp_path, 3)
+    artifact = commit(store, range(8))
+    before = snapshot(store.root)
+    store.commit(place_of(store), DDIM.name, header(DDIM), other((4,)), replace=True)
+    after = snapshot(store.root)
+    assert before.keys() == after.keys()
+    changed = [name for name in before if before[name] != after[name]]
+    assert changed == [str(artifact.parts[1].path.relative_to(store.root))]
+
+
+def test_replacing_what_is_not_there_adds_it(store):
+    place, new = place_of(store), other((100,))
+    for _ in range(2):
+        assert store.commit(place, DDIM.name, header(DDIM), new, replace=True) == 1
+        (artifact,) = store.select()
+        np.testing.assert_array_equal(artifact.read("x0_hat", new.keys), new.tensors["x0_hat"])
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -341,6 +394,29 @@ def test_filters_select_samples(tmp_path):
     assert Filters(t=[300, 600], seeds=[1]).keys(first) == [(300, 1), (600, 1)]
 
 
+@pytest.mark.parametrize(
+    ("alone", "among"),
+    [
+        ({"recipes": DDIM.digest[:8]}, {"recipes": [DDIM.digest[:8]]}),
+        ({"images": "cat", "samplers": "ddim-50"}, {"images": ["cat"], "samplers": ["ddim-50"]}),
+        ({"models": "toy"}, {"models": [ModelFilter("toy")]}),
+        ({"models": ["toy"]}, {"models": [ModelFilter("toy")]}),
+        ({"models": ModelFilter("toy", "ddim")}, {"models": [ModelFilter("toy", "ddim")]}),
+        ({"t": 300, "seeds": np.int64(1)}, {"t": [300], "seeds": [1]}),
+    ],
+)
+def test_a_single_value_is_a_filter_of_its_own(tmp_path, alone, among):
+    store = full_store(tmp_path)
+    assert Filters(**alone) == Filters(**among)
+    assert removal(store, Filters(**alone)) == removal(store, Filters(**among)) != []
+
+
+def test_part_of_a_digest_removes_no_other_recipe(tmp_path):
+    store = full_store(tmp_path, ["cat"])
+    (found,) = removal(store, Filters(recipes=DDIM.digest[:8]))
+    assert found.artifact.name == DDIM.name
+
+
 # --- removing -------------------------------------------------------------------------------------
 
 
@@ -377,6 +453,18 @@ def test_noise_stays_while_a_reconstruction_refers_to_it(tmp_path):
     assert [one.artifact.label for one in everything] == ["ddim-50", "one-step", "noise"]
     assert all(one.keys == [(100, 0), (100, 1)] for one in everything)
     assert kept_noise(store, Filters(t=[100])) == []
+
+
+def test_noise_stays_for_a_reconstruction_that_came_after_the_choice_of_what_goes(store):
+    commit(store, (100, 300), recipe=None)
+    commit(store, (100,), recipe=DDIM)
+    doomed = removal(store, Filters())
+    commit(store, (300,), recipe=ONE_STEP)
+    for one in doomed:
+        store.remove(one.artifact, one.keys)
+    noise, late = store.select()
+    assert_holds(noise, [(300, 0)])
+    assert_holds(late, [(300, 0)])
 
 
 def test_removing_a_sampler_takes_no_noise_that_it_did_not_use(store):

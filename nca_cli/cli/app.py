@@ -37,7 +37,11 @@ class Group(TyperGroup):
         with interruptible():
             try:
                 return super().invoke(ctx)
-            except (typer.Exit, typer.Abort, BrokenPipeError):
+            except typer.Exit as end:
+                if end.exit_code and interrupted():
+                    raise typer.Exit(_stopped()) from end
+                raise
+            except (typer.Abort, BrokenPipeError):
                 raise
             except typer.TyperException as error:
                 _one_line(error)

@@ -11,8 +11,9 @@ import typer
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
 from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results, size
-from nca_cli.errors import NcaError, UsageError
-from nca_cli.recipe import DEFAULT_SEEDS, STORE_DTYPES, parse_list, parse_seeds, parse_steps
+from nca_cli.cli.interrupt import stop_if_interrupted
+from nca_cli.errors import NcaError
+from nca_cli.recipe import DEFAULT_SEEDS, parse_list, parse_steps
 
 if TYPE_CHECKING:
     from nca_cli.engine import Plan, Request
@@ -54,6 +55,7 @@ def noise(
         sample_seed=sample_seed,
         fit=fit,
         size=size,
+        store_dtype=store_dtype,
         shard=shard,
         offline=offline,
         refresh=refresh,
@@ -120,14 +122,17 @@ def reconstruct(
         size=size,
         dtype=dtype,
         tf32=tf32,
+        store_dtype=store_dtype,
+        batch=_batch(batch),
         shard=shard,
         offline=offline,
         refresh=refresh,
     )
     run = Run(store, store_dtype, dry_run, stamp, json)
-    count = _batch(batch)
     for plan in reconstruction_plans(request, run.store, run.failed):
-        work = Reconstruction(plan, device, dtype, tf32, store_dtype, count, on_error=run.failed)
+        work = Reconstruction(
+            plan, device, dtype, tf32, store_dtype, request.batch, on_error=run.failed
+        )
         run.carry_out(plan, work, plan.evaluations, "evaluations")
     run.end()
 
@@ -143,22 +148,22 @@ def _request(
 ) -> Request:
     from nca_cli.engine import Request, Shard
 
+    numbers: Any = parse_list(seeds, "seed") if seeds else DEFAULT_SEEDS
     return Request(
         images=tuple(images or ()),
         models=tuple(models or ("demo",)),
         t=parse_list(t) if t else None,
-        seeds=parse_seeds(seeds) if seeds else DEFAULT_SEEDS,
+        seeds=numbers,  # `Request` refuses those that are not whole
         shard=Shard.parse(shard) if shard else Shard(),
         **settings,
     )
 
 
-def _batch(text: str) -> int | None:
+def _batch(text: str) -> int | str | None:
+    """A number, or `None` for auto; what is neither is left to `Request` to refuse."""
     if text == "auto":
         return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--batch {text!r} is not a whole number above 0", "or auto")
-    return int(text)
+    return int(text) if text.isdecimal() else text
 
 
 class Run:
@@ -174,10 +179,6 @@ class Run:
     ):
         from nca_cli.store import Store
 
-        if store_dtype not in STORE_DTYPES:
-            raise UsageError(
-                f"--store-dtype {store_dtype!r} is unknown", f"one of: {', '.join(STORE_DTYPES)}"
-            )
         self.store, self.store_dtype = Store(store), store_dtype
         self.dry_run, self.stamp, self.json = dry_run, stamp, json
         self.errors: list[NcaError] = []
@@ -185,7 +186,11 @@ class Run:
         self.computed = 0
 
     def failed(self, error: NcaError) -> None:
-        """One image could not be used; the others go on."""
+        """One image could not be used; the others go on.
+
+        Unless an interrupt is behind it: what it hits in a decoder looks like a damaged picture.
+        """
+        stop_if_interrupted()
         if str(error) not in map(str, self.errors):
             self.errors.append(error)
             complain(error)
@@ -211,6 +216,7 @@ class Run:
 
     def end(self) -> None:
         """Print the results; fail if an image failed or nothing was usable."""
+        stop_if_interrupted()
         cached = sum(plan.wanted - plan.missing for plan in self.plans)
         results(
             self._files(),
@@ -241,9 +247,7 @@ class Run:
         return [
             part.path
             for plan in self.plans
-            for image in plan.images
-            for name in plan.recipes or ("noise",)
-            if (artifact := plan.stored(image, name))
+            for artifact in plan.artifacts()
             for part in artifact.parts
         ]
 

@@ -10,6 +10,7 @@ import typer
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
 from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results
+from nca_cli.cli.interrupt import stop_if_interrupted
 from nca_cli.errors import Complain, NcaError, UsageError
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def import_(
     errors: list[NcaError] = []
 
     def failed(error: NcaError) -> None:
+        stop_if_interrupted()  # what an interrupt hits in a decoder looks like a damaged picture
         errors.append(error)
         complain(error)
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 _came = False
@@ -21,26 +22,27 @@ _came = False
 def interruptible() -> Iterator[None]:
     """Listen for interrupts. Signals that the caller ignores (`nohup`, `&`) stay ignored."""
     global _came
-    _came = False
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread hears signals
         return
+    _came = False
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     report = sys.unraisablehook
     for number, handler in handlers.items():
         if handler in (signal.default_int_handler, signal.SIG_DFL):
             signal.signal(number, _interrupt)
-    sys.unraisablehook = _report
+    sys.unraisablehook = partial(_report, report)
     try:
         yield
     finally:
         sys.unraisablehook = report
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        _came = False
 
 
 def interrupted() -> bool:
-    """Whether an interrupt came since `interruptible` began."""
+    """Whether an interrupt came to what runs within `interruptible`."""
     return _came
 
 
@@ -56,7 +58,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _report(lost: sys.UnraisableHookArgs) -> None:
-    """What Python prints of errors that it cannot raise; an interrupt is not lost, see above."""
+def _report(
+    others: Callable[[sys.UnraisableHookArgs], object], lost: sys.UnraisableHookArgs
+) -> None:
+    """Leave errors that Python cannot raise to `others`; an interrupt is not lost, see above."""
     if not isinstance(lost.exc_value, KeyboardInterrupt):
-        sys.__unraisablehook__(lost)
+        others(lost)

@@ -55,15 +55,14 @@ def _opened(root: str | Path) -> Store:
 def noise_images(
     *images: str | Path,
     store: str | Path = "nca-store",
-    store_dtype: str = "float32",
     device: str = "auto",
     **request: Any,
 ) -> Summary:
     """Store x_t of `images`; keywords as in `Request` (`models=["ddim"]`, `t=[100, 300]`, …)."""
     summary = Summary(_opened(store))
-    plans = noise_plans(Request(images, **request), summary.store, summary.errors.append)
-    for plan in plans:
-        work = Noising(plan, device=device, store_dtype=store_dtype, on_error=summary.errors.append)
+    wanted = Request(images, **request)
+    for plan in noise_plans(wanted, summary.store, summary.errors.append):
+        work = Noising(plan, device, wanted.store_dtype, summary.errors.append)
         summary.computed += sum(1 for _ in work)
         summary.cached += plan.wanted - plan.missing
     return summary
@@ -72,9 +71,7 @@ def noise_images(
 def reconstruct(
     *images: str | Path,
     store: str | Path = "nca-store",
-    store_dtype: str = "float32",
     device: str = "auto",
-    batch: int | None = None,
     **request: Any,
 ) -> Summary:
     """Store x̂0 of `images`; keywords as in `Request` (`samplers=["one-step"]`, `steps=20`, …)."""
@@ -86,8 +83,8 @@ def reconstruct(
             device=device,
             dtype=wanted.dtype,
             tf32=wanted.tf32,
-            store_dtype=store_dtype,
-            batch=batch,
+            store_dtype=wanted.store_dtype,
+            batch=wanted.batch,
             on_error=summary.errors.append,
         )
         summary.computed += sum(1 for _ in work)

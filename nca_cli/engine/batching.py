@@ -7,6 +7,7 @@ levels, samplers and images are. The engine yields finished samples; it prints n
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -76,9 +77,27 @@ class BatchSize:
         self.size = min(2 * self.size, self.largest)
         self.settled = self.size == self.best[1]
 
-    def halve(self) -> None:
-        """The device had no memory for this size: never ask for it again."""
-        self.size, self.settled = max(1, self.size // 2), True
+    def halve(self, failed: int) -> None:
+        """The device had no memory for `failed` samples: never ask for so many again."""
+        self.size, self.settled = max(1, failed // 2), True
+
+
+def as_many_as_fit(call: Callable[[Any], Any], items: Any, batch: BatchSize) -> Any:
+    """`call` with the first `batch.size` of `items`; with fewer when the device lacks memory.
+
+    Raises `torch.OutOfMemoryError` where there is no room for one.
+    """
+    import torch
+
+    while True:
+        some = items[: batch.size]
+        try:
+            return call(some)
+        except torch.OutOfMemoryError:
+            if len(some) == 1:
+                raise
+            batch.halve(len(some))
+        torch.cuda.empty_cache()  # here nothing refers to the tensors of the failed call any more
 
 
 class Engine:
@@ -86,8 +105,11 @@ class Engine:
 
     `trajectories` gives `(key, sampler)` pairs; the next one is asked for only when there is
     room for it. `denoise(x (B, C, H, W), t (B,)) -> Prediction` is called with up to `batch`
-    requests (`None`: measured). `tick(n)` hears of every call and its n evaluations. `denoise` is
-    `None` where no trajectory will come.
+    requests (`None`: measured). `tick(n)` hears of every call and its n evaluations, after what
+    ended with it was yielded. `denoise` is `None` where no trajectory will come.
+
+    `finished` holds what ended and whose yielding is not over: when iteration stops halfway, all
+    that ended has been yielded or is there.
     """
 
     def __init__(
@@ -103,6 +125,7 @@ class Engine:
         device = str(getattr(denoise, "device", "cpu")).split(":")[0]
         self.batch = BatchSize(batch, LARGEST_BATCH.get(device, 512))
         self.network_seconds = 0.0
+        self.finished: deque[tuple[Any, Any]] = deque()
         self._queue = iter(trajectories)
         self._flights: list[Flight] = []
 
@@ -111,10 +134,12 @@ class Engine:
             self._fill()
             if not self._flights:
                 return
-            answers = self._ask(self._flights[: self.batch.size])
-            finished = self._send(answers)
+            answers = as_many_as_fit(self._call, self._flights, self.batch)
+            self._send(answers)
+            while self.finished:
+                yield self.finished[0]
+                self.finished.popleft()
             self.tick(len(answers))
-            yield from finished
 
     def _fill(self) -> None:
         """Begin trajectories until the batch is full or the queue is empty."""
@@ -122,30 +147,14 @@ class Engine:
         for key, sampler in islice(self._queue, max(0, room)):
             self._flights.append(Flight(key, sampler, next(sampler)))
 
-    def _send(self, answers: list[Prediction]) -> list[tuple[Any, Any]]:
-        """Give each flight its answer; those that end with it leave and are returned."""
-        finished = []
+    def _send(self, answers: list[Prediction]) -> None:
+        """Give each flight its answer; those that end with it have finished."""
         for flight, answer in zip(list(self._flights), answers, strict=False):
             try:
                 flight.request = flight.sampler.send(answer)
             except StopIteration as end:
+                self.finished.append((flight.key, end.value))
                 self._flights.remove(flight)
-                finished.append((flight.key, end.value))
-        return finished
-
-    def _ask(self, flights: list[Flight]) -> list[Prediction]:
-        """One network call for the requests of `flights`; fewer of them when memory is short."""
-        import torch
-
-        while True:
-            try:
-                return self._call(flights)
-            except torch.OutOfMemoryError:
-                if len(flights) == 1:
-                    raise
-                self.batch.halve()
-                flights = flights[: self.batch.size]
-                torch.cuda.empty_cache()
 
     def _call(self, flights: list[Flight]) -> list[Prediction]:
         import torch

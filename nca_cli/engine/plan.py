@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from nca_cli.errors import NcaError, UsageError
+from nca_cli.errors import Complain, NcaError, UsageError
 from nca_cli.images import PREPROCESSING_VERSION, Source, image_digest, image_name
 from nca_cli.models import Model
 from nca_cli.recipe import Recipe, canonical_json
 from nca_cli.samplers import evaluations
 from nca_cli.store import Artifact, Key, Place, Store
-from nca_cli.store.layout import NOISE
-
-Complain = Callable[[NcaError], None]
+from nca_cli.store.layout import NOISE, image_folder, split_folder
 
 
 @dataclass(frozen=True)
@@ -149,10 +147,27 @@ class Plan:
             "space": model.space.describe(),
         }
 
-    def stored(self, image: ImagePlan, name: str) -> Artifact | None:
-        """An artifact of the image as the store has it now."""
-        folder = self.store.find_image(self.model.folder_name, image.digest)
-        return self.store.artifact(Place(self.model.folder_name, folder), name) if folder else None
+    def look(self) -> Callable[[ImagePlan], dict[str, Artifact]]:
+        """A look at the store as it is now: gives an image's artifacts, by name.
+
+        Lists the model's folder here, once for all images, and an image's when that is asked for.
+        An image that is new since then is found where its own name leads.
+        """
+        model = self.model.folder_name
+        folders = self.store.image_folders(model)
+
+        def artifacts(image: ImagePlan) -> dict[str, Artifact]:
+            usual = image_folder(image.name, image.digest)
+            folder = folders.get(split_folder(usual)[1], usual)
+            return {artifact.name: artifact for artifact in self.store.artifacts(model, folder)}
+
+        return artifacts
+
+    def artifacts(self) -> list[Artifact]:
+        """Those that hold what was asked for, as the store has them now."""
+        names = self.recipes or (NOISE,)
+        stored = map(self.look(), self.images)
+        return [held[name] for held in stored for name in names if name in held]
 
     def place(self, image: ImagePlan) -> Place:
         """Folders of the image's artifacts, made when they are not there yet."""
@@ -178,12 +193,13 @@ def make_plan(
     schedule = model.space.schedule
     keys = [(schedule.check(t), seed) for t, seed in keys]
     plan = Plan(store, model, {recipe.name: recipe for recipe in recipes}, fit, [], 0)
+    look = plan.look()
     seen: set[str] = set()
     for row, source in enumerate(images):
         try:
             image, mine = _image(plan, source), shard.of(row, keys)
             if image.digest not in seen:
-                _find_missing(plan, image, mine)
+                _find_missing(plan, image, mine, look(image))
                 plan.images.append(image)
                 plan.wanted += len(mine) * max(1, len(plan.recipes))
             seen.add(image.digest)
@@ -199,10 +215,11 @@ def _image(plan: Plan, source: Source) -> ImagePlan:
     return ImagePlan(source, image_name(source), image_digest(source, resolution, plan.fit))
 
 
-def _find_missing(plan: Plan, image: ImagePlan, keys: list[Key]) -> None:
+def _find_missing(
+    plan: Plan, image: ImagePlan, keys: list[Key], held: Mapping[str, Artifact]
+) -> None:
     def lacking(name: str) -> list[Key]:
-        artifact = plan.stored(image, name)
-        stored = artifact.keys if artifact else set()
+        stored = held[name].keys if name in held else set()
         return sorted((key for key in keys if key not in stored), reverse=True)
 
     image.noise = lacking(NOISE)

@@ -7,17 +7,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nca_cli.engine.plan import WHOLE, Complain, Plan, Shard, make_plan
-from nca_cli.errors import UsageError
+from nca_cli.engine.plan import WHOLE, Plan, Shard, make_plan
+from nca_cli.errors import Complain, UsageError
 from nca_cli.images import FITS, Choice, Source, find_images, usual_images
 from nca_cli.models import Model, find_model, recipe_for
-from nca_cli.recipe import DEFAULT_SEEDS, DTYPES, Recipe, SamplerChoice
+from nca_cli.recipe import (
+    DEFAULT_SEEDS,
+    DTYPES,
+    STORE_DTYPES,
+    Recipe,
+    SamplerChoice,
+    check_seed,
+    whole_number,
+)
 from nca_cli.store import Key, Store
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to compute. `None` leaves a setting to the model's alias or configuration."""
+    """What to compute. `None` leaves a setting to the model's alias or configuration.
+
+    Raises `UsageError` for what makes no sense whatever the model is.
+    """
 
     images: Sequence[str | Path] = ()
     """Files, folders, archives, globs, "-"; none: the sample images."""
@@ -42,6 +53,9 @@ class Request:
     """Side in pixels for `wiener`, which has no size of its own."""
     dtype: str = "float32"
     tf32: bool = False
+    store_dtype: str = "float32"
+    batch: int | None = None
+    """Samples per network call; `None`: measured."""
     limit: int | None = None
     """The first so many images, in the order found."""
     sample: int | None = None
@@ -53,11 +67,16 @@ class Request:
     refresh: bool = False
 
     def __post_init__(self) -> None:
-        for value, known, option in ((self.fit, FITS, "--fit"), (self.dtype, DTYPES, "--dtype")):
+        options = {"--fit": (self.fit, FITS), "--dtype": (self.dtype, DTYPES),
+                   "--store-dtype": (self.store_dtype, STORE_DTYPES)}  # fmt: skip
+        for option, (value, known) in options.items():
             if value not in known:
                 raise UsageError(f"{option} {value!r} is unknown", f"one of: {', '.join(known)}")
         if not self.models:
             raise UsageError("no model named", "give --model demo, or see: nca models")
+        if self.batch is not None and (whole_number(self.batch) or 0) < 1:
+            raise UsageError(f"--batch {self.batch!r} is not a whole number above 0", "or auto")
+        object.__setattr__(self, "seeds", tuple(check_seed(seed) for seed in self.seeds))
         _ = self.choice
 
     @property

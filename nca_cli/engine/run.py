@@ -5,15 +5,15 @@ from __future__ import annotations
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nca_cli.engine.batching import Engine
-from nca_cli.engine.plan import Complain, ImagePlan, Plan
-from nca_cli.errors import NcaError, NothingStored, StoreError
+from nca_cli.engine.batching import BatchSize, Engine, as_many_as_fit
+from nca_cli.engine.plan import ImagePlan, Plan
+from nca_cli.errors import Complain, NcaError, NothingStored, StoreError
 from nca_cli.images import load_image
 from nca_cli.recipe import Recipe
 from nca_cli.samplers import Sampler, start
@@ -36,25 +36,44 @@ class Done(NamedTuple):
     seed: int
 
 
-class Codec:
-    """Between pixels and the space a network works in; the identity for pixel models."""
+Whose = tuple[ImagePlan, Recipe, Key]
+"""Of which image, by which recipe, from which (t, seed) a trajectory is."""
 
-    def __init__(self, plan: Plan, device: str):
-        self.latent, self._plan, self._device = plan.model.space.latent, plan, device
+
+class Codec:
+    """Between pixels and the space a network works in; the identity for pixel models.
+
+    What loading the autoencoder has to say is appended to `notes`.
+    """
+
+    def __init__(self, plan: Plan, device: str, notes: list[str]):
+        self.latent = plan.model.space.latent
+        self._plan, self._device, self._notes = plan, device, notes
         self._autoencoder: Any = None
+        self._batch = BatchSize(CHUNK)
+
+    def _load(self) -> Any:
+        from nca_cli.models import load_autoencoder, pick_device
+
+        autoencoder = load_autoencoder(self._plan.model, device=pick_device(self._device))
+        self._notes += autoencoder.notes
+        return autoencoder
 
     def _run(self, method: str, values: np.ndarray) -> np.ndarray:
         """One direction, float32 `(N, C, H, W)` in chunks. Loads the autoencoder on first use."""
         import torch
 
-        from nca_cli.models import load_autoencoder, pick_device
-
-        device = pick_device(self._device)
         if self._autoencoder is None:
-            self._autoencoder = load_autoencoder(self._plan.model, device=device)
+            self._autoencoder = self._load()
         convert = getattr(self._autoencoder, method)
-        chunks = (torch.from_numpy(values[i : i + CHUNK]) for i in range(0, len(values), CHUNK))
-        return np.concatenate([convert(chunk.to(device)).cpu().numpy() for chunk in chunks])
+
+        def converted(some: np.ndarray) -> np.ndarray:
+            return convert(torch.from_numpy(some)).cpu().numpy()
+
+        done: list[np.ndarray] = []
+        while (row := sum(map(len, done))) < len(values):
+            done.append(as_many_as_fit(converted, values[row:], self._batch))
+        return np.concatenate(done)
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels `(N, C, H, W)` in [-1, 1] → model space."""
@@ -100,7 +119,7 @@ class Noising:
 
     def __iter__(self) -> Iterator[Done]:
         check_space(self.plan, self.store_dtype)
-        codec = Codec(self.plan, self.device)
+        codec = Codec(self.plan, self.device, self.notes)
         for image in self.plan.images:
             try:
                 self.notes += noise_image(self.plan, image, codec, self.store_dtype)
@@ -126,12 +145,54 @@ def noise_image(plan: Plan, image: ImagePlan, codec: Codec, store_dtype: str) ->
         image.source, space.resolution, plan.fit, space.channels, digest=image.digest
     )
     fixed, place = _fixed(picture.pixels, codec), plan.place(image)
-    for i in range(0, len(image.noise), CHUNK):
-        samples = _noised(
-            plan, image, fixed["z0" if codec.latent else "x0"], image.noise[i : i + CHUNK], codec
-        )
+    origin = fixed["z0" if codec.latent else "x0"]
+
+    def write(chunks: list[Samples]) -> None:
+        samples = _joined(plan, chunks)
         plan.store.commit(place, NOISE, plan.header(image), samples, fixed, store_dtype)
+
+    waiting = Gathered(write, plan.store.part_bytes)
+    try:
+        for i in range(0, len(image.noise), CHUNK):
+            noised = _noised(plan, image, origin, image.noise[i : i + CHUNK], codec)
+            waiting.add(noised.as_stored(store_dtype))
+    finally:
+        waiting.commit()
     return [f"{image.source}: {note}" for note in picture.notes]
+
+
+@dataclass
+class Gathered:
+    """Chunks of samples on their way to `write`, several at a time: a commit rewrites a file.
+
+    They wait for `limit` bytes or `COMMIT_SECONDS`, and are let go only when they are written.
+    """
+
+    write: Callable[[list[Samples]], None]
+    limit: int
+    chunks: list[Samples] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    def add(self, chunk: Samples) -> None:
+        """One more chunk; writes all that wait where it is time to."""
+        self.chunks.append(chunk)
+        held = sum(len(each) * each.bytes_per_sample for each in self.chunks)
+        if held >= self.limit or time.monotonic() - self.began > COMMIT_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Write what waits."""
+        if self.chunks:
+            self.write(self.chunks)
+            self.chunks.clear()
+        self.began = time.monotonic()
+
+
+def _joined(plan: Plan, chunks: list[Samples]) -> Samples:
+    keys = [key for chunk in chunks for key in chunk.keys]
+    names = chunks[0].tensors
+    tensors = {name: np.concatenate([chunk.tensors[name] for chunk in chunks]) for name in names}
+    return _samples(plan, keys, tensors)
 
 
 def _fixed(x0: np.ndarray, codec: Codec) -> dict[str, np.ndarray]:
@@ -221,7 +282,7 @@ class Reconstruction:
     engine: Engine | None = None
 
     def __post_init__(self) -> None:
-        self._codec = Codec(self.plan, self.device)
+        self._codec = Codec(self.plan, self.device, self.notes)
         self._finished: dict[tuple[str, str], dict[Key, np.ndarray]] = defaultdict(dict)
         self._left: dict[str, int] = {}
         self._saved = time.monotonic()
@@ -234,10 +295,14 @@ class Reconstruction:
         denoise = self._denoiser() if self.plan.missing else None
         self.engine = Engine(denoise, self._trajectories(), batch=self.batch, tick=self._tick)
         try:
-            for (image, recipe, key), x0_hat in self.engine:
-                yield self._keep(image, recipe, key, x0_hat)
+            for finished in self.engine:
+                yield from self._keep(*finished)
         finally:
-            self._commit_all()
+            try:
+                for finished in self.engine.finished:
+                    self._hold(*finished)
+            finally:
+                self._commit_all()
 
     def _denoiser(self) -> Callable[..., Any]:
         from nca_cli.models import load_denoiser, pick_device
@@ -294,19 +359,31 @@ class Reconstruction:
             fresh=lambda level: on_device(step_noise(seed, image.digest, x_t.shape, t, level.t)),
         )
 
-    def _keep(self, image: ImagePlan, recipe: Recipe, key: Key, x0_hat: Any) -> Done:
-        """Hold a finished sample until its image is complete."""
-        values = x0_hat.float().cpu().numpy()
-        if not np.isfinite(values).all():
-            raise NcaError(
-                f"{image.name}: {recipe.label} from t={key[0]} is not finite and was not stored",
-                "try --dtype float32, or more --steps",
-            )
-        self._finished[image.digest, recipe.name][key] = values
+    def _keep(self, whose: Whose, x0_hat: Any) -> Iterator[Done]:
+        """Hold a finished sample until its image is complete; one that is not finite is an error.
+
+        The last sample of an image writes them all, whatever became of it itself.
+        """
+        image, recipe, (t, seed) = whose
+        held = self._hold(whose, x0_hat)
         self._left[image.digest] -= 1
         if not self._left[image.digest]:
-            self._commit(image.digest)
-        return Done(image, recipe, *key)
+            self._commit([(image.digest, name) for name in self.plan.recipes])
+        if held:
+            yield Done(image, recipe, t, seed)
+        else:
+            what = f"{image.name}: {recipe.label} from t={t} seed={seed} is not finite"
+            hint = "try --dtype float32, or more --steps"
+            _report(NcaError(f"{what} and was not stored", hint), self.on_error)
+
+    def _hold(self, whose: Whose, x0_hat: Any) -> bool:
+        """Take a sample from the device; False, and nothing is held, where it is not finite."""
+        image, recipe, key = whose
+        values = x0_hat.float().cpu().numpy()
+        finite = bool(np.isfinite(values).all())
+        if finite:
+            self._finished[image.digest, recipe.name][key] = values
+        return finite
 
     def _tick(self, count: int) -> None:
         if time.monotonic() - self._saved > COMMIT_SECONDS:
@@ -314,20 +391,35 @@ class Reconstruction:
         self.tick(count)
 
     def _commit_all(self) -> None:
-        for digest in {digest for digest, _ in self._finished}:
-            self._commit(digest)
+        self._commit(list(self._finished))
         self._saved = time.monotonic()
 
-    def _commit(self, digest: str) -> None:
-        """Write the finished samples of one image, one artifact per recipe."""
+    def _commit(self, waiting: Iterable[tuple[str, str]]) -> None:
+        """Write finished samples by (image digest, recipe name).
+
+        An artifact that fails keeps none of the others from being written; the first error is
+        raised at the end. Samples are let go only when they are in the store, so that neither an
+        error nor an interrupt loses them: they are written again when iteration ends.
+        """
+        errors: list[BaseException] = []
+        for digest, name in waiting:
+            try:
+                self._write(digest, name)
+            except BaseException as error:
+                errors.append(error)
+            else:
+                self._finished.pop((digest, name), None)
+        if errors:
+            raise errors[0]
+
+    def _write(self, digest: str, name: str) -> None:
+        finished = self._finished.get((digest, name))
+        if not finished:
+            return
         image = next(image for image in self.plan.images if image.digest == digest)
-        place = self.plan.place(image)
-        for recipe in self.plan.recipes.values():
-            finished = self._finished.pop((digest, recipe.name), None)
-            if finished:
-                samples = _samples(self.plan, list(finished), self._tensors(finished))
-                header = self.plan.header(image, recipe)
-                self.plan.store.commit(place, recipe.name, header, samples, dtype=self.store_dtype)
+        place, header = self.plan.place(image), self.plan.header(image, self.plan.recipes[name])
+        samples = _samples(self.plan, list(finished), self._tensors(finished))
+        self.plan.store.commit(place, name, header, samples, dtype=self.store_dtype)
 
     def _tensors(self, finished: dict[Key, np.ndarray]) -> dict[str, np.ndarray]:
         values = np.stack(list(finished.values()))

@@ -15,15 +15,13 @@ from nca_cli.images import FITS, PREPROCESSING_VERSION, image_digest, image_name
 from nca_cli.imports.pairs import Pair
 from nca_cli.imports.pictures import read_original, read_reconstruction
 from nca_cli.imports.schedules import Levels
-from nca_cli.models.aliases import ALIASES, BUILT_IN
+from nca_cli.models.aliases import ALIASES
 from nca_cli.models.find import safe_name
 from nca_cli.models.space import Space
-from nca_cli.recipe import STORE_DTYPES, Recipe, canonical_json, digest
+from nca_cli.recipe import BUILT_IN, IMPORTED, STORE_DTYPES, Recipe, canonical_json, digest
 from nca_cli.store import Artifact, Key, Place, Samples, Store
 from nca_cli.store.layout import NOISE
 
-IMPORTED = "imported"
-"""The weights of imported reconstructions, and the source of their models."""
 AT_ONCE = 64
 """Reconstructions of an image that are in memory, and committed, together."""
 
@@ -216,7 +214,7 @@ class Importing:
             self.store.commit(place, NOISE, home.header(), _samples([]), fixed, self.store_dtype)
         fresh, same = self._sorted(place, known, some)
         if fresh:
-            self._commit(place, known, fresh)
+            self._commit(place, fresh)
         self._done[place, recipe.name] = None
         self.imported += len(fresh)
         self.cached += len(same)
@@ -257,13 +255,12 @@ class Importing:
             )
         return True
 
-    def _commit(self, place: Place, known: Artifact | None, fresh: list[Ready]) -> None:
-        replaced = {ready.key for ready in fresh} & (known.keys if known else set())
-        if known and replaced:
-            self.store.remove(known, replaced)
+    def _commit(self, place: Place, fresh: list[Ready]) -> None:
         recipe, header = fresh[0].recipe, fresh[0].home.header(fresh[0].recipe)
-        samples = _samples(fresh, self.levels)
-        self.store.commit(place, recipe.name, header, samples, dtype=self.store_dtype)
+        self.store.commit(
+            place, recipe.name, header, _samples(fresh, self.levels),
+            dtype=self.store_dtype, replace=self.replace,
+        )  # fmt: skip
 
 
 def _samples(ready: Sequence[Ready], levels: Levels = Levels()) -> Samples:  # noqa: B008

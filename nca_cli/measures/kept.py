@@ -8,7 +8,8 @@
 `digest` is the SHA-256 of a tensor's numbers (float32, C order), `content` the `content_sha256`
 of the part that it was read from. While a part has that content its tensors need no reading;
 where it has another one, a sample's values hold as long as its digest does. Numbers that JSON has
-no word for are null (NaN), "inf" and "-inf". Anyone may delete these files.
+no word for are null (NaN), "inf" and "-inf". Anyone may delete these files; one of a higher version
+stays as it is.
 """
 
 from __future__ import annotations
@@ -86,11 +87,20 @@ def file_of(store: Store, artifact: Artifact) -> Path | None:
 
 
 def load(path: Path | None) -> Kept | None:
-    """What a file keeps: nothing yet where there is none, None where it cannot be understood."""
+    """What a file keeps: nothing yet where there is none, None where it cannot be understood.
+
+    Raises `StoreError` for a file of a newer nca.
+    """
     if path is None:
         return Kept()
     try:
-        return _parsed(json.loads(path.read_text("utf-8")))
+        data = json.loads(path.read_text("utf-8"))
+        if data["format"] == FORMAT and data["version"] > VERSION:
+            raise StoreError(
+                path, f"version {data['version']} is newer than this nca knows ({VERSION})",
+                "upgrade nca, or use another --store",
+            )  # fmt: skip
+        return _parsed(data)
     except FileNotFoundError:
         return Kept()
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -98,7 +108,10 @@ def load(path: Path | None) -> Kept | None:
 
 
 def save(store: Store, artifact: Artifact, new: Kept) -> Path:
-    """Merge new values into the artifact's file, under its lock. Raises `StoreError`."""
+    """Merge new values into the artifact's file, under its lock.
+
+    Raises `StoreError`, for a file of a newer nca too, which stays as it is.
+    """
     path = file_of(store, artifact)
     if path is None:
         raise StoreError(store.root, "is a packed store, read-only")

@@ -164,16 +164,23 @@ class Measuring:
         if not keys:
             return
         noise = self._noise(artifact)
-        kept = kept_.load(kept_.file_of(self.store, artifact))
-        if kept is None:
-            path = kept_.file_of(self.store, artifact)
-            self.notes.append(f"{path}: not readable, so measured anew")
-            kept = Kept()
+        kept = self._kept(artifact)
         contents, log_snr = self._index(artifact, keys)
         fixed = self._head(noise).fixed
         trusted = bool(kept.x0) and kept.x0_content == fixed.get("x0")
         has_floor = X0_FLOOR in fixed
         yield Source(artifact, noise, dataset, keys, kept, log_snr, trusted, contents, has_floor)
+
+    def _kept(self, artifact: Artifact) -> Kept:
+        """What is kept of an artifact; nothing, with a note, where that cannot be read."""
+        path, reason = kept_.file_of(self.store, artifact), "not readable"
+        try:
+            kept = kept_.load(path)
+        except StoreError as error:
+            kept, reason = None, error.reason
+        if kept is None:
+            self.notes.append(f"{path}: {reason}, so measured anew")
+        return kept or Kept()
 
     def _index(
         self, artifact: Artifact, keys: list[Key]

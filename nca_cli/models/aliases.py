@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nca_cli.models.space import Space
-from nca_cli.recipe import SamplerChoice
+from nca_cli.recipe import BUILT_IN, SamplerChoice
 from nca_cli.schedule import Schedule
 
-BUILT_IN = "built in"
 CELEBAHQ = "google/ddpm-ema-celebahq-256"
 LATENT_CELEBAHQ = "CompVis/ldm-celebahq-256"
 FFHQ = "google/ncsnpp-ffhq-256"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models import hub
-from nca_cli.models.aliases import ALIASES, BUILT_IN, LINEAR, Alias
+from nca_cli.models.aliases import ALIASES, LINEAR, Alias
 from nca_cli.models.checkpoints import (
     Checkpoint,
     find_checkpoint,
@@ -36,7 +36,7 @@ from nca_cli.models.pipeline import CONFIGS, IncompletePipeline, Pipeline, read_
 from nca_cli.models.space import Model, Space
 from nca_cli.models.text import check_transformers
 from nca_cli.models.users import UserAlias, user_aliases
-from nca_cli.recipe import SamplerChoice
+from nca_cli.recipe import BUILT_IN, SamplerChoice
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\w[\w./-]*))?")

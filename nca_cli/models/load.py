@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nca_cli.errors import ModelError, UsageError
-from nca_cli.models.aliases import BUILT_IN
 from nca_cli.models.checkpoints import ensure_converted
 from nca_cli.models.files import TEXT_ENCODER
 from nca_cli.models.own import is_own, load_own
@@ -20,7 +19,7 @@ from nca_cli.models.pipeline import KL_SCALE, Part, Pipeline, read_pipeline
 from nca_cli.models.quiet import quiet
 from nca_cli.models.space import Model
 from nca_cli.models.tensors import check_finite, one_line, read_tensors
-from nca_cli.recipe import DTYPES
+from nca_cli.recipe import BUILT_IN, DTYPES
 
 if TYPE_CHECKING:
     import torch

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 
 from nca_cli.errors import ModelError, UsageError
-from nca_cli.models.aliases import BUILT_IN
 from nca_cli.models.digests import content_digest
 from nca_cli.models.own import VARIANCES
 from nca_cli.models.pipeline import read_pipeline
 from nca_cli.models.space import Model
 from nca_cli.models.wiener import WIENER_VERSION
-from nca_cli.recipe import Recipe, SamplerChoice
+from nca_cli.recipe import BUILT_IN, CLIPPING, Recipe, SamplerChoice
 
-CLIPPING = ("ddim", "ddpm")
 TO_THE_IMAGE = ("ddpm", "heun", "dpmpp-2m")
 """Samplers whose last step ends at x̂0 itself."""
 

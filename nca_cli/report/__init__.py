@@ -59,6 +59,10 @@ def build_report(
     """
     report = analysed(collect(store, filters, progress=progress), store)
     report = with_concepts(report, store, labels, probe)
+    asked = {"labels": labels, "probe": probe, "assets": assets}
+    asked["max-mb"] = None if max_mb == MAX_MB else f"{max_mb:g}"
+    options = tuple((name, str(value)) for name, value in asked.items() if value is not None)
+    report = replace(report, options=options)
     texts = [(csv, csv_text), (json, json_text)]
     ready = [(Path(file), make(report)) for file, make in texts if file is not None]
     if path is not None:

@@ -103,11 +103,19 @@ class Report:
     """What is left of concepts whose truth is known."""
     baselines: tuple[Value, ...] = ()
     """Of x_t itself against x0, and of latent models' D(E(x0)), which is at no level."""
+    options: tuple[tuple[str, str], ...] = ()
+    """What else the page was asked to hold: names and values of options."""
 
     @cached_property
     def measures(self) -> tuple[str, ...]:
         """Every measure that was taken, in the order in which they first occur."""
         return tuple(dict.fromkeys(value.measure for value in self.values))
+
+    @cached_property
+    def unmeasured(self) -> tuple[str, ...]:
+        """Measures that have no number of any sample: pictures may be too small for them."""
+        known = {value.measure for value in self.values if not math.isnan(value.value)}
+        return tuple(name for name in self.measures if name not in known)
 
     @cached_property
     def curves(self) -> tuple[Curve, ...]:

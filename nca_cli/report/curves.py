@@ -7,13 +7,14 @@ so that its letters are of one size wherever it is shown.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from nca_cli.analysis import BOUNDS, Curve, Point
 from nca_cli.charts import MOST_AREAS, fitted, named_levels, reference_title, variants
 from nca_cli.report.content import Report, Series
 from nca_cli.report.words import (
+    RETENTION,
     bounds,
     family,
     measure_title,
@@ -26,8 +27,8 @@ from nca_cli.report.words import (
     which_is_closer,
 )
 
-WIDTH, HEIGHT = 360, 264
-LEFT, RIGHT, TOP, BOTTOM = 46, 352, 40, 224
+WIDTH, HEIGHT = 360, 246
+LEFT, RIGHT, TOP, BOTTOM = 46, 352, 22, 206
 """Edges of the plot inside the chart."""
 STRIP = 16
 """Height of the strip at its top that holds the names of the stages."""
@@ -42,6 +43,8 @@ MARKERS = (
     "M-1.3-3.8h2.6v2.5h2.5v2.6h-2.5v2.5h-2.6v-2.5h-2.5v-2.6h2.5z",  # plus
     "M0-4l3.8 2.8l-1.5 4.4h-4.6l-1.5-4.4z",  # pentagon
 )
+ALWAYS = {RETENTION: (0.0, 1.0)}
+"""What the axis of a family spans in any case; only means stretch it, and intervals are cut."""
 T_SPACING = 24
 """Least distance of two t marks."""
 
@@ -194,21 +197,49 @@ def entries(report: Report) -> list[Entry]:
         Entry(index, one.name, style, {curve.measure: curve for curve in one.curves})
         for index, (one, style) in enumerate(zip(report.series, styles(report.series), strict=True))
     ]
-    groups: dict[tuple[str, str], dict[str, Curve]] = {}
-    for curve in report.references:
-        if drawable(curve):  # an autoencoder's floor has no level, and is a line of its own
-            groups.setdefault((curve.model, curve.sampler), {})[curve.measure] = curve
-    known = report.analysis.references if report.analysis else ()
-    for index, (dash, (key, curves)) in enumerate(zip(_cycle(), groups.items(), strict=False)):
-        title = reference_title(key[1], fitted(known, *key))
-        name = f"{key[0]} · {title}" if key[0] else title
-        style = Style(None, dash, "")
+    for index, (name, curves) in enumerate(_references(report)):
+        style = Style(None, REFERENCE_DASHES[index % len(REFERENCE_DASHES)], "")
         found.append(Entry(len(report.series) + index, name, style, curves, reference=True))
     return found
 
 
-def _cycle() -> list[str]:
-    return [*REFERENCE_DASHES] * 40
+def _references(report: Report) -> Iterator[tuple[str, dict[str, Curve]]]:
+    """Name and curves of each; one of several models is one where their numbers agree."""
+    groups: dict[tuple[str, str], dict[str, Curve]] = {}
+    for curve in report.references:
+        if drawable(curve):  # an autoencoder's floor has no level, and is a line of its own
+            groups.setdefault((curve.sampler, curve.model), {})[curve.measure] = curve
+    merged: list[tuple[str, list[str], dict[str, Curve]]] = []
+    for (sampler, model), curves in groups.items():
+        same = next((m for m in merged if m[0] == sampler and _agree(m[2], curves)), None)
+        if same is None:
+            merged.append((sampler, [model], curves))
+        else:
+            same[1].append(model)
+            same[2].update({name: _joined(same[2].get(name), c) for name, c in curves.items()})
+    known = report.analysis.references if report.analysis else ()
+    for sampler, models, curves in merged:
+        title = reference_title(sampler, fitted(known, models[0], sampler))
+        of_all = models == [""] or len(models) == len(report.models)
+        yield title if of_all else f"{', '.join(models)} · {title}", curves
+
+
+def _agree(some: dict[str, Curve], others: dict[str, Curve]) -> bool:
+    """Whether the same pictures were measured: all numbers are equal where both have one."""
+    both = [name for name in some if name in others]
+    pairs = [pair for name in both for pair in _shared(some[name], others[name])]
+    return bool(pairs) and all((a.mean, a.n) == (b.mean, b.n) for a, b in pairs)
+
+
+def _shared(one: Curve, other: Curve) -> list[tuple[Point, Point]]:
+    at = {point.log_snr: point for point in drawable(one)}
+    return [(at[p.log_snr], p) for p in drawable(other) if p.log_snr in at]
+
+
+def _joined(one: Curve | None, other: Curve) -> Curve:
+    """The points of both."""
+    points = {p.log_snr: p for curve in (other, one) if curve for p in drawable(curve)}
+    return replace(one or other, points=tuple(sorted(points.values(), key=lambda p: p.t)))
 
 
 def charts(report: Report, drawn: Sequence[Entry]) -> list[Chart]:
@@ -273,10 +304,12 @@ def _value_scale(name: str, drawn: Sequence[Entry], floors: Sequence[float]) -> 
     """Everything that is drawn with a little room, but nothing that no value can reach.
 
     References may stretch the axis by half of what networks span, at either end; what lies
-    beyond is cut: x_t itself is so far from x0 that it would flatten all else.
+    beyond is cut: x_t itself is so far from x0 that it would flatten all else. `ALWAYS` has its
+    own rule.
     """
     of_networks = [entry for entry in drawn if not entry.reference] or drawn
-    own = [*floors, *(value for entry in of_networks for value in _values(entry, name))]
+    own = [*floors, *ALWAYS.get(family(name), ())]
+    own += [value for entry in of_networks for value in _values(entry, name)]
     low, high = min(own), max(own)
     room = (high - low) / 2
     every = (value for entry in drawn for value in _values(entry, name))
@@ -287,9 +320,10 @@ def _value_scale(name: str, drawn: Sequence[Entry], floors: Sequence[float]) -> 
 
 
 def _values(entry: Entry, name: str) -> list[float]:
-    """Means and ends of intervals."""
+    """Means and ends of intervals; of a family in `ALWAYS`, means alone."""
     points = entry.points(name)
-    return [end for point in points for end in ends(point)] + [point.mean for point in points]
+    known = [] if family(name) in ALWAYS else [end for point in points for end in ends(point)]
+    return known + [point.mean for point in points]
 
 
 def ends(point: Point) -> tuple[float, ...]:
@@ -306,15 +340,15 @@ def _widened(low: float, high: float, share: float) -> tuple[float, float]:
 
 def _line(entry: Entry, name: str, x: Scale, y: Scale, areas: bool) -> Line:
     points = sorted(entry.points(name), key=lambda p: -p.log_snr)
-    path = _path([(x(p.log_snr), y(p.mean)) for p in points])
-    if entry.reference:
-        return Line(entry, path, "", ())
+    if entry.reference:  # cut by its clip path
+        return Line(entry, _path([(x(p.log_snr), y(p.mean)) for p in points]), "", ())
+    at = [(x(p.log_snr), y(y.within(p.mean))) for p in points]
     known = [(x(p.log_snr), *(y(y.within(end)) for end in ends(p))) for p in points if ends(p)]
     upper, lower = [(at, high) for at, _, high in known], [(at, low) for at, low, _ in known]
     band = _path([*upper, *reversed(lower)]) + "z" if areas and len(known) > 1 else ""
     bars = {at: f"M{at:g} {low:g}V{high:g}" for at, low, high in known if not band}
-    dots = ((x(p.log_snr), y(p.mean)) for p in points)
-    return Line(entry, path, band, tuple(Dot(*dot, bars.get(dot[0], "")) for dot in dots))
+    dots = tuple(Dot(*each, bars.get(each[0], "")) for each in at)
+    return Line(entry, _path(at), band, dots)
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:

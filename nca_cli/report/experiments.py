@@ -44,12 +44,16 @@ def charts(report: Report, entries: Sequence[Entry]) -> list[Chart]:
 
 
 def legend(drawn: Sequence[Chart]) -> dict[str, Style]:
-    """Names of the lines that are of no series, and how they look."""
+    """Names of the lines that are of no series, and how they look; what looks alike is one."""
+    looks: dict[Style, dict[str, str]] = {}
+    for entry in (line.entry for each in drawn for line in each.lines):
+        if entry.style.colour is None:
+            model = next(curve.model for curve in entry.curves.values())
+            looks.setdefault(entry.style, {})[entry.name] = entry.name.removesuffix(f" ({model})")
     return {
-        line.entry.name: line.entry.style
-        for each in drawn
-        for line in each.lines
-        if line.entry.style.colour is None
+        plain if len(names) > 1 else name: style
+        for style, names in looks.items()
+        for name, plain in names.items()
     }
 
 

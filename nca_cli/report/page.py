@@ -61,9 +61,11 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         levels=scrub.levels(gallery),
         start=scrub.middle(scrub.levels(gallery)),
         ranking=scrub.ranking(report),
+        unmeasured=report.unmeasured,
         most_ranked=scrub.MOST_RANKED,
         gallery=gallery,
         columns=_columns(gallery),
+        squares=max((strip.squares for _, strip in strips), default=1),
         row_length=scrub.row_length,
         entries=entries,
         groups=curves.groups(charts),
@@ -91,8 +93,9 @@ def _columns(gallery: Gallery) -> int:
 
 
 def headline_measures(report: Report) -> list[str]:
-    """The measures of one value, in the order in which they were taken; the first few."""
-    return [name for name in report.measures if not words.part(name)][:MOST_MEASURES]
+    """The measures of one value that have any, in the order in which they were taken; a few."""
+    return [name for name in report.measures
+            if not words.part(name) and name not in report.unmeasured][:MOST_MEASURES]  # fmt: skip
 
 
 def _template(report: Report, gallery: Gallery, numbers: dict[int, int]) -> Template:
@@ -178,6 +181,7 @@ def _command(report: Report) -> str:
     for name, values in selection(report.filters).items():
         joined = [",".join(values)] if name in ("t", "seed") else values
         parts += [word for value in joined for word in (f"--{name}", value)]
+    parts += [word for name, value in report.options for word in (f"--{name}", value)]
     return shlex.join(parts)
 
 

@@ -1,8 +1,9 @@
 """The pictures of a page: strips of all levels side by side, as WebP, within a budget of bytes.
 
 A strip holds one image at every level, from little noise to much: x_t, or x̂0 of one series. As it
-stands it is a row of a grid; a slider shows one of its squares at a time. Pictures come from the
-uint8 previews of the artifacts, so no tensor is read but x0.
+stands it is a row of a grid, with a blank square where the series lacks a level that others have;
+a slider shows one of its squares at a time. Pictures come from the uint8 previews of the artifacts,
+so no tensor is read but x0.
 """
 
 from __future__ import annotations
@@ -24,17 +25,21 @@ from nca_cli.errors import NothingStored, StoreError
 from nca_cli.images import to_rgb
 from nca_cli.report.content import Report
 from nca_cli.report.shelves import (
+    LONGEST_STRIP,
+    Depth,
     Plan,
+    by_image,
     depth,
     log_snr_of,
     plans_of,
+    positions,
     sample,
     spread,
     with_few_levels,
 )
 from nca_cli.store import Artifact, Key, Store
 
-VERSION = 1
+VERSION = 2
 """Rises when the same samples give other pictures."""
 PROBES = 3
 """Shelves that are encoded to learn how large the others will be."""
@@ -79,6 +84,10 @@ class Strip:
     """Width and height of one square of it."""
     levels: tuple[tuple[float, float], ...]
     """(t, logSNR)"""
+    places: tuple[int, ...] = (0,)
+    """The square of each level."""
+    squares: int = 1
+    """As many as the image has levels in any strip, so that strips align; some may be blank."""
     series: int | None = None
     """Index in the report; None for x_t."""
 
@@ -175,7 +184,8 @@ def _drawn(store: Store, report: Report, budget: float) -> Gallery:
     setting, each = _setting(plans, budget)
     chosen = sample(plans, int(budget / each)) if each * len(plans) > budget else plans
     if not chosen:
-        chosen, fewer = with_few_levels(plans[:1], max(1, int(budget / each * plans[0].most)))
+        share = budget / each * len(positions(plans[0].depths))
+        chosen, fewer = with_few_levels(plans[:1], max(1, int(share)))
         short = short or fewer
     shelves = _fitting(_encoded(chosen, setting), budget)
     return Gallery(tuple(shelves), tuple(_notes(shelves, plans, setting, short)))
@@ -234,21 +244,30 @@ def _notes(
 
 def _encoded(plans: Sequence[Plan], setting: Setting) -> list[Shelf]:
     """Shelves in the order of the plans, a thread per core; what is damaged is left out."""
+    grids = {image: _grid(depths) for image, depths in by_image(plans).items()}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return [shelf for shelf in pool.map(partial(_shelf, setting=setting), plans) if shelf]
+        shelves = pool.map(lambda plan: _shelf(plan, setting, grids[plan.image]), plans)
+        return [shelf for shelf in shelves if shelf]
 
 
-def _shelf(plan: Plan, setting: Setting) -> Shelf | None:
+def _grid(depths: Sequence[Depth]) -> dict[Depth, int]:
+    """The square of each level of an image, in all its strips."""
+    return {each: place for place, some in enumerate(positions(depths)) for each in some}
+
+
+def _shelf(plan: Plan, setting: Setting, grid: dict[Depth, int]) -> Shelf | None:
     try:
-        return _read_shelf(plan, setting)
+        return _read_shelf(plan, setting, grid)
     except (StoreError, NothingStored):
         return None
 
 
-def _read_shelf(plan: Plan, setting: Setting) -> Shelf:
+def _read_shelf(plan: Plan, setting: Setting, grid: dict[Depth, int]) -> Shelf:
     x0 = to_rgb(plan.noise.fixed("x0"))
-    fine = partial(_strip, side=setting.side, quality=setting.quality)
-    coarse = partial(_strip, side=setting.noise_side, quality=setting.noise_quality, noise=True)
+    fine = partial(_strip, grid, side=setting.side, quality=setting.quality)
+    coarse = partial(
+        _strip, grid, side=setting.noise_side, quality=setting.noise_quality, noise=True
+    )
     x_t = coarse(*_pictures(plan.noise, plan.noise_keys)) if plan.noise_keys else None
     hats = tuple(fine(*_pictures(artifact, keys), series=number)
                  for number, artifact, keys in plan.series)  # fmt: skip
@@ -266,20 +285,27 @@ def _pictures(
 
 
 def _strip(
-    pixels: Sequence[np.ndarray] | np.ndarray, levels: Sequence[tuple[float, float]], *,
+    grid: dict[Depth, int], pixels: Sequence[np.ndarray] | np.ndarray,
+    levels: Sequence[tuple[float, float]], *,
     side: int, quality: int, noise: bool = False, series: int | None = None,
 ) -> Strip:  # fmt: skip
-    """Pictures side by side. Noise is subsampled: to average it would make it weaker."""
+    """Pictures in their squares of a grid; one without a level is alone.
+
+    Noise is subsampled: to average it would make it weaker.
+    """
     from PIL import Image
 
-    sheet = Image.fromarray(np.concatenate(list(pixels), axis=1))
-    count, height = len(pixels), sheet.height
-    width = sheet.width // count
-    scale = min(1.0, side / max(width, height))
+    places = tuple(grid[depth(level)] for level in levels) or (0,)
+    squares = len(set(grid.values())) if levels else 1
+    height, width = pixels[0].shape[:2]
+    scale = min(1.0, min(side, LONGEST_STRIP // squares) / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    if size != (width, height):
-        filter = Image.Resampling.NEAREST if noise else Image.Resampling.BOX
-        sheet = sheet.resize((size[0] * count, size[1]), filter)
+    filter = Image.Resampling.NEAREST if noise else Image.Resampling.BOX
+    mode = "RGB" if len(set(places)) == squares else "RGBA"
+    sheet = Image.new(mode, (size[0] * squares, size[1]))
+    for place, picture in zip(places, pixels, strict=True):
+        square = Image.fromarray(picture)
+        sheet.paste(square.resize(size, filter), (place * size[0], 0))
     file = io.BytesIO()
     sheet.save(file, "WEBP", quality=quality, method=2)
-    return Strip(file.getvalue(), size, tuple(levels), series)
+    return Strip(file.getvalue(), size, tuple(levels), places, squares, series)

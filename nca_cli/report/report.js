@@ -26,6 +26,7 @@
   // --- the scrubber -----------------------------------------------------------------------------
 
   const MOST_FRAMES = 9; // of the film at the top
+  const FRAMES_OF_PHONE = 4; // where there is room for no more
   let level = data.start;
   const sliders = $$("input.level");
   const visible = new Set(); // strips on the screen: only these are moved at once
@@ -40,16 +41,24 @@
     if (element.firstChild.nodeValue !== text) element.firstChild.nodeValue = text;
   }
 
+  // A strip without a level shows the nearest that it has.
+  const has = (img, at) => !info(img).off?.[at];
+
+  // What stands below a picture: its number, and which level it is of where that is another one.
+  function said(img, number = true) {
+    const { at, t, text } = info(img);
+    const k = at[level];
+    const other = has(img, level) ? "" : `at t = ${t[k]}`;
+    return [number && text ? text[k] : "", other].filter(Boolean).join(" · ");
+  }
+
   // Shows one square of a strip, by moving it behind a window: nothing is painted anew.
   function move(img) {
-    const { at, off, t, text } = info(img);
-    const k = at[level];
-    img.style.setProperty("--at", k);
+    img.style.setProperty("--at", info(img).at[level]);
     const tile = img.closest("figure");
-    const now = off && off[level] ? `at t = ${t[k]}` : "";
-    write($(".now", tile), [text ? text[k] : "", now].filter(Boolean).join(" · "));
+    write($(".now", tile), said(img));
     const canvas = tile.parentElement.querySelector("canvas");
-    if (canvas && text) subtract(canvas, img);
+    if (canvas && info(img).text) subtract(canvas, img);
   }
 
   const spoken = () => {
@@ -116,25 +125,37 @@
     return stack && $("img.x0", stack);
   }
 
-  // The experiment at a glance: x_t above x̂0 of the first image, at a few levels.
+  // The experiment at a glance: x0, then x_t above x̂0 of the first image at levels that both have.
   function drawFilm(film) {
-    const [noised, made] = ["img.x_t", "img.x0_hat"].map((kind) => $(kind, $("article.image")));
-    const count = Math.min(MOST_FRAMES, data.levels.length);
-    const frames = Array.from({ length: count }, (_, k) => Math.round((k * (data.levels.length - 1)) / Math.max(1, count - 1)));
-    $("ol", film).replaceChildren(...frames.map((at) => {
-      const item = document.createElement("li");
-      const canvases = [noised, made].map((img) => {
-        const canvas = document.createElement("canvas");
-        img.decode().then(() => square(canvas, img, at), () => {});
-        return canvas;
-      });
-      const caption = document.createElement("span");
-      caption.textContent = `t = ${data.levels[at].t}`;
+    const [original, noised, made] = ["img.x0", "img.x_t", "img.x0_hat"].map((kind) => $(kind, $("article.image")));
+    const shared = data.levels.map((_, at) => at).filter((at) => has(noised, at) && has(made, at));
+    const frames = spread(shared, MOST_FRAMES);
+    const narrow = new Set(spread(frames, FRAMES_OF_PHONE));
+    const given = filmed([original], 0, $("figcaption .symbol", original.closest("figure")).cloneNode(true));
+    $("ol", film).replaceChildren(given, ...frames.map((at) => {
       const ratio = document.createElement("span");
       ratio.textContent = `SNR ${data.levels[at].snr}`;
-      item.append(...canvases, caption, ratio);
+      const item = filmed([noised, made], at, `t = ${data.levels[at].t}`, ratio);
+      item.classList.toggle("spare", !narrow.has(at));
       return item;
     }));
+    film.hidden = !frames.length;
+  }
+  function filmed(images, at, name, ...more) {
+    const item = document.createElement("li");
+    const caption = document.createElement("span");
+    caption.append(name);
+    item.append(...images.map((img) => {
+      const canvas = document.createElement("canvas");
+      img.decode().then(() => square(canvas, img, at), () => {});
+      return canvas;
+    }), caption, ...more);
+    return item;
+  }
+  // At most so many of them, evenly spaced, both ends among them.
+  function spread(all, most) {
+    const count = Math.min(most, all.length);
+    return Array.from({ length: count }, (_, k) => all[Math.round((k * (all.length - 1)) / Math.max(1, count - 1))]);
   }
   if ($("#film")) drawFilm($("#film"));
 
@@ -169,7 +190,10 @@
   }, { rootMargin: "300px" });
   strips.forEach((img) => watcher.observe(img));
 
-  for (const slider of sliders) slider.addEventListener("input", () => setLevel(Number(slider.value)));
+  for (const slider of sliders) {
+    slider.addEventListener("input", () => setLevel(Number(slider.value)));
+    slider.addEventListener("change", order); // not while it is dragged: pictures would jump
+  }
 
   // --- play: there and back, four levels a second ----------------------------------------------
 
@@ -183,6 +207,7 @@
     play.setAttribute("aria-pressed", "false");
     $(".label", play).textContent = "Play";
     setLevel(level, true);
+    order();
   }
   function start() {
     timer = setInterval(() => {
@@ -199,24 +224,40 @@
 
   sheet?.addEventListener("change", () => root.classList.toggle("sheet", sheet.checked));
   $("#gain")?.addEventListener("change", (event) => root.style.setProperty("--gain", event.target.value));
-  $("#order")?.addEventListener("change", (event) => order(event.target.value));
+  const chooser = $("#order");
+  chooser?.addEventListener("change", order);
+  for (const box of $$("input.entry")) box.addEventListener("change", order);
 
   const isShown = (entry) => $(`#show-${entry}`)?.checked ?? true;
 
-  // Images by their mean PSNR over the series that are shown, at the level of the slider.
-  const articles = $$("article.image");
-  const places = articles.map((article) => article.parentElement);
+  // Series that are shown → PSNR of an image at the level of the slider, where they have that level.
   function closeness(article) {
-    const images = $$("img.x0_hat", article).filter((img) => isShown(img.closest(".stack").dataset.entry));
-    const numbers = images.map((img) => info(img).text[info(img).at[level]]).filter(Boolean);
-    const values = numbers.map((text) => (text.startsWith("∞") ? 999 : parseFloat(text.replace("−", "-"))));
-    return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : NaN;
+    const found = new Map();
+    for (const img of $$("img.x0_hat", article)) {
+      const { entry } = img.closest(".stack").dataset;
+      const text = info(img).text[info(img).at[level]];
+      if (text && has(img, level) && isShown(entry)) found.set(entry, text.startsWith("∞") ? 999 : parseFloat(text.replace("−", "-")));
+    }
+    return found;
   }
-  function order(how) {
-    const sign = how === "best" ? -1 : 1;
-    const keyed = articles.map((article) => [closeness(article), article]);
-    if (how) keyed.sort(([a], [b]) => Number(isNaN(a)) - Number(isNaN(b)) || sign * (a - b));
-    keyed.forEach(([, article], index) => places[index].append(article));
+
+  // Images by their mean PSNR over the series that all of them have: others would order the models.
+  const articles = $$("article.image");
+  const pictured = articles.filter((article) => $("img.x0_hat", article));
+  const places = articles.map((article) => article.parentElement);
+  let inOrder = articles;
+  function order() {
+    if (!chooser) return;
+    const sign = { best: -1, worst: 1 }[chooser.value];
+    const found = new Map(pictured.map((article) => [article, closeness(article)]));
+    const shared = [...(found.get(pictured[0])?.keys() ?? [])].filter((entry) => pictured.every((article) => found.get(article).has(entry)));
+    const mean = (article) => shared.reduce((sum, entry) => sum + found.get(article).get(entry), 0) / shared.length;
+    const sorted = sign && shared.length ? pictured.toSorted((a, b) => sign * (mean(a) - mean(b))) : pictured;
+    const all = [...sorted, ...articles.filter((article) => !found.has(article))];
+    if (all.some((article, index) => article !== inOrder[index])) all.forEach((article, index) => places[index].append(article));
+    inOrder = all;
+    const where = `at t = ${data.levels[level].t}`;
+    write($("#ordered"), sign ? (shared.length ? where : `no series has all images ${where}`) : "");
   }
 
   // A link to an image opens what it is folded into.
@@ -263,10 +304,9 @@
   }
   function drawZoom() {
     for (const { img, difference, canvas, value } of zoomed) {
-      const { text, at } = info(img);
       if (difference) subtract(canvas, img);
       else square(canvas, img);
-      if (text && !difference) write(value, text[at[level]]);
+      write(value, said(img, !difference));
     }
     $(".spoken", zoom).textContent = spoken().replace("sigma", "σ");
   }

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from nca_cli.analysis import REFERENCE
 from nca_cli.report.content import Report
 from nca_cli.report.pictures import Gallery, Shelf, Strip
-from nca_cli.report.shelves import depth
+from nca_cli.report.shelves import NEAR, Depth, depth, distance
 from nca_cli.report.words import at_level, count, measured, number, scientific, snr
 
-NEAR = 1e-6
-"""logSNR of levels that are one."""
 CAPTION = "psnr"
 """The measure below a picture, and by which images are ranked."""
 MOST_RANKED = 3
@@ -26,8 +25,8 @@ class Level:
 
     t: str
     log_snr: float
-    depth: tuple[int, float]
-    """Its place among the others; see `pictures.depth`."""
+    depth: Depth
+    """Its place among the others."""
 
     @property
     def shown(self) -> dict[str, str]:
@@ -44,18 +43,29 @@ class Level:
 
 @dataclass(frozen=True)
 class Ranked:
-    """An image and its mean over series and seeds at the level of the ranking."""
+    """An image and its mean over seeds and series at the level of the ranking."""
 
     image: str
     value: float
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """Images from the closest to the farthest."""
+
+    where: str
+    """The level."""
+    series: tuple[str, ...]
+    """Names of those that count."""
+    images: tuple[Ranked, ...]
+
+
 def levels(gallery: Gallery) -> list[Level]:
     """From little noise to much; levels of one logSNR are one, whatever their t."""
-    found: list[tuple[list[str], float, tuple[int, float]]] = []
+    found: list[tuple[list[str], float, Depth]] = []
     for t, log_snr in gallery.levels:
         here = depth((t, log_snr))
-        if not found or _distance(found[-1][2], here) > NEAR:
+        if not found or distance(found[-1][2], here) > NEAR:
             found.append(([], log_snr, here))
         found[-1][0].append(f"{t:g}")
     return [Level(" / ".join(dict.fromkeys(names)), log_snr, where)
@@ -81,52 +91,71 @@ def described(report: Report, gallery: Gallery, strips: Sequence[tuple[Shelf, St
 def _strip(
     report: Report, shelf: Shelf, strip: Strip, positions: Sequence[Level], values: dict
 ) -> dict:
-    """`at`: the square for each position, of the nearest level; `off` where that is another one."""
+    """`at`: the square for each position, of the nearest level; `off` where that is another one.
+
+    `t` and `text` are of each square, and empty for blank ones.
+    """
     if not strip.levels:
         return {"at": [], "t": []}
-    at = [_nearest(strip, level) for level in positions]
-    off = [int(_distance(depth(strip.levels[k]), level.depth) > NEAR)
-           for k, level in zip(at, positions, strict=True)]  # fmt: skip
-    found: dict[str, object] = {"at": at, "t": [f"{t:g}" for t, _ in strip.levels]}
+    nearest = [_nearest(strip, level) for level in positions]
+    off = [int(distance(depth(strip.levels[k]), level.depth) > NEAR)
+           for k, level in zip(nearest, positions, strict=True)]  # fmt: skip
+    at = [strip.places[k] for k in nearest]
+    found: dict[str, object] = {"at": at, "t": _squares(strip, [f"{t:g}" for t, _ in strip.levels])}
     if any(off):
         found["off"] = off
     if strip.series is not None:
         series = report.series[strip.series]
         keys = [(shelf.image, series.model, series.sampler, t, shelf.seed) for t, _ in strip.levels]
-        found["text"] = [_text(values.get(key, math.nan)) for key in keys]
+        found["text"] = _squares(strip, [_text(values.get(key, math.nan)) for key in keys])
     return found
+
+
+def _squares(strip: Strip, texts: Sequence[str]) -> list[str]:
+    """What is said of each level, at the square of that level."""
+    found = dict(zip(strip.places, texts, strict=True))
+    return [found.get(place, "") for place in range(strip.squares)]
 
 
 def _nearest(strip: Strip, level: Level) -> int:
     places = [depth(each) for each in strip.levels]
-    return min(range(len(places)), key=lambda k: _distance(places[k], level.depth))
-
-
-def _distance(one: tuple[int, float], other: tuple[int, float]) -> float:
-    """Of two depths; without end between a level whose SNR is known and one whose is not."""
-    if one[0] != other[0]:
-        return math.inf
-    return 0.0 if one == other else abs(one[1] - other[1])
+    return min(range(len(places)), key=lambda k: distance(places[k], level.depth))
 
 
 def _text(value: float) -> str:
     return "" if math.isnan(value) else f"{measured(CAPTION, value)} dB"
 
 
-def ranking(report: Report) -> tuple[str, list[Ranked]]:
-    """Images from the closest to the farthest, at the level nearest to SNR 1; and its name."""
-    known = [v for v in report.values if v.measure == CAPTION and math.isfinite(v.value)
+def ranking(report: Report) -> Ranking | None:
+    """Images by their mean over the series that every image has, at the level nearest to SNR 1.
+
+    A mean over other series would rank models, not images. Nothing where no series has them all.
+    """
+    known = [v for v in report.values if v.measure == CAPTION and not math.isnan(v.value)
              and not v.sampler.startswith(REFERENCE)]  # fmt: skip
-    if not known:
-        return "", []
-    middle = min(known, key=lambda value: (abs(value.log_snr), value.t))
-    groups: dict[str, list[float]] = {}
+    every = {value.image for value in known}
+    names = {(each.model, each.sampler): each.name for each in report.series}
+    levels: dict[Depth, tuple[int | float, float]] = {}
+    cells: dict[Depth, dict[str, dict[str, list[float]]]] = {}
     for value in known:
-        if value.t == middle.t:
-            groups.setdefault(value.image, []).append(value.value)
-    ranked = [Ranked(image, sum(some) / len(some)) for image, some in groups.items()]
-    where = at_level(middle.t, middle.log_snr)
-    return where, sorted(ranked, key=lambda each: (-each.value, each.image))
+        here = depth((value.t, value.log_snr))
+        levels.setdefault(here, (value.t, value.log_snr))
+        series = cells.setdefault(here, {}).setdefault(names[value[1:3]], {})
+        series.setdefault(value.image, []).append(value.value)
+    for here in sorted(cells, key=lambda where: (where[0], abs(where[1]), where[1])):
+        whole = {name: some for name, some in cells[here].items() if some.keys() == every}
+        if whole:
+            ranked = _ranked(every, whole.values())
+            return Ranking(at_level(*levels[here]), tuple(whole), tuple(ranked))
+    return None
+
+
+def _ranked(
+    images: Iterable[str], series: Collection[Mapping[str, Sequence[float]]]
+) -> list[Ranked]:
+    """From the highest mean to the lowest; seeds of a series are averaged first."""
+    found = [Ranked(image, fmean(fmean(each[image]) for each in series)) for image in images]
+    return sorted(found, key=lambda each: (-each.value, each.image))
 
 
 def alt_of(report: Report, shelf: Shelf, strip: Strip) -> str:

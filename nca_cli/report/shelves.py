@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mode
 
 import numpy as np
@@ -16,12 +16,33 @@ from nca_cli.store.layout import NOISE
 
 LONGEST_STRIP = 16383
 """Pixels; the limit of WebP."""
+NEAR = 1e-6
+"""logSNR of levels that are one."""
+
+Depth = tuple[int, float]
 
 
-def depth(level: tuple[float, float]) -> tuple[int, float]:
+def depth(level: tuple[float, float]) -> Depth:
     """How noisy a (t, logSNR) is, for sorting: where no schedule is known, t says it."""
     t, log_snr = level
     return (1, t) if math.isnan(log_snr) else (0, -log_snr)
+
+
+def distance(one: Depth, other: Depth) -> float:
+    """Of two depths; without end between a level whose SNR is known and one whose is not."""
+    if one[0] != other[0]:
+        return math.inf
+    return 0.0 if one == other else abs(one[1] - other[1])
+
+
+def positions(depths: Iterable[Depth]) -> list[list[Depth]]:
+    """From little noise to much; levels of one logSNR are one, whatever their t."""
+    found: list[list[Depth]] = []
+    for each in sorted(set(depths)):
+        if not found or distance(found[-1][0], each) > NEAR:
+            found.append([])
+        found[-1].append(each)
+    return found
 
 
 @dataclass(frozen=True)
@@ -36,9 +57,10 @@ class Plan:
     series: tuple[tuple[int, Artifact, tuple[Key, ...]], ...]
 
     @property
-    def most(self) -> int:
-        """Levels of its longest strip."""
-        return max(len(keys) for keys in (self.noise_keys, *(keys for _, _, keys in self.series)))
+    def depths(self) -> list[Depth]:
+        """Of all that it shows."""
+        strips = ((self.noise, self.noise_keys), *(strip[1:] for strip in self.series))
+        return [each for strip in strips for each in depths_of(*strip)]
 
 
 def plans_of(store: Store, report: Report) -> Iterator[Plan]:
@@ -94,11 +116,14 @@ def _plan(
 def _of_seed(keys: Iterable[Key], artifact: Artifact, seed: int) -> tuple[Key, ...]:
     """The (t, seed) of one seed, from little noise to much."""
     log_snr = log_snr_of(artifact)
-    return tuple(
-        sorted(
-            (key for key in keys if key[1] == seed), key=lambda k: (depth((k[0], log_snr[k])), k)
-        )
-    )
+    mine = (key for key in keys if key[1] == seed)
+    return tuple(sorted(mine, key=lambda key: (depth((key[0], log_snr[key])), key)))
+
+
+def depths_of(artifact: Artifact, keys: Sequence[Key]) -> list[Depth]:
+    """How noisy each (t, seed) of an artifact is."""
+    log_snr = log_snr_of(artifact)
+    return [depth((key[0], log_snr[key])) for key in keys]
 
 
 def log_snr_of(artifact: Artifact) -> dict[Key, float]:
@@ -113,20 +138,29 @@ def log_snr_of(artifact: Artifact) -> dict[Key, float]:
 def with_few_levels(plans: Sequence[Plan], most: int = 0) -> tuple[list[Plan], bool]:
     """Plans whose strips a WebP can hold, and whether levels had to go."""
     most = most or LONGEST_STRIP // 256
-    if all(plan.most <= most for plan in plans):
+    if all(len(positions(depths)) <= most for depths in by_image(plans).values()):
         return list(plans), False
-    levels = sorted({key[0] for plan in plans for _, _, keys in plan.series for key in keys})
-    kept = {levels[index] for index in spread(len(levels), most)}
+    every = positions(each for plan in plans for each in plan.depths)
+    kept = {each for index in spread(len(every), most) for each in every[index]}
     return [_thinned(plan, kept) for plan in plans], True
 
 
-def _thinned(plan: Plan, levels: set[int | float]) -> Plan:
-    def some(keys: Sequence[Key]) -> tuple[Key, ...]:
-        return tuple(key for key in keys if key[0] in levels)
+def by_image(plans: Iterable[Plan]) -> dict[str, list[Depth]]:
+    """Image → depths of all that its plans show."""
+    found: dict[str, list[Depth]] = {}
+    for plan in plans:
+        found.setdefault(plan.image, []).extend(plan.depths)
+    return found
 
-    series = tuple((number, artifact, some(keys)) for number, artifact, keys in plan.series)
+
+def _thinned(plan: Plan, kept: set[Depth]) -> Plan:
+    def some(artifact: Artifact, keys: Sequence[Key]) -> tuple[Key, ...]:
+        depths = depths_of(artifact, keys)
+        return tuple(key for key, each in zip(keys, depths, strict=True) if each in kept)
+
+    series = ((number, artifact, some(artifact, keys)) for number, artifact, keys in plan.series)
     shown = tuple(item for item in series if item[2])
-    return Plan(plan.image, plan.models, plan.seed, plan.noise, some(plan.noise_keys), shown)
+    return replace(plan, noise_keys=some(plan.noise, plan.noise_keys), series=shown)
 
 
 def spread(count: int, most: int) -> list[int]:

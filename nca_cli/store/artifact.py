@@ -18,7 +18,7 @@ from nca_cli.errors import DamagedArtifact, NothingStored
 from nca_cli.recipe import Recipe
 from nca_cli.store import hdf5, html
 from nca_cli.store.layout import NOISE, SUFFIX, split_folder, split_part
-from nca_cli.store.samples import FIXED, PER_SAMPLE, Key
+from nca_cli.store.samples import FIXED, PER_SAMPLE, Key, Part
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class Location:
     def opened(self) -> AbstractContextManager[h5py.Group]:
         """The part for reading: `hdf5.opened`."""
         return hdf5.opened(self.path, self.group)
+
+    def read(self) -> Part:
+        """All of the part, once its content digest is checked: `hdf5.read_part`."""
+        with self.opened() as group:
+            return hdf5.read_part(group)
 
     @property
     def bytes(self) -> int:

@@ -12,19 +12,14 @@ from typing import Any
 
 from nca_cli.errors import NcaError
 from nca_cli.images import image_digest, sample_images, usual_images
-from nca_cli.recipe import Number, Recipe
+from nca_cli.recipe import BUILT_IN, CLIPPING, IMPORTED, Number, Recipe
 from nca_cli.store.folder import Store
 from nca_cli.store.layout import NOISE
 
-BUILT_IN = "built in"
-"""Source of a model that ships with nca; others are named by their source."""
-IMPORTED = "imported"
-"""Weights of reconstructions, and source of models, that came from elsewhere."""
 SIZED = "wiener"
 """The model that has no size of its own."""
 IMAGES = "IMAGES"
 """Stands for paths that a store does not know."""
-CLIPPING = ("ddim", "ddpm")
 _MANY = 8
 _LONG = 3
 

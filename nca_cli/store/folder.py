@@ -145,9 +145,11 @@ class Store:
 
         None where the image is not stored.
         """
-        wanted = image_digest[: layout.IMAGE_HEX]
-        known = (name for name in self.images(model) if layout.split_folder(name)[1] == wanted)
-        return next(known, None)
+        return self.image_folders(model).get(image_digest[: layout.IMAGE_HEX])
+
+    def image_folders(self, model: str) -> dict[str, str]:
+        """Hex of an image's digest → its folder name, of all images of a model in one listing."""
+        return {layout.split_folder(name)[1]: name for name in reversed(self.images(model))}
 
     def artifacts(self, model: str, image: str) -> list[Artifact]:
         """All artifacts of an image under a model: noise first, then by name."""
@@ -241,30 +243,39 @@ class Store:
 
     def commit(
         self, place: Place, name: str, header: Mapping[str, str], samples: Samples,
-        fixed: Mapping[str, np.ndarray] | None = None, dtype: str = "float32",
+        fixed: Mapping[str, np.ndarray] | None = None, dtype: str = "float32", *,
+        replace: bool = False,
     ) -> int:  # fmt: skip
         """Merge new samples into an artifact; what it held already is kept bit for bit.
 
-        Returns how many samples were new. Safe against kills and other writers. Raises
-        `StoreError` (disk full, read-only) and `DamagedArtifact`; then no file is half written.
+        With `replace`, samples of the same (t, seed) make way for the new ones: at any instant the
+        store holds one of the two. Returns how many samples were written. Safe against kills and
+        other writers. Raises `StoreError` (disk full, read-only) and `DamagedArtifact`; then no
+        file is half written.
         """
         self.require_writable()
         with locked(self.root, place.model, place.image, name):
             known = self.artifact(place, name)
-            fresh = samples.as_stored(dtype).without(known.keys if known else set())
+            held = known.keys if known else set()
+            fresh = samples.as_stored(dtype).without(set() if replace else held)
             missing = merge.lacking(known, fixed or {})
             if known and not len(fresh) and not missing:
                 return 0
             text = {**header, "written_by": f"nca {nca_cli.__version__}"}
-            folder = self.root / place.model / place.image
-            merge.append(folder, name, known, Part(text, missing, fresh), self.part_bytes)
+            folder, new = self.root / place.model / place.image, Part(text, missing, fresh)
+            if known and not held.isdisjoint(fresh.keys):
+                self._forget_derived()
+                merge.replace(folder, name, known, new, self.part_bytes)
+            else:
+                merge.append(folder, name, known, new, self.part_bytes)
             return len(fresh)
 
     def remove(self, artifact: Artifact, keys: Iterable[Key] | None = None) -> int:
         """Delete an artifact, or only some of its samples. Returns how many bytes are free now.
 
-        Noise without samples stays for its x0 while other artifacts of the image are there; with
-        `keys=None` it goes, and so does an artifact that is damaged.
+        An x_t stays while an x̂0 refers to it, one that came after `keys` were chosen too; noise
+        without samples stays for its x0 while other artifacts of the image are there. With
+        `keys=None` all goes, and so does an artifact that is damaged.
         """
         self.require_writable()
         place = Place(artifact.model, artifact.image)
@@ -272,17 +283,27 @@ class Store:
             current = self.artifact(place, artifact.name)
             if current is None:
                 return 0
-            shutil.rmtree(self.root / layout.DERIVED, ignore_errors=True)
+            self._forget_derived()
             before = current.bytes
-            if keys is None or (current.keys <= set(keys) and not self._referred_to(current)):
+            if keys is None:
                 merge.delete(current)
             else:
-                merge.remove_samples(current, set(keys))
+                self._remove_unused(current, set(keys))
             return before - current.bytes
 
-    def _referred_to(self, artifact: Artifact) -> bool:
-        """Whether it is the noise of other artifacts."""
-        return artifact.is_noise and len(self.artifacts(artifact.model, artifact.image)) > 1
+    def _forget_derived(self) -> None:
+        """Delete what was made of samples, since some of them go."""
+        shutil.rmtree(self.root / layout.DERIVED, ignore_errors=True)
+
+    def _remove_unused(self, artifact: Artifact, gone: set[Key]) -> None:
+        """Delete samples, of noise those alone that no reconstruction of its image holds now."""
+        known = self.artifacts(artifact.model, artifact.image) if artifact.is_noise else []
+        users = [other for other in known if not other.is_noise]
+        gone = gone.difference(*(user.keys for user in users))
+        if artifact.keys <= gone and not users:
+            merge.delete(artifact)
+        else:
+            merge.remove_samples(artifact.parts, gone)
 
 
 PACKED_HINT = "make a folder of it: nca pack --unpack"

@@ -16,15 +16,14 @@ import h5py
 import numpy as np
 
 from nca_cli.errors import DamagedArtifact, StoreError
+from nca_cli.images.pixels import to_rgb
 from nca_cli.recipe import digest
 from nca_cli.store.layout import ARTIFACT_FORMAT, FORMAT_VERSION
-from nca_cli.store.samples import FIXED, INDEX, PER_SAMPLE, PREVIEWED, Key, Part, Samples
+from nca_cli.store.samples import FIXED, INDEX, LATENT, PER_SAMPLE, PREVIEWED, Key, Part, Samples
 
 PIXEL_AXES = ("channel", "height", "width")
 LATENT_AXES = ("latent_channel", "latent_height", "latent_width")
 PREVIEW_AXES = ("sample", "height", "width", "rgb")
-LATENT = frozenset({"z0", "z_t", "z0_hat"})
-"""Datasets in the space of a latent model; all others are pixels."""
 STAMP = ("format", "version", "content_sha256")
 """Attributes that every file has and that are no header of its own."""
 IMAGE_TAGS = {
@@ -86,16 +85,9 @@ def _scale(group: h5py.Group, label: str, size: int) -> h5py.Dataset:
 
 def _write_preview(group: h5py.Group, values: np.ndarray) -> None:
     """uint8 pictures of the samples, marked as the HDF5 Image specification asks for."""
-    _write_tensor(group, "preview", preview(values), PREVIEW_AXES)
+    _write_tensor(group, "preview", to_rgb(values), PREVIEW_AXES)
     for key, text in IMAGE_TAGS.items():
         group["preview"].attrs[key] = np.bytes_(text)
-
-
-def preview(values: np.ndarray) -> np.ndarray:
-    """float `(N, C, H, W)` in [-1, 1] → uint8 `(N, H, W, 3)`, clipped; grey becomes RGB."""
-    unit = np.clip(np.nan_to_num(values.astype(np.float32), nan=-1.0), -1, 1)
-    pixels = np.moveaxis(np.rint((unit + 1) * 127.5).astype(np.uint8), 1, -1)
-    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
 
 
 def content_digest(group: h5py.Group) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ def append(folder: Path, name: str, known: Artifact | None, new: Part, part_byte
     numbers = [part.number for part in known.parts] if known else []
     number = max(numbers) if 0 in numbers else 0
     try:
-        part = _read(known.parts[-1]) if known and number in numbers else _empty(new)
+        part = known.parts[-1].read() if known and number in numbers else _empty(new)
     except DamagedArtifact:
         if new.fixed:
             raise
@@ -56,11 +56,6 @@ def _empty(new: Part) -> Part:
     return Part(new.header, {}, new.samples.take(slice(0, 0)))
 
 
-def _read(location: Location) -> Part:
-    with location.opened() as group:
-        return hdf5.read_part(group)
-
-
 def _room(part: Part, rest: Samples, part_bytes: int) -> int:
     """How many of `rest` the part may still take; an empty one takes at least one."""
     if not part.takes(rest):
@@ -69,10 +64,33 @@ def _room(part: Part, rest: Samples, part_bytes: int) -> int:
     return int(min(len(rest), max(room, 0 if len(part.samples) else 1)))
 
 
-def remove_samples(artifact: Artifact, gone: set[Key]) -> None:
+def replace(folder: Path, name: str, known: Artifact, new: Part, part_bytes: int) -> None:
+    """As `append`, where samples of `new` take the place of those that have their (t, seed).
+
+    A new sample is on the disk before or as the old one goes. It lies in the old one's part, or
+    behind it where that cannot take it (another dtype); until that is gone too, readers see it.
+    """
+    keys, taken, outdated = set(new.samples.keys), set(), []
+    for location in known.parts:
+        part = location.read()
+        here = keys & set(part.samples.keys)
+        kept = Part(part.header, part.fixed, part.samples.without(here))
+        if here and kept.takes(new.samples):
+            own = kept.joined(new.samples.without(keys - here), {})
+            write_atomically(location.path, hdf5.file_image(own))
+            taken |= here
+        elif here:
+            outdated.append(location)
+    rest = new.samples.without(taken)
+    if len(rest) or new.fixed:
+        append(folder, name, known, Part(new.header, new.fixed, rest), part_bytes)
+    remove_samples(outdated, keys)
+
+
+def remove_samples(parts: Iterable[Location], gone: set[Key]) -> None:
     """Rewrite each part that holds one of `gone`. A part left with nothing at all is deleted."""
-    for location in artifact.parts:
-        part = _read(location)
+    for location in parts:
+        part = location.read()
         rest = part.samples.without(gone)
         if not len(rest) and not part.fixed:
             location.path.unlink(missing_ok=True)

@@ -13,7 +13,6 @@ import h5py
 
 from nca_cli.errors import StoreError
 from nca_cli.store import hdf5, layout
-from nca_cli.store.artifact import Location
 from nca_cli.store.disk import new_file
 from nca_cli.store.files import (
     is_stale,
@@ -24,7 +23,6 @@ from nca_cli.store.files import (
     writing,
 )
 from nca_cli.store.folder import Store
-from nca_cli.store.samples import Part
 
 Progress = Callable[[int], None]
 """Told the number of parts that are done, 0 first; `len(list(store.all_parts()))` in all."""
@@ -53,20 +51,16 @@ def pack(store: Store, path: str | Path, progress: Progress | None = None) -> Pa
 def _write(store: Store, file: h5py.File, progress: Progress) -> None:
     file.attrs["format"] = layout.FORMAT
     file.attrs["version"] = layout.FORMAT_VERSION
+    parts = []
     for model in store.models():
         file.create_group(model).attrs["model"] = store.model_text(model)
         for image in store.images(model):
-            file[model].create_group(image)
+            group = file[model].create_group(image)
+            parts += [(group, location) for location in store.parts(model, image)]
     progress(0)
-    for done, location in enumerate(store.all_parts(), 1):
-        model, image, _ = location.names
-        hdf5.write_part(file[model][image].create_group(location.stem), _read(location))
+    for done, (group, location) in enumerate(parts, 1):
+        hdf5.write_part(group.create_group(location.stem), location.read())
         progress(done)
-
-
-def _read(location: Location) -> Part:
-    with location.opened() as group:
-        return hdf5.read_part(group)
 
 
 def _require_room(store: Store, path: Path) -> None:
@@ -125,7 +119,7 @@ def _spread(source: Store, root: Path, progress: Progress) -> None:
     for done, location in enumerate(source.all_parts(), 1):
         model, image, _ = location.names
         path = root / model / image / f"{location.stem}{layout.SUFFIX}"
-        write_atomically(path, hdf5.file_image(_read(location)))
+        write_atomically(path, hdf5.file_image(location.read()))
         progress(done)
 
 

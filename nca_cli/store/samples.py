@@ -13,6 +13,8 @@ Key = tuple[int | float, int]
 PER_SAMPLE = ("x_t", "z_t", "x0_hat", "z0_hat")
 FIXED = ("x0", "z0", "x0_floor")
 """Datasets that belong to all samples of an artifact; they lie in its first part."""
+LATENT = frozenset({"z0", "z_t", "z0_hat"})
+"""Datasets in the space of a latent model; all others are pixels."""
 PREVIEWED = ("x_t", "x0_hat")
 INDEX = ("t", "seed", "log_snr")
 

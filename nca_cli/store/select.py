@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from numbers import Real
+from typing import Any, NamedTuple
 
 from nca_cli.errors import DamagedArtifact
 from nca_cli.store.artifact import Artifact
@@ -43,13 +44,17 @@ class ModelFilter(NamedTuple):
 
 @dataclass(frozen=True)
 class Filters:
-    """What is wanted; an empty field means everything stored."""
+    """What is wanted; an empty field means everything stored.
+
+    A single value stands for itself: `Filters(recipes="7f31c02a")`, `Filters(t=100)`.
+    """
 
     t: Sequence[int | float] = ()
     seeds: Sequence[int] = ()
     images: Sequence[str] = ()
     """Stems (`astronaut`) or folder names (`astronaut-1a2b3c4d5e6f`)."""
     models: Sequence[ModelFilter] = ()
+    """A text is a stored model's name or folder, with any sampler."""
     samplers: Sequence[str] = ()
     """`ddim` or `ddim-50`."""
     recipes: Sequence[str] = ()
@@ -57,7 +62,9 @@ class Filters:
 
     def __post_init__(self) -> None:
         for field in fields(self):  # ranges and lists are welcome, and compare as equal
-            object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
+            object.__setattr__(self, field.name, _several(getattr(self, field.name)))
+        models = (ModelFilter(one) if isinstance(one, str) else one for one in self.models)
+        object.__setattr__(self, "models", tuple(models))
 
     def fits_image(self, folder: str) -> bool:
         """By folder name, stem or digest."""
@@ -90,6 +97,11 @@ class Filters:
             for t, seed in artifact.keys
             if (not self.t or t in self.t) and (not self.seeds or seed in self.seeds)
         )
+
+
+def _several(values: Any) -> tuple[Any, ...]:
+    """A text is one value, not its letters; so are a number and a `ModelFilter`."""
+    return (values,) if isinstance(values, str | Real | ModelFilter) else tuple(values)
 
 
 def _same_hex(stored: str, wanted: str) -> bool:
