@@ -130,9 +130,16 @@ class SamplerChoice:
             raise UsageError(f"--eta {self.eta:g} is outside 0 … 1")
 
     @classmethod
-    def default(cls, name: str) -> SamplerChoice:
-        """A sampler by name alone; `ddpm` takes every level, the others `DEFAULT_STEPS`."""
-        return cls(name, 1000 if name == "ddpm" else DEFAULT_STEPS)
+    def default(cls, name: str, levels: int = 1000) -> SamplerChoice:
+        """A sampler by name alone, of a model of so many levels.
+
+        `ddpm` takes every level, the others `DEFAULT_STEPS` where there are as many.
+        """
+        return cls(name, levels if name == "ddpm" else DEFAULT_STEPS).within(levels)
+
+    def within(self, levels: int) -> SamplerChoice:
+        """A copy of no more steps than there are levels."""
+        return replace(self, steps=min(self.steps, levels))
 
     def with_options(self, **options: Any) -> SamplerChoice:
         """A copy in which every option that is not `None` replaces the field of that name."""

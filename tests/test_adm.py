@@ -249,6 +249,18 @@ def test_the_weights_identity_is_the_bytes_and_the_configuration(small, tmp_path
     assert weights(save(tmp_path / "other.pt", random_adm(1, **P2 | SMALL))) != before
 
 
+def test_flags_as_guided_diffusion_dumps_them_are_read(tmp_path):
+    network = random_adm(**P2 | SMALL)
+    plain = find(save(tmp_path / "net.pt", network))
+    dump = {"num_heads_upsample": -1, "model_path": "x.pt", "ema_rate": "0.9999", "data_dir": ""}
+    assert find(save(tmp_path / "net.pt", network, **dump)).revision == plain.revision
+    counted = random_adm(**P2 | SMALL | {"num_head_channels": -1, "num_heads": 2})
+    assert find(save(tmp_path / "other.pt", counted, num_heads_upsample=2))
+    save(tmp_path / "other.pt", counted, num_heads_upsample=4)
+    with pytest.raises(ModelError, match="num_heads_upsample is another than num_heads"):
+        find(tmp_path / "other.pt")
+
+
 def test_the_cosine_schedule_and_another_number_of_steps_are_diffusers_own(tmp_path):
     cosine = save(tmp_path / "a.pt", random_adm(**P2 | SMALL), noise_schedule="cosine")
     assert find(cosine).space.schedule.beta_schedule == "squaredcos_cap_v2"

@@ -429,6 +429,11 @@ def test_the_shift_is_part_of_a_flows_recipe_but_not_of_its_space(made, tmp_path
 @pytest.mark.parametrize(
     ("family", "change", "word"),
     [("flow", {"use_dynamic_shifting": True}, "use_dynamic_shifting"),
+     ("flow", {"shift_terminal": 0.1}, "shift_terminal"),
+     ("flow", {"use_karras_sigmas": True}, "use_karras_sigmas"),
+     ("flow", {"use_exponential_sigmas": True}, "use_exponential_sigmas"),
+     ("flow", {"use_beta_sigmas": True}, "use_beta_sigmas"),
+     ("flow", {"stochastic_sampling": True}, "stochastic_sampling"),
      ("flow", {"shift": 0}, "shift"),
      ("flow", {"prediction_type": "epsilon"}, "'epsilon'"),
      ("exploding", {"sigma_max": 0.001}, "sigma_max")],
@@ -525,6 +530,8 @@ def test_a_dit_is_found_under_its_older_class_name_with_labels_and_learned_varia
     free = load_denoiser(model, device="cpu")(x, t)
     guided = load_denoiser(model, device="cpu", label=7, guidance=2.0)(x, t)
     assert not torch.allclose(labelled.x0, free.x0)
+    (note,) = load_denoiser(model, device="cpu").notes
+    assert "learned a variance; its scheduler names none such" in note
     torch.testing.assert_close(guided.x0, 2 * labelled.x0 - free.x0, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(guided.variance, labelled.variance, rtol=1e-4, atol=1e-5)
 
@@ -554,6 +561,23 @@ def test_label_and_guidance_are_part_of_the_recipe(made):
 def test_conditions_that_mean_nothing_are_refused(made, family, condition, words):
     with pytest.raises(UsageError, match=words):
         recipe_for(find_model(str(made[family])), SamplerChoice(), **condition)
+
+
+def test_a_condition_is_for_the_models_that_take_it_and_refused_where_none_does(
+    made, faces, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    command = ["reconstruct", str(faces / "anna.png"), "--t", "500", "-s", "one-step"]
+    both = [*command, "-m", str(made["dit"]), "-m", str(made["flow"])]
+    run = CliRunner().invoke(app, [*both, "--label", "7", "--guidance", "4"])
+    assert run.exit_code == 0, run.output
+    assert "flow takes no --label and no --guidance" in " ".join(run.stderr.split())
+    recipes = {a.model_name: a.recipe for a in Store(tmp_path / "nca-store").select() if a.recipe}
+    assert (recipes["dit"].class_label, recipes["dit"].guidance) == (7, 4.0)
+    assert (recipes["flow"].class_label, recipes["flow"].guidance) == (None, None)
+    for wrong in (["--prompt", "a cat"], ["--guidance", "4"], ["--label", "7", "--prompt", "x"]):
+        run = CliRunner().invoke(app, [*both, *wrong])
+        assert run.exit_code == 2, run.output
 
 
 def test_a_transformer_that_is_no_dit_is_refused_by_name(tmp_path):

@@ -351,7 +351,7 @@ def test_compvis_own_file_name_says_nothing_so_its_folder_names_the_model(mine, 
     assert find(folder / "model.ckpt").name == "ffhq256"
     from nca_cli.models.find import stored_as
 
-    assert stored_as(f"ldm:{folder}/model.ckpt") == ("ffhq256", None)
+    assert stored_as(f"ldm:{folder}/model.ckpt") == ("ffhq256", None, f"ldm:{folder}/model.ckpt")
 
 
 def test_ldm_ffhq_asks_for_the_file_where_compvis_script_puts_it(mine, tmp_path, monkeypatch):

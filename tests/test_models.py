@@ -694,6 +694,10 @@ def test_a_git_lfs_pointer_is_called_what_it_is(copy):
         ("unet/config.json", {"class_embed_type": "timestep"}, ["class_embed_type", "timestep"]),
         ("unet/config.json", {"sample_size": [16, 32]}, ["square"]),
         ("unet/config.json", {"sample_size": None}, ["sample_size"]),
+        ("unet/config.json", {"sample_size": {}}, ["sample_size"]),
+        ("unet/config.json", {"sample_size": [[]]}, ["sample_size"]),
+        ("unet/config.json", {"in_channels": "three"}, ["in_channels 'three'", "whole number"]),
+        ("unet/config.json", {"num_class_embeds": "x"}, ["num_class_embeds 'x'"]),
         ("unet/config.json", {"in_channels": 4, "out_channels": 4}, ["4 channels"]),
         ("unet/config.json", {"out_channels": 5}, ["3 channels into 5"]),
         ("model_index.json", {"unet": ["diffusers", "UNet3DConditionModel"]}, ["UNet3D"]),
@@ -709,6 +713,54 @@ def test_a_git_lfs_pointer_is_called_what_it_is(copy):
 def test_what_nca_cannot_run_is_named(copy, file, change, words):
     pipelines.edit_json(copy / file, **change)
     assert_refused(lambda: find(copy), *words)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"beta_end": "x"}, ["DDPMScheduler has beta_end 'x'", "no number"]),
+        ({"beta_start": None}, ["beta_start None"]),
+        ({"beta_end": float("nan")}, ["beta_end nan"]),
+        ({"beta_start": 2, "beta_end": 3}, ["between 0 and 1"]),
+        ({"beta_start": 0.0}, ["between 0 and 1"]),
+        ({"trained_betas": "0.1, 0.2"}, ["trained_betas", "no list"]),
+        ({"trained_betas": [0.1, "x"], "num_train_timesteps": 2}, ["no list of numbers"]),
+        ({"trained_betas": [0.1] * 9}, ["9 trained_betas and 1000 num_train_timesteps"]),
+        ({"trained_betas": [0.1, 1.5], "num_train_timesteps": 2}, ["between 0 and 1"]),
+        ({"num_train_timesteps": 10**12}, ["num_train_timesteps 1000000000000", "1 to 1000000"]),
+        ({"num_train_timesteps": 0}, ["num_train_timesteps 0"]),
+        ({"num_train_timesteps": 1, "rescale_betas_zero_snr": True}, ["no number"]),
+        ({"clip_sample_range": "x"}, ["clip_sample_range 'x'"]),
+        ({"_class_name": "ScoreSdeVeScheduler", "sigma_max": []}, ["sigma_max []"]),
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": "3x"}, ["shift '3x'"]),
+    ],
+)
+def test_numbers_that_make_no_schedule_are_named(copy, change, words):
+    path = copy / "scheduler/scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))  # a null is written as one
+    assert_refused(lambda: find(copy), *words)
+
+
+def test_a_latent_scale_that_diffusers_wrote_into_a_copy_is_noted(made, tmp_path):
+    import diffusers
+
+    copy = tmp_path / "copy"
+    shutil.copytree(made["vq"], copy)
+    assert "scale" not in " ".join(load_denoiser(find(copy), device="cpu").notes)
+    diffusers.VQModel.from_pretrained(copy / "vqvae").save_pretrained(copy / "vqvae")
+    *_, note = load_denoiser(find(copy), device="cpu").notes
+    assert "latent scale 0.18215" in note
+    assert "set scaling_factor to 1" in note
+
+
+def test_numbers_of_an_autoencoder_are_looked_at(made, tmp_path):
+    folder = tmp_path / "latent"
+    shutil.copytree(made["vq"], folder)
+    for change, word in (({"scaling_factor": "x"}, "scaling_factor 'x'"),
+                         ({"scaling_factor": 1, "in_channels": {}}, "in_channels {}"),
+                         ({"in_channels": 3, "block_out_channels": 8}, "no list")):  # fmt: skip
+        pipelines.edit_json(folder / "vqvae/config.json", **change)
+        assert_refused(lambda: find(folder), "VQModel", word)
 
 
 def test_a_learned_variance_needs_a_network_that_gives_it(copy):

@@ -5,15 +5,19 @@ import re
 from pathlib import Path
 
 import pytest
+from pipelines import tiny_pixel
 from typer.testing import CliRunner
 
 import nca_cli.schedule
 from nca_cli.cli import app
 from nca_cli.cli.filters import model_filter
+from nca_cli.engine import Request
+from nca_cli.engine.request import recipes_of
 from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models import find_model, list_models, load_denoiser, recipe_for
 from nca_cli.recipe import SamplerChoice
 from nca_cli.schedule import Schedule
+from nca_cli.store import Filters, Names, Store
 
 PAGE = (Path(__file__).parents[1] / "docs" / "own-model.md").read_text()
 PYTHON = re.search(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
@@ -184,6 +188,60 @@ def test_twice_the_channels_are_a_learned_variance(here):
     assert torch.equal(found.variance, torch.full_like(x, 0.5))
 
 
+@pytest.mark.parametrize("levels", [20, 200, 1000, 4000])
+def test_the_usual_number_of_steps_is_no_more_than_there_are_levels(here, levels):
+    name = write(here, f"own_{here.name}", schedule=f"Schedule(steps={levels})")
+    (here / "models.toml").write_text(
+        f"[cosine]\nmodel = '{tiny_pixel(here / 'net', num_train_timesteps=levels)}'\n"
+        "sampler = 'ddpm'\n[many]\nmodel = './net'\nsteps = 5000\n"
+    )
+    for model in (find_model(name), find_model(str(here / "net"))):
+        assert model.sampler.steps == min(50, levels)
+        request = Request(samplers=("ddpm", "pndm"))
+        assert [recipe.steps for recipe in recipes_of(request, model)] == [levels, min(50, levels)]
+    assert find_model("cosine").sampler == SamplerChoice("ddpm", levels)
+    assert find_model("many").sampler.steps == 5000, "what was said is not cut, but refused"
+
+
+def test_a_learned_variance_is_used_where_the_object_says_so(here, faces):
+    names = {}
+    for module, value, more in (("lo", -1.0, True), ("hi", 1.0, True), ("plain", 1.0, False)):
+        names[module] = write(here, f"own_{module}", answer=f"torch.cat([x, x * 0 + {value}], 1)",
+                              channels=3)  # fmt: skip
+        if more:
+            file = here / f"own_{module}.py"
+            file.write_text(file.read_text() + "\nNet.variance = 'learned_range'\n")
+    recipes = {key: recipe_for(find_model(name), SamplerChoice("ddpm", 20))
+               for key, name in names.items()}  # fmt: skip
+    assert [recipe.variance for recipe in recipes.values()] == [
+        "learned_range", "learned_range", "fixed_small"
+    ]  # fmt: skip
+    store = here / "nca-store"
+    found = {}
+    for key in ("lo", "hi"):
+        run("reconstruct", faces / "anna.png", "-m", names[key], "-s", "ddpm", "--steps", 20,
+            "--t", 300)  # fmt: skip
+        (artifact,) = [a for a in Store(store).select(Filters(recipes=[recipes[key].digest]))
+                       if a.recipe]  # fmt: skip
+        found[key] = artifact.read("x0_hat", [(300, 0)])
+    assert abs(found["lo"] - found["hi"]).max() > 1e-3
+
+
+def test_a_learned_variance_that_is_promised_has_to_come(here):
+    import torch
+
+    name = write(here, "own_l", answer="x", channels=3)
+    file = here / "own_l.py"
+    file.write_text(file.read_text() + "\nNet.variance = 'learned_range'\n")
+    denoiser = load_denoiser(find_model(name), device="cpu")
+    x, t = torch.zeros(1, 3, 8, 8), torch.tensor([1])
+    refused(ModelError, lambda: denoiser(x, t), name, "without its learned variance")
+    name = write(here, "own_m", answer="x", channels=3)
+    file = here / "own_m.py"
+    file.write_text(file.read_text() + "\nNet.variance = 'none'\n")
+    refused(ModelError, lambda: find_model(name), "its variance is not one of")
+
+
 # -- models.toml -----------------------------------------------------------------------------------
 
 
@@ -218,10 +276,42 @@ def test_a_short_name_replaces_only_what_it_names(here, pixel_pipeline):
 def test_filters_know_short_names(here, pixel_pipeline, faces):
     (here / "models.toml").write_text(f"[mine]\nmodel = '{pixel_pipeline}'\nsampler = 'plms'\n")
     run("reconstruct", faces / "anna.png", "-m", "mine", "--steps", 10, "--t", 300)
-    assert model_filter("mine")[:2] == (pixel_pipeline.name, "plms")
+    assert model_filter("mine")[:3] == (pixel_pipeline.name, "plms", str(pixel_pipeline))
     assert "plms-10" in run("ls", "--model", "mine", "--json").stdout
-    assert model_filter("adm:some/net.pt")[:2] == ("net", None)
-    assert model_filter("module:factory")[:2] == ("factory", None)
+    assert model_filter("adm:some/net.pt")[:3] == ("net", None, f"adm:{here}/some/net.pt")
+    assert model_filter("module:factory")[:3] == ("factory", None, "module:factory")
+    assert model_filter("google/ncsnpp-ffhq-256")[:3] == ("ncsnpp-ffhq-256", None, None)
+
+
+@pytest.fixture
+def trainings(here, faces):
+    """Two checkpoints of one file name, one reconstruction of each; the short names a and b."""
+    for seed, name in enumerate("ab"):
+        tiny_pixel(here / f"run-{name}" / "checkpoint-9", seed=seed)
+        with open(here / "models.toml", "a") as file:
+            file.write(f"[{name}]\nmodel = 'run-{name}/checkpoint-9'\n")
+        run("reconstruct", faces / "anna.png", "-m", name, "-s", "one-step", "--t", 300)
+    return here
+
+
+def test_checkpoints_of_one_file_name_are_two_models_to_every_filter(trainings):
+    every = json.loads(run("ls", "--json").stdout)
+    names = ("a", "run-b/checkpoint-9")
+    mine = [json.loads(run("ls", "-m", name, "--json").stdout) for name in names]
+    assert [len(some) for some in (every, *mine)] == [3, 2, 2], "noise is of both"
+    run("rm", "-m", "a", "-s", "one-step", "--yes")
+    left = [artifact for artifact in Store(trainings / "nca-store").select() if artifact.recipe]
+    assert [artifact.model_info["source"] for artifact in left] == [
+        str(trainings / "run-b/checkpoint-9")
+    ]
+
+
+def test_checkpoints_of_one_file_name_are_called_by_what_their_paths_have_not_in_common(trainings):
+    found = [a for a in Store(trainings / "nca-store").select() if not a.is_noise]
+    assert {*map(Names(found).sampler, found)} == {"one-step run-a", "one-step run-b"}
+    run("grid", "-o", trainings / "grid.svg")
+    drawn = (trainings / "grid.svg").read_text()
+    assert [name in drawn for name in ("run-a", "run-b")] == [True, True]
 
 
 def test_the_variable_names_another_file_whose_folder_paths_start_at(here, monkeypatch):

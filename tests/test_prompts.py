@@ -302,6 +302,19 @@ def test_a_text_encoder_of_another_shape_than_its_configuration_is_named(copy):
     )
 
 
+@pytest.mark.parametrize("key", ["_attn_implementation", "attn_implementation"])
+@pytest.mark.parametrize("asked", ["kernels-community/anything", "flash_attention_2"])
+def test_no_configuration_can_make_code_of_the_hub_run_a_text_encoder(key, asked):
+    from transformers import CLIPTextConfig
+
+    from nca_cli.models.text import make_encoder
+
+    small = {"vocab_size": 9, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+             "num_attention_heads": 2}  # fmt: skip
+    encoder = make_encoder({**CLIPTextConfig(**small).to_dict(), key: asked})
+    assert (encoder.config._attn_implementation, encoder.config.hidden_size) == ("sdpa", 16)
+
+
 def test_pickled_weights_of_a_text_encoder_are_noted(made):
     model = find_model(str(made["EulerDiscreteScheduler", "epsilon"]))
     notes = load_denoiser(model, device="cpu").notes

@@ -206,6 +206,46 @@ def test_weights_of_another_architecture_by_the_first_key_and_shape(kind):
     assert f"{key} is {(4, *shape[1:])}, not {shape}" in refusal(name)
 
 
+@pytest.mark.parametrize("kind", PICKLES)
+def test_tensors_a_level_deeper_are_no_damage(kind):
+    import torch
+
+    file, name = model(kind)
+    torch.save({"ema": tensors(kind), "step": 3}, file)
+    line = refusal(name)
+    assert "is no table of tensors: ema, step are none" in line
+    assert "damaged" not in line
+    assert "state_dict" in line
+
+
+def test_weights_of_a_variant_alone_are_named():
+    file, name = model("safetensors")
+    file.rename(file.with_suffix(".fp16.safetensors"))
+    line = refusal(name)
+    assert f"{STEM}.safetensors is missing" in line
+    assert f"{STEM}.fp16.safetensors is there: to mean these weights, name them" in line
+
+
+def test_a_note_on_many_images_is_printed_once():
+    from PIL import Image
+
+    _, name = model("safetensors")
+    for side in (1, 2, 3):  # three files of one size, 4×4, in other colours
+        Image.new("RGB", (4, 4), (side, 0, 0)).save(f"faces/small-{side}.png")
+    pictures = map(str, Path("faces").glob("small-*.png"))
+    run = CliRunner().invoke(app, ["noise", *pictures, "-m", name])
+    assert run.exit_code == 0, run.output
+    assert " ".join(run.stderr.split()).count("is much smaller") == 1
+    assert "(and 2 more images)" in " ".join(run.stderr.split())
+
+
+def test_channels_past_those_of_any_network():
+    file, name = model("adm")
+    settings = TOML["adm"].replace("[1, 1]", "[1, 1e9]")
+    file.with_suffix(".toml").write_text(settings)
+    assert "channels are more than 65536" in refusal(name)
+
+
 def test_a_configuration_that_names_an_unknown_class():
     _, name = model("safetensors")
     pipelines.edit_json("net/unet/config.json", _class_name="UNet9DModel")

@@ -200,6 +200,8 @@ class Run:
         self.plans.append(plan)
         if plan.images:
             note(_announcement(plan, self.store_dtype))
+        for text in plan.notes:
+            note(text)
         if self.dry_run or plan.empty:
             return
         with bar(plan.model.name, total, unit) as advance:
@@ -209,7 +211,7 @@ class Run:
                 self.computed += 1
                 if not hasattr(work, "tick"):
                     advance(1)
-        for text in work.notes:
+        for text in _counted(work.notes, {str(image.source) for image in plan.images}):
             note(text)
 
     def end(self) -> None:
@@ -248,6 +250,18 @@ class Run:
             for artifact in plan.artifacts()
             for part in artifact.parts
         ]
+
+
+def _counted(notes: Sequence[str], images: set[str]) -> list[str]:
+    """Each note once, with the number of others that say the same of another image."""
+    same: dict[str, list[str]] = {}
+    for text in notes:
+        about, _, said = text.rpartition(": ")
+        same.setdefault(said if about in images else text, []).append(text)
+    return [
+        some[0] + (f" (and {plural(len(some) - 1, 'more image')})" if some[1:] else "")
+        for some in same.values()
+    ]
 
 
 def _announcement(plan: Plan, store_dtype: str) -> str:

@@ -67,6 +67,8 @@ class Plan:
     images: list[ImagePlan]
     wanted: int
     """Samples asked for, cached or not, this shard's alone."""
+    notes: tuple[str, ...] = ()
+    """What of the request does not concern this model."""
 
     @property
     def missing(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,18 +107,21 @@ def _plans(
 ) -> list[Plan]:
     images = _images(request, on_error)
     recipes: dict[str, tuple[Model, dict[str, Recipe]]] = {}
-    for name in request.models:
-        model = find_model(
+    models = [
+        find_model(
             name,
             weights=with_recipes,
             offline=request.offline,
             refresh=request.refresh,
             size=request.size,
         )
+        for name in request.models
+    ]
+    for model in models:
         home = f"{model.folder_name} {model.folder} {model.revision}"
-        wanted = recipes_of(request, model) if with_recipes else []
+        wanted = recipes_of(conditions_for(request, model, models), model) if with_recipes else []
         recipes.setdefault(home, (model, {}))[1].update({recipe.name: recipe for recipe in wanted})
-    return [
+    plans = [
         make_plan(
             store,
             model,
@@ -131,6 +134,32 @@ def _plans(
         )
         for model, wanted in recipes.values()
     ]
+    for plan in plans:
+        plan.notes = _unheard(request, conditions_for(request, plan.model, models), plan.model)
+    return plans
+
+
+def conditions_for(request: Request, model: Model, models: Sequence[Model]) -> Request:
+    """The request without label and prompt where `model` does not take them and others do.
+
+    What none of them takes stays, and is refused.
+    """
+    label = model.classes is not None or not any(each.classes is not None for each in models)
+    prompt = model.takes_prompt or not any(each.takes_prompt for each in models)
+    mine = replace(
+        request,
+        label=request.label if label else None,
+        prompt=request.prompt if prompt else None,
+    )
+    unheard = mine != request and mine.label is None and mine.prompt is None
+    return replace(mine, guidance=None) if unheard else mine
+
+
+def _unheard(request: Request, mine: Request, model: Model) -> tuple[str, ...]:
+    """A note on the conditions that were left out for a model."""
+    options = ("label", "prompt", "guidance")
+    left = [f"--{name}" for name in options if getattr(mine, name) != getattr(request, name)]
+    return (f"{model.name} takes no {' and no '.join(left)}",) if left else ()
 
 
 def _images(request: Request, on_error: Complain | None) -> Sequence[Source]:
@@ -144,7 +173,9 @@ def _images(request: Request, on_error: Complain | None) -> Sequence[Source]:
 def recipes_of(request: Request, model: Model) -> list[Recipe]:
     """The recipes that a request means for a model. Raises `UsageError` for idle options."""
     choices = [
-        SamplerChoice.default(name) if name != model.sampler.name else model.sampler
+        model.sampler
+        if name == model.sampler.name
+        else SamplerChoice.default(name, model.space.schedule.steps)
         for name in request.samplers
     ] or [model.sampler]
     names = {choice.name for choice in choices}

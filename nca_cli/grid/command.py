@@ -63,7 +63,8 @@ def suggestion(store: Store, filters: Filters) -> str:
 def _requested(store: Store, filters: Filters, wanted: ModelFilter) -> dict:
     """What is known of a model that a filter names."""
     stored = (name for name in store.models() if wanted.name in (name, split_folder(name)[0]))
-    return _model(store, filters, next(stored, wanted.name))
+    known = _model(store, filters, next(stored, wanted.name))
+    return known if wanted.source is None else {**known, "source": wanted.source}
 
 
 def _model(store: Store, filters: Filters, folder: str) -> dict:

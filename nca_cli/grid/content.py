@@ -13,6 +13,7 @@ from nca_cli.recipe import SAMPLERS, Recipe
 from nca_cli.schedule import Schedule
 from nca_cli.store import Artifact, Filters, Key, Store
 from nca_cli.store.layout import split_folder
+from nca_cli.store.names import source_of
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Choice:
     label: str
     name: str = ""
     recipe: Recipe | None = None
+    source: str = ""
+    """Where the model comes from: a folder may hold the results of several of one name."""
 
     @property
     def order(self) -> tuple:
@@ -143,7 +146,8 @@ class Content:
             if pair.model == model:
                 for name, artifact in pair.recipes.items():
                     if name not in stored and (recipe := self._recipe(artifact)):
-                        stored[name] = Choice(artifact.label, name, recipe)
+                        source = source_of(artifact)
+                        stored[name] = Choice(artifact.label, name, recipe, source)
         found = sorted(stored.values(), key=lambda choice: choice.order)
         names = {choice.label for choice in found} | {
             choice.recipe.sampler for choice in found if choice.recipe

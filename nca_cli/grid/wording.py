@@ -85,11 +85,13 @@ class Wording:
             return []
         label, recipe = strip.choice.label, strip.choice.recipe
         same = (each for each in self.content.choices[strip.pair.model] if each.label == label)
-        twins = {each.name: each.recipe for each in same if each.recipe}
+        twins = {each.name: each for each in same if each.recipe}
         if len(twins) < 2 or recipe is None:
             return [label]
         name = strip.choice.name
-        return [label, *told(twins).get(name, (split_folder(name)[1],))]
+        recipes = {name: each.recipe for name, each in twins.items() if each.recipe}
+        sources = {name: each.source for name, each in twins.items()}
+        return [label, *told(recipes, sources).get(name, (split_folder(name)[1],))]
 
     def of_row(self, strip: Strip) -> tuple[list[Label], list[Label]]:
         """Names of the group that a row is in, and of the row in it."""

@@ -1,6 +1,7 @@
 """Short names for models, with the sampler that each stands for.
 
-Pixel aliases carry schedule and shape, so that noising an image needs neither network nor files.
+The pixel aliases of DDPM and of P2 carry schedule and shape, so that noising an image needs neither
+network nor files; `ncsnpp` reads its σ from its own configuration, once that was fetched.
 Where the model's own files are on this disk, their configurations win over what is carried here.
 """
 

@@ -20,6 +20,7 @@ from nca_cli.models.checkpoints import (
     is_checkpoint,
     path_of,
     prefix_of,
+    source_of,
     stored_name,
 )
 from nca_cli.models.digests import content_digest
@@ -53,9 +54,10 @@ def find_model(
     A hub model on this disk is used as it is; `refresh` asks for a newer revision, `offline` never
     asks. `size` is the side of `wiener` in pixels. Raises `ModelError`.
     """
-    if (mine := user_aliases().get(name)) is not None:
-        return _renamed(_find(mine.model, weights, offline, refresh, size), mine)
-    return _find(name, weights, offline, refresh, size)
+    mine = user_aliases().get(name)
+    found = _find(mine.model if mine else name, weights, offline, refresh, size)
+    model = replace(found, sampler=found.sampler.within(found.space.schedule.steps))
+    return _renamed(model, mine) if mine else model
 
 
 def _find(name: str, weights: bool, offline: bool, refresh: bool, size: int) -> Model:
@@ -79,24 +81,31 @@ def _find(name: str, weights: bool, offline: bool, refresh: bool, size: int) -> 
 
 def _renamed(model: Model, mine: UserAlias) -> Model:
     licence = mine.settings.get("licence", model.licence)
-    return replace(model, alias=mine.name, licence=licence, sampler=mine.choice(model.sampler))
+    sampler = mine.choice(model.sampler, model.space.schedule.steps)
+    return replace(model, alias=mine.name, licence=licence, sampler=sampler)
 
 
-def stored_as(name: str) -> tuple[str, str | None]:
-    """The name in a store of what `--model` takes, and the sampler that goes with a short name."""
+def stored_as(name: str) -> tuple[str, str | None, str | None]:
+    """The name in a store of what `--model` takes, the sampler that goes with a short name, and the
+    source of what is named by a path or an import, of which several may have one name."""
     if (mine := user_aliases().get(name)) is not None:
-        stored, sampler = _stored_as(mine.model)
-        return stored, mine.settings.get("sampler", sampler)
+        stored, sampler, source = _stored_as(mine.model)
+        return stored, mine.settings.get("sampler", sampler), source
     return _stored_as(name)
 
 
-def _stored_as(name: str) -> tuple[str, str | None]:
+def _stored_as(name: str) -> tuple[str, str | None, str | None]:
     alias = ALIASES.get(name)
     if alias is not None and alias.source != BUILT_IN:
-        return _last_part(alias.source), alias.sampler.name
+        return _last_part(alias.source), alias.sampler.name, None
     if is_checkpoint(name):
-        return safe_name(stored_name(name)), None
-    return (name.split(":")[1] if is_own(name) else _last_part(name)), None
+        return safe_name(stored_name(name)), None, source_of(name)
+    if is_own(name):
+        return name.split(":")[1], None, name
+    if ("/" in name or name.startswith((".", "~"))) and _looks_like_folder(name):
+        folder = Path(name).expanduser().resolve()
+        return safe_name(_folder_label(folder)), None, str(folder)
+    return _last_part(name), None, None
 
 
 def _last_part(text: str) -> str:
@@ -171,8 +180,18 @@ def _from_folder(
     name = alias.name if alias else str(folder)
     pipeline = read_pipeline(folder, name)
     if missing := pipeline.missing(weights):
-        raise ModelError(name, f"{folder / missing} is missing (or a .bin in its place)")
+        reason = f"{folder / missing} is missing (or a .bin in its place)"
+        raise ModelError(name, reason, _variant_hint(folder / missing))
     return _model(pipeline, label, source, alias)
+
+
+def _variant_hint(missing: Path) -> str | None:
+    """What to do with the weights of a variant, such as fp16, that lie where the usual ones lack:
+    they are other weights, so that only the user can mean them."""
+    found = sorted(missing.parent.glob(f"{missing.stem}.*{missing.suffix}"))
+    if not found:
+        return None
+    return f"{found[0].name} is there: to mean these weights, name them {missing.name}"
 
 
 def check_name(name: str, known: Iterable[str] = ()) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models.checkpoints import ensure_converted
 from nca_cli.models.own import is_own, load_own
-from nca_cli.models.pipeline import Part, Pipeline, Reader, read_pipeline
+from nca_cli.models.pipeline import KL_SCALE, Part, Pipeline, Reader, read_pipeline
 from nca_cli.models.quiet import quiet
 from nca_cli.models.space import Model
 from nca_cli.models.tensors import check_finite, one_line, read_tensors
@@ -42,6 +42,13 @@ RANDOM_FILLS = frozenset(
         "xavier_uniform",
     )
 )  # fmt: skip
+IDLE_VARIANCE = (
+    "the network learned a variance; its scheduler names none such, so ddpm leaves it out"
+)
+WRITTEN_SCALE = (
+    "latent scale 0.18215: diffusers writes it for a VQModel that named none, which means 1; "
+    "if this is such a copy, set scaling_factor to 1 in its vqvae/config.json"
+)
 UNUSED = "{} holds tensors that its config.json knows nothing of, left out: {}"
 PICKLED = "weights come from {} (a pickle): only tensors are read from it, no code in it is run"
 
@@ -75,12 +82,12 @@ def load_denoiser(
     from nca_cli.models.denoiser import Denoiser
 
     pipeline = _pipeline(model)
-    _check_variance(pipeline, model.name)
+    doubts = (*_idle_variance(pipeline, model), *_written_scale(pipeline))
     given, null, heard = _conditions(pipeline, model.name, label, prompt or "")
     network, notes = _load(pipeline, pipeline.network, model.name)
     denoiser = Denoiser(
         network, pipeline.schedule, pipeline.prediction, pipeline.shape,
-        device=device, dtype=getattr(torch, dtype), tf32=tf32, notes=(*heard, *notes),
+        device=device, dtype=getattr(torch, dtype), tf32=tf32, notes=(*heard, *notes, *doubts),
         name=model.name,
     )  # fmt: skip
     if given is None:
@@ -164,12 +171,25 @@ def _pipeline(model: Model) -> Pipeline:
     return read_pipeline(model.folder, model.name)
 
 
-def _check_variance(pipeline: Pipeline, name: str) -> None:
-    """A scheduler that reads the variance from the network needs a network that gives it."""
+def _idle_variance(pipeline: Pipeline, model: Model) -> list[str]:
+    """A note on a learned variance that the scheduler does not name, and so no sampler uses.
+
+    One that reads it from the network needs a network that gives it: else `ModelError`.
+    """
     ins, outs = pipeline.network.channels
-    doubled = outs == 2 * ins
-    if str(pipeline.scheduler.get("variance_type")).startswith("learned") and not doubled:
-        raise ModelError(name, "its scheduler expects a learned variance, its network gives none")
+    gives = outs == 2 * ins
+    learned = str(pipeline.scheduler.get("variance_type")).startswith("learned")
+    if learned and not gives:
+        reason = "its scheduler expects a learned variance, its network gives none"
+        raise ModelError(model.name, reason)
+    return [IDLE_VARIANCE] if gives and not learned else []
+
+
+def _written_scale(pipeline: Pipeline) -> list[str]:
+    """A note on a scale that a VQModel has by a default of diffusers', it seems (issue 6725)."""
+    part = pipeline.autoencoder
+    doubtful = part and part.kind == "VQModel" and part.config.get("scaling_factor") == KL_SCALE
+    return [WRITTEN_SCALE] if doubtful else []
 
 
 def _load(pipeline: Pipeline, part: Part, name: str) -> tuple[torch.nn.Module, tuple[str, ...]]:

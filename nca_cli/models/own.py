@@ -7,8 +7,9 @@ The factory takes nothing and returns an object with
 - a call: `model(x (B, C, H, W), t (B,))` → what it predicts, shaped as x (or with twice the
   channels, a learned variance behind it);
 
-and, where the defaults are not right, `schedule` (a `Schedule`; the linear one of DDPM) and
-`prediction` (epsilon, v_prediction, sample, flow or score). No file can name one: only the user.
+and, where the defaults are not right, `schedule` (a `Schedule`; the linear one of DDPM),
+`prediction` (epsilon, v_prediction, sample, flow or score) and `variance` of ddpm's steps
+(fixed_small, fixed_large or learned_range). No file can name one: only the user.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 OWN = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow", "score")
+VARIANCES = ("fixed_small", "fixed_large", "learned_range")
+"""Of ddpm's steps."""
 KINDS = {"v_prediction": "vp", "flow": "flow"}
 """The only levels for which what is predicted gives x̂0: a² + s² = 1, and a + s = 1."""
 
@@ -71,6 +74,8 @@ def _complaints(made: Any) -> dict[str, bool]:
         "its schedule is not a Schedule of nca": not told,
         f"its prediction is not one of {', '.join(PREDICTIONS)}": (
             told and prediction not in PREDICTIONS),
+        f"its variance is not one of {', '.join(VARIANCES)}": (
+            getattr(made, "variance", VARIANCES[0]) not in VARIANCES),
         f"its prediction {prediction} does not fit its schedule, {type(schedule).__name__}": (
             told and schedule.kind != KINDS.get(str(prediction), schedule.kind)),
     }  # fmt: skip
@@ -84,6 +89,11 @@ def _prediction(made: Any) -> str:
     return getattr(made, "prediction", _schedule(made).prediction or "epsilon")
 
 
+def _variance(made: Any) -> dict[str, str]:
+    """What a scheduler would say of it; nothing where the object says nothing."""
+    return {"variance_type": made.variance} if hasattr(made, "variance") else {}
+
+
 def find_own(name: str) -> Model:
     """The model that `module:factory` makes. Raises `ModelError`."""
     made = _made(name)
@@ -92,7 +102,7 @@ def find_own(name: str) -> Model:
         name=name.split(":")[1],
         source=name,
         space=Space(_schedule(made), (channels, side, side), side, channels),
-        scheduler={"clip_sample": False, "set_alpha_to_one": True},
+        scheduler={"clip_sample": False, "set_alpha_to_one": True, **_variance(made)},
         revision=f"own:{name}:{_prediction(made)}:{made.identity}",
     )
 
@@ -104,6 +114,7 @@ def load_own(model: Model, *, device: str, dtype: str, tf32: bool) -> Denoiser:
     from nca_cli.models.denoiser import Denoiser
 
     made = _made(model.source)
+    learned = _variance(made).get("variance_type") == "learned_range"
 
     class Network(torch.nn.Module):
         """Answers as the networks of diffusers do; moved to a device if it is a module itself."""
@@ -113,7 +124,12 @@ def load_own(model: Model, *, device: str, dtype: str, tf32: bool) -> Denoiser:
             self.made = made
 
         def forward(self, x: torch.Tensor, t: torch.Tensor) -> SimpleNamespace:
-            return SimpleNamespace(sample=self.made(x, t))
+            answer = self.made(x, t)
+            shape = tuple(getattr(answer, "shape", ()))
+            if learned and shape[1:2] != (2 * x.shape[1],):
+                reason = f"answers {shape} to x {tuple(x.shape)}, without its learned variance"
+                raise ModelError(model.source, reason, "twice the channels: prediction, variance")
+            return SimpleNamespace(sample=answer)
 
     return Denoiser(
         Network(), model.space.schedule, _prediction(made), model.space.shape,

@@ -27,6 +27,7 @@ from nca_cli.models.files import (
     read_json,
     stems_of,
 )
+from nca_cli.models.values import check_autoencoder, check_network, check_scheduler
 from nca_cli.schedule import FlowMatching, Schedule, kind_of
 
 INDEX = "model_index.json"
@@ -83,6 +84,11 @@ MORE_CONDITIONS = (
     "addition_embed_type", "encoder_hid_dim", "time_cond_proj_dim", "num_class_embeds",
 )  # fmt: skip
 """Inputs of a `UNet2DConditionModel` beside the prompt: sizes, images, a guidance weight."""
+BENDS = (
+    "use_dynamic_shifting", "invert_sigmas", "shift_terminal", "use_karras_sigmas",
+    "use_exponential_sigmas", "use_beta_sigmas", "stochastic_sampling",
+)  # fmt: skip
+"""Settings of a flow's scheduler that bend its chains, or walk them, as no sampler here does."""
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
 
@@ -370,6 +376,8 @@ def _check(pipeline: Pipeline, name: str) -> None:
     """Refuse what the configurations say and nca cannot run."""
     _check_network(pipeline.network, name)
     _check_scheduler(pipeline.scheduler, pipeline.prediction, name)
+    if pipeline.autoencoder is not None:
+        check_autoencoder(pipeline.autoencoder.config, name)
     if pipeline.channels not in (1, 3):
         raise ModelError(name, f"works on images of {pipeline.channels} channels; nca has 3 or 1")
     for what, width, given in _widths(pipeline):
@@ -416,8 +424,9 @@ def _check_network(network: Part, name: str) -> None:
         raise ModelError(name, "its config.json names no sample_size")
     try:
         _side(config["sample_size"])
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ModelError(name, f"sample_size {config['sample_size']} is not a square") from error
+    check_network(config, ("in_channels", "out_channels", CLASSES.get(network.kind, "")), name)
     ins, outs = network.channels
     if outs not in (ins, 2 * ins):
         raise ModelError(name, f"its network turns {ins} channels into {outs}")
@@ -436,12 +445,13 @@ def _check_scheduler(config: Mapping[str, Any], prediction: str, name: str) -> N
     kind, levels = config.get("_class_name"), kind_of(config)
     if kind not in levels.schedulers or config.get("use_flow_sigmas"):
         raise ModelError(name, f"its scheduler is a {kind}, which nca does not know")
-    if levels.prediction is not None:
-        _check_continuous(config, levels.prediction, name)
-        return
     schedule = config.get("beta_schedule", "linear")
     if config.get("trained_betas") is None and schedule not in BETA_SCHEDULES:
         raise ModelError(name, f"its noise schedule is {schedule!r}, which nca does not know")
+    check_scheduler(config, name)
+    if levels.prediction is not None:
+        _check_continuous(config, levels.prediction, name)
+        return
     if config.get("timestep_type", "discrete") != "discrete":
         raise ModelError(name, f"its {kind} has continuous times, which nca has not")
     if prediction not in PREDICTIONS:
@@ -453,7 +463,7 @@ def _check_continuous(config: Mapping[str, Any], prediction: str, name: str) -> 
     kind, written = config.get("_class_name"), config.get("prediction_type", prediction)
     if written != prediction:
         raise ModelError(name, f"its scheduler is a {kind}, yet its network predicts {written!r}")
-    for flag in ("use_dynamic_shifting", "invert_sigmas"):
+    for flag in BENDS:
         if config.get(flag):
             raise ModelError(name, f"its {kind} has {flag}, which nca has not")
     if not 0 < float(config.get("sigma_min", 0.01)) < float(config.get("sigma_max", 1348.0)):

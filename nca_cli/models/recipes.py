@@ -6,6 +6,7 @@ import math
 
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models.digests import content_digest
+from nca_cli.models.own import VARIANCES
 from nca_cli.models.pipeline import read_pipeline
 from nca_cli.models.space import Model
 from nca_cli.models.wiener import WIENER_VERSION
@@ -13,7 +14,6 @@ from nca_cli.recipe import BUILT_IN, CLIPPING, Recipe, SamplerChoice
 
 TO_THE_IMAGE = ("ddpm", "heun", "dpmpp-2m")
 """Samplers whose last step ends at x̂0 itself."""
-VARIANCES = ("fixed_small", "fixed_large", "learned_range")
 
 
 def recipe_for(

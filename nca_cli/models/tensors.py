@@ -30,6 +30,10 @@ PICKLE = b"\x80"
 """The first byte of a pickle; torch writes one, or a zip file that holds one."""
 
 
+class NoTable(ValueError):
+    """A sound file of something else than tensors by their names."""
+
+
 class Inert:
     """What a name of Lightning's stands for: it takes anything and does nothing."""
 
@@ -55,6 +59,9 @@ def read_tensors(file: Path, name: str) -> Mapping[str, torch.Tensor]:
             name, f"{file} {what}, or is damaged; no code in it was run",
             "ask its makers for a .safetensors file",
         ) from error  # fmt: skip
+    except NoTable as error:
+        hint = "save the state_dict of the network alone, or under the key state_dict"
+        raise ModelError(name, f"{file} {error}", hint) from error
     except Exception as error:
         reason = f"{file} is damaged or incomplete ({one_line(str(error))})"
         raise ModelError(name, reason, "fetch it again") from error
@@ -75,8 +82,10 @@ def _read_pickle(file: Path) -> Mapping[str, torch.Tensor]:
         value = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     if isinstance(value, dict):
         value = value.get("state_dict", value)
-    if not isinstance(value, dict) or not all(map(torch.is_tensor, value.values())):
-        raise ValueError("not a table of tensors")
+    if not isinstance(value, dict):
+        raise NoTable(f"holds a {type(value).__name__}, no table of tensors")
+    if others := [str(key) for key, item in value.items() if not torch.is_tensor(item)]:
+        raise NoTable(f"is no table of tensors: {one_line(', '.join(others))} are none")
     return value
 
 

@@ -49,10 +49,21 @@ def make_encoder(kind: str, config: Mapping[str, Any]) -> torch.nn.Module:
         import transformers
 
         try:
-            described = getattr(transformers, CONFIGS[kind]).from_dict(dict(config))
+            described = getattr(transformers, CONFIGS[kind]).from_dict(_without_code(config))
             return getattr(transformers, kind)(described)
         except Exception as error:  # its configurations have checks, and errors, of their own
             raise ValueError(str(error)) from error
+
+
+def _without_code(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the settings of how to run it: one of them fetches kernels, native code, of the hub.
+
+    What describes the network is all that a file has a say in.
+    """
+    return {
+        key: value for key, value in config.items()
+        if not key.startswith("_") and "attn_implementation" not in key
+    }  # fmt: skip
 
 
 def embed(encoder: Any, reader: Reader, root: Path, prompts: Sequence[str], name: str) -> Embedded:

@@ -44,10 +44,10 @@ class UserAlias:
     """As `--model` takes it; paths absolute."""
     settings: Mapping[str, Any]
 
-    def choice(self, own: SamplerChoice) -> SamplerChoice:
-        """The sampler it asks for, over the model's own."""
+    def choice(self, own: SamplerChoice, levels: int = 1000) -> SamplerChoice:
+        """The sampler it asks for, over the own one of a model of so many levels."""
         name = self.settings.get("sampler", own.name)
-        base = own if name == own.name else SamplerChoice.default(name)
+        base = own if name == own.name else SamplerChoice.default(name, levels)
         options = {key: self.settings.get(key) for key in ("steps", "eta", "clip")}
         return base.with_options(**options)
 

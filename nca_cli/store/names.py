@@ -21,8 +21,9 @@ class Names:
     """Short names of the artifacts of one table. Two things of one name get longer ones.
 
     An image or a model is called by its folder then. A recipe is called by what tells it from the
-    others of its model and label, `ddim-50 η=0.5`, `one-step no prompt`; where that does not tell
-    all of them apart, or where they differ in more, by the name of its files, `ddim-50-7f31c02a`.
+    others of its model and label, `ddim-50 η=0.5`, `one-step no prompt`, or by the part of the path
+    that tells checkpoints of one file name apart, `one-step runA`; where that does not tell all of
+    them apart, or where they differ in more, by the name of its files, `ddim-50-7f31c02a`.
     What is not in the table makes no name longer.
     """
 
@@ -63,31 +64,68 @@ class Names:
         return " ".join(self._settings.get((artifact.model, artifact.name), ()))
 
 
-def told(recipes: Mapping[str, Recipe]) -> dict[str, tuple[str, ...]]:
-    """What tells recipes of one label apart, in words; nothing where that is not all of it."""
+def told(
+    recipes: Mapping[str, Recipe], sources: Mapping[str, str] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """What tells recipes of one label apart, in words; nothing where that is not all of it.
+
+    `sources` says where the model of each comes from, for weights of different paths.
+    """
+    parts = _parts_that_differ(recipes, sources or {})
     fields = [field for field in _WORDS if len({getattr(r, field) for r in recipes.values()}) > 1]
-    words = {name: tuple(_WORDS[field](recipe) for field in fields)
-             for name, recipe in recipes.items()}  # fmt: skip
-    none: dict[str, Any] = dict.fromkeys(fields)
+    words = {
+        name: (*([parts[recipe.weights]] if parts else []), *(_WORDS[f](recipe) for f in fields))
+        for name, recipe in recipes.items()
+    }
+    none: dict[str, Any] = dict.fromkeys([*fields, *(["weights"] if parts else [])])
     rest = {replace(recipe, **none).canonical() for recipe in recipes.values()}
     return words if len(rest) == 1 and len(set(words.values())) == len(words) else {}
 
 
 def _told_of(held: Mapping[str, list[Artifact]]) -> dict[str, tuple[str, ...]]:
     """The words of every artifact's name; none where they do not tell, or cannot be read."""
-    found = {name: recipe for name, some in held.items() if (recipe := _recipe(some))}
-    words = told(found) if len(found) == len(held) else {}
+    read = {name: readable for name, some in held.items() if (readable := _readable(some))}
+    found = {name: recipe for name, (recipe, _) in read.items()}
+    sources = {name: source for name, (_, source) in read.items()}
+    words = told(found, sources) if len(found) == len(held) else {}
     return {name: words.get(name, ()) for name in held}
 
 
-def _recipe(artifacts: Iterable[Artifact]) -> Recipe | None:
-    """Of artifacts of one name: the first that can be read."""
+def _readable(artifacts: Iterable[Artifact]) -> tuple[Recipe, str] | None:
+    """Recipe, and source of the model, of artifacts of one name: of the first that can be read."""
     for artifact in artifacts:
         try:
-            return artifact.recipe
+            if (recipe := artifact.recipe) is not None:
+                return recipe, source_of(artifact)
         except NcaError:
             continue
     return None
+
+
+def source_of(artifact: Artifact) -> str:
+    """Where the model of an artifact comes from, as it was stored; "" where that is unreadable."""
+    try:
+        return str(artifact.model_info.get("source", ""))
+    except NcaError:
+        return ""
+
+
+def _parts_that_differ(recipes: Mapping[str, Recipe], sources: Mapping[str, str]) -> dict[str, str]:
+    """Weights → what of their path others have not: `runA` of `…/runA/ema.pt`.
+
+    Nothing where they are all the same, or where not every one has a path of its own.
+    """
+    paths = {recipes[name].weights: source for name, source in sources.items()}
+    if len(paths) < 2 or len({*paths.values()}) < len(paths):
+        return {}
+    parts = {weights: path.split("/") for weights, path in paths.items()}
+    while all(parts.values()) and len({some[-1] for some in parts.values()}) == 1:
+        parts = {weights: some[:-1] for weights, some in parts.items()}
+    for count in range(1, max(map(len, parts.values())) + 1):
+        ends = {weights: "/".join(some[-count:]) for weights, some in parts.items()}
+        if len({*ends.values()}) == len(ends):
+            return ends
+    return {}
 
 
 def _several(

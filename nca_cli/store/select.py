@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any, NamedTuple
 
+from nca_cli.errors import DamagedArtifact
 from nca_cli.store.artifact import Artifact
 from nca_cli.store.layout import split_folder
 from nca_cli.store.samples import Key
@@ -17,16 +18,28 @@ class ModelFilter(NamedTuple):
 
     name: str
     sampler: str | None = None
+    source: str | None = None
+    """Where it comes from, if it is named by a path or a Python function: checkpoints of several
+    trainings often have one file name, and so one stored name."""
     given: str = ""
     """What it was asked for as, where that is known: `org/name`, a folder's path, an alias."""
 
     def fits(self, artifact: Artifact, any_sampler: bool) -> bool:
-        """Whether an artifact is of this model (noise is of every sampler)."""
+        """Whether an artifact is of this model (noise is of every sampler, and of all sources)."""
         if self.name not in (artifact.model, artifact.model_name):
             return False
-        if self.sampler is None or any_sampler or artifact.is_noise:
+        if artifact.is_noise:
             return True
-        return artifact.sampler == self.sampler
+        if not any_sampler and self.sampler not in (None, artifact.sampler):
+            return False
+        return self.source is None or self._comes_from(artifact)
+
+    def _comes_from(self, artifact: Artifact) -> bool:
+        """By its header; a damaged one may be of any source, and whoever reads it names it."""
+        try:
+            return bool(artifact.model_info.get("source") == self.source)
+        except DamagedArtifact:
+            return True
 
 
 @dataclass(frozen=True)

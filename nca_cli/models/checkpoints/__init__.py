@@ -14,6 +14,7 @@ from nca_cli.models.checkpoints.file import (
     is_checkpoint,
     path_of,
     prefix_of,
+    source_of,
     stored_name,
 )
 
@@ -24,5 +25,6 @@ __all__ = [
     "is_checkpoint",
     "path_of",
     "prefix_of",
+    "source_of",
     "stored_name",
 ]

@@ -32,7 +32,10 @@ class AdmConfig:
     PIPELINE: ClassVar = "DDPMPipeline"
     IDLE: ClassVar[frozenset[str]] = frozenset(
         ("dropout", "use_checkpoint", "use_fp16", "use_ddim", "timestep_respacing", "use_kl",
-         "rescale_learned_sigmas", "p2_gamma", "p2_k", "clip_denoised", "batch_size", "lr")
+         "rescale_learned_sigmas", "p2_gamma", "p2_k", "clip_denoised", "batch_size", "lr",
+         "data_dir", "schedule_sampler", "weight_decay", "lr_anneal_steps", "microbatch",
+         "ema_rate", "log_interval", "save_interval", "resume_checkpoint", "fp16_scale_growth",
+         "model_path", "num_samples")
     )  # fmt: skip
     """Flags of training and sampling, which change nothing about the network."""
 
@@ -45,6 +48,8 @@ class AdmConfig:
     """Sides in pixels at which there is attention."""
     num_heads: int = 4
     """Counts where `num_head_channels` is -1."""
+    num_heads_upsample: int = -1
+    """guided-diffusion's: -1 is `num_heads`; diffusers knows no other."""
     num_head_channels: int = 64
     resblock_updown: bool = True
     learn_sigma: bool = True
@@ -90,7 +95,7 @@ class AdmConfig:
 
     def identity(self) -> dict[str, Any]:
         """Plain data that tells it from any other configuration."""
-        idle = () if self.class_cond else ("num_classes",)
+        idle = ("num_heads_upsample", *(() if self.class_cond else ("num_classes",)))
         return {key: value for key, value in asdict(self).items() if key not in idle}
 
     def autoencoder(self) -> None:
@@ -138,6 +143,9 @@ class AdmConfig:
             f"channel_mult is needed for image_size {side}":
                 lambda: not self.channel_mult and side not in CHANNEL_MULT,
             **self.unet.complaints(),
+            "num_heads_upsample is another than num_heads, which diffusers cannot": lambda: (
+                self.num_head_channels == -1
+                and self.num_heads_upsample not in (-1, self.num_heads)),
             "rescale_timesteps needs diffusion_steps = 1000": lambda: (
                 self.rescale_timesteps and self.diffusion_steps != 1000),
         }  # fmt: skip

@@ -108,6 +108,11 @@ def path_of(name: str) -> Path:
     return Path(name.partition(":")[2]).expanduser().absolute()
 
 
+def source_of(name: str) -> str:
+    """`KIND:PATH` with the whole path: what stores call the source of its model."""
+    return f"{name.partition(':')[0]}:{path_of(name)}"
+
+
 def stored_name(name: str) -> str:
     """What `KIND:PATH` is called: the file's stem, or its folder's name where that says nothing."""
     path = path_of(name)
@@ -122,7 +127,7 @@ def find_checkpoint(name: str) -> Checkpoint:
     if not file.is_file():
         hint = f"give a {KINDS[kind].SUFFIX} file: --model {kind}:PATH"
         raise ModelError(name, "there is no such file", hint)
-    return Checkpoint.of(kind, file, f"{kind}:{file}")
+    return Checkpoint.of(kind, file, source_of(name))
 
 
 def ensure_converted(model: Model) -> None:

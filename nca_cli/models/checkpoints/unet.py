@@ -12,6 +12,7 @@ from typing import Any
 
 from nca_cli.models.checkpoints.flags import Complaints
 from nca_cli.models.checkpoints.layers import Layer
+from nca_cli.models.values import MOST
 
 RESNET = {
     "in_layers.0": "norm1",
@@ -165,6 +166,7 @@ class Unet:
                 self.channel_mult[:1] != (1,)),
             "channels must be multiples of 32": lambda: any(
                 c % 32 or c < 32 for c in self.channels),
+            f"channels are more than {MOST}": lambda: max(self.channels) > MOST,
             f"image_size {side} cannot be halved {halvings} times": lambda: (
                 side % 2**halvings != 0),
             "num_head_channels is neither -1 nor above 0": lambda: (
