@@ -64,6 +64,11 @@ class FlowMatching(Schedule):
         rest = [self.steps * self.shift * u / (1 + (self.shift - 1) * u) for u in us]
         return [self.level(value) for value in [t, *(round(t, 6) for t in rest), CLEAN]]
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least t that rounding leaves above 0, and pure noise."""
+        return 1e-6, float(self.steps)
+
     def t_of(self, log_snr: float) -> float:
         """σ = 1/(1 + exp(logSNR/2))."""
         return self.steps / (1 + math.exp(log_snr / 2))
