@@ -85,6 +85,12 @@ def whole_number(value: Any) -> int | None:
         return None
 
 
+def check_axis(t: Iterable[Number] | None, log_snr: Iterable[float] | None) -> None:
+    """Raises `UsageError` where levels are named by t and by logSNR at once."""
+    if t is not None and log_snr is not None:
+        raise UsageError("--t and --log-snr both say which levels", "give one of them")
+
+
 def _parse_item(item: str, what: str) -> Iterable[Number]:
     if ":" not in item:
         return [_parse_number(item, what)]

@@ -65,7 +65,7 @@ def cook(tmp_path, faces):
 def test_the_recipes_can_be_followed(cook):
     for block in blocks(RECIPES, "sh"):
         run_shell(block, cook)
-    for name in ("theirs.png", "p2.pdf", "figure.pdf", "figure-1.h5", "again.png"):
+    for name in ("theirs.png", "p2.pdf", "figure.pdf", "figure-1.h5", "again.png", "snr.png"):
         assert (cook / name).exists(), name
     for block in blocks(RECIPES, "python"):
         run_python(block, cook)

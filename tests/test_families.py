@@ -108,6 +108,38 @@ def test_default_levels_are_where_ddpms_are_on_the_log_snr_axis(schedule):
     np.testing.assert_allclose(mine, [DDPM.log_snr(t) for t in DEFAULT_LEVELS], atol=5e-3)
 
 
+@pytest.mark.parametrize("schedule", CONTINUOUS)
+def test_continuous_levels_have_just_the_log_snr_that_is_asked_for(schedule):
+    for log_snr in (7.3, 4, 0.1, -4, -9):
+        assert schedule.log_snr(schedule.nearest(log_snr)) == pytest.approx(log_snr, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+def test_no_other_whole_level_is_nearer_to_a_log_snr(name):
+    schedule = Schedule(name, 0.00085, 0.012)
+    for log_snr in (6, 4, 0.1, -4, -5):
+        apart = [abs(schedule.log_snr(t) - log_snr) for t in range(1000)]
+        assert apart[schedule.nearest(log_snr)] == min(apart) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("schedule", "beyond", "words"),
+    [(DDPM, 9.3, "from -10.12 (t 999) to 9.21 (t 0)"), (EXPLODING, -14, "from -13.09 (t 999)"),
+     (FLOW, 50, "t 1000"), (DDPM, math.nan, "t 999"), (FLOW, -math.inf, "t 1000")],
+)  # fmt: skip
+def test_a_log_snr_beyond_the_levels_is_refused_with_what_they_reach(schedule, beyond, words):
+    with pytest.raises(UsageError, match="log SNR") as error:
+        schedule.nearest(beyond)
+    assert words in error.value.hint
+
+
+@pytest.mark.parametrize("schedule", [DDPM, EXPLODING])
+def test_the_ends_that_a_refusal_names_can_be_asked_for(schedule):
+    for t in schedule.ends:
+        for log_snr in (schedule.log_snr(t), round(schedule.log_snr(t), 2)):
+            assert schedule.nearest(log_snr) == pytest.approx(t, abs=1)
+
+
 def test_default_levels_that_a_schedule_does_not_reach_are_left_out():
     short = VarianceExploding(0.01, 1.0, 100)
     assert 0 < len(short.default_levels) < 9

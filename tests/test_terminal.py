@@ -142,7 +142,7 @@ def test_tab_offers_what_is_stored_where_something_is_shown(store):
     [
         ("nca grid --layout ", ["strips", "p2"]),
         ("nca grid --rows m", ["models"]),
-        ("nca grid --columns ", ["t", "seeds"]),
+        ("nca grid --columns ", ["t", "snr", "seeds"]),
         ("nca grid --show x", ["x0", "x_t", "x0_hat"]),
         ("nca grid --show x0,x_t,x", ["x0,x_t,x0_hat"]),
         ("nca plot --measure ss", ["ssim", "ssim-floor"]),

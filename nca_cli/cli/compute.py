@@ -10,7 +10,7 @@ import typer
 
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
-from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results, size
+from nca_cli.cli.console import bar, be_quiet, complain, note, note_distance, plural, results, size
 from nca_cli.cli.interrupt import stop_if_interrupted
 from nca_cli.errors import NcaError
 from nca_cli.recipe import DEFAULT_SEEDS, parse_list, parse_steps
@@ -24,6 +24,7 @@ def noise(
     images: opt.Images = None,
     model: opt.Models = None,
     t: opt.Levels = None,
+    log_snr: opt.LogSnr = None,
     seed: opt.Seeds = None,
     limit: opt.Limit = None,
     sample: opt.Sample = None,
@@ -49,6 +50,7 @@ def noise(
         images,
         model,
         t,
+        log_snr,
         seed,
         limit=limit,
         sample=sample,
@@ -62,6 +64,8 @@ def noise(
     )
     run = Run(store, store_dtype, dry_run, stamp, json)
     for plan in noise_plans(request, run.store, run.failed):
+        name = plan.model.name
+        note_distance(f"{name}: levels", request.distance(plan.model), "those of --log-snr")
         work = Noising(plan, device, store_dtype, run.failed)
         run.carry_out(plan, work, plan.missing, "x_t")
     run.end()
@@ -72,6 +76,7 @@ def reconstruct(
     images: opt.Images = None,
     model: opt.Models = None,
     t: opt.Levels = None,
+    log_snr: opt.LogSnr = None,
     seed: opt.Seeds = None,
     sampler: opt.Samplers = None,
     steps: opt.Steps = None,
@@ -107,6 +112,7 @@ def reconstruct(
         images,
         model,
         t,
+        log_snr,
         seed,
         samplers=tuple(sampler or ()),
         steps=parse_steps(steps) if steps else None,
@@ -130,6 +136,8 @@ def reconstruct(
     )
     run = Run(store, store_dtype, dry_run, stamp, json)
     for plan in reconstruction_plans(request, run.store, run.failed):
+        name = plan.model.name
+        note_distance(f"{name}: levels", request.distance(plan.model), "those of --log-snr")
         work = Reconstruction(
             plan, device, dtype, tf32, store_dtype, request.batch, on_error=run.failed
         )
@@ -141,6 +149,7 @@ def _request(
     images: Sequence[str] | None,
     models: Sequence[str] | None,
     t: Sequence[str] | None,
+    log_snr: Sequence[str] | None,
     seeds: Sequence[str] | None,
     *,
     shard: str | None,
@@ -153,6 +162,7 @@ def _request(
         images=tuple(images or ()),
         models=tuple(models or ("demo",)),
         t=parse_list(t) if t else None,
+        log_snr=parse_list(log_snr, "log-snr") if log_snr else None,
         seeds=numbers,  # `Request` refuses those that are not whole
         shard=Shard.parse(shard) if shard else Shard(),
         **settings,

@@ -91,6 +91,16 @@ def size(count: float) -> str:
     raise AssertionError("unreachable")
 
 
+EXACT = 0.001
+"""logSNR that levels may lie from those asked for without a word."""
+
+
+def note_distance(levels: str, distance: float, wanted: str) -> None:
+    """Say how far `levels` lie from what was wanted, at most, in logSNR."""
+    if distance >= EXACT:
+        note(f"{levels} lie up to {distance:.2g} from {wanted} in log SNR")
+
+
 def plural(count: int, noun: str) -> str:
     """`1 image`, `3 images`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -10,9 +10,19 @@ import typer
 from nca_cli.cli import complete
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
-from nca_cli.cli.console import bar, be_quiet, complain, note, plural, results, size
+from nca_cli.cli.console import (
+    bar,
+    be_quiet,
+    complain,
+    note,
+    note_distance,
+    plural,
+    results,
+    size,
+)
 from nca_cli.cli.filters import filters
 from nca_cli.errors import UsageError
+from nca_cli.recipe import parse_list
 
 PAPER = "On paper"
 
@@ -31,6 +41,7 @@ def grid(
     model: opt.ModelFilters = None,
     sampler: opt.SamplerFilter = None,
     recipe: opt.RecipeFilter = None,
+    log_snr: opt.LogSnrColumns = None,
     layout: Annotated[
         str,
         opt.option(
@@ -53,7 +64,12 @@ def grid(
         str, opt.option("--rows", metavar="images|models|seeds", help="What a row is.")
     ] = "images",
     columns: Annotated[
-        str, opt.option("--columns", metavar="t|seeds", help="What a column is.")
+        str,
+        opt.option(
+            "--columns",
+            metavar="t|snr|seeds",
+            help="What a column is. snr: one level of each model, their log SNR within 0.1.",
+        ),
     ] = "t",
     zoom: Annotated[
         list[str] | None,
@@ -144,6 +160,7 @@ def grid(
         show=show,
         rows=rows,
         columns=columns,
+        log_snr=parse_list(log_snr or (), "log-snr"),
         layout=layout,
         zoom=zoom or (),
         scale=range_,
@@ -157,6 +174,7 @@ def grid(
     )
     path = figure.save(out, sweep=sweep)
     results([path], json, missing=len(figure.missing), command=figure.command)
+    note_distance("levels of a column", figure.distance, "its head")
     for problem in figure.problems:
         complain(problem)
     if figure.unwritten:

@@ -105,6 +105,16 @@ Levels = Annotated[
         help="Noise levels: 100,300,600 or 0:1000:100. Repeatable.",
     ),
 ]
+LogSnr = Annotated[
+    list[str] | None,
+    option(
+        "--log-snr",
+        metavar="LIST",
+        show_default="by --t",
+        rich_help_panel=COMPUTE,
+        help="Instead of --t: 4,0,-4 or -6:7, levels by log SNR, for each model at its own t.",
+    ),
+]
 Seeds = Annotated[
     list[str] | None,
     option(
@@ -262,6 +272,16 @@ TFilter = Annotated[
         show_default="all",
         rich_help_panel=FILTER,
         help="Noise levels: 100,300,600 or 0:1000:100.",
+    ),
+]
+LogSnrColumns = Annotated[
+    list[str] | None,
+    option(
+        "--log-snr",
+        metavar="LIST",
+        show_default="by --t",
+        rich_help_panel=FILTER,
+        help="Instead of --t: columns at 4,0,-4 or -6:7 in log SNR, each model at its own t.",
     ),
 ]
 SeedFilter = Annotated[

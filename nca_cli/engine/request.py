@@ -17,6 +17,7 @@ from nca_cli.recipe import (
     STORE_DTYPES,
     Recipe,
     SamplerChoice,
+    check_axis,
     check_seed,
     whole_number,
 )
@@ -35,6 +36,8 @@ class Request:
     models: Sequence[str] = ("demo",)
     t: Sequence[int | float] | None = None
     """Noise levels; `None`: those of each model's schedule, 100, 200, … 900 where it is DDPM's."""
+    log_snr: Sequence[float] | None = None
+    """Instead of t: where the levels of every model lie, each at its own t."""
     seeds: Sequence[int] = DEFAULT_SEEDS
     samplers: Sequence[str] = ()
     steps: int | Sequence[int] | None = None
@@ -72,6 +75,7 @@ class Request:
         for option, (value, known) in options.items():
             if value not in known:
                 raise UsageError(f"{option} {value!r} is unknown", f"one of: {', '.join(known)}")
+        check_axis(self.t, self.log_snr)
         if not self.models:
             raise UsageError("no model named", "give --model demo, or see: nca models")
         if self.batch is not None and (whole_number(self.batch) or 0) < 1:
@@ -86,8 +90,25 @@ class Request:
 
     def keys(self, model: Model) -> list[Key]:
         """Every (t, seed) asked of a model."""
-        ts = model.space.schedule.default_levels if self.t is None else self.t
-        return [(t, seed) for seed in self.seeds for t in ts]
+        return [(t, seed) for seed in self.seeds for t in self._levels(model)]
+
+    def _levels(self, model: Model) -> Sequence[int | float]:
+        if self.log_snr is None:
+            return model.space.schedule.default_levels if self.t is None else self.t
+        return list(dict.fromkeys(self._nearest(model, wanted) for wanted in self.log_snr))
+
+    def _nearest(self, model: Model, log_snr: float) -> int | float:
+        try:
+            return model.space.schedule.nearest(log_snr)
+        except UsageError as error:
+            raise UsageError(f"{model.name}: {error.what}", error.hint) from None
+
+    def distance(self, model: Model) -> float:
+        """How far, at most, the levels of a model lie from the logSNR that was asked for."""
+        schedule = model.space.schedule
+        return max(
+            (abs(schedule.log_snr(self._nearest(model, wanted)) - wanted)
+             for wanted in self.log_snr or ()), default=0.0)  # fmt: skip
 
 
 def noise_plans(request: Request, store: Store, on_error: Complain | None = None) -> list[Plan]:

@@ -50,6 +50,9 @@ class Grid:
 
     table: Table
     levels: list[int | float]
+    """Of the columns: t, or logSNR where they are by SNR."""
+    distance: float
+    """How far, at most, the logSNR of what stands in a column by SNR lies from the column's."""
     missing: list[Missing]
     """Samples that blank cells stand for."""
     command: str | None
@@ -126,6 +129,7 @@ def compose_grid(
     show: str | Iterable[str] | None = None,
     rows: str = "images",
     columns: str = "t",
+    log_snr: Iterable[float] = (),
     layout: str = "strips",
     zoom: Iterable[str] = (),
     scale: float | None = None,
@@ -144,8 +148,10 @@ def compose_grid(
     latent model), x_t, x0_hat, diff and error. diff is x̂0 - x0 per channel around mid-grey, from
     -1 to 1, or from -`scale` to `scale`. error is the root mean square of x̂0 - x0 over channels
     as a colour map, from 0 to what 99.5 % of its pixels stay below, or to `scale`. `rows` groups
-    by images, models or seeds; `columns` are levels (`t`) or seeds. `zoom`: crops `x,y,w,h`,
-    enlarged below each row.
+    by images, models or seeds; `columns` are levels (`t`), levels of several models whose logSNR
+    agrees to 0.1 (`snr`), or seeds. `log_snr` asks for levels by their logSNR: of each model what
+    is stored within 0.1 of it, else its nearest level. `zoom`: crops `x,y,w,h`, enlarged below
+    each row.
 
     `cell` is the side of a picture in pixels; by default the largest resolution shown, at least
     128 and at most 256, less on huge sheets. `width` in millimetres fits the whole sheet instead,
@@ -155,7 +161,7 @@ def compose_grid(
     Raises `NothingStored`, with the command to run, where no sample fits; `UsageError`.
     """
     names = check_show(LAYOUTS.get(layout, SHOW) if show is None else show)
-    chosen = Choices(names, rows, columns, layout, checked(fonts))
+    chosen = Choices(names, rows, columns, layout, tuple(log_snr), checked(fonts))
     zooms = tuple(map(Zoom.parse, zoom))
     sheet = Sheet(cell, width, dpi, font_size)
     if scale is not None and not scale > 0:
@@ -170,8 +176,8 @@ def compose_grid(
         raise NothingStored(f"{store.root} holds nothing that fits", f"fill it: {command}")
     missing = [each for _, each in blanks]
     said = "".join([*content.names, title or "", caption or ""])
-    grid = Grid(table, content.levels, missing, command, content.problems, sheet, zooms,
-                lacking(said, chosen.fonts))  # fmt: skip
+    grid = Grid(table, content.levels, content.distance, missing, command, content.problems,
+                sheet, zooms, lacking(said, chosen.fonts))  # fmt: skip
     return grid.checked()
 
 
@@ -181,7 +187,7 @@ def _content(store: Store, filters: Filters, chosen: Choices) -> Content:
     try:
         content = Content(store, filters, chosen)
     except NothingStored as nothing:
-        hint = nothing.hint or f"fill it: {suggestion(store, filters)}"
+        hint = nothing.hint or f"fill it: {suggestion(store, filters, chosen.log_snr)}"
         raise NothingStored(nothing.what, hint) from nothing
     check_models(store, filters)
     return content

@@ -10,7 +10,7 @@ from nca_cli.errors import UsageError
 SHOW = ("x0", "floor", "x_t", "x0_hat", "diff", "error")
 FIXED = ("x0", "floor")
 ROWS = ("images", "models", "seeds")
-COLUMNS = ("t", "seeds")
+COLUMNS = ("t", "snr", "seeds")
 LAYOUTS = {"strips": ("x0", "x_t", "x0_hat"), "p2": ("x0", "x0_hat")}
 """What each arrangement shows. `strips`, of the research repository: x0, the x_t as a strip, and
 below it a strip of x̂0 for each sampler, from low to high noise. `p2`, of P2 weighting's Fig. 3
@@ -25,6 +25,8 @@ class Choices:
     rows: str = "images"
     columns: str = "t"
     layout: str = "strips"
+    log_snr: tuple[float, ...] = ()
+    """Columns that are asked for by their logSNR."""
     fonts: tuple[str, ...] = ()
     """Files that lend characters to names, where the shipped fonts lack them."""
 
@@ -34,6 +36,11 @@ class Choices:
                 raise UsageError(f"--{what} {given!r} is unknown", f"one of: {', '.join(known)}")
         if self.rows == self.columns == "seeds":
             raise UsageError("--rows seeds --columns seeds", "seeds are either rows or columns")
+
+    @property
+    def by_snr(self) -> bool:
+        """Whether levels are told apart by their SNR, whatever t they are of a model."""
+        return self.columns == "snr" or bool(self.log_snr)
 
     @property
     def noisiest_first(self) -> bool:

@@ -44,12 +44,14 @@ def check_models(store: Store, filters: Filters) -> None:
             check_name(_model(store, filters, wanted.name)["name"], stored)
 
 
-def suggestion(store: Store, filters: Filters) -> str:
+def suggestion(store: Store, filters: Filters, log_snr: Sequence[float] = ()) -> str:
     """What to run when nothing at all fits the filters. Raises as `check_models`."""
     check_models(store, filters)
+    named = ("--log-snr", ",".join(f"{each:g}" for each in log_snr)) if log_snr else ()
     runs = [
         replace(
-            settings(sampler, _requested(store, filters, wanted), {}),
+            made := settings(sampler, _requested(store, filters, wanted), {}),
+            options=(*made.options, *named),
             t=tuple(filters.t),
             seeds=tuple(filters.seeds),
             images=(IMAGES,) if filters.images else (),

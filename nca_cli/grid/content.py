@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from nca_cli.errors import DamagedArtifact, NcaError, NothingStored, UsageError
+from nca_cli.grid.axis import Axis, Columns
 from nca_cli.grid.choices import FIXED, Choices
 from nca_cli.grid.fonts import Fonts, drawable
 from nca_cli.grid.table import Cell, Missing
-from nca_cli.recipe import SAMPLERS, Recipe
+from nca_cli.recipe import SAMPLERS, Number, Recipe, check_axis
+from nca_cli.samplers import FROM_PURE_NOISE
 from nca_cli.schedule import Schedule
 from nca_cli.store import Artifact, Filters, Key, Store
 from nca_cli.store.layout import split_folder
@@ -25,6 +29,12 @@ class Choice:
     recipe: Recipe | None = None
     source: str = ""
     """Where the model comes from: a folder may hold the results of several of one name."""
+
+    @property
+    def sampler(self) -> str:
+        """Without its steps."""
+        name, _, steps = self.label.rpartition("-")
+        return name if steps.isdigit() else self.label
 
     @property
     def order(self) -> tuple:
@@ -81,6 +91,7 @@ class Content:
     """The samples that fit the filters, arranged by `rows`. Reads indices and headers only."""
 
     def __init__(self, store: Store, filters: Filters, chosen: Choices):
+        check_axis(filters.t or None, chosen.log_snr or None)
         self.store, self.filters, self.chosen = store.require(), filters, chosen
         self.show, self.rows = chosen.show, chosen.rows
         self.problems: list[NcaError] = []
@@ -92,7 +103,7 @@ class Content:
         self._check_recipes()
         self.image_names = _image_names(self.pairs, chosen.fonts)
         self.strips = list(self._strips())
-        self.levels = self._levels()
+        self.columns = self._columns() if self.kinds else {}
         for strip in self.strips:
             self._place_cells(strip)
         self._check_levels()
@@ -182,6 +193,11 @@ class Content:
             if not any(t in strip.cells for strip in self.strips):
                 for schedule in filter(None, map(self._schedule, self.pairs)):
                     schedule.check(t)
+        for log_snr in self.chosen.log_snr if self.kinds else ():
+            if not self.columns[log_snr]:
+                for schedule in filter(None, map(self._schedule, self.pairs)):
+                    schedule.nearest(log_snr)
+                raise UsageError(f"no level stored is near log SNR {log_snr:g}", "see: nca ls")
 
     def _samplers(self, model: str) -> list[str]:
         """Samplers that the filters name for a model."""
@@ -242,32 +258,99 @@ class Content:
             return list(dict.fromkeys(self.filters.seeds))
         sources = pair.artifacts if "x_t" in self.kinds else pair.recipes.values()
         wanted = ((t, seed) for source in sources for t, seed in self.keys(source))
-        return sorted(
-            {seed for t, seed in wanted if not self.filters.t or t in self.filters.t}
-        ) or [0]
+        asked = self._asked(pair)
+        return sorted({seed for t, seed in wanted if not asked or t in asked}) or [0]
 
-    def _levels(self) -> list[int | float]:
-        if not self.kinds:
-            return []
-        return sorted(self._wanted_levels(), reverse=self.chosen.noisiest_first)
+    def _asked(self, pair: Pair) -> Collection[Number | None]:
+        """The t of a model that were asked for; none where all are wanted."""
+        named = self.chosen.log_snr
+        return {self.axis.nearest(pair.model, each) for each in named} or self.filters.t
 
-    def _wanted_levels(self) -> set[int | float]:
+    def _columns(self) -> Columns:
+        """What a column is called (t or logSNR) → model → the t of it that stands there."""
+        found = self._by_snr() if self.chosen.by_snr else self._by_t()
+        ascending = self.chosen.noisiest_first == self.chosen.by_snr
+        return dict(sorted(found.items(), reverse=not ascending))
+
+    def _by_snr(self) -> Columns:
+        if self.chosen.log_snr:
+            return self.axis.asked(self.chosen.log_snr)
+        return self.axis.gathered(self._wanted_levels())
+
+    def _by_t(self) -> Columns:
+        ts = set().union(*self._wanted_levels().values())
+        pairs = {pair.model: pair for pair in self.pairs}
+        return {t: {model: t for model, pair in pairs.items() if self._holds(pair, t)} for t in ts}
+
+    def _wanted_levels(self) -> dict[str, set[Number]]:
+        """Model → levels: those asked for, else those that its rows have."""
+        found = {pair.model: set(self.filters.t) for pair in self.pairs}
         if self.filters.t:
-            return set(self.filters.t)
-        stored = {
-            t for strip in self.strips for source in strip.sources
-            for t, seed in self.keys(source) if seed == strip.seed
-        }  # fmt: skip
-        if not stored and not self.problems:
+            return found
+        for strip in self.strips:
+            for source in strip.sources:
+                ts = (t for t, seed in self.keys(source) if seed == strip.seed)
+                found[strip.pair.model].update(ts)
+        if not any(found.values()) and not self.problems:
             raise NothingStored(f"{self.store.root} holds nothing that fits")
-        return stored
+        return found
+
+    @property
+    def levels(self) -> list[Number]:
+        """What the columns are called: t or logSNR."""
+        return list(self.columns)
+
+    def ts(self, model: str) -> dict[Number, Number]:
+        """Column → the t of a model that stands in it, where one does."""
+        return {level: ts[model] for level, ts in self.columns.items() if model in ts}
 
     def _place_cells(self, strip: Strip) -> None:
         """A blank stands for a sample that could be there: of a level that the model has."""
         if strip.kind:
-            schedule = self._schedule(strip.pair)
-            held = [t for t in self.levels if schedule is None or schedule.holds(t)]
-            strip.cells = {t: Cell(strip.kind) for t in held}
+            ts = self.ts(strip.pair.model).values()
+            strip.cells = {t: Cell(strip.kind) for t in ts if self._possible(strip, t)}
+
+    def _possible(self, strip: Strip, t: Number) -> bool:
+        """Whether a sample of a row is there or can be made: few samplers begin at pure noise."""
+        if any((t, strip.seed) in self.keys(source) for source in strip.sources):
+            return True
+        sampler = strip.choice.sampler if strip.choice else ""
+        schedule = self._schedule(strip.pair)
+        anywhere = sampler in ("", "one-step", *FROM_PURE_NOISE)
+        return anywhere or schedule is None or schedule.level(t).a > 0
+
+    def _holds(self, pair: Pair, t: Number) -> bool:
+        """Whether t is a level of a model, as far as its description says which it has."""
+        schedule = self._schedule(pair) or self._counted(pair)
+        return schedule is None or schedule.holds(t)
+
+    def _counted(self, pair: Pair) -> Schedule | None:
+        """As many levels as a model has whose learned betas are told by a digest alone."""
+        described = self.space_info(pair).get("schedule") or {}
+        return Schedule(steps=int(described["steps"])) if "trained_betas" in described else None
+
+    @cached_property
+    def axis(self) -> Axis:
+        """Which logSNR levels have, stored or not."""
+        stored: dict[str, dict[Number, float]] = {pair.model: {} for pair in self.pairs}
+        for pair in self.pairs:
+            for artifact in pair.artifacts:
+                if self.keys(artifact):
+                    levels = zip(artifact.t.tolist(), artifact.log_snr.tolist(), strict=True)
+                    known = ((t, each) for t, each in levels if not math.isnan(each))
+                    stored[pair.model].update(known)
+        return Axis(stored, {pair.model: self._schedule(pair) for pair in self.pairs})
+
+    @property
+    def distance(self) -> float:
+        """How far, at most, the logSNR of a level lies from what its column is called."""
+        apart = [
+            abs(self.axis.log_snr(model, t) - level)
+            for level, ts in (self.columns.items() if self.chosen.by_snr else ())
+            for model, t in ts.items()
+            if math.isfinite(level)
+        ]
+        return max(apart, default=0.0)
 
     def _schedule(self, pair: Pair) -> Schedule | None:
         """What t means for a model, where its description says that."""
@@ -292,6 +375,11 @@ class Content:
                  for each in (strip.cells if self.kinds else strip.fixed).values())  # fmt: skip
         return any(cell.pixels is not None for cell in cells)
 
+    def _usual_level(self, pair: Pair) -> Number:
+        """Any level, for a figure that shows none."""
+        schedule = self._schedule(pair)
+        return 0 if schedule is None or schedule.holds(0) else schedule.default_levels[0]
+
     # -- blanks ----------------------------------------------------------------------------------
 
     @property
@@ -305,7 +393,7 @@ class Content:
                     found.setdefault((_missing(strip, t), name), strip)
             for cell in strip.fixed.values():
                 if cell.pixels is None:
-                    for t in strip.cells or [0]:
+                    for t in strip.cells or [self._usual_level(strip.pair)]:
                         found.setdefault((_missing(replace(strip, choice=None), t), ""), strip)
         return [(strip, missing) for (missing, _), strip in found.items()]
 

@@ -60,9 +60,13 @@ def _by_levels(content: Content, words: Wording, kinds: Sequence[str]) -> Arrang
     for strip in content.strips:
         outer, own = words.of_row(strip)
         group = groups.setdefault(str(outer), Group(heading(outer), []))
-        cells = [*map(strip.fixed.get, kinds), *map(strip.cells.get, content.levels)]
+        ts = content.ts(strip.pair.model)
+        held = [strip.cells.get(ts[level]) if level in ts else None for level in content.levels]
+        cells = [*map(strip.fixed.get, kinds), *held]
         group.rows.append(Row(own, cells))
-    columns = [Column(words.header(t), t, stage=words.stage_of(t)) for t in content.levels]
+    columns = [
+        Column(words.header(level), level, stage=words.stage_of(level)) for level in content.levels
+    ]
     return list(groups.values()), columns, words.header_names
 
 
@@ -74,11 +78,11 @@ def _by_seeds(content: Content, words: Wording, kinds: Sequence[str]) -> Arrange
         outer, own = words.of_row(strips[0])
         group = groups.setdefault(str(outer), Group(heading(outer), []))
         by_seed = {strip.seed: strip.cells for strip in strips}
-        for number, t in enumerate(content.levels):
+        for number, (level, t) in enumerate(content.ts(strips[0].pair.model).items()):
             held = strips[0].fixed if number == 0 else {}
             row = [by_seed[seed].get(t) if seed in by_seed else None for seed in seeds]
             cells = [*map(held.get, kinds), *row]
-            group.rows.append(Row([*own, *words.of_level(t)], cells))
+            group.rows.append(Row([*own, *words.of_level(level)], cells))
     columns = [Column([(text.words(f"seed {seed}"), text.words(str(seed)))]) for seed in seeds]
     return list(groups.values()), columns, [text.words("seed")]
 

@@ -53,7 +53,7 @@ class Column:
 
     header: list[tuple[Label, ...]]
     t: int | float | None = None
-    """Noise level; `None` where the column is no level."""
+    """Noise level, t or logSNR; `None` where the column is no level."""
     fixed: bool = False
     """Whether it stands before the others: x0 and the floor."""
     stage: str = ""

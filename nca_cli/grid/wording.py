@@ -8,7 +8,7 @@ from functools import cached_property
 
 from nca_cli.errors import UsageError
 from nca_cli.grid import text
-from nca_cli.grid.content import Content, Pair, Strip
+from nca_cli.grid.content import Content, Strip
 from nca_cli.grid.text import Label, Run
 from nca_cli.schedule import Schedule
 from nca_cli.store.layout import split_folder
@@ -22,6 +22,10 @@ SYMBOLS = {
     "diff": text.DIFF,
     "error": text.ERROR,
 }
+
+
+SNR: Label = (Run("SNR"),)
+LOG_SNR: Label = (Run("log SNR"),)
 
 
 class Wording:
@@ -120,51 +124,57 @@ class Wording:
             return []
         return [(*text.X0_HAT, Run(" from "), *text.X_T, Run(" by "), *self._said(names))]
 
-    def header(self, t: int | float) -> list[tuple[Label, ...]]:
-        """Lines of a column's header, each from long to short: t, then SNR for each schedule."""
-        lines: list[tuple[Label, ...]] = [((*text.T, Run(f" = {t:g}")), (Run(f"{t:g}"),))]
-        for _, table in self.schedules:
-            snr = table.get(t)
-            long = (Run("SNR "), *text.number(snr))
-            lines.append((long, text.number(snr), text.rough(snr), text.terse(snr)))
-        return lines
+    def header(self, level: int | float) -> list[tuple[Label, ...]]:
+        """Lines of a column's header, each from long to short: t, then SNR for each schedule.
+
+        Of columns by SNR, logSNR and then t for each schedule.
+        """
+        first, rest = (_log_snr_line, _t_line) if self.chosen.by_snr else (_t_line, _snr_line)
+        return [first(level), *(rest(table.get(level)) for _, table in self.schedules)]
 
     @property
     def header_names(self) -> list[Label]:
         """What the lines of a header are."""
+        first, rest = (LOG_SNR, text.T) if self.chosen.by_snr else (text.T, SNR)
         if len(self.schedules) == 1:
-            return [text.T, (Run("SNR"),)]
-        return [text.T, *((Run("SNR "), *self._said(names)) for names, _ in self.schedules)]
+            return [first, rest]
+        return [first, *((*rest, Run(" "), *self._said(names)) for names, _ in self.schedules)]
 
-    def of_level(self, t: int | float) -> list[Label]:
+    def of_level(self, level: int | float) -> list[Label]:
         """t and its SNR, where all models agree on it, as the name of a row."""
-        lines = self.header(t)
+        lines = self.header(level)
         return [line[0] for line in (lines if len(self.schedules) == 1 else lines[:1])]
 
-    def stage_of(self, t: int | float) -> str:
+    def stage_of(self, level: int | float) -> str:
         """P2's stage of a level, in P2's figure, where all models agree on its SNR."""
-        if self.chosen.layout != "p2" or len(self.schedules) != 1:
+        if self.chosen.layout != "p2":
             return ""
         from nca_cli.analysis.stages import stage
 
-        snr = self.schedules[0][1].get(t)
+        if self.chosen.by_snr:
+            return stage(math.exp(level))
+        snr = self.schedules[0][1].get(level) if len(self.schedules) == 1 else None
         return "" if snr is None else stage(snr)
 
     @cached_property
     def schedules(self) -> list[tuple[str, dict[int | float, float]]]:
-        """(names of models, t → SNR) for each schedule in the figure: the same t may differ."""
+        """(names of models, t → SNR) for each schedule in the figure: the same t may differ.
+
+        Of columns by SNR, logSNR → t.
+        """
         tables: list[tuple[list[str], dict]] = []
         for model in dict.fromkeys(pair.model for pair in self.content.pairs if pair.stored):
-            snr = self._snr([pair for pair in self.content.pairs if pair.model == model])
-            same = next((names for names, other in tables if _agree(other, snr)), None)
+            found = self.content.ts(model) if self.chosen.by_snr else self._snr(model)
+            same = next((names for names, other in tables if _agree(other, found)), None)
             if same is None:
-                tables.append(([self.model_names[model]], snr))
+                tables.append(([self.model_names[model]], found))
             else:
                 same.append(self.model_names[model])
-                next(other for names, other in tables if names is same).update(snr)
-        return [(", ".join(names), snr) for names, snr in tables]
+                next(other for names, other in tables if names is same).update(found)
+        return [(", ".join(names), table) for names, table in tables]
 
-    def _snr(self, pairs: list[Pair]) -> dict[int | float, float]:
+    def _snr(self, model: str) -> dict[int | float, float]:
+        pairs = [pair for pair in self.content.pairs if pair.model == model]
         stored: dict[int | float, float] = {}
         levels = self.content.levels
         for artifact in (artifact for pair in pairs for artifact in pair.artifacts):
@@ -179,6 +189,25 @@ class Wording:
             **_snr_of_schedule(self.content.space_info(pairs[0]), self.content.levels),
             **stored,
         }
+
+
+def _snr_line(snr: float | None) -> tuple[Label, ...]:
+    """An SNR in a header, from long to short."""
+    return (*SNR, Run(" "), *text.number(snr)), text.number(snr), text.rough(snr), text.terse(snr)
+
+
+def _t_line(t: int | float | None) -> tuple[Label, ...]:
+    """A t in a header; the shortest way is for those between whole ones."""
+    if t is None:
+        return ((Run("–"),),) * 3
+    rough = f"{t:.0f}" if t >= 100 else f"{t:.2g}"
+    return (*text.T, Run(f" = {t:g}")), (Run(f"{t:g}"),), (Run(rough),)
+
+
+def _log_snr_line(value: float) -> tuple[Label, ...]:
+    """A logSNR in a header, to two digits after the point."""
+    said = f"{round(value, 2) + 0.0:g}".replace("-", "−").replace("inf", "∞")
+    return (*LOG_SNR, Run(f" {said}")), (Run(said),)
 
 
 def heading(labels: list[Label]) -> list[Label]:

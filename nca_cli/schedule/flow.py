@@ -86,6 +86,11 @@ class FlowMatching(Schedule):
     def _sigma(self, u: float) -> float:
         return self.shift * u / (1 + (self.shift - 1) * u)
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least t that rounding leaves above 0, and pure noise."""
+        return 1e-6, float(self.steps)
+
     def t_of(self, log_snr: float) -> float:
         """σ = 1/(1 + exp(logSNR/2))."""
         return self.steps / (1 + math.exp(log_snr / 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -13,6 +14,8 @@ from nca_cli.recipe import DEFAULT_LEVELS
 
 CLEAN = -1
 """The t of the clean end of a chain, below every level."""
+ROUNDED = 0.01
+"""How far beyond its ends a schedule still takes a logSNR: messages round them to two digits."""
 
 
 class Level(NamedTuple):
@@ -98,6 +101,11 @@ class Schedule:
         """The t, not rounded, at which a continuous schedule has this logSNR."""
         raise NotImplementedError
 
+    @property
+    def ends(self) -> tuple[int | float, int | float]:
+        """The cleanest level and the noisiest."""
+        return 0, self.steps - 1
+
     # -- what follows from it ----------------------------------------------------------------------
 
     def level(self, t: int | float) -> Level:
@@ -150,6 +158,23 @@ class Schedule:
         level = self.level(t)
         with np.errstate(divide="ignore"):
             return float(2.0 * (np.log(level.a) - np.log(level.s)))
+
+    def nearest(self, log_snr: float) -> int | float:
+        """The level of a logSNR, to 1e-6 in t; of discrete ones the nearest.
+
+        Raises `UsageError` for a logSNR that the levels do not reach.
+        """
+        high, low = map(self.log_snr, self.ends)
+        if not (math.isfinite(log_snr) and low - ROUNDED <= log_snr <= high + ROUNDED):
+            raise UsageError(
+                f"log SNR {log_snr:g} is beyond the levels of this model",
+                f"numbers from {low:.2f} (t {self.ends[1]:g}) to {high:.2f} (t {self.ends[0]:g})",
+            )
+        return self.check(self._nearest(min(max(log_snr, low), high)))
+
+    def _nearest(self, log_snr: float) -> int | float:
+        first, last = self.ends
+        return min(max(round(self.t_of(log_snr), 6), first), last)
 
     @property
     def default_levels(self) -> tuple[int | float, ...]:

@@ -125,6 +125,11 @@ class VariancePreserving(Schedule):
         """The level halfway in t, rounded down; `there` is no clean end."""
         return self.level((here.t + there.t) // 2)
 
+    def _nearest(self, log_snr: float) -> int:
+        with np.errstate(divide="ignore"):
+            log_snrs = np.log(self.alpha_bar) - np.log1p(-self.alpha_bar)
+        return int(np.argmin(np.abs(log_snrs - log_snr)))
+
     @property
     def default_levels(self) -> tuple[int, ...]:
         """100, 200, … 900 of 1000 levels, or the same shares of any other number."""
