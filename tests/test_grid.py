@@ -403,7 +403,7 @@ def test_a_model_that_could_be_none_gets_the_nearest_name(store, models):
 
 
 def test_a_model_that_is_not_stored_is_computed_by_the_name_it_was_given(store):
-    wanted = [ModelFilter("toy"), ModelFilter("faces", None, "org/faces@main")]
+    wanted = [ModelFilter("toy"), ModelFilter("faces", given="org/faces@main")]
     grid = compose_grid(store, Filters(models=wanted, images=["cat"], seeds=[0]))
     assert "org/faces@main" in options(grid.command, "--model")
     with pytest.raises(NothingStored) as error:

@@ -311,7 +311,7 @@ def test_no_configuration_can_make_code_of_the_hub_run_a_text_encoder(key, asked
 
     small = {"vocab_size": 9, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
              "num_attention_heads": 2}  # fmt: skip
-    encoder = make_encoder({**CLIPTextConfig(**small).to_dict(), key: asked})
+    encoder = make_encoder("CLIPTextModel", {**CLIPTextConfig(**small).to_dict(), key: asked})
     assert (encoder.config._attn_implementation, encoder.config.hidden_size) == ("sdpa", 16)
 
 
