@@ -129,6 +129,23 @@ def test_the_page_says_what_the_gaussians_know_and_claims_no_more(fitted):
         assert claim not in page
 
 
+def test_what_is_gained_is_told_over_the_gaussian_that_comes_closest(fitted):
+    """Near SNR 1, t = 100, first; what the other lacks in images is no knowledge of the network."""
+    gains = {e.reference: e.gain for e in fitted.analysis.excess
+             if e.t == 100 and e.reference.endswith(("gaussian", "wiener"))}  # fmt: skip
+    closest = min(gains, key=lambda name: gains[name].value)
+    title = {"reference:gaussian": "Gaussian of 29 other images (28 of 192 directions)",
+             "reference:wiener": "Wiener filter of 29 other images"}[closest]  # fmt: skip
+    gain, sentence = gains[closest], fitted.findings[-1]
+    assert f" gains {gain.value:.1f} dB [{gain.low:.1f},\N{NO-BREAK SPACE}" in sentence
+    assert f"(over the {title}; n\N{NO-BREAK SPACE}=" in sentence
+    assert "Beyond what a Gaussian knows" in render(fitted)
+
+
+def test_nothing_is_gained_over_gaussians_of_three_images(report):
+    assert not any("gains" in sentence for sentence in report.findings)
+
+
 # -- titles ----------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -18,7 +18,7 @@ from nca_cli.analysis import (
     analyse,
 )
 from nca_cli.analysis.references import GAUSSIANS
-from nca_cli.charts import EXCESS, reference_title
+from nca_cli.charts import EXCESS, fitted, reference_title
 from nca_cli.report.content import Report, Series
 from nca_cli.report.curves import Entry, Scale, Stage, Tick, drawable, stages, ticks
 from nca_cli.report.words import (
@@ -27,6 +27,8 @@ from nca_cli.report.words import (
     family,
     full_title,
     isolated,
+    listed,
+    number,
     part,
     scientific,
     snr,
@@ -80,6 +82,11 @@ def known_halves(analysis: Analysis) -> list[HalfLevel]:
 
 
 def findings(report: Report, analysis: Analysis) -> list[str]:
+    """What goes when in each model, and what the best of them knows beyond Gaussian statistics."""
+    return [*_losses(report, analysis), *_best_gain(report, analysis)]
+
+
+def _losses(report: Report, analysis: Analysis) -> list[str]:
     """A sentence for each model: the noise that takes half of its detail, and of its structure.
 
     All are of the same two octave bands: of those that all have, the finest and the coarsest of
@@ -309,6 +316,46 @@ def excess_curves(analysis: Analysis | None) -> list[Curve]:
               tuple(Point.of(each.t, each.log_snr, each.gain) for each in some))
         for (model, sampler, reference), some in groups.items()
     ]  # fmt: skip
+
+
+def _best_gain(report: Report, analysis: Analysis) -> Iterator[str]:
+    """Of the model that gains most: how much near SNR 1, and at the noisiest level.
+
+    Over the Gaussian that comes closest there: what is gained over the other may be its lack of
+    images. Of one-step where there is one; nothing without intervals.
+    """
+    found = (_closest(analysis, series) for series in leading(report))
+    gains = [some for some in found if some]
+    if not gains:
+        return
+    near, noisiest = max(gains, key=lambda some: some[0].gain.value)
+    told = [f"{_decibels(each.gain)} at SNR {at(each.log_snr)}"
+            for each in dict.fromkeys((near, noisiest))]  # fmt: skip
+    known = fitted(analysis.references, near.model, near.reference)
+    images = count(near.gain.n, "image")
+    name = next(s.name for s in leading(report) if s.model == near.model)
+    yield (f"Beyond what a Gaussian knows, {isolated(name)} gains {listed(told)} (over the "
+           f"{reference_title(near.reference, known)}; n{BLANK}={BLANK}{images}).")  # fmt: skip
+
+
+def _closest(analysis: Analysis, series: Series) -> tuple[Excess, Excess] | None:
+    """A series' gain near SNR 1 and at the noisiest level, over the Gaussian that is closest."""
+    own = [each for each in analysis.excess
+           if (each.model, each.sampler) == (series.model, series.sampler)
+           and _short(each.reference) in GAUSSIANS and math.isfinite(each.gain.low)
+           and math.isfinite(each.log_snr)]  # fmt: skip
+    if not own:
+        return None
+    middle = min((each.log_snr for each in own), key=abs)
+    near = min((e for e in own if e.log_snr == middle), key=lambda each: each.gain.value)
+    same = [each for each in own if each.reference == near.reference]
+    return near, min(same, key=lambda each: each.log_snr)
+
+
+def _decibels(gain: Estimate) -> str:
+    """`5.0 dB [4.8, 5.2]`."""
+    value, low, high = (number(each, 1) for each in (gain.value, gain.low, gain.high))
+    return f"{value} dB [{low},{BLANK}{high}]"
 
 
 def _short(reference: str) -> str:
