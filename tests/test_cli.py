@@ -480,3 +480,14 @@ def test_a_bug_is_one_line_too_and_a_traceback_on_request(monkeypatch):
     monkeypatch.setattr("nca_cli.models.list_models", broken)
     fails(nca("models"), 1, "RuntimeError", "nca --debug")
     assert isinstance(nca("--debug", "models").exception, RuntimeError)
+
+
+@pytest.mark.parametrize(("given", "taken"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_leave_their_core_to_others_unless_the_user_says_otherwise(
+    monkeypatch, given, taken
+):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    nca("models")
+    assert os.environ["OMP_WAIT_POLICY"] == taken
