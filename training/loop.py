@@ -34,23 +34,35 @@ class Run:
     log_every: int = 25
 
 
-def train(model: torch.nn.Module, loss_at: Callable, run: Run) -> torch.nn.Module:
+def train(
+    model: torch.nn.Module,
+    loss_at: Callable,
+    run: Run,
+    optimiser_of: Callable[[torch.nn.Module], torch.optim.Optimizer] | None = None,
+    keep: Callable[[int, torch.nn.Module, torch.nn.Module], None] = lambda *state: None,
+) -> torch.nn.Module:
     """Minimise `loss_at(model, generator) -> (loss, numbers to log)`; return the averaged model.
 
-    `loss_at` may keep state of its own in `loss_at.state`, a dict of tensors.
+    `loss_at` may keep state of its own in `loss_at.state`, a dict of tensors. `optimiser_of` makes
+    another optimiser than Muon. `keep(step, model, average)` hears of every step, and of step 0.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
-    optimiser = Muon(model, run.lr, run.adam_lr)
+    optimiser = optimiser_of(model) if optimiser_of else Muon(model, run.lr, run.adam_lr)
+    peaks = [group["lr"] for group in optimiser.param_groups]
     average = copy.deepcopy(model).requires_grad_(False)
     start, begun, logged = _resume(run, model, average, optimiser, loss_at), time.monotonic(), []
+    if start == 0:
+        keep(0, model, average)
     for step in range(start, run.steps):
-        optimiser.scale(_rate(step, run))
+        for group, peak in zip(optimiser.param_groups, peaks, strict=True):
+            group["lr"] = peak * _rate(step, run)
         loss, numbers = loss_at(model, torch.Generator().manual_seed(run.seed * 10_000_019 + step))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         _average(average, model, min(run.ema, (1 + step) / (10 + step)))
+        keep(step + 1, model, average)
         logged.append(numbers)
         if (step + 1) % run.log_every == 0:
             seconds = (time.monotonic() - begun) / (step + 1 - start)

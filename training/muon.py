@@ -10,7 +10,7 @@ import torch
 
 
 class Muon(torch.optim.Optimizer):
-    """`lr` for matrices; the group's `adam_lr` for the rest. Both follow the schedule `scale`."""
+    """`lr` for matrices, `adam_lr` for the rest."""
 
     def __init__(self, model: torch.nn.Module, lr: float = 0.01, adam_lr: float = 1.5e-3) -> None:
         outer = ("conv_in", "conv_out", "embedding")
@@ -19,14 +19,10 @@ class Muon(torch.optim.Optimizer):
         chosen = {id(p) for p in matrices}
         vectors = [p for _, p in named if id(p) not in chosen]
         groups = [
-            {"params": matrices, "lr": lr, "peak": lr, "muon": True},
-            {"params": vectors, "lr": adam_lr, "peak": adam_lr, "muon": False},
+            {"params": matrices, "lr": lr, "muon": True},
+            {"params": vectors, "lr": adam_lr, "muon": False},
         ]
         super().__init__(groups, {})
-
-    def scale(self, factor: float) -> None:
-        for group in self.param_groups:
-            group["lr"] = group["peak"] * factor
 
     @torch.no_grad()
     def step(self) -> None:
