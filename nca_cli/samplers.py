@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nca_cli.errors import UsageError
-from nca_cli.recipe import Recipe
+from nca_cli.recipe import SAMPLERS, Recipe
 from nca_cli.schedule import Level, Schedule
 
 Array = Any
@@ -240,6 +240,8 @@ def start(
 
     `fresh` gives the new noise of stochastic steps; deterministic samplers never call it.
     """
+    if recipe.sampler not in SAMPLERS:
+        raise UsageError(f"unknown sampler {recipe.sampler!r}", f"one of: {', '.join(SAMPLERS)}")
     if recipe.sampler == "one-step":
         return one_step(x, [schedule.level(t)])
     assert recipe.steps is not None  # only one-step has none

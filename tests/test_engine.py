@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -189,6 +190,38 @@ def test_settings_that_change_the_result_never_share_an_artifact(pixel_pipeline,
     assert len(found) == 5
     values = [artifact.read("x0_hat", [(600, 0)])[0] for artifact in found]
     assert all(not np.array_equal(a, b) for a, b in itertools.combinations(values, 2))
+
+
+def test_the_network_computes_as_the_recipe_says_and_nothing_else_can_say_so(
+    calm_pipeline, faces, tmp_path
+):
+    def stored(root, **settings):
+        store = Store(tmp_path / root)
+        request = Request(
+            [faces / "anna.png"], [str(calm_pipeline)], [20], samplers=["one-step"], **settings
+        )
+        (plan,) = reconstruction_plans(request, store)
+        assert len(list(Reconstruction(plan))) == 1
+        (artifact,) = (each for each in store.select() if not each.is_noise)
+        return artifact, plan
+
+    exact, plan = stored("exact")
+    coarse, _ = stored("coarse", dtype="bfloat16")
+    assert (exact.recipe.dtype, coarse.recipe.dtype) == ("float32", "bfloat16")
+    difference = exact.read("x0_hat", exact.keys) - coarse.read("x0_hat", coarse.keys)
+    assert 1e-5 < abs(difference).max() < 0.5  # a rounding to 8 bits, and not none
+    with pytest.raises(TypeError):
+        Reconstruction(plan, dtype="bfloat16")
+
+
+def test_one_network_serves_no_two_precisions(calm_pipeline, faces, tmp_path):
+    request = Request([faces], [str(calm_pipeline)], [20], samplers=["one-step"])
+    (plan,) = reconstruction_plans(request, Store(tmp_path / "s"))
+    (recipe,) = plan.recipes.values()
+    other = replace(recipe, dtype="bfloat16")
+    plan.recipes[other.name] = other
+    with pytest.raises(UsageError, match="differ in dtype"):
+        list(Reconstruction(plan))
 
 
 def test_several_steps_and_etas_are_a_chain_each_and_one_step_stays_one(

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from nca_cli.errors import UsageError
 from nca_cli.recipe import SAMPLERS, Recipe
 from nca_cli.samplers import Prediction, drive, evaluations, start
 from nca_cli.schedule import Schedule
@@ -48,6 +49,12 @@ def test_every_t_from_0_to_999_can_be_started_from():
                 lambda x, level: Prediction(x0, 0 * x0),
             )
             assert np.abs(x0_hat - x0).max() < 1e-3, (sampler, t)
+
+
+@pytest.mark.parametrize("name", ["dpm", "imported", "", "DDIM", "_multistep"])
+def test_a_recipe_of_a_sampler_that_is_not_known_is_refused(name):
+    with pytest.raises(UsageError, match=f"unknown sampler '{name}'"):
+        start(Recipe("oracle", name, steps=20), LINEAR, np.zeros(3), 500)
 
 
 # -- diffusers -------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
+from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -31,8 +33,10 @@ from stores import (
 
 from nca_cli.errors import DamagedArtifact, NothingStored, StoreError
 from nca_cli.recipe import Recipe
-from nca_cli.store import Filters, ModelFilter, Samples, Store
+from nca_cli.store import Filters, ModelFilter, Samples, Store, hdf5
+from nca_cli.store.pack import pack
 from nca_cli.store.remove import kept_noise, removal
+from nca_cli.store.samples import Part
 from nca_cli.store.verify import verify
 
 
@@ -527,6 +531,63 @@ def test_a_merge_never_signs_damaged_content_and_keeps_what_is_new(store):
     assert path.read_bytes() == damaged
     assert len(artifact.parts) == 2
     assert artifact.read("x0_hat", [(300, 0)]).shape[0] == 1
+
+
+def _zeroed_in(tensor: np.ndarray) -> Callable[[Part], bytes]:
+    """A library that writes a file in which the bytes of `tensor` come out as zeros."""
+    good = hdf5.file_image
+
+    def write(part: Part) -> bytes:
+        image, bytes_of = good(part), tensor.astype(np.float32).tobytes()
+        assert bytes_of in image
+        return image.replace(bytes_of, bytes(len(bytes_of)))
+
+    return write
+
+
+def test_what_cannot_be_read_back_is_not_committed(store, monkeypatch):
+    commit(store, (100,))
+    before = snapshot(store.root)
+    monkeypatch.setattr(hdf5, "file_image", _zeroed_in(tensor(300, 0, "x0_hat")))
+    with pytest.raises(StoreError, match="cannot be read back"):
+        commit(store, (300,))
+    assert snapshot(store.root) == before
+    monkeypatch.undo()
+    assert_holds(commit(store, (300,)), [(100, 0), (300, 0)])
+
+
+def test_a_truncated_file_is_not_committed(store, monkeypatch):
+    good = hdf5.file_image
+    monkeypatch.setattr(hdf5, "file_image", lambda part: good(part)[:-64])
+    with pytest.raises(StoreError, match=r"cannot be read back.*truncated"):
+        commit(store, (100,))
+    assert not list(store.root.rglob("*.h5"))
+
+
+def test_a_packed_store_that_cannot_be_read_back_is_not_made(tmp_path, monkeypatch):
+    store = full_store(tmp_path / "store")
+
+    def forgets_the_digest(group, part):
+        good(group, part)
+        group.attrs["content_sha256"] = "0" * 64
+
+    good = hdf5.write_part
+    monkeypatch.setattr(hdf5, "write_part", forgets_the_digest)
+    with pytest.raises(StoreError, match="cannot be read back"):
+        pack(store, tmp_path / "packed.h5")
+    assert not (tmp_path / "packed.h5").exists()
+
+
+def test_a_commit_never_reads_a_file_of_the_working_folder(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / "part")  # whoever opens it waits for ever
+    assert_holds(commit(store, (100,)), [(100, 0)])
+
+
+def test_only_libraries_whose_files_can_be_read_are_allowed():
+    """h5py 3.12 to 3.15 write HDF5 1.10 images that neither they nor later ones can read."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert "h5py>=3.16" in project["project"]["dependencies"]
 
 
 @pytest.mark.parametrize("what", ["marker", "artifact", "packed"])

@@ -139,7 +139,7 @@ def reconstruct(
         name = plan.model.name
         note_distance(f"{name}: levels", request.distance(plan.model), "those of --log-snr")
         work = Reconstruction(
-            plan, device, dtype, tf32, store_dtype, request.batch, on_error=run.failed
+            plan, device, store_dtype=store_dtype, batch=request.batch, on_error=run.failed
         )
         run.carry_out(plan, work, plan.evaluations, "evaluations")
     run.end()

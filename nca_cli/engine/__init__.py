@@ -81,8 +81,6 @@ def reconstruct(
         work = Reconstruction(
             plan,
             device=device,
-            dtype=wanted.dtype,
-            tf32=wanted.tf32,
             store_dtype=wanted.store_dtype,
             batch=wanted.batch,
             on_error=summary.errors.append,

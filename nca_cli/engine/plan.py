@@ -78,6 +78,18 @@ class Plan:
         return sum(len(keys) for image in self.images for keys in image.reconstructions.values())
 
     @property
+    def network_recipe(self) -> Recipe:
+        """A recipe that says how the network computes: all of the plan's agree in that.
+
+        Raises `UsageError` where they do not, since one network answers for all of them.
+        """
+        first, *others = self.recipes.values()
+        for name in ("dtype", "tf32", "class_label", "guidance", "prompt"):
+            if any(getattr(other, name) != getattr(first, name) for other in others):
+                raise UsageError(f"recipes of one plan differ in {name}", "make a plan of each")
+        return first
+
+    @property
     def empty(self) -> bool:
         """Whether nothing is left to do."""
         return all(image.empty for image in self.images)

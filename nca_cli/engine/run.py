@@ -272,8 +272,6 @@ class Reconstruction:
 
     plan: Plan
     device: str = "auto"
-    dtype: str = "float32"
-    tf32: bool = False
     store_dtype: str = "float32"
     batch: int | None = None
     tick: Callable[[int], None] = lambda count: None
@@ -308,12 +306,12 @@ class Reconstruction:
         from nca_cli.models import load_denoiser, pick_device
 
         self.device = pick_device(self.device)
-        recipe = next(iter(self.plan.recipes.values()))  # all of one request: one condition
+        recipe = self.plan.network_recipe
         denoiser = load_denoiser(
             self.plan.model,
             device=self.device,
-            dtype=self.dtype,
-            tf32=self.tf32,
+            dtype=recipe.dtype,
+            tf32=recipe.tf32,
             label=recipe.class_label,
             guidance=recipe.guidance,
             prompt=recipe.prompt,

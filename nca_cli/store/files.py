@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -26,10 +26,14 @@ _NO_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EISDIR, errno.EBADF}
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(
+    path: Path, content: bytes, read_back: Callable[[Path], None] = lambda written: None
+) -> None:
     """Temporary file, fsync, rename, fsync of the folder: a kill leaves the old file or the new.
 
-    The caller holds the lock of `path`, so temporaries of the same name are left over from kills.
+    `read_back` hears of the temporary before the rename, and raises where it is not what it should
+    be. The caller holds the lock of `path`, so temporaries of the same name are left over from
+    kills.
     """
     with writing(path):
         for stale in temporaries(path):
@@ -38,6 +42,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+            read_back(temporary)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import errno
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.images.pixels import to_rgb
 from nca_cli.recipe import digest
+from nca_cli.store.files import write_atomically
 from nca_cli.store.layout import ARTIFACT_FORMAT, FORMAT_VERSION
 from nca_cli.store.samples import FIXED, INDEX, LATENT, PER_SAMPLE, PREVIEWED, Key, Part, Samples
 
@@ -140,12 +142,45 @@ def read_keys(group: h5py.Group) -> list[Key]:
     return list(zip(t.tolist(), seed.tolist(), strict=True))
 
 
+def write_file(path: Path, part: Part) -> None:
+    """The file of a part, whole or not at all, and read back before it takes its name.
+
+    Raises `StoreError` where what was written cannot be read, as with a faulty HDF5 library; the
+    old file stays.
+    """
+    write_atomically(path, file_image(part), read_back=partial(check_written, path))
+
+
 def file_image(part: Part) -> bytes:
     """The bytes of an HDF5 file that holds `part`, made in memory: disk errors stay plain."""
-    with h5py.File("part", "w", driver="core", backing_store=False, libver=LIBVER) as file:
+    with h5py.File.in_memory(libver=LIBVER) as file:
         write_part(file, part)
         file.flush()
         return file.id.get_file_image()
+
+
+def check_written(path: Path, written: Path) -> None:
+    """Raise `StoreError` unless every part in the file `written`, soon `path`, has its digest."""
+    try:
+        with _file(written) as file:
+            for part in _parts(file):
+                if content_digest(part) != part.attrs["content_sha256"]:
+                    raise ValueError(WRONG_DIGEST)
+    except _UNREADABLE as error:
+        raise StoreError(
+            path, f"what h5py {h5py.__version__} wrote cannot be read back ({_reason(error)})",
+            "nothing was changed; upgrade h5py: pip install --upgrade h5py",
+        ) from error  # fmt: skip
+
+
+def _parts(file: h5py.File) -> Iterator[h5py.Group]:
+    """The part that a file is, or the parts that a packed file holds as /model/image/name."""
+    if "content_sha256" in file.attrs:
+        yield file
+        return
+    for model in file.values():
+        for image in model.values():
+            yield from image.values()
 
 
 @contextmanager

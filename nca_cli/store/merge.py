@@ -11,7 +11,6 @@ import numpy as np
 from nca_cli.errors import DamagedArtifact
 from nca_cli.store import hdf5
 from nca_cli.store.artifact import Artifact, Location
-from nca_cli.store.files import write_atomically
 from nca_cli.store.layout import measures_file, part_file
 from nca_cli.store.samples import Key, Part, Samples
 
@@ -44,7 +43,7 @@ def append(folder: Path, name: str, known: Artifact | None, new: Part, part_byte
         room = _room(part, rest, part_bytes)
         if room or fixed or number not in numbers:
             part = part.joined(rest.take(slice(0, room)), fixed)
-            write_atomically(part_file(folder, name, number), hdf5.file_image(part))
+            hdf5.write_file(part_file(folder, name, number), part)
         rest, fixed = rest.take(slice(room, None)), {}
         if not len(rest):
             return
@@ -77,7 +76,7 @@ def replace(folder: Path, name: str, known: Artifact, new: Part, part_bytes: int
         kept = Part(part.header, part.fixed, part.samples.without(here))
         if here and kept.takes(new.samples):
             own = kept.joined(new.samples.without(keys - here), {})
-            write_atomically(location.path, hdf5.file_image(own))
+            hdf5.write_file(location.path, own)
             taken |= here
         elif here:
             outdated.append(location)
@@ -95,8 +94,7 @@ def remove_samples(parts: Iterable[Location], gone: set[Key]) -> None:
         if not len(rest) and not part.fixed:
             location.path.unlink(missing_ok=True)
         elif len(rest) < len(part.samples):
-            kept = Part(part.header, part.fixed, rest)
-            write_atomically(location.path, hdf5.file_image(kept))
+            hdf5.write_file(location.path, Part(part.header, part.fixed, rest))
 
 
 def delete(artifact: Artifact) -> None:

@@ -45,6 +45,7 @@ def pack(store: Store, path: str | Path, progress: Progress | None = None) -> Pa
             _require_room(store, path)
             with new_file(temporary) as file:
                 _write(store, file, progress or _silent)
+            hdf5.check_written(path, temporary)
     return path
 
 
@@ -119,7 +120,7 @@ def _spread(source: Store, root: Path, progress: Progress) -> None:
     for done, location in enumerate(source.all_parts(), 1):
         model, image, _ = location.names
         path = root / model / image / f"{location.stem}{layout.SUFFIX}"
-        write_atomically(path, hdf5.file_image(location.read()))
+        hdf5.write_file(path, location.read())
         progress(done)
 
 
