@@ -1,0 +1,59 @@
+"""What an earlier version computed stays a full cache hit: nothing is computed or written again."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from stores import snapshot
+
+BEFORE = Path(__file__).parent / "before"
+STORES = ("demo", "latent", "wiener")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The script that made the stores, at work on a copy of them."""
+    copy = tmp_path_factory.mktemp("before")
+    for name in (*STORES, "tiny-latent"):
+        shutil.copytree(BEFORE / name, copy / name)
+    for file in BEFORE.glob("*.*"):
+        shutil.copy(file, copy)
+    spec = importlib.util.spec_from_file_location("make_before", BEFORE / "make.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.HERE = copy
+    return module
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_reconstructing_again_is_a_full_hit(made, store):
+    root = made.HERE / store
+    before = snapshot(root)
+    assert len(before) > 4
+    told = json.loads(made.nca(*made.reconstruct(store, store), "--json"))
+    assert told["computed"] == 0
+    assert told["cached"] >= 2
+    assert snapshot(root) == before
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_what_was_measured_stays_measured(made, store):
+    root = made.HERE / store
+    before = {path.name: path.read_bytes() for path in root.rglob("*.metrics.json")}
+    assert before
+    assert json.loads(made.nca("measure", "--store", store, "--json"))["computed"] == 0
+    assert {path.name: path.read_bytes() for path in root.rglob("*.metrics.json")} == before
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_listings_say_in_json_what_they_said(made, store):
+    assert made.told(store) == json.loads((BEFORE / f"{store}.json").read_text())
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_every_file_is_sound(made, store):
+    made.nca("verify", "--store", store)  # raises unless it exits 0
