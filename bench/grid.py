@@ -38,7 +38,7 @@ picture.save(out, compress_level=int(sys.argv[4]))
 """
 GRID = """
 import sys
-from nca_cli.grid import compose_grid
+from nca_cli.figures.grid import compose_grid
 from nca_cli.store import Store
 compose_grid(Store(sys.argv[1])).save(sys.argv[2])
 """

@@ -71,7 +71,7 @@ def _picture(rng, side: int):
 
 def timed(store: Path, workers: int) -> tuple[float, list]:
     """Seconds of measuring a store of which nothing is kept, and the values."""
-    from nca_cli.measures import measure_store
+    from nca_cli.metrics import measure_store
     from nca_cli.store import Store
 
     for kept in store.rglob("*.metrics.json"):
@@ -83,7 +83,7 @@ def timed(store: Path, workers: int) -> tuple[float, list]:
 
 def keep_all(store: Path) -> None:
     """Measure x_t itself as well, as `nca measure` does."""
-    from nca_cli.measures import REFERENCES, measure_store
+    from nca_cli.metrics import REFERENCES, measure_store
     from nca_cli.store import Store
 
     measure_store(Store(store), references=tuple(REFERENCES))

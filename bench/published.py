@@ -18,7 +18,7 @@ import numpy as np
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LEVELS = range(80, 881, 100)
-MEASURES = ("psnr", "ssim", "mse")
+METRICS = ("psnr", "ssim", "mse")
 
 
 def level(strength: str) -> int:
@@ -46,9 +46,9 @@ def measured(store: Path) -> dict[int, dict[str, float]]:
     for artifact in (each for each in Store(store).select() if not each.is_noise):
         x0 = Store(store).artifact(Place(artifact.model, artifact.image), "noise").fixed("x0")
         for t, seed in sorted(artifact.keys):
-            found[t].append(measure(x0, artifact.read("x0_hat", [(t, seed)])[0], MEASURES))
+            found[t].append(measure(x0, artifact.read("x0_hat", [(t, seed)])[0], METRICS))
     return {
-        t: {name: float(np.mean([each[name] for each in values])) for name in MEASURES}
+        t: {name: float(np.mean([each[name] for each in values])) for name in METRICS}
         | {"n": len(values)}
         for t, values in found.items()
     }

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nca_cli.analysis import BOUNDS, HalfLevel
-from nca_cli.plot import Page, styled
-from nca_cli.plot.style import COLOURS, FAINT, GREY, MM_PER_INCH, SHADES
+from nca_cli.figures.curves import Page, styled
+from nca_cli.figures.curves.style import COLOURS, FAINT, GREY, MM_PER_INCH, SHADES
 from nca_cli.schedule import Schedule
 
 WIDTH = 174.0

@@ -22,8 +22,8 @@ from PIL import Image
 import nca_cli
 from nca_cli.analysis import analyse
 from nca_cli.concepts import concept_curves, concept_retention, read_labels
+from nca_cli.figures.curves import Page, plot_curves
 from nca_cli.images import sample_images
-from nca_cli.plot import Page, plot_curves
 from nca_cli.portraits import HELD_OUT_SEEDS, write_portraits
 from nca_cli.report.concepts import title
 from nca_cli.store import Filters, ModelFilter, Store

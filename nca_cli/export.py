@@ -19,7 +19,7 @@ import numpy as np
 
 from nca_cli.errors import NothingStored, UsageError
 from nca_cli.images import to_uint8
-from nca_cli.results import write_result
+from nca_cli.outputs import write_result
 from nca_cli.store import Artifact, Filters, Key, Store
 from nca_cli.store.samples import FIXED, LATENT, PER_SAMPLE
 

@@ -15,8 +15,7 @@ import numpy as np
 
 from nca_cli import store
 from nca_cli.errors import NcaError, NothingStored
-from nca_cli.measures import REFERENCES, measure_store
-from nca_cli.metrics import Value
+from nca_cli.metrics import REFERENCES, Value, measure_store
 from nca_cli.store import Artifact, Filters, Names, Place
 from nca_cli.store.layout import NOISE
 

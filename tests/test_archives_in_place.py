@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 
 from nca_cli import images
 from nca_cli.cli import app
-from nca_cli.engine import Noising, Request, noise_images, noise_plans, reconstruct
+from nca_cli.compute import noise_images, reconstruct
+from nca_cli.engine import Noising, Request, noise_plans
 from nca_cli.errors import ImageError, NcaError
 from nca_cli.images import archives, find_images, image_digest, image_name, load_image
 from nca_cli.images.archives import CHUNK, open_archive

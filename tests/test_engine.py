@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 import nca_cli.engine.run
+from nca_cli.compute import noise_images, reconstruct
 from nca_cli.engine import (
     Engine,
     Noising,
     Reconstruction,
     Request,
     Shard,
-    noise_images,
     noise_plans,
-    reconstruct,
     reconstruction_plans,
 )
 from nca_cli.engine.batching import BatchSize

@@ -12,7 +12,8 @@ from chains import chain
 from typer.testing import CliRunner
 
 from nca_cli.cli import app
-from nca_cli.engine import Request, reconstruct
+from nca_cli.compute import reconstruct
+from nca_cli.engine import Request
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models import find_model, load_autoencoder, load_denoiser, recipe_for
 from nca_cli.recipe import DEFAULT_LEVELS, SAMPLERS, Recipe, SamplerChoice

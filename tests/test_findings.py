@@ -10,7 +10,7 @@ from gaussians import fill as fill_gaussian
 from test_report import DDIM, ONE_STEP, fill
 
 from nca_cli.analysis import Estimate, HalfLevel
-from nca_cli.charts import full_title, uneven, which_is_closer
+from nca_cli.figures.curves.charts import full_title, uneven, which_is_closer
 from nca_cli.report import collect, render
 from nca_cli.report.curves import entries
 from nca_cli.report.findings import analysed, findings, half_chart

@@ -26,9 +26,9 @@ from stores import (
     tensor,
 )  # fmt: skip
 
-import nca_cli.grid as grids
+import nca_cli.figures.grid as grids
 from nca_cli.errors import ModelError, NothingStored, UsageError
-from nca_cli.grid import compose_grid, text
+from nca_cli.figures.grid import compose_grid, text
 from nca_cli.images import image_digest, sample_images, to_uint8
 from nca_cli.recipe import Recipe, parse_list
 from nca_cli.schedule import FlowMatching
@@ -536,7 +536,7 @@ def test_the_default_cell_shows_every_pixel_and_enlarges_small_pictures(store):
 def test_a_grid_loads_neither_torch_nor_plotting_nor_hub_libraries(store, tmp_path):
     code = (
         "import sys\n"
-        "from nca_cli.grid import compose_grid\n"
+        "from nca_cli.figures.grid import compose_grid\n"
         "from nca_cli.store import Filters, Store\n"
         "grid = compose_grid(Store(sys.argv[1]), Filters(t=[100, 200]))\n"
         "assert grid.command\n"

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from nca_cli.cli import app
 from nca_cli.errors import UsageError
-from nca_cli.grid import compose_grid, fonts, text
-from nca_cli.grid.bidi import joined, visual
+from nca_cli.figures.grid import compose_grid, text
+from nca_cli.figures.type import fonts
+from nca_cli.figures.type.bidi import joined, visual
 from nca_cli.store import Store
 
 ARABIC, HEBREW, RUSSIAN, JAPANESE = "مرحبا بالعالم", "שלום", "Ж-кот", "日本語の名前"

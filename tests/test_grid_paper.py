@@ -11,8 +11,8 @@ from PIL import Image
 from stores import SIDE, commit, full_store, tensor
 
 from nca_cli.errors import UsageError
-from nca_cli.grid import compose_grid, maps
-from nca_cli.grid.paint import resized
+from nca_cli.figures.grid import compose_grid, maps
+from nca_cli.figures.grid.paint import resized
 from nca_cli.images import to_uint8
 from nca_cli.store import Filters, Store
 
@@ -185,7 +185,8 @@ def test_saving_png_loads_no_library_of_pdf_or_fonts(store, tmp_path):
     import sys
 
     code = (
-        "import sys\nfrom nca_cli.grid import compose_grid\nfrom nca_cli.store import Store\n"
+        "import sys\nfrom nca_cli.figures.grid import compose_grid\n"
+        "from nca_cli.store import Store\n"
         "compose_grid(Store(sys.argv[1]), layout='p2').save(sys.argv[2])\n"
         "print(sorted({'fpdf', 'fontTools', 'matplotlib', 'torch'} & set(sys.modules)))"
     )

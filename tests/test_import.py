@@ -680,7 +680,7 @@ def test_a_schedule_without_levels_has_no_snr():
 
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published pictures are not here")
 def test_ssim_of_the_published_reconstructions_falls_over_all_nine_levels(tmp_path):
-    from bench.published import LEVELS, MEASURES, measured, pairs_csv
+    from bench.published import LEVELS, METRICS, measured, pairs_csv
 
     summary = import_pairs(
         read_csv(pairs_csv(tmp_path / "pairs.csv")), model="published-ddim", store=tmp_path / "s"
@@ -692,7 +692,7 @@ def test_ssim_of_the_published_reconstructions_falls_over_all_nine_levels(tmp_pa
     ssim = [values["ssim"] for values in means.values()]
     assert ssim == sorted(ssim, reverse=True)
     faces = (ORIGINALS / "00101.jpeg", PUBLISHED / "ddim_00101_0.3.png")
-    expected = measure(*(load_image(path, 256).pixels for path in faces), MEASURES)
+    expected = measure(*(load_image(path, 256).pixels for path in faces), METRICS)
     noise, artifact = Store(tmp_path / "s").select(Filters(images=("00101",)))
     stored = (noise.fixed("x0"), artifact.read("x0_hat", [(280, 0)])[0])
-    assert measure(*stored, MEASURES) == expected
+    assert measure(*stored, METRICS) == expected

@@ -3,84 +3,82 @@
 import ast
 import inspect
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import nca_cli
+
 PACKAGE = Path(__file__).parent.parent / "nca_cli"
-LAYERS = {
-    "errors": 0,
-    "recipe": 0,
-    "tables": 1,
-    "results": 1,
-    "images": 1,
-    "portraits": 1,
-    "schedule": 1,
-    "metrics": 1,
-    "store": 2,
-    "samplers": 2,
-    "models": 3,
-    "analysis": 3,
-    "engine": 4,
-    "measures": 4,
-    "grid": 4,
-    "export": 4,
-    "doctor": 4,
-    "imports": 4,
-    "charts": 4,
-    "concepts": 4,
-    "notebook": 5,
-    "plot": 5,
-    "report": 5,
-    "cli": 6,
-}
+FLOORS = (
+    ("errors", "recipe"),
+    ("csv_files", "devices", "images", "outputs", "portraits", "schedule", "figures.type"),
+    ("samplers", "store"),
+    ("metrics", "models"),
+    ("analysis", "engine"),
+    ("concepts", "figures.grid", "figures.curves"),
+    ("doctor", "export", "imports", "notebook", "report"),
+    ("compute",),
+    ("cli",),
+)
+"""From the ground up. A room imports from its own floor nothing but itself; `recipe` may import
+`errors`, and curves set type and files as grids do."""
+NEIGHBOURS = {("recipe", "errors"), ("figures.curves", "figures.grid")}
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
-def imported(path):
-    """Top-level modules of nca_cli that a file imports, anywhere in it."""
+def room_of(module: str) -> str | None:
+    """`nca_cli.figures.grid.table` → `figures.grid`; None for the facade and its version."""
+    parts = module.split(".")[1:]
+    names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    return next((name for name in names if name in FLOOR), None)
+
+
+def files_of(room: str) -> list[Path]:
+    """The Python files of a room."""
+    home = PACKAGE.joinpath(*room.split("."))
+    return sorted(home.rglob("*.py")) if home.is_dir() else [home.with_suffix(".py")]
+
+
+def imported(path: Path) -> Iterator[str]:
+    """What of nca_cli a file imports, anywhere in it: in functions, and through the facade too."""
     for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = (
-                [f"{node.module}.{alias.name}" for alias in node.names]
-                if node.module == "nca_cli"
-                else [node.module]
-            )
+        if isinstance(node, ast.ImportFrom) and node.module == "nca_cli":
+            yield from (homes_of(alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "nca_cli" and len(parts) > 1 and parts[1] != "__version__":
-                yield parts[1]
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "nca_cli":
+            yield homes_of(node.attr)
 
 
-@pytest.mark.parametrize("module", LAYERS)
-def test_a_module_imports_only_lower_layers(module):
-    home = PACKAGE / module
-    for path in home.rglob("*.py") if home.is_dir() else [home.with_suffix(".py")]:
-        for other in imported(path):
-            lower = LAYERS[other] < LAYERS[module] or (LAYERS[other], LAYERS[module]) == (0, 0)
-            assert other == module or lower, f"{path.name} of {module} imports {other}"
+def homes_of(name: str) -> str:
+    """The module behind a name of the facade, or the module of that name."""
+    return nca_cli._HOMES.get(name, f"nca_cli.{name}").partition(":")[0]
 
 
-def test_every_module_has_a_layer():
-    modules = {
-        path.stem
-        for path in PACKAGE.iterdir()
-        if path.suffix == ".py" or (path / "__init__.py").exists()
-    }
-    assert modules - {"__init__", "__main__"} == set(LAYERS)
+@pytest.mark.parametrize("room", FLOOR)
+def test_a_room_imports_only_from_lower_floors(room):
+    for path in files_of(room):
+        for module in imported(path):
+            other = room_of(module) if module.startswith("nca_cli.") else None
+            if other not in (None, room) and (room, other) not in NEIGHBOURS:
+                assert FLOOR[other] < FLOOR[room], f"{path.name} of {room} imports {module}"
+
+
+def test_every_file_is_in_a_room():
+    in_rooms = {path for room in FLOOR for path in files_of(room)}
+    hall = {PACKAGE / "__init__.py", PACKAGE / "__main__.py", PACKAGE / "figures" / "__init__.py"}
+    assert set(PACKAGE.rglob("*.py")) == in_rooms | hall
 
 
 def test_no_api_name_is_a_modules():
-    import nca_cli
-
     assert not set(nca_cli.__all__) & {path.stem for path in PACKAGE.iterdir()}
 
 
 def test_every_api_name_can_be_had():
-    import nca_cli
-
     assert all(getattr(nca_cli, name) for name in nca_cli.__all__)
 
 
@@ -93,19 +91,20 @@ TWINS = {
 }  # fmt: skip
 
 
-def test_every_command_has_a_python_twin():
-    import nca_cli
+CALLS = {"nca_cli.compute"}
+"""Modules that do nothing but call what the command calls too."""
 
+
+def test_every_command_has_a_python_twin():
     assert commands().keys() - {"demo"} == TWINS.keys()
     assert set(TWINS.values()) <= set(nca_cli.__all__)
 
 
 @pytest.mark.parametrize("command", TWINS)
 def test_a_command_works_by_the_module_of_its_twin(command):
-    import nca_cli
-
     twin = getattr(nca_cli, TWINS[command])
     homes = {one.__module__ for one in (getattr(twin, "__mro__", ()) or (twin,))}
+    homes |= set(imported(Path(inspect.getfile(twin)))) if twin.__module__ in CALLS else set()
     used = imported_by(inspect.unwrap(commands()[command].callback))
     assert any(f"{home}.".startswith(f"{module}.") for home in homes for module in used), used
 

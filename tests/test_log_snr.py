@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 import nca_cli
 from nca_cli.cli import app
 from nca_cli.errors import UsageError
-from nca_cli.grid import compose_grid
-from nca_cli.grid.axis import TOLERANCE, Point, clusters
+from nca_cli.figures.grid import compose_grid
+from nca_cli.figures.grid.axis import TOLERANCE, Point, clusters
 from nca_cli.store import Store
 
 NAMES = ("linear", "cosine", "exploding", "flow")

@@ -17,10 +17,9 @@ from stores import DDIM, ONE_STEP, commit, full_store, header, place_of, samples
 from test_lpips import files
 
 from nca_cli.errors import NothingStored, UsageError
-from nca_cli.measures import Measuring, Settings, Value, measure_store
-from nca_cli.measures import work as work_
-from nca_cli.measures.kept import VERSION
-from nca_cli.metrics import MEASURES, Measure, measure
+from nca_cli.metrics import METRICS, Measuring, Metric, Settings, Value, measure, measure_store
+from nca_cli.metrics import work as work_
+from nca_cli.metrics.cache import VERSION
 from nca_cli.metrics.lpips import lpips_measures
 from nca_cli.report import collect, json_text
 from nca_cli.store import Filters, Store
@@ -44,7 +43,7 @@ def counted(monkeypatch):
         calls.append(1)
         return 1.0
 
-    monkeypatch.setitem(MEASURES, "counting", Measure(counting, "", "", "lower", weights="counts"))
+    monkeypatch.setitem(METRICS, "counting", Metric(counting, "", "", "lower", weights="counts"))
     return calls
 
 
@@ -119,9 +118,9 @@ def test_a_new_measure_leaves_the_values_of_the_others(store, counted):
 
 def test_another_version_of_a_measure_is_measured_anew(store, counted, monkeypatch):
     measure_store(store, names=["counting", "mse"])
-    newer = Measure(MEASURES["counting"].function, "", "", "lower", version=2,
+    newer = Metric(METRICS["counting"].function, "", "", "lower", version=2,
                     weights="counts")  # fmt: skip
-    monkeypatch.setitem(MEASURES, "counting", newer)
+    monkeypatch.setitem(METRICS, "counting", newer)
     assert len(Measuring(store, names=["counting"])) == 24
     measure_store(store, names=["counting"])
     assert len(counted) == 48
@@ -137,7 +136,7 @@ def mean_power(x0, x0_hat, p):
 )
 def test_other_parameters_under_one_name_are_measured_anew(store, monkeypatch, made):
     for p in (1, 4, 4):
-        monkeypatch.setitem(MEASURES, "power", Measure(made(p), "", "", "lower"))
+        monkeypatch.setitem(METRICS, "power", Metric(made(p), "", "", "lower"))
         for value in measure_store(store, names=["power"]):
             pair = tensor(0, 0, value.image), tensor(value.t, value.seed, "x0_hat")
             assert value.value == mean_power(*pair, p)
@@ -146,8 +145,8 @@ def test_other_parameters_under_one_name_are_measured_anew(store, monkeypatch, m
 
 def test_what_depends_on_who_knows_what_is_measured_each_time_and_told(store, monkeypatch):
     network = SimpleNamespace(scale=1.0)
-    network_of = Measure(lambda a, b: network.scale * mean_power(a, b, 1), "", "", "lower")
-    monkeypatch.setitem(MEASURES, "network", network_of)
+    network_of = Metric(lambda a, b: network.scale * mean_power(a, b, 1), "", "", "lower")
+    monkeypatch.setitem(METRICS, "network", network_of)
     first = measure_store(store, names=["network", "mse"])
     network.scale = 2.0
     work = Measuring(store, names=["network", "mse"])
@@ -210,11 +209,11 @@ def test_a_script_without_a_guard_may_use_processes_and_its_own_measure(store, t
     script = tmp_path / "script.py"
     script.write_text(
         "from nca_cli.store import Store\n"
-        "from nca_cli.measures import measure_store\n"
-        "from nca_cli.metrics import MEASURES, Measure\n"
+        "from nca_cli.metrics import measure_store\n"
+        "from nca_cli.metrics import METRICS, Measure\n"
         "def zero(x0, x0_hat):\n"
         "    return 0.0\n"
-        "MEASURES['zero'] = Measure(zero, 'Zero', 'nothing', 'lower')\n"
+        "METRICS['zero'] = Metric(zero, 'Zero', 'nothing', 'lower')\n"
         f"values = measure_store(Store({str(store.root)!r}), names=['mse', 'zero'], workers=2)\n"
         "print(len(values), sum(value.value for value in values if value.measure == 'zero'))\n"
     )
@@ -410,7 +409,7 @@ def test_networks_are_kept_and_told_but_never_computed_without_their_weights(sto
     assert all(value.value > 0 for value in values)
     assert len(Measuring(store, large, ["lpips-alex"], settings=settings)) == 0
     code = (
-        "import sys; from nca_cli.store import Store; from nca_cli.measures import measure_store;"
+        "import sys; from nca_cli.store import Store; from nca_cli.metrics import measure_store;"
         f"found = {{v.measure for v in measure_store(Store({str(store.root)!r}))}};"
         "assert {'lpips-alex', 'mse'} <= found; assert 'torch' not in sys.modules"
     )
@@ -446,7 +445,7 @@ def test_values_of_other_weights_are_not_told_as_one_measure(store, tmp_path):
     assert [value.t for value in alone.run() if value.measure == "lpips-alex"] == [100]
     assert not alone.notes
     assert alone.stamps["lpips-alex"] != stamp
-    assert alone.stamps["kept"] == MEASURES["kept"].stamp
+    assert alone.stamps["kept"] == METRICS["kept"].stamp
 
 
 def commit_large(store, recipe, t=(100,)):

@@ -20,8 +20,8 @@ from skimage.filters import sobel_h, sobel_v
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 from nca_cli.metrics import (
-    MEASURES,
-    Measure,
+    METRICS,
+    Metric,
     Picture,
     band_edges,
     band_energies,
@@ -311,7 +311,7 @@ def test_what_measures_share_changes_no_number(pair):
     np.testing.assert_equal(together, alone)
 
 
-MEASURES_CHEAP = {name: MEASURES[name] for name in CHEAP}
+MEASURES_CHEAP = {name: METRICS[name] for name in CHEAP}
 
 
 def test_every_value_lies_within_its_measures_bounds(pair, photo):
@@ -325,15 +325,15 @@ def test_five_lines_add_a_measure(pair, monkeypatch):
     def brightness(x0, x0_hat):
         return float(abs(x0.mean() - x0_hat.clip(-1, 1).mean()))
 
-    mine = Measure(brightness, "Brightness", "difference of means", "lower")
-    monkeypatch.setitem(MEASURES, "brightness", mine)
+    mine = Metric(brightness, "Brightness", "difference of means", "lower")
+    monkeypatch.setitem(METRICS, "brightness", mine)
     x0, x0_hat, _ = pair
     assert measure(x0, x0_hat)["brightness"] == brightness(x0, x0_hat)
 
 
 def test_a_stored_name_leads_to_its_measure():
-    assert described("kept/3") is MEASURES["kept"]
-    assert described("features-dinov2-small/7") is MEASURES["features"]
+    assert described("kept/3") is METRICS["kept"]
+    assert described("features-dinov2-small/7") is METRICS["features"]
     assert described("nonsense/1") is None
 
 
@@ -344,7 +344,7 @@ def test_the_stamp_of_ones_own_measure_is_its_text():
     def second(x0, x0_hat):
         return 2.0
 
-    stamps = [Measure(f, "", "", "lower").stamp for f in (first, second, psnr)]
+    stamps = [Metric(f, "", "", "lower").stamp for f in (first, second, psnr)]
     assert len(set(stamps)) == 3
     assert stamps[2] == "1"
     text = hashlib.sha256(inspect.getsource(first).encode()).hexdigest()
@@ -371,7 +371,7 @@ class Settings:
 
 
 def stamp(function, **settings):
-    return Measure(function, "", "", "lower", **settings).stamp
+    return Metric(function, "", "", "lower", **settings).stamp
 
 
 @pytest.mark.parametrize(

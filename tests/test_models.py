@@ -17,6 +17,7 @@ import numpy as np
 import pipelines
 import pytest
 
+from nca_cli.devices import pick_device
 from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models import (
     content_digest,
@@ -25,7 +26,6 @@ from nca_cli.models import (
     list_models,
     load_autoencoder,
     load_denoiser,
-    pick_device,
     recipe_for,
 )
 from nca_cli.models.aliases import ALIASES

@@ -17,8 +17,8 @@ import nca_cli
 from nca_cli.analysis import analyse, curves
 from nca_cli.cli import app
 from nca_cli.concepts import FunctionProbe, Truth, concept_curves
-from nca_cli.measures import measure_store
-from nca_cli.plot import plot_curves
+from nca_cli.figures.curves import plot_curves
+from nca_cli.metrics import measure_store
 from nca_cli.report import collect, csv_text, render
 from nca_cli.store import Filters, Names, Store
 

@@ -12,7 +12,7 @@ from stores import commit, full_store
 
 import nca_cli
 from nca_cli.errors import NcaError
-from nca_cli.grid import compose_grid
+from nca_cli.figures.grid import compose_grid
 from nca_cli.images import sample_images
 from nca_cli.report import build_report
 from nca_cli.store import Filters, Store

@@ -13,11 +13,11 @@ from stores import DDIM, ONE_STEP, commit
 from typer.testing import CliRunner
 
 from nca_cli.analysis import curves
-from nca_cli.charts import COLOUR_COUNT, DASH_COUNT
 from nca_cli.cli import app
 from nca_cli.errors import NcaError, NothingStored, UsageError
-from nca_cli.measures import measure_store
-from nca_cli.plot import style
+from nca_cli.figures.curves import style
+from nca_cli.figures.curves.charts import COLOUR_COUNT, DASH_COUNT
+from nca_cli.metrics import measure_store
 from nca_cli.report import curves as report_curves
 from nca_cli.store import Filters, Store
 
@@ -37,7 +37,7 @@ def store(tmp_path_factory) -> Store:
 
 @pytest.fixture(scope="module")
 def drawn(store):
-    from nca_cli.plot import plot_curves
+    from nca_cli.figures.curves import plot_curves
 
     return plot_curves(store, measures=["psnr", "mse"])
 
@@ -67,7 +67,7 @@ def test_noise_grows_to_the_right_and_the_stages_meet_at_p2s_bounds(drawn):
 @needs_matplotlib
 @pytest.mark.parametrize("width", [84, 174])
 def test_the_page_is_as_wide_as_asked_and_its_text_is_text(store, tmp_path, width):
-    from nca_cli.plot import Page, plot_curves
+    from nca_cli.figures.curves import Page, plot_curves
 
     drawn = plot_curves(store, measures=["psnr"], page=Page(width=width, font_size=8))
     pdf = drawn.save(tmp_path / "a.pdf").read_bytes()
@@ -89,8 +89,8 @@ def test_the_same_values_are_the_same_file(drawn, tmp_path):
 
 @needs_matplotlib
 def test_references_are_grey_and_named(store):
-    from nca_cli.plot import plot_curves
-    from nca_cli.plot.style import GREY
+    from nca_cli.figures.curves import plot_curves
+    from nca_cli.figures.curves.style import GREY
 
     with_references = plot_curves(store, measures=["psnr"], references=True)
     colours = [line.get_color() for line in with_references.figure().axes[0].lines]
@@ -98,7 +98,7 @@ def test_references_are_grey_and_named(store):
 
 
 def test_models_and_samplers_are_told_apart_in_black_and_white():
-    from nca_cli.plot.style import looks
+    from nca_cli.figures.curves.style import looks
 
     names = [(model, sampler) for model in "ab" for sampler in ("ddim-50", "one-step", "pndm-50")]
     found = looks(names)
@@ -117,7 +117,7 @@ def test_page_and_paper_have_the_same_colours_and_as_many_markers_and_dashes():
 
 @needs_matplotlib
 def test_what_makes_no_sense_is_refused(store, drawn, tmp_path):
-    from nca_cli.plot import Page, plot_curves
+    from nca_cli.figures.curves import Page, plot_curves
 
     with pytest.raises(UsageError):
         plot_curves(store, measures=["beauty"])
@@ -147,14 +147,15 @@ def test_without_matplotlib_one_line_says_how_to_get_it(store, tmp_path, monkeyp
 
 
 def test_importing_the_module_loads_neither_matplotlib_nor_torch():
-    code = "import nca_cli.plot, sys; print(sorted({'matplotlib', 'torch'} & set(sys.modules)))"
+    code = "import nca_cli.figures.curves, sys\n"
+    code += "print(sorted({'matplotlib', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 @needs_matplotlib
 def test_axes_are_titled_as_on_the_page_and_claim_closeness_only_where_it_is_so(store):
-    from nca_cli.plot import plot_curves
+    from nca_cli.figures.curves import plot_curves
 
     figure = plot_curves(store, measures=["kept", "coherence", "psnr", "mse"]).figure()
     titles = {axes.get_ylabel() for axes in figure.axes}
@@ -185,7 +186,7 @@ def test_the_legend_says_how_much_a_fitted_gaussian_knows(tmp_path):
     from gaussians import ONE_STEP as EXACT
     from gaussians import Gaussian, fill
 
-    from nca_cli.plot import plot_curves
+    from nca_cli.figures.curves import plot_curves
 
     fill(tmp_path / "store", Gaussian(), 30, 1, (EXACT,), levels=(100, 500))
     drawn = plot_curves(Store(tmp_path / "store"), measures=["psnr"], references=True)

@@ -22,7 +22,7 @@ def words(metavar: str) -> Callable[[str], list[str]] | None:
 
 def shown(incomplete: str) -> list[str]:
     """What a grid can show, for the last name of a list."""
-    from nca_cli.grid.choices import SHOW
+    from nca_cli.figures.grid.choices import SHOW
 
     before, comma, last = incomplete.rpartition(",")
     left = (name for name in SHOW if name not in before.split(","))
@@ -31,9 +31,9 @@ def shown(incomplete: str) -> list[str]:
 
 def measures(incomplete: str) -> list[tuple[str, str]]:
     """Measures, each with what it is."""
-    from nca_cli.metrics import MEASURES
+    from nca_cli.metrics import METRICS
 
-    return [(name, each.what) for name, each in MEASURES.items() if name.startswith(incomplete)]
+    return [(name, each.what) for name, each in METRICS.items() if name.startswith(incomplete)]
 
 
 def models(incomplete: str) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ def demo(
 ) -> None:
     """Noise, reconstruct, draw and report on sample portraits, offline, in about a minute."""
     from nca_cli.engine import Reconstruction, Request, reconstruction_plans
-    from nca_cli.grid import compose_grid
+    from nca_cli.figures.grid import compose_grid
     from nca_cli.images import sample_images
     from nca_cli.report import build_report
     from nca_cli.store import Filters, Store

@@ -150,7 +150,7 @@ def grid(
     quiet: opt.Quiet = False,
 ) -> None:
     """Compose one labelled picture: noise levels as columns, images, models or seeds as rows."""
-    from nca_cli.grid import compose_grid
+    from nca_cli.figures.grid import compose_grid
     from nca_cli.store import Store
 
     be_quiet(quiet)
@@ -245,7 +245,7 @@ def plot(
     quiet: opt.Quiet = False,
 ) -> None:
     """Draw measures over logSNR, with P2's stages and 95 % intervals. Needs matplotlib."""
-    from nca_cli.plot import Page, plot_curves
+    from nca_cli.figures.curves import Page, plot_curves
     from nca_cli.store import Store
 
     be_quiet(quiet)

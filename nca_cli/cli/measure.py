@@ -39,7 +39,7 @@ def measure(
     store: opt.StoreDir = opt.DEFAULT_STORE, json: opt.Json = False, quiet: opt.Quiet = False,
 ) -> None:  # fmt: skip
     """Measure reconstructions against their images; values are kept, and computed only once."""
-    from nca_cli.measures import REFERENCES, Measuring, Settings
+    from nca_cli.metrics import REFERENCES, Measuring, Settings
     from nca_cli.store import Store
 
     be_quiet(quiet)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from nca_cli.concepts.truth import Labels, Truth, named, number_or_name
+from nca_cli.csv_files import Table, read_table
 from nca_cli.errors import UsageError
 from nca_cli.images import SUFFIXES, image_name
-from nca_cli.tables import Table, read_table
 
 IMAGE_COLUMNS = ("image", "image_id", "image_name", "image_number", "file_name", "filename", "file")
 """What the column that names the images may be called; of several, the first of these."""

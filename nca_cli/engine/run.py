@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nca_cli.devices import pick_device
 from nca_cli.engine.batching import BatchSize, Engine, as_many_as_fit
 from nca_cli.engine.plan import ImagePlan, Plan
 from nca_cli.errors import Complain, NcaError, NothingStored, StoreError
@@ -53,7 +54,7 @@ class Codec:
         self._batch = BatchSize(CHUNK)
 
     def _load(self) -> Any:
-        from nca_cli.models import load_autoencoder, pick_device
+        from nca_cli.models import load_autoencoder
 
         autoencoder = load_autoencoder(self._plan.model, device=pick_device(self._device))
         self._notes += autoencoder.notes
@@ -303,7 +304,7 @@ class Reconstruction:
                 self._commit_all()
 
     def _denoiser(self) -> Callable[..., Any]:
-        from nca_cli.models import load_denoiser, pick_device
+        from nca_cli.models import load_denoiser
 
         self.device = pick_device(self.device)
         recipe = self.plan.network_recipe

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nca_cli.csv_files import Table, read_table
 from nca_cli.errors import Complain, NcaError, UsageError
 from nca_cli.recipe import Number, parse_list, parse_seeds
-from nca_cli.tables import Table, read_table
 
 SAMPLER = "imported"
 """Of reconstructions whose sampler is not named."""

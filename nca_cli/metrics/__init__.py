@@ -7,12 +7,12 @@ and so does a picture that a measure cannot be taken of; never a wrong number.
 
 A measure of your own, in five lines, and then `measure_store(store, names=["brightness"])`:
 
-    from nca_cli.metrics import MEASURES, Measure
+    from nca_cli.metrics import METRICS, Metric
 
     def brightness(x0, x0_hat):
         return float(abs(x0.mean() - x0_hat.clip(-1, 1).mean()))
 
-    MEASURES["brightness"] = Measure(brightness, "Brightness", "difference of means", "lower")
+    METRICS["brightness"] = Metric(brightness, "Brightness", "difference of means", "lower")
 
 Its values are kept beside the artifacts like those of the others, and measured again when the
 text of the function changes. In a module of its own it is computed in parallel; in a script or a
@@ -22,15 +22,19 @@ notebook, in one process.
 from nca_cli.metrics.colours import colour
 from nca_cli.metrics.fidelity import ms_ssim, mse, psnr, ssim
 from nca_cli.metrics.gradients import edges
+from nca_cli.metrics.measuring import REFERENCES, Measuring, Settings, measure_store
 from nca_cli.metrics.picture import Picture
-from nca_cli.metrics.registry import MEASURES, Measure, described, measure
+from nca_cli.metrics.registry import METRICS, Metric, described, measure
 from nca_cli.metrics.spectrum import band_edges, band_energies, coherence, kept
 from nca_cli.metrics.value import Value
 
 __all__ = [
-    "MEASURES",
-    "Measure",
+    "METRICS",
+    "REFERENCES",
+    "Measuring",
+    "Metric",
     "Picture",
+    "Settings",
     "Value",
     "band_edges",
     "band_energies",
@@ -40,6 +44,7 @@ __all__ = [
     "edges",
     "kept",
     "measure",
+    "measure_store",
     "ms_ssim",
     "mse",
     "psnr",

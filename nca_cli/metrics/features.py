@@ -17,7 +17,7 @@ import numpy as np
 
 from nca_cli.errors import ModelError, NcaError
 from nca_cli.metrics.picture import BLANK, Picture, Pixels, pictures, usable
-from nca_cli.metrics.registry import FEATURES, MEASURES, Measure
+from nca_cli.metrics.registry import FEATURES, METRICS, Metric
 from nca_cli.recipe import digest
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ HALF = (0.5, 0.5, 0.5)
 """Mean and deviation of pixels in [0, 1] where a backbone names none."""
 
 
-def feature_measures(backbone: str, device: str = "cpu") -> dict[str, Measure]:
+def feature_measures(backbone: str, device: str = "cpu") -> dict[str, Metric]:
     """`features-<name>`, with a value per layer, of a vision model that transformers knows.
 
     `backbone` is a hub id (`features-facebook--dinov2-small`, with `@revision` where one is named)
@@ -40,7 +40,7 @@ def feature_measures(backbone: str, device: str = "cpu") -> dict[str, Measure]:
     network, scaling = _loaded(backbone)
     name, weights = _named(backbone, getattr(network.config, "_commit_hash", None))
     cosines = Cosines(network.to(device).eval(), scaling, device)
-    return {f"{FEATURES}-{name}": replace(MEASURES[FEATURES], function=cosines, weights=weights)}
+    return {f"{FEATURES}-{name}": replace(METRICS[FEATURES], function=cosines, weights=weights)}
 
 
 def _named(backbone: str, commit: str | None) -> tuple[str, str]:

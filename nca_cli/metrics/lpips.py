@@ -23,7 +23,7 @@ import numpy as np
 
 from nca_cli.errors import UsageError
 from nca_cli.metrics.picture import BLANK, Picture, Pixels, pictures, usable
-from nca_cli.metrics.registry import MEASURES, Measure
+from nca_cli.metrics.registry import METRICS, Metric
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +75,7 @@ NETWORKS = {
 }  # fmt: skip
 
 
-def lpips_measures(files: Iterable[str | Path], device: str = "cpu") -> dict[str, Measure]:
+def lpips_measures(files: Iterable[str | Path], device: str = "cpu") -> dict[str, Metric]:
     """The LPIPS measures that the files make up: `lpips-alex`, `lpips-squeeze`, or both.
 
     Raises `UsageError` for a file that cannot be read, that is none of these, or that leaves a
@@ -89,7 +89,7 @@ def lpips_measures(files: Iterable[str | Path], device: str = "cpu") -> dict[str
     return {name: _measure(name, state, paths, device) for name, state in states.items()}
 
 
-def _measure(name: str, state: State, files: list[Path], device: str) -> Measure:
+def _measure(name: str, state: State, files: list[Path], device: str) -> Metric:
     _check(NETWORKS[name], state, files)
     needed = {key: state[key].float() for key in NETWORKS[name].needed()}
     key = hashlib.sha256()
@@ -97,7 +97,7 @@ def _measure(name: str, state: State, files: list[Path], device: str) -> Measure
         key.update(tensor.contiguous().numpy().tobytes())
     moved = {key: tensor.to(device) for key, tensor in needed.items()}
     distance = Distance(NETWORKS[name], moved, device)
-    return replace(MEASURES[name], function=distance, weights=key.hexdigest()[:16])
+    return replace(METRICS[name], function=distance, weights=key.hexdigest()[:16])
 
 
 def _check(network: Network, state: State, files: list[Path]) -> None:

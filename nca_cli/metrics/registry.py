@@ -19,7 +19,7 @@ X0, X0_FLOOR = "x0", "x0_floor"
 
 
 @dataclass(frozen=True)
-class Measure:
+class Metric:
     """A measure and how it is shown. `version` rises when the same pictures give other numbers."""
 
     function: Callable[..., Result]
@@ -75,47 +75,47 @@ def _unbound(*_: object) -> float:
                      "nca measure --lpips-weights FILE, or --backbone ID")  # fmt: skip
 
 
-MEASURES: dict[str, Measure] = {
-    "psnr": Measure(fidelity.psnr, "PSNR", "peak signal-to-noise ratio", "higher", 2, "dB"),
-    "ssim": Measure(fidelity.ssim, "SSIM", "structural similarity", "higher", 3, bounds=(-1, 1)),
-    "mse": Measure(fidelity.mse, "MSE", "mean squared error on the [−1, 1] scale", "lower", 5,
+METRICS: dict[str, Metric] = {
+    "psnr": Metric(fidelity.psnr, "PSNR", "peak signal-to-noise ratio", "higher", 2, "dB"),
+    "ssim": Metric(fidelity.ssim, "SSIM", "structural similarity", "higher", 3, bounds=(-1, 1)),
+    "mse": Metric(fidelity.mse, "MSE", "mean squared error on the [−1, 1] scale", "lower", 5,
                    bounds=(0, fidelity.PEAK**2)),
-    "ms-ssim": Measure(fidelity.ms_ssim, "MS-SSIM", "multi-scale structural similarity", "higher",
+    "ms-ssim": Metric(fidelity.ms_ssim, "MS-SSIM", "multi-scale structural similarity", "higher",
                        bounds=(0, 1)),
-    "kept": Measure(spectrum.kept, "Energy kept", "energy of x̂0 over that of x0 in an octave band",
+    "kept": Metric(spectrum.kept, "Energy kept", "energy of x̂0 over that of x0 in an octave band",
                     "higher", bounds=(0, float("inf")), version=2),
-    "coherence": Measure(spectrum.coherence, "Coherence",
+    "coherence": Metric(spectrum.coherence, "Coherence",
                          "share of an octave band of x0 that x̂0 explains", "higher", bounds=(0, 1),
                          version=2),
-    "colour": Measure(colours.colour, "Colour", "ΔE00 of the coarse pictures in CIELAB", "lower", 2,
+    "colour": Metric(colours.colour, "Colour", "ΔE00 of the coarse pictures in CIELAB", "lower", 2,
                       bounds=(0, float("inf"))),
-    "edges": Measure(gradients.edges, "Edges", "correlation of gradient lengths", "higher",
+    "edges": Metric(gradients.edges, "Edges", "correlation of gradient lengths", "higher",
                      bounds=(-1, 1)),
-    "psnr-floor": Measure(fidelity.psnr, "PSNR to D(E(x0))",
+    "psnr-floor": Metric(fidelity.psnr, "PSNR to D(E(x0))",
                           "that of x̂0 to what the autoencoder alone makes of x0", "higher", 2, "dB",
                           against=X0_FLOOR),
-    "ssim-floor": Measure(fidelity.ssim, "SSIM to D(E(x0))",
+    "ssim-floor": Metric(fidelity.ssim, "SSIM to D(E(x0))",
                           "that of x̂0 to what the autoencoder alone makes of x0", "higher",
                           bounds=(-1, 1), against=X0_FLOOR),
-    "lpips-alex": Measure(_unbound, "LPIPS-Alex", "perceptual distance, AlexNet", "lower",
+    "lpips-alex": Metric(_unbound, "LPIPS-Alex", "perceptual distance, AlexNet", "lower",
                           bounds=(0, float("inf")), needs="torch"),
-    "lpips-squeeze": Measure(_unbound, "LPIPS-Squeeze", "perceptual distance, SqueezeNet", "lower",
+    "lpips-squeeze": Metric(_unbound, "LPIPS-Squeeze", "perceptual distance, SqueezeNet", "lower",
                              bounds=(0, float("inf")), needs="torch"),
-    FEATURES: Measure(_unbound, "Features", "cosine of a layer's features of x0 and x̂0", "higher",
+    FEATURES: Metric(_unbound, "Features", "cosine of a layer's features of x0 and x̂0", "higher",
                       bounds=(-1, 1), needs="transformers"),
 }  # fmt: skip
 """Every measure by the name under which it is stored and exported."""
 
 
-def described(name: str) -> Measure | None:
+def described(name: str) -> Metric | None:
     """What is known about a stored name: `kept/3`, `features-dinov2-small/7`; None if nothing."""
     family = name.partition("/")[0]
-    return MEASURES.get(FEATURES if family.startswith(f"{FEATURES}-") else family)
+    return METRICS.get(FEATURES if family.startswith(f"{FEATURES}-") else family)
 
 
 def cheap(against: str = X0) -> list[str]:
     """Names of the measures that need no network and compare x̂0 with `against`."""
-    return [name for name, each in MEASURES.items() if not each.needs and each.against == against]
+    return [name for name, each in METRICS.items() if not each.needs and each.against == against]
 
 
 def measure(
@@ -127,10 +127,10 @@ def measure(
     where the two differ in shape.
     """
     names = cheap() if names is None else names
-    return taken(*pictures(x0, x0_hat), {name: MEASURES[name] for name in names})
+    return taken(*pictures(x0, x0_hat), {name: METRICS[name] for name in names})
 
 
-def taken(a: Picture, b: Picture, measures: Mapping[str, Measure]) -> dict[str, float]:
+def taken(a: Picture, b: Picture, measures: Mapping[str, Metric]) -> dict[str, float]:
     """As `measure`, of pictures, which keep what measures share."""
     return {
         name + suffix: value

@@ -6,7 +6,7 @@ Importing this package, finding a model and naming its recipe load neither torch
 
 from nca_cli.models.digests import content_digest
 from nca_cli.models.find import Row, find_model, list_models
-from nca_cli.models.load import load_autoencoder, load_denoiser, pick_device
+from nca_cli.models.load import load_autoencoder, load_denoiser
 from nca_cli.models.recipes import recipe_for
 from nca_cli.models.space import Model, Space
 
@@ -19,7 +19,6 @@ __all__ = [
     "list_models",
     "load_autoencoder",
     "load_denoiser",
-    "pick_device",
     "recipe_for",
 ]
 

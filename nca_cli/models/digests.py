@@ -16,8 +16,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from nca_cli.outputs import replace
 from nca_cli.recipe import digest
-from nca_cli.results import replace
 
 SETTLED = 2.0
 """Seconds after which a modification time identifies a content."""

@@ -148,22 +148,6 @@ def load_autoencoder(model: Model, *, device: str) -> Autoencoder:
     return Autoencoder(network, scale, pipeline.shape, device=device, shift=shift, notes=notes)
 
 
-def pick_device(name: str) -> str:
-    """A device that is there: `auto` prefers cuda, then mps, then cpu. Raises `UsageError`."""
-    import torch
-
-    has_mps = torch.backends.mps.is_available()
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
-    match = re.fullmatch(r"(cpu|mps|cuda)(?::(\d+))?", name)
-    if match is None:
-        raise UsageError(f"unknown device {name!r}", "one of: auto, cpu, cuda, cuda:1, mps")
-    counts = {"cpu": 1, "mps": int(has_mps), "cuda": torch.cuda.device_count()}
-    if int(match[2] or 0) >= counts[match[1]]:
-        raise UsageError(f"there is no device {name} here", "--device auto takes what is there")
-    return name
-
-
 def _pipeline(model: Model) -> Pipeline:
     if model.folder is None:
         raise ModelError(model.name, "its weights are not on this disk")

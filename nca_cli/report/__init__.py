@@ -11,13 +11,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from nca_cli.analysis import Value
+from nca_cli.outputs import write_result
 from nca_cli.report.concepts import with_concepts
 from nca_cli.report.content import Progress, Report, collect, no_progress, selection
 from nca_cli.report.findings import analysed
 from nca_cli.report.page import render
 from nca_cli.report.pictures import Gallery, gallery
 from nca_cli.report.words import headlines, title
-from nca_cli.results import write_result
 from nca_cli.store import Filters, Store
 
 __all__ = [

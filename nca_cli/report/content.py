@@ -12,10 +12,10 @@ from functools import cached_property
 import numpy as np
 
 from nca_cli.analysis import ANY_SEED, REFERENCE, Analysis, Curve, Value, curves
-from nca_cli.charts import uneven
 from nca_cli.concepts import ConceptRetention
 from nca_cli.errors import NcaError, NothingStored, StoreError
-from nca_cli.measures import REFERENCES, Measuring
+from nca_cli.figures.curves.charts import uneven
+from nca_cli.metrics import REFERENCES, Measuring
 from nca_cli.store import Artifact, Filters, Names, Store
 
 FLOOR = "reference:floor"
@@ -64,7 +64,7 @@ class Series:
     """Name of its files: sampler, steps, digest of the recipe."""
     recipe: dict
     curves: tuple[Curve, ...]
-    """One per measure, in the order of `MEASURES`."""
+    """One per measure, in the order of `METRICS`."""
 
     @property
     def name(self) -> str:
@@ -300,7 +300,7 @@ def selection(filters: Filters) -> dict[str, list[str]]:
 
 def _command(store: Store, filters: Filters) -> str:
     """What computes the missing reconstructions."""
-    from nca_cli.grid.command import suggestion
+    from nca_cli.figures.grid.command import suggestion
 
     samplers = [*filters.samplers, *(model.sampler for model in filters.models if model.sampler)]
     return suggestion(store, replace(filters, samplers=tuple(dict.fromkeys(samplers))))

@@ -11,7 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from nca_cli.analysis import BOUNDS, Curve, Point
-from nca_cli.charts import MOST_AREAS, fitted, named_levels, reference_title, variants
+from nca_cli.figures.curves.charts import (
+    MOST_AREAS,
+    fitted,
+    named_levels,
+    reference_title,
+    variants,
+)
 from nca_cli.report.content import Report, Series
 from nca_cli.report.words import (
     RETENTION,

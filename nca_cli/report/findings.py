@@ -18,7 +18,7 @@ from nca_cli.analysis import (
     analyse,
 )
 from nca_cli.analysis.references import GAUSSIANS
-from nca_cli.charts import EXCESS, fitted, reference_title
+from nca_cli.figures.curves.charts import EXCESS, fitted, reference_title
 from nca_cli.report.content import Report, Series
 from nca_cli.report.curves import Entry, Scale, Stage, Tick, drawable, stages, ticks
 from nca_cli.report.words import (

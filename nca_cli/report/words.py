@@ -9,7 +9,7 @@ import unicodedata
 from markupsafe import Markup, escape
 
 from nca_cli.analysis import Point
-from nca_cli.charts import (  # noqa: F401 - those of measures are words of the page, too
+from nca_cli.figures.curves.charts import (  # noqa: F401 - those of measures are words of the page, too
     RETENTION,
     band_title,
     family,

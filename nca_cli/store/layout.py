@@ -29,7 +29,7 @@ TEMPORARY = ".tmp"
 """Ending of a file that is being written; its name begins with a dot."""
 DAMAGED = ".damaged-"
 """Follows the name of a file that was set aside, before a number."""
-MEASURES = ".metrics.json"
+METRICS = ".metrics.json"
 """Follows the name of an artifact, in the name of the file that keeps its measured values."""
 IMAGE_HEX = 12
 
@@ -64,7 +64,7 @@ def set_aside_file(path: Path) -> Path:
 
 def measures_file(folder: Path, name: str) -> Path:
     """File of the measured values of an artifact. Never written by the store itself."""
-    return folder / (name + MEASURES)
+    return folder / (name + METRICS)
 
 
 def part_file(folder: Path, name: str, part: int) -> Path:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nca_cli.devices import pick_device
 from nca_cli.errors import NcaError, NothingStored, StoreError, UsageError
-from nca_cli.measures import kept as kept_
-from nca_cli.measures.kept import FLOOR, Kept
-from nca_cli.measures.work import POOL_PIXELS, Task, carried_out, portable
-from nca_cli.metrics import MEASURES, Measure, Value, described
-from nca_cli.metrics.registry import FEATURES, X0_FLOOR, cheap
+from nca_cli.metrics import cache
+from nca_cli.metrics.cache import FLOOR, Kept
+from nca_cli.metrics.registry import FEATURES, METRICS, X0_FLOOR, Metric, cheap, described
+from nca_cli.metrics.value import Value
+from nca_cli.metrics.work import POOL_PIXELS, Task, carried_out, portable
 from nca_cli.store import Artifact, Filters, Key, Names, Place, Store, hdf5
 from nca_cli.store.layout import NOISE
 from nca_cli.store.samples import FIXED
@@ -49,7 +50,7 @@ def measure_store(
 ) -> list[Value]:  # fmt: skip
     """Values of all stored reconstructions that fit: those that are kept, and the rest computed.
 
-    `names` are of `MEASURES`; by default all that need no network, those whose weights the
+    `names` are of `METRICS`; by default all that need no network, those whose weights the
     settings name, and whatever is kept of others. `tick` is told of measured samples. The order is
     that of the store, then t, seed and measure, whatever `workers` (default: as many as there are
     processors, where that is worth it). Artifacts that cannot be read are left out; `Measuring`
@@ -77,7 +78,7 @@ class Source:
     """Whether there is a D(E(x0)) to compare with."""
     problem: NcaError | None = None
 
-    def fitting(self, measures: Mapping[str, Measure]) -> dict[str, Measure]:
+    def fitting(self, measures: Mapping[str, Metric]) -> dict[str, Metric]:
         """The measures that are taken of it; only x̂0 is compared with D(E(x0))."""
         compared = self.has_floor and self.dataset == "x0_hat"
         return {name: each for name, each in measures.items()
@@ -94,13 +95,13 @@ class Source:
         entries = (self.kept.entries.get(key) for key in self.keys)
         return sum(entry is not None and name in entry.values for entry in entries)
 
-    def lacking(self, measures: Mapping[str, Measure]) -> list[Key]:
+    def lacking(self, measures: Mapping[str, Metric]) -> list[Key]:
         """The samples that must be read: without a measure, or not known to be the same."""
         stamps = self.kept.stamps
         current = all(each.stamp and stamps.get(n) == each.stamp for n, each in measures.items())
         return [key for key in self.keys if not (current and self._has(key, measures))]
 
-    def _has(self, key: Key, measures: Mapping[str, Measure]) -> bool:
+    def _has(self, key: Key, measures: Mapping[str, Metric]) -> bool:
         entry = self.kept.entries.get(key)
         return (
             self.trusted and entry is not None and entry.content == self.contents[key]
@@ -152,7 +153,7 @@ class Measuring:
     @property
     def files(self) -> list[Path]:
         """Where the values are kept; none for a packed or a read-only store."""
-        found = dict.fromkeys(kept_.file_of(self.store, source.artifact) for source in self.sources)
+        found = dict.fromkeys(cache.file_of(self.store, source.artifact) for source in self.sources)
         return [path for path in found if path and path.exists()]
 
     # -- what is there ---------------------------------------------------------------------------
@@ -181,9 +182,9 @@ class Measuring:
 
     def _kept(self, artifact: Artifact) -> Kept:
         """What is kept of an artifact; nothing, with a note, where that cannot be read."""
-        path, reason = kept_.file_of(self.store, artifact), "not readable"
+        path, reason = cache.file_of(self.store, artifact), "not readable"
         try:
-            kept = kept_.load(path)
+            kept = cache.load(path)
         except StoreError as error:
             kept, reason = None, error.reason
         if kept is None:
@@ -274,11 +275,11 @@ class Measuring:
 
     def _keep(self, source: Source, found: Kept) -> None:
         """Beside the artifact, where that can be written; else in memory alone."""
-        path = kept_.file_of(self.store, source.artifact)
+        path = cache.file_of(self.store, source.artifact)
         if path is None or not all(os.access(p, os.W_OK) for p in (path.parent, self.store.root)):
             return
         try:
-            kept_.save(self.store, source.artifact, found)
+            cache.save(self.store, source.artifact, found)
         except StoreError as error:
             text = f"measures are not kept: {error.reason}"
             self.notes += [] if text in self.notes else [text]
@@ -322,7 +323,7 @@ class Measuring:
         return {name: each[0] for name, each in found.items()}
 
 
-def _is_light(measure: Measure) -> bool:
+def _is_light(measure: Metric) -> bool:
     """Whether other processes can take it: no network, and a function that they find."""
     return not measure.needs and portable(measure)
 
@@ -362,7 +363,7 @@ def _head(artifact: Artifact) -> Head:
 
 def _passing(name: str) -> str:
     return (f"{name} depends on more than nca can compare, so it is measured each time: "
-            "name that in Measure(…, weights=…) to keep the values")  # fmt: skip
+            "name that in Metric(…, weights=…) to keep the values")  # fmt: skip
 
 
 def _mixed(name: str, counts: Counter[str]) -> str:
@@ -386,16 +387,16 @@ def _still_told(name: str, stamp: str) -> bool:
     return each is not None and bool(each.needs) and stamp.split(" ")[0] == str(each.version)
 
 
-def wanted_measures(names: Iterable[str] | None, settings: Settings) -> dict[str, Measure]:
+def wanted_measures(names: Iterable[str] | None, settings: Settings) -> dict[str, Metric]:
     """The measures to compute, ready to be: those that need a network with their weights loaded.
 
     Raises `UsageError` for a name that is unknown or lacks its weights.
     """
-    without = {name: MEASURES[name] for name in (*cheap(), *cheap(X0_FLOOR))}
+    without = {name: METRICS[name] for name in (*cheap(), *cheap(X0_FLOOR))}
     ready = {**without, **_networks(settings)}
     if names is None:
         return ready
-    found: dict[str, Measure] = {}
+    found: dict[str, Metric] = {}
     for name in names:
         family = [other for other in ready if other == name or
                   (name in NETWORKS and other.startswith(f"{name}-"))]  # fmt: skip
@@ -405,12 +406,11 @@ def wanted_measures(names: Iterable[str] | None, settings: Settings) -> dict[str
     return found
 
 
-def _networks(settings: Settings) -> dict[str, Measure]:
+def _networks(settings: Settings) -> dict[str, Metric]:
     if not settings.lpips_weights and not settings.backbone:
         return {}
     from nca_cli.metrics.features import feature_measures
     from nca_cli.metrics.lpips import lpips_measures
-    from nca_cli.models import pick_device
 
     device, found = pick_device(settings.device), {}
     if settings.lpips_weights:
@@ -427,4 +427,4 @@ def _unavailable(name: str) -> UsageError:
         return UsageError(f"measure {name} needs a network", f"name its weights: {option}")
     if known:
         return UsageError(f"{name!r} is one value of the measure {family}", f"--measure {family}")
-    return UsageError(f"unknown measure {name!r}", f"one of: {', '.join(MEASURES)}")
+    return UsageError(f"unknown measure {name!r}", f"one of: {', '.join(METRICS)}")

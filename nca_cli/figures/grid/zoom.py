@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nca_cli.errors import UsageError
-from nca_cli.grid import text
-from nca_cli.grid.table import WHOLE, Cell, Frame, Group, Row, Table
+from nca_cli.figures.grid import text
+from nca_cli.figures.grid.table import WHOLE, Cell, Frame, Group, Row, Table
 
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442")
 """Okabe and Ito's, told apart by the colour-blind: one for each zoom."""

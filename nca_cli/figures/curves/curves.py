@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nca_cli.analysis import Curve, Reference, Value, curves
-from nca_cli.charts import uneven
 from nca_cli.errors import NothingStored, UsageError
-from nca_cli.measures import measure_store
-from nca_cli.plot.drawing import Drawing, is_floor, known
-from nca_cli.plot.style import PAGE, Page, need_matplotlib, styled, with_font
-from nca_cli.results import write_result
+from nca_cli.figures.curves.charts import uneven
+from nca_cli.figures.curves.drawing import Drawing, is_floor, known
+from nca_cli.figures.curves.style import PAGE, Page, need_matplotlib, styled, with_font
+from nca_cli.metrics import measure_store
+from nca_cli.outputs import write_result
 from nca_cli.store import Filters, Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MEASURES = ("psnr", "ssim")
+METRICS = ("psnr", "ssim")
 SUFFIXES = (".pdf", ".svg", ".png")
 
 
@@ -82,7 +82,7 @@ def plot_curves(
     enough. Raises `NothingStored` and `UsageError`, and `NcaError` without matplotlib.
     """
     need_matplotlib()
-    names = list(dict.fromkeys(measures or MEASURES))
+    names = list(dict.fromkeys(measures or METRICS))
     measured = ("copy", "floor") if references else ()
     values = measure_store(store, filters, names, tick=tick, references=measured)
     found: tuple[Reference, ...] = ()

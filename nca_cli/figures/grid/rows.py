@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from nca_cli.grid import text
-from nca_cli.grid.choices import FIXED
-from nca_cli.grid.content import Content, Pair, Strip
-from nca_cli.grid.table import Cell, Column, Group, Row, Table
-from nca_cli.grid.text import Label
-from nca_cli.grid.wording import SYMBOLS, Wording, heading
+from nca_cli.figures.grid import text
+from nca_cli.figures.grid.choices import FIXED
+from nca_cli.figures.grid.content import Content, Pair, Strip
+from nca_cli.figures.grid.table import Cell, Column, Group, Row, Table
+from nca_cli.figures.grid.text import Label
+from nca_cli.figures.grid.wording import SYMBOLS, Wording, heading
 
 Arranged = tuple[list[Group], list[Column], list[Label]]
 """Groups of rows, columns after the fixed ones, what the header's lines are."""

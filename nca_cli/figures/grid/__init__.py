@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nca_cli.errors import NcaError, NothingStored, UsageError
-from nca_cli.grid import maps, save
-from nca_cli.grid.choices import COLUMNS, LAYOUTS, ROWS, SHOW, Choices, check_show
-from nca_cli.grid.content import Content
-from nca_cli.grid.fonts import checked, lacking
-from nca_cli.grid.layout import arrange, arrange_within
-from nca_cli.grid.paint import paint
-from nca_cli.grid.placed import Layout
-from nca_cli.grid.read import fill
-from nca_cli.grid.rows import tabulate
-from nca_cli.grid.sheet import Sheet
-from nca_cli.grid.table import Missing, Table, frame
-from nca_cli.grid.zoom import Zoom, zoomed
-from nca_cli.results import write_result
+from nca_cli.figures.grid import maps, save
+from nca_cli.figures.grid.choices import COLUMNS, LAYOUTS, ROWS, SHOW, Choices, check_show
+from nca_cli.figures.grid.content import Content
+from nca_cli.figures.grid.layout import arrange, arrange_within
+from nca_cli.figures.grid.paint import paint
+from nca_cli.figures.grid.placed import Layout
+from nca_cli.figures.grid.read import fill
+from nca_cli.figures.grid.rows import tabulate
+from nca_cli.figures.grid.sheet import Sheet
+from nca_cli.figures.grid.table import Missing, Table, frame
+from nca_cli.figures.grid.zoom import Zoom, zoomed
+from nca_cli.figures.type.fonts import checked, lacking
+from nca_cli.outputs import write_result
 from nca_cli.store import Filters, Store
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Grid:
         if animated:
             return save.animation(self.frames(), suffix)
         if suffix in save.VECTOR:
-            from nca_cli.grid import vector
+            from nca_cli.figures.grid import vector
 
             write = vector.pdf if suffix == ".pdf" else vector.svg
             return write(self.layout, self.sheet.millimetres(self.layout.size[0]), self._name)
@@ -182,7 +182,7 @@ def compose_grid(
 
 
 def _content(store: Store, filters: Filters, chosen: Choices) -> Content:
-    from nca_cli.grid.command import check_models, suggestion
+    from nca_cli.figures.grid.command import check_models, suggestion
 
     try:
         content = Content(store, filters, chosen)
@@ -196,6 +196,6 @@ def _content(store: Store, filters: Filters, chosen: Choices) -> Content:
 def _command(content: Content, blanks: list) -> str | None:
     if not blanks:
         return None
-    from nca_cli.grid.command import fill_command
+    from nca_cli.figures.grid.command import fill_command
 
     return fill_command(content, blanks)

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from nca_cli.grid import text
-from nca_cli.grid.table import Bar, Cell, Table
-from nca_cli.grid.text import Label, Run
+from nca_cli.figures.grid import text
+from nca_cli.figures.grid.table import Bar, Cell, Table
+from nca_cli.figures.grid.text import Label, Run
 
 MAGMA = (
     (0, 0, 4), (24, 15, 61), (68, 15, 118), (114, 31, 129), (158, 47, 127), (205, 64, 113),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nca_cli.grid.text import Label, join
+from nca_cli.figures.grid.text import Label, join
 
 
 class Missing(NamedTuple):

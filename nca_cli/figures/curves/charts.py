@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from nca_cli.analysis import REFERENCE, Point, Reference, Value
-from nca_cli.metrics import Measure, described
+from nca_cli.metrics import Metric, described
 
 COLOUR_COUNT, DASH_COUNT = 7, 4
 """How many page and paper have of each, in their own spelling; as many markers as colours."""
@@ -57,16 +57,16 @@ def _roundness(t: float) -> tuple[int, float]:
 
 EXCESS, RETENTION = "excess", "retention"
 DERIVED = {
-    EXCESS: Measure(lambda *_: math.nan, "Gain over",
+    EXCESS: Metric(lambda *_: math.nan, "Gain over",
                     "how much smaller the squared error is than that of a Gaussian denoiser "
                     "fitted to the other images", "", 2, "dB"),
-    RETENTION: Measure(lambda *_: math.nan, "Retention of",
+    RETENTION: Metric(lambda *_: math.nan, "Retention of",
                          "share of a concept that is still read", "higher", 2),
-    "pairs": Measure(lambda *_: math.nan, "Pairs of", "mean square distance per pixel", "", 3),
-    "decided": Measure(lambda *_: math.nan, "Decided by the image",
+    "pairs": Metric(lambda *_: math.nan, "Pairs of", "mean square distance per pixel", "", 3),
+    "decided": Metric(lambda *_: math.nan, "Decided by the image",
                        "share of the variance of x̂0 that is between images, not seeds", "", 2,
                        bounds=(0, 1)),
-    "content": Measure(lambda *_: math.nan, "Where SSIM is lost",
+    "content": Metric(lambda *_: math.nan, "Where SSIM is lost",
                        "share of what is lost, per unit of log SNR", "", 3),
 }  # fmt: skip
 """What is drawn as measures are, but derived from them."""
@@ -106,7 +106,7 @@ def full_title(name: str) -> str:
     return f"{family_title(name)} {part(name)}".rstrip()
 
 
-def known_measure(name: str) -> Measure | None:
+def known_measure(name: str) -> Metric | None:
     """What is known about a measure, be it derived or not; None if nothing."""
     return DERIVED.get(family(name)) or described(name)
 

@@ -4,7 +4,7 @@ Millimetres and points are those of the page, type is text in PDF and SVG, colou
 those of the report. matplotlib is an extra: pip install 'nca-cli[figures]'.
 """
 
-from nca_cli.plot.curves import MEASURES, SUFFIXES, Plot, plot_curves
-from nca_cli.plot.style import Page, styled
+from nca_cli.figures.curves.curves import METRICS, SUFFIXES, Plot, plot_curves
+from nca_cli.figures.curves.style import Page, styled
 
-__all__ = ["MEASURES", "SUFFIXES", "Page", "Plot", "plot_curves", "styled"]
+__all__ = ["METRICS", "SUFFIXES", "Page", "Plot", "plot_curves", "styled"]

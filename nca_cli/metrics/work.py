@@ -18,9 +18,9 @@ from types import ModuleType
 import numpy as np
 
 from nca_cli.errors import NcaError, NothingStored
-from nca_cli.measures.kept import FLOOR, Entry, Kept
-from nca_cli.metrics import Measure, Picture
-from nca_cli.metrics.registry import X0, X0_FLOOR
+from nca_cli.metrics.cache import FLOOR, Entry, Kept
+from nca_cli.metrics.picture import Picture
+from nca_cli.metrics.registry import X0, X0_FLOOR, Metric
 from nca_cli.store import Artifact, Key, hdf5
 
 POOL_PIXELS = 40 * 256 * 256
@@ -36,7 +36,7 @@ class Task:
     dataset: str
     """`x0_hat`, `x_t` (the noised picture as its own reconstruction) or `x0_floor`."""
     keys: tuple[Key, ...]
-    measures: Mapping[str, Measure]
+    measures: Mapping[str, Metric]
     known: Kept = field(default_factory=Kept)
     """Values that hold for tensors of the same digest."""
 
@@ -186,7 +186,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def portable(measure: Measure) -> bool:
+def portable(measure: Metric) -> bool:
     """Whether another process finds the function by its name: not one of a script or a notebook."""
     name = getattr(measure.function, "__qualname__", "<")
     return "<" not in name and getattr(measure.function, "__module__", "") != "__main__"

@@ -13,8 +13,8 @@ from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from nca_cli.grid.bidi import visual
-from nca_cli.grid.fonts import Fonts, drawable, font, lender
+from nca_cli.figures.type.bidi import visual
+from nca_cli.figures.type.fonts import Fonts, drawable, font, lender
 
 if TYPE_CHECKING:
     from PIL import ImageDraw

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from nca_cli.errors import UsageError
-from nca_cli.grid.table import Table
+from nca_cli.figures.grid.table import Table
 
 SMALLEST_CELL, LARGEST_CELL = 16, 2048
 WIDEST, TALLEST = 8192, 16383

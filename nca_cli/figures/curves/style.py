@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nca_cli.analysis import REFERENCE
-from nca_cli.charts import variants
 from nca_cli.errors import NcaError, UsageError
-from nca_cli.grid.fonts import FILES, FONTS
+from nca_cli.figures.curves.charts import variants
+from nca_cli.figures.type.fonts import FILES, FONTS
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8609a", "#c98a00", "#3a9ad9", "#55585f")
 """Okabe and Ito's, told apart by the colour-blind; darkened where they are thin on white."""
@@ -108,7 +108,7 @@ def _look(kind: int, variant: int) -> Look:
 
 def with_font(svg: bytes) -> bytes:
     """The SVG with the font inside, cut down to the characters that it may need."""
-    from nca_cli.grid.vector import subset
+    from nca_cli.figures.grid.vector import subset
 
     letters = "".join(sorted({chr(c) for c in range(32, 127)} | set(svg.decode())))
     rules = "".join(

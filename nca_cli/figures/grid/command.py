@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nca_cli.errors import NcaError
-from nca_cli.grid.content import Content, Strip
-from nca_cli.grid.table import Missing
+from nca_cli.figures.grid.content import Content, Strip
+from nca_cli.figures.grid.table import Missing
 from nca_cli.models.aliases import ALIASES
 from nca_cli.models.find import check_name
 from nca_cli.store import Artifact, Filters, ModelFilter, Store

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nca_cli.grid import text
-from nca_cli.grid.table import Cell
-from nca_cli.grid.text import Label
+from nca_cli.figures.grid import text
+from nca_cli.figures.grid.table import Cell
+from nca_cli.figures.grid.text import Label
 
 INK, FAINT, RULE = "#1f1f1f", "#666666", "#9a9a9a"
 

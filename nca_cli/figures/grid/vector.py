@@ -18,11 +18,11 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from nca_cli import __version__
-from nca_cli.grid.fonts import FILES, file_of
-from nca_cli.grid.paint import BLANK, EDGE, outlines, rasters
-from nca_cli.grid.placed import RULE, Box, Layout, Text
-from nca_cli.grid.sheet import MM_PER_INCH, POINTS_PER_INCH
-from nca_cli.grid.text import pieces
+from nca_cli.figures.grid.paint import BLANK, EDGE, outlines, rasters
+from nca_cli.figures.grid.placed import RULE, Box, Layout, Text
+from nca_cli.figures.grid.sheet import MM_PER_INCH, POINTS_PER_INCH
+from nca_cli.figures.grid.text import pieces
+from nca_cli.figures.type.fonts import FILES, file_of
 
 if TYPE_CHECKING:
     from fpdf import FPDF

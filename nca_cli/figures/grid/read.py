@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from nca_cli.errors import DamagedArtifact, NothingStored
-from nca_cli.grid.content import Content, Strip
-from nca_cli.grid.table import Cell
+from nca_cli.figures.grid.content import Content, Strip
+from nca_cli.figures.grid.table import Cell
 from nca_cli.images import to_rgb
 from nca_cli.store import Artifact, Key
 

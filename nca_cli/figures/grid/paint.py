@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nca_cli.grid import text
-from nca_cli.grid.placed import RULE, Box, Layout
-from nca_cli.grid.table import WHOLE
+from nca_cli.figures.grid import text
+from nca_cli.figures.grid.placed import RULE, Box, Layout
+from nca_cli.figures.grid.table import WHOLE
 from nca_cli.images import subsampled
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nca_cli.analysis import BOUNDS, REFERENCE, Curve, Point, Reference
-from nca_cli.charts import (
+from nca_cli.figures.curves.charts import (
     MOST_AREAS,
     fitted,
     full_title,
@@ -17,8 +17,7 @@ from nca_cli.charts import (
     reference_title,
     which_is_closer,
 )
-from nca_cli.grid.text import drawable
-from nca_cli.plot.style import (
+from nca_cli.figures.curves.style import (
     FAINT,
     GREY,
     MATHS,
@@ -30,6 +29,7 @@ from nca_cli.plot.style import (
     Page,
     looks,
 )  # fmt: skip
+from nca_cli.figures.grid.text import drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

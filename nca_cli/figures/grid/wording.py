@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from nca_cli.errors import UsageError
-from nca_cli.grid import text
-from nca_cli.grid.content import Content, Strip
-from nca_cli.grid.text import Label, Run
+from nca_cli.figures.grid import text
+from nca_cli.figures.grid.content import Content, Strip
+from nca_cli.figures.grid.text import Label, Run
 from nca_cli.schedule import Schedule
 from nca_cli.store.layout import split_folder
 from nca_cli.store.names import told

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 
 from nca_cli.errors import UsageError
-from nca_cli.grid import text
-from nca_cli.grid.placed import FAINT, INK, Box, Layout, Picture, Ramp
-from nca_cli.grid.table import Bar, Column, Group, Row, Table
-from nca_cli.grid.text import Label
+from nca_cli.figures.grid import text
+from nca_cli.figures.grid.placed import FAINT, INK, Box, Layout, Picture, Ramp
+from nca_cli.figures.grid.table import Bar, Column, Group, Row, Table
+from nca_cli.figures.grid.text import Label
 
 SMALLEST = 12
 SMALLEST_FITTED = 8

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from nca_cli.errors import DamagedArtifact, NcaError, NothingStored, UsageError
-from nca_cli.grid.axis import Axis, Columns
-from nca_cli.grid.choices import FIXED, Choices
-from nca_cli.grid.fonts import Fonts, drawable
-from nca_cli.grid.table import Cell, Missing
+from nca_cli.figures.grid.axis import Axis, Columns
+from nca_cli.figures.grid.choices import FIXED, Choices
+from nca_cli.figures.grid.table import Cell, Missing
+from nca_cli.figures.type.fonts import Fonts, drawable
 from nca_cli.recipe import SAMPLERS, Number, Recipe, check_axis
 from nca_cli.samplers import FROM_PURE_NOISE
 from nca_cli.schedule import Schedule

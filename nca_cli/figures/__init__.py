@@ -1,0 +1,1 @@
+"""Figures for paper and page: `grid` of pictures, `curves` over levels, `type` set in both."""
