@@ -18,7 +18,7 @@ from nca_cli.errors import UsageError
 if TYPE_CHECKING:
     from PIL import ImageFont
 
-FONTS = Path(__file__).parents[1] / "assets" / "fonts"
+FONTS = Path(__file__).parents[2] / "assets" / "fonts"
 FILES = {
     "text": "SourceSansPro-Regular.ttf",
     "bold": "SourceSansPro-Semibold.ttf",
