@@ -550,6 +550,6 @@ def test_a_grid_loads_neither_torch_nor_plotting_nor_hub_libraries(store, tmp_pa
 
 
 def test_the_fonts_come_with_their_licence():
-    folder = Path(grids.__file__).parents[1] / "assets" / "fonts"
+    folder = Path(grids.__file__).parents[2] / "assets" / "fonts"
     assert "SIL OPEN FONT LICENSE" in (folder / "OFL.txt").read_text()
     assert len(list(folder.glob("*.ttf"))) == 3

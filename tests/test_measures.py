@@ -210,7 +210,7 @@ def test_a_script_without_a_guard_may_use_processes_and_its_own_measure(store, t
     script.write_text(
         "from nca_cli.store import Store\n"
         "from nca_cli.metrics import measure_store\n"
-        "from nca_cli.metrics import METRICS, Measure\n"
+        "from nca_cli.metrics import METRICS, Metric\n"
         "def zero(x0, x0_hat):\n"
         "    return 0.0\n"
         "METRICS['zero'] = Metric(zero, 'Zero', 'nothing', 'lower')\n"

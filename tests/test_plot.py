@@ -130,14 +130,14 @@ def test_what_makes_no_sense_is_refused(store, drawn, tmp_path):
 
 
 def test_without_matplotlib_one_line_says_how_to_get_it(store, tmp_path, monkeypatch):
-    from nca_cli import plot
+    from nca_cli.figures import curves
 
     real = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "matplotlib" else real(name)
     )
     with pytest.raises(NcaError) as error:
-        plot.plot_curves(store)
+        curves.plot_curves(store)
     assert "pip install 'nca-cli[figures]'" in error.value.hint
     out = tmp_path / "a.pdf"
     done = CliRunner().invoke(app, ["plot", "--store", str(store.root), "-o", str(out)])
