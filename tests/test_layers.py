@@ -16,7 +16,7 @@ FLOORS = (
     ("csv_files", "devices", "images", "outputs", "portraits", "schedule", "figures.type"),
     ("samplers", "store"),
     ("metrics", "models"),
-    ("analysis", "engine"),
+    ("analysis", "engine", "runs"),
     ("concepts", "figures.grid", "figures.curves"),
     ("doctor", "export", "imports", "notebook", "report"),
     ("compute",),
