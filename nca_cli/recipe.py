@@ -1,4 +1,4 @@
-"""What is asked for: levels, seeds, sampler settings, and the key under which a result is kept.
+"""What is asked for: levels, seeds, and the key under which a result is kept.
 
 The only place for defaults. No heavy import, so that the command line may read it at start.
 """
@@ -10,7 +10,7 @@ import json
 import operator
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from nca_cli.errors import UsageError
@@ -18,9 +18,6 @@ from nca_cli.errors import UsageError
 DEFAULT_LEVELS: tuple[int, ...] = tuple(range(100, 1000, 100))
 DEFAULT_SEEDS: tuple[int, ...] = (0,)
 DEFAULT_STEPS = 50
-SAMPLERS = ("one-step", "ddim", "ddpm", "pndm", "plms", "heun", "dpmpp-2m")
-CLIPPING = ("ddim", "ddpm")
-"""Samplers that may clip x̂0 at each step."""
 BUILT_IN = "built in"
 """Source of a model that ships with nca; others are named by their source."""
 IMPORTED = "imported"
@@ -116,40 +113,6 @@ def _parse_number(text: str, what: str) -> Number:
     raise UsageError(
         f"{what} {text!r} is not a number", f"give a list such as --{what} 100,300 or 0:1000:100"
     )
-
-
-@dataclass(frozen=True)
-class SamplerChoice:
-    """A sampler as a user names it; `None` means "what the model's own configuration says"."""
-
-    name: str = "ddim"
-    steps: int = DEFAULT_STEPS
-    eta: float = 0.0
-    clip: bool | None = None
-
-    def __post_init__(self) -> None:
-        if self.name not in SAMPLERS:
-            raise UsageError(f"unknown sampler {self.name!r}", f"one of: {', '.join(SAMPLERS)}")
-        if self.steps < 1:
-            raise UsageError(f"--steps {self.steps} is below 1")
-        if not 0.0 <= self.eta <= 1.0:
-            raise UsageError(f"--eta {self.eta:g} is outside 0 … 1")
-
-    @classmethod
-    def default(cls, name: str, levels: int = 1000) -> SamplerChoice:
-        """A sampler by name alone, of a model of so many levels.
-
-        `ddpm` takes every level, the others `DEFAULT_STEPS` where there are as many.
-        """
-        return cls(name, levels if name == "ddpm" else DEFAULT_STEPS).within(levels)
-
-    def within(self, levels: int) -> SamplerChoice:
-        """A copy of no more steps than there are levels."""
-        return replace(self, steps=min(self.steps, levels))
-
-    def with_options(self, **options: Any) -> SamplerChoice:
-        """A copy in which every option that is not `None` replaces the field of that name."""
-        return replace(self, **{key: value for key, value in options.items() if value is not None})
 
 
 @dataclass(frozen=True)

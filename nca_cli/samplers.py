@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nca_cli.errors import UsageError
-from nca_cli.recipe import SAMPLERS, Recipe
-from nca_cli.schedule import Level, Schedule
+from nca_cli.recipe import Recipe
+
+if TYPE_CHECKING:  # the command line reads `METHODS` at its start, without NumPy
+    from nca_cli.schedule import Level, Schedule
 
 Array = Any
-FreshNoise = Callable[[Level], Array]
+FreshNoise = Callable[["Level"], Array]
 """Standard normal noise, shaped like x, for the step that arrives at a level."""
 
 
@@ -41,7 +42,9 @@ class Prediction(NamedTuple):
     variance: Array | None = None
 
 
-Sampler = Generator[tuple[Array, Level], Prediction, Array]
+Moments = tuple[Array, float]
+"""k and σ² of a step that is x ← k·x + σz."""
+Sampler = Generator[tuple[Array, "Level"], Prediction, Array]
 
 
 def clipped(x0: Array, clip: float | None) -> Array:
@@ -86,6 +89,13 @@ def ddim(
     return x
 
 
+def ddim_step(recipe: Recipe, here: Level, there: Level, g: Array, last: bool) -> Moments:
+    """DDIM's step, eq. 12 and 16, where x̂0 = g·x."""
+    sigma2 = (recipe.eta or 0.0) ** 2 * posterior_variance(here, there)
+    noise = (1 - here.a * g) / here.s
+    return there.a * g + math.sqrt(there.s**2 - sigma2) * noise, sigma2
+
+
 def ddpm(
     x: Array, levels: Sequence[Level], *, clip: float | None = None,
     variance: str = "fixed_small", fresh: FreshNoise = no_noise,
@@ -103,6 +113,14 @@ def ddpm(
             return mean
         x = mean + _ddpm_sigma(variance, here, there, prediction.variance) * fresh(there)
     return x
+
+
+def ddpm_step(recipe: Recipe, here: Level, there: Level, g: Array, last: bool) -> Moments:
+    """DDPM's step, eq. 6-7, where x̂0 = g·x and the network learns no variance."""
+    forward, posterior = forward_variance(here, there), posterior_variance(here, there)
+    k = (there.a * forward * g + here.a / there.a * there.s**2) / here.s**2
+    large = (recipe.variance or "").startswith("fixed_large")
+    return k, 0.0 if last else forward if large else posterior
 
 
 def forward_variance(here: Level, there: Level) -> float:
@@ -129,11 +147,9 @@ def _ddpm_sigma(kind: str, here: Level, there: Level, learned: Array | None) -> 
     return math.e ** ((share * high + (1 - share) * low) / 2)
 
 
-Midpoint = Callable[[Level, Level], Level]
-"""The level halfway between two levels of a schedule."""
-
-
-def pndm(x: Array, levels: Sequence[Level], *, midpoint: Midpoint) -> Sampler:
+def pndm(
+    x: Array, levels: Sequence[Level], *, midpoint: Callable[[Level, Level], Level]
+) -> Sampler:
     """PNDM (Liu et al., 2202.09778), algorithm 2: Runge-Kutta warm-up, then linear multi-step.
 
     A chain of fewer than four levels stays with Runge-Kutta throughout; its last step, to the
@@ -173,11 +189,9 @@ def plms(x: Array, levels: Sequence[Level]) -> Sampler:
 
 
 ADAMS_BASHFORTH = {
-    1: (1.0,),
-    2: (3 / 2, -1 / 2),
-    3: (23 / 12, -16 / 12, 5 / 12),
+    1: (1.0,), 2: (3 / 2, -1 / 2), 3: (23 / 12, -16 / 12, 5 / 12),
     4: (55 / 24, -59 / 24, 37 / 24, -9 / 24),
-}
+}  # fmt: skip
 """Weights of the newest slope first; PNDM, eq. 12, and its lower orders."""
 
 
@@ -216,7 +230,8 @@ def dpmpp_2m(x: Array, levels: Sequence[Level]) -> Sampler:
     before, h_before = None, 0.0
     for here, there in pairwise(levels):
         x0 = (yield x, here).x0
-        slope, h = x0, math.inf if there.s == 0 else _half_log_snr(there) - _half_log_snr(here)
+        h = math.inf if there.s == 0 else _half_log_snr(there) - _half_log_snr(here)
+        slope = x0
         if before is not None and there is not levels[-1]:
             slope = x0 + h / (2 * h_before) * (x0 - before)
         x = there.s / here.s * x + (there.a - here.a * there.s / here.s) * slope
@@ -225,12 +240,52 @@ def dpmpp_2m(x: Array, levels: Sequence[Level]) -> Sampler:
 
 
 def _half_log_snr(level: Level) -> float:
-    """λ = ln(a/s)."""
-    return math.log(level.a / level.s)
+    return math.log(level.a / level.s)  # λ
 
 
-FROM_PURE_NOISE = ("ddim", "ddpm")
-"""Chains that never divide by a, so that they may begin where no signal is left."""
+@dataclass(frozen=True)
+class Method:
+    """A sampler and what is to be known of it besides its paper: an entry of `METHODS`."""
+
+    function: Callable[..., Sampler]
+    """Of x, the levels and the settings that it `takes`."""
+    takes: tuple[str, ...] = ()
+    """Of the recipe `eta`, `clip`, `variance`; of the schedule its `midpoint`; `fresh` noise."""
+    chain: bool = True
+    """Whether it goes down to the clean end, in steps; else it is asked at one level alone."""
+    every_level: bool = False
+    """Whether it usually takes each level that the model has."""
+    from_pure_noise: bool = False
+    """Whether it never divides by a, so that it may begin where no signal is left."""
+    ends_at_image: bool = False
+    """Whether its last step ends at x̂0 itself, whatever the model's scheduler says."""
+    step: Callable[[Recipe, Level, Level, Array, bool], Moments] | None = None
+    """Closed form of a step for a linear denoiser; what draws no fresh noise needs none."""
+
+
+METHODS: dict[str, Method] = {
+    "one-step": Method(one_step, chain=False, from_pure_noise=True),
+    "ddim": Method(ddim, ("eta", "clip", "fresh"), from_pure_noise=True, step=ddim_step),
+    "ddpm": Method(ddpm, ("clip", "variance", "fresh"), every_level=True, from_pure_noise=True,
+                   ends_at_image=True, step=ddpm_step),
+    "pndm": Method(pndm, ("midpoint",)),
+    "plms": Method(plms),
+    "heun": Method(heun, ends_at_image=True),
+    "dpmpp-2m": Method(dpmpp_2m, ends_at_image=True),
+}  # fmt: skip
+"""Every sampler by the name under which it is asked for and stored; anyone may add to it."""
+
+
+def method(name: str) -> Method:
+    """The sampler of that name. Raises `UsageError` where there is none."""
+    if name not in METHODS:
+        raise UsageError(f"unknown sampler {name!r}", f"one of: {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def taking(setting: str) -> list[str]:
+    """The samplers that take a setting, such as `clip`."""
+    return [name for name, each in METHODS.items() if setting in each.takes]
 
 
 def start(
@@ -238,34 +293,30 @@ def start(
 ) -> Sampler:
     """The trajectory that `recipe` describes, from x_t at exactly the level t.
 
-    `fresh` gives the new noise of stochastic steps; deterministic samplers never call it.
+    `fresh` gives the new noise of stochastic steps; deterministic samplers never call it. Raises
+    `UsageError` for an unknown sampler, and for one that cannot begin at this t.
     """
-    if recipe.sampler not in SAMPLERS:
-        raise UsageError(f"unknown sampler {recipe.sampler!r}", f"one of: {', '.join(SAMPLERS)}")
-    if recipe.sampler == "one-step":
-        return one_step(x, [schedule.level(t)])
-    assert recipe.steps is not None  # only one-step has none
+    chosen = method(recipe.sampler)
+    if not chosen.chain:
+        return chosen.function(x, [schedule.level(t)])
+    assert recipe.steps is not None  # every chain has them
     schedule = schedule.ending(recipe.final_alpha or "one").shifted(recipe.shift, recipe.last)
     levels = schedule.chain(t, recipe.steps)
-    if levels[0].a == 0 and recipe.sampler not in FROM_PURE_NOISE:
-        names = " or ".join(FROM_PURE_NOISE)
-        raise UsageError(f"{recipe.sampler} cannot begin at pure noise (t {t})", f"take {names}")
-    if recipe.sampler == "ddim":
-        return ddim(x, levels, eta=recipe.eta or 0.0, clip=recipe.clip, fresh=fresh)
-    if recipe.sampler == "ddpm":
-        variance = recipe.variance or "fixed_small"
-        return ddpm(x, levels, clip=recipe.clip, variance=variance, fresh=fresh)
-    if recipe.sampler == "pndm":
-        return pndm(x, levels, midpoint=schedule.midpoint)
-    if recipe.sampler == "heun":
-        return heun(x, levels)
-    if recipe.sampler == "dpmpp-2m":
-        return dpmpp_2m(x, levels)
-    return plms(x, levels)
+    if levels[0].a == 0 and not chosen.from_pure_noise:
+        able = [name for name, each in METHODS.items() if each.chain and each.from_pure_noise]
+        raise UsageError(f"{recipe.sampler} cannot begin at pure noise (t {t})",
+                         f"take {' or '.join(able)}")  # fmt: skip
+    settings = {
+        "eta": recipe.eta or 0.0, "clip": recipe.clip, "fresh": fresh,
+        "variance": recipe.variance or "fixed_small", "midpoint": schedule.midpoint,
+    }  # fmt: skip
+    return chosen.function(x, levels, **{name: settings[name] for name in chosen.takes})
 
 
 def evaluations(recipe: Recipe, schedule: Schedule, t: int | float) -> int:
     """How many network evaluations the trajectory from t takes (by running it on a number)."""
+    import numpy as np
+
     zero = np.float64(0.0)
     trajectory = start(recipe, schedule, zero, t, fresh=lambda level: zero)
     return drive(trajectory, lambda x, level: Prediction(zero, zero))[1]

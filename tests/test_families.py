@@ -16,8 +16,9 @@ from nca_cli.compute import reconstruct
 from nca_cli.engine import Request
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models import find_model, load_autoencoder, load_denoiser, recipe_for
-from nca_cli.recipe import DEFAULT_LEVELS, SAMPLERS, Recipe, SamplerChoice
-from nca_cli.samplers import Prediction, drive, start
+from nca_cli.recipe import DEFAULT_LEVELS, Recipe
+from nca_cli.sampler_choice import SamplerChoice
+from nca_cli.samplers import METHODS, Prediction, drive, start
 from nca_cli.schedule import (
     CLEAN,
     FlowMatching,
@@ -160,7 +161,7 @@ def test_a_description_that_does_not_say_enough_gives_none():
 
 
 @pytest.mark.parametrize("schedule", CONTINUOUS)
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", METHODS)
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_with_a_perfect_denoiser_every_chain_returns_x0(schedule, sampler, eta):
     random = np.random.default_rng(3)

@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).parent.parent / "nca_cli"
 FLOORS = (
     ("errors", "recipe"),
     ("csv_files", "devices", "images", "outputs", "portraits", "schedule", "figures.type"),
-    ("samplers", "store"),
+    ("samplers",),
+    ("sampler_choice", "store"),
     ("metrics", "models"),
     ("analysis", "engine", "runs"),
     ("concepts", "figures.grid", "figures.curves"),

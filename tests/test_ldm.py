@@ -24,7 +24,7 @@ from nca_cli.errors import ModelError
 from nca_cli.models import find_model, list_models, load_autoencoder, load_denoiser, recipe_for
 from nca_cli.models.checkpoints import find_checkpoint
 from nca_cli.models.checkpoints.ldm import LdmConfig
-from nca_cli.recipe import SamplerChoice
+from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.schedule import Schedule
 from nca_cli.store import Store
 

@@ -30,7 +30,8 @@ from nca_cli.models import (
 )
 from nca_cli.models.aliases import ALIASES
 from nca_cli.models.wiener import OPPONENT, mmse, spectrum
-from nca_cli.recipe import SAMPLERS, SamplerChoice
+from nca_cli.sampler_choice import SamplerChoice
+from nca_cli.samplers import METHODS
 from nca_cli.schedule import Schedule
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -191,7 +192,7 @@ def test_each_sampler_has_only_the_fields_that_bear_on_it(made):
     used = {
         name: set(json.loads(recipe_for(model, SamplerChoice(name)).canonical()))
         - {"weights", "sampler", "sampler_version", "dtype", "tf32"}
-        for name in SAMPLERS
+        for name in METHODS
     }
     assert used == {
         "one-step": set(),

@@ -15,7 +15,7 @@ from nca_cli.engine import Request
 from nca_cli.engine.request import recipes_of
 from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models import find_model, list_models, load_denoiser, recipe_for
-from nca_cli.recipe import SamplerChoice
+from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.schedule import Schedule
 from nca_cli.store import Filters, Names, Store
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from nca_cli.cli import app
 from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models import find_model, load_autoencoder, load_denoiser, recipe_for
-from nca_cli.recipe import SamplerChoice
+from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.store import Store
 
 pytest.importorskip("transformers")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from nca_cli.errors import UsageError
-from nca_cli.recipe import SAMPLERS, Recipe
-from nca_cli.samplers import Prediction, drive, evaluations, start
+from nca_cli.recipe import Recipe
+from nca_cli.samplers import METHODS, Prediction, drive, evaluations, start
 from nca_cli.schedule import Schedule
 
 LINEAR = Schedule()
@@ -18,7 +18,7 @@ RANDOM = np.random.default_rng(7)
 # -- a perfect denoiser ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", METHODS)
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 7, 50, 333, 1000])
 def test_with_a_perfect_denoiser_every_sampler_returns_x0_from_any_level(sampler, steps):
     """ε = (x - a·x0)/s at the current x, final ᾱ = 1, unclipped."""
@@ -41,7 +41,7 @@ def test_with_a_perfect_denoiser_every_sampler_returns_x0_from_any_level(sampler
 
 def test_every_t_from_0_to_999_can_be_started_from():
     x0 = RANDOM.uniform(-1, 1, (2, 2))
-    for sampler in SAMPLERS:
+    for sampler in METHODS:
         recipe = Recipe("oracle", sampler, steps=20, final_alpha="one")
         for t in range(1000):
             x0_hat, _ = drive(
@@ -198,7 +198,7 @@ def test_chains_equal_diffusers_whole_pipelines(tmp_path, sampler, prediction):
     from pipelines import tiny_pixel
 
     from nca_cli.models import find_model, load_denoiser, recipe_for
-    from nca_cli.recipe import SamplerChoice
+    from nca_cli.sampler_choice import SamplerChoice
 
     clips = prediction == "sample"
     folder = tiny_pixel(tmp_path / "tiny", prediction_type=prediction, clip_sample=clips)

@@ -19,7 +19,8 @@ from nca_cli.cli import app
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models import find_model, load_autoencoder, load_denoiser, recipe_for
 from nca_cli.models.load import building
-from nca_cli.recipe import Recipe, SamplerChoice
+from nca_cli.recipe import Recipe
+from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.schedule import FlowMatching
 from nca_cli.store import Store
 

@@ -7,16 +7,14 @@ Clipping is left out: it is not linear, and rarely bites in a mode.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from nca_cli.recipe import SAMPLERS, Recipe
-from nca_cli.samplers import Prediction, drive, forward_variance, posterior_variance, start
+from nca_cli.recipe import IMPORTED, Recipe
+from nca_cli.samplers import METHODS, Prediction, drive, start
 from nca_cli.schedule import Level, Schedule
-from nca_cli.store.command import IMPORTED
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,22 +53,23 @@ def linear(recipe: Recipe, schedule: Schedule, t: int | float, spectrum: np.ndar
     Raises `ValueError` for what has no closed form: a variance that a network learns.
     """
     level = schedule.level(t)
-    if recipe.sampler == "one-step":
+    if not METHODS[recipe.sampler].chain:
         return Linear(level, wiener_gain(level, spectrum), np.zeros_like(spectrum))
     schedule = schedule.ending(recipe.final_alpha or "one").shifted(recipe.shift, recipe.last)
     levels = schedule.chain(t, recipe.steps or schedule.steps)
-    if recipe.sampler in ("ddim", "ddpm"):
+    if METHODS[recipe.sampler].step:
         return Linear(level, *_recursion(recipe, levels, spectrum), levels[-1].a)
     return Linear(level, *_driven(recipe, schedule, t, spectrum), levels[-1].a)
 
 
 def why_not(recipe: Recipe | None) -> str:
     """Why a recipe has no closed form, or nothing."""
-    if recipe is None or recipe.sampler not in SAMPLERS:
+    method = METHODS.get(recipe.sampler) if recipe else None
+    if recipe is None or method is None or ("fresh" in method.takes and not method.step):
         return "no closed form for this sampler"
-    if recipe.weights == IMPORTED and recipe.sampler != "one-step":
+    if recipe.weights == IMPORTED and method.chain:
         return "an imported chain: its settings are not known"
-    if recipe.sampler == "ddpm" and (recipe.variance or "").startswith("learned"):
+    if (recipe.variance or "").startswith("learned"):
         return "the variance of its steps is learned"
     return "guided by a condition" if recipe.guidance else ""
 
@@ -80,23 +79,12 @@ def _recursion(
 ) -> tuple[np.ndarray, np.ndarray]:
     """K and V of a Markov chain: K ← kK, V ← k²V + σ²."""
     gain, variance = np.ones_like(spectrum), np.zeros_like(spectrum)
+    step = METHODS[recipe.sampler].step
+    assert step is not None  # `linear` asks for no other
     for here, there in pairwise(levels):
-        k, sigma2 = _step(recipe, here, there, wiener_gain(here, spectrum))
-        last = recipe.sampler == "ddpm" and there is levels[-1]
-        gain, variance = k * gain, k**2 * variance + (0.0 if last else sigma2)
+        k, sigma2 = step(recipe, here, there, wiener_gain(here, spectrum), there is levels[-1])
+        gain, variance = k * gain, k**2 * variance + sigma2
     return gain, variance
-
-
-def _step(recipe: Recipe, here: Level, there: Level, g: np.ndarray) -> tuple[np.ndarray, float]:
-    """k and σ² of one step. DDIM (2010.02502), eq. 12 and 16; DDPM (2006.11239), eq. 6-7."""
-    forward, posterior = forward_variance(here, there), posterior_variance(here, there)
-    if recipe.sampler == "ddim":
-        sigma2 = (recipe.eta or 0.0) ** 2 * posterior
-        noise = (1 - here.a * g) / here.s
-        return there.a * g + math.sqrt(there.s**2 - sigma2) * noise, sigma2
-    k = (there.a * forward * g + here.a / there.a * there.s**2) / here.s**2
-    large = (recipe.variance or "").startswith("fixed_large")
-    return k, forward if large else posterior
 
 
 def _driven(

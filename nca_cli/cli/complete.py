@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from nca_cli.recipe import SAMPLERS
+from nca_cli.samplers import METHODS
 
 
 def words(metavar: str) -> Callable[[str], list[str]] | None:
@@ -45,7 +45,7 @@ def models(incomplete: str) -> list[tuple[str, str]]:
 
 def samplers(incomplete: str) -> list[str]:
     """The samplers there are."""
-    return _fitting(SAMPLERS, incomplete)
+    return _fitting(METHODS, incomplete)
 
 
 def stored_models(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -9,7 +9,8 @@ import typer
 
 from nca_cli.cli import complete
 from nca_cli.errors import UsageError
-from nca_cli.recipe import DTYPES, SAMPLERS, STORE_DTYPES
+from nca_cli.recipe import DTYPES, STORE_DTYPES
+from nca_cli.samplers import METHODS
 
 COMPUTE, FILTER, OUTPUT = "What to compute", "What to take from the store", "Output"
 
@@ -134,7 +135,7 @@ Samplers = Annotated[
         show_default="the model's",
         rich_help_panel=COMPUTE,
         autocompletion=complete.samplers,
-        help=f"{', '.join(SAMPLERS)}. Repeatable: all start from the same x_t.",
+        help=f"{', '.join(METHODS)}. Repeatable: all start from the same x_t.",
     ),
 ]
 Steps = Annotated[

@@ -16,11 +16,12 @@ from nca_cli.recipe import (
     DTYPES,
     STORE_DTYPES,
     Recipe,
-    SamplerChoice,
     check_axis,
     check_seed,
     whole_number,
 )
+from nca_cli.sampler_choice import SamplerChoice
+from nca_cli.samplers import METHODS, taking
 from nca_cli.store import Key, Store
 
 
@@ -199,11 +200,12 @@ def recipes_of(request: Request, model: Model) -> list[Recipe]:
         else SamplerChoice.default(name, model.space.schedule.steps)
         for name in request.samplers
     ] or [model.sampler]
-    names = {choice.name for choice in choices}
-    if request.steps is not None and names == {"one-step"}:
-        raise UsageError("--steps does not apply to one-step", "add --sampler ddim")
-    if request.eta is not None and "ddim" not in names:
-        raise UsageError(f"--eta applies to ddim, not to {', '.join(sorted(names))}")
+    names = sorted({choice.name for choice in choices})
+    if request.steps is not None and not any(METHODS[name].chain for name in names):
+        raise UsageError(f"--steps does not apply to {', '.join(names)}", "add --sampler ddim")
+    able = taking("eta")
+    if request.eta is not None and not set(names) & set(able):
+        raise UsageError(f"--eta applies to {', '.join(able)}, not to {', '.join(names)}")
     shared = ("dtype", "tf32", "label", "guidance", "prompt")
     common = {name: getattr(request, name) for name in shared}
     found = [

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nca_cli.models.space import Space
-from nca_cli.recipe import BUILT_IN, SamplerChoice
+from nca_cli.recipe import BUILT_IN
+from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.schedule import Schedule
 
 CELEBAHQ = "google/ddpm-ema-celebahq-256"

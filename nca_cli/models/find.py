@@ -30,7 +30,8 @@ from nca_cli.models.pipeline import CONFIGS, IncompletePipeline, Pipeline, read_
 from nca_cli.models.space import Model, Space
 from nca_cli.models.text import check_transformers
 from nca_cli.models.users import UserAlias, user_aliases
-from nca_cli.recipe import BUILT_IN, SamplerChoice
+from nca_cli.recipe import BUILT_IN
+from nca_cli.sampler_choice import SamplerChoice
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\w[\w./-]*))?")

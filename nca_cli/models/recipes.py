@@ -10,10 +10,9 @@ from nca_cli.models.own import VARIANCES
 from nca_cli.models.pipeline import read_pipeline
 from nca_cli.models.space import Model
 from nca_cli.models.wiener import WIENER_VERSION
-from nca_cli.recipe import BUILT_IN, CLIPPING, Recipe, SamplerChoice
-
-TO_THE_IMAGE = ("ddpm", "heun", "dpmpp-2m")
-"""Samplers whose last step ends at x̂0 itself."""
+from nca_cli.recipe import BUILT_IN, Recipe
+from nca_cli.sampler_choice import SamplerChoice
+from nca_cli.samplers import METHODS, taking
 
 
 def recipe_for(
@@ -31,15 +30,16 @@ def recipe_for(
     Raises `ModelError` where the weights are not on this disk or their configuration asks for what
     nca has not, `UsageError` for a choice that the sampler cannot honour.
     """
-    chain, schedule = choice.name != "one-step", model.space.schedule
+    method, schedule = METHODS[choice.name], model.space.schedule
+    chain = method.chain
     check_condition(model, label, guidance, prompt)
     return Recipe(
         weights=weights_identity(model),
         sampler=choice.name,
         steps=choice.steps if chain else None,
-        eta=float(choice.eta) if choice.name == "ddim" else None,  # 0 and 0.0 are one recipe
+        eta=float(choice.eta) if "eta" in method.takes else None,  # 0 and 0.0 are one recipe
         clip=_clip(model, choice),
-        variance=_variance(model) if choice.name == "ddpm" else None,
+        variance=_variance(model) if "variance" in method.takes else None,
         final_alpha=_final_alpha(model, choice.name) if chain else None,
         latent_scale=model.space.latent_scale,
         dtype=dtype,
@@ -119,9 +119,10 @@ def weights_identity(model: Model) -> str:
 def _clip(model: Model, choice: SamplerChoice) -> float | None:
     """±range that x̂0 is held in. PNDM knows no clipping; DDPM and DDIM clip unless told not to."""
     config = model.scheduler
-    if choice.name not in CLIPPING:
-        if choice.clip and choice.name != "one-step":
-            raise UsageError(f"{choice.name} cannot clip", "leave out --clip, or use ddim or ddpm")
+    if choice.name not in taking("clip"):
+        if choice.clip and METHODS[choice.name].chain:
+            able = " or ".join(taking("clip"))
+            raise UsageError(f"{choice.name} cannot clip", f"leave out --clip, or use {able}")
         return None
     if choice.clip is None and config.get("thresholding"):
         raise ModelError(
@@ -162,7 +163,7 @@ def _variance(model: Model) -> str:
 def _final_alpha(model: Model, sampler: str) -> str:
     """Where a chain ends: ᾱ = 1 ("one") or ᾱ_0 ("first"), as diffusers would for this sampler."""
     config = model.scheduler
-    if sampler in TO_THE_IMAGE or model.space.schedule.kind != "vp":
+    if METHODS[sampler].ends_at_image or model.space.schedule.kind != "vp":
         return "one"
     if sampler == "ddim":
         to_one = config.get("set_alpha_to_one", True)

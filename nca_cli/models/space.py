@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nca_cli.recipe import SamplerChoice, digest
+from nca_cli.recipe import digest
+from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.schedule import Schedule
 
 

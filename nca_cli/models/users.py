@@ -26,7 +26,7 @@ from nca_cli.errors import UsageError
 from nca_cli.models.aliases import ALIASES
 from nca_cli.models.checkpoints import is_checkpoint
 from nca_cli.models.own import is_own
-from nca_cli.recipe import SamplerChoice
+from nca_cli.sampler_choice import SamplerChoice
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 KEYS: dict[str, type | tuple[type, ...]] = {

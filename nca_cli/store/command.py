@@ -12,7 +12,8 @@ from typing import Any
 
 from nca_cli.errors import NcaError
 from nca_cli.images import image_digest, sample_images, usual_images
-from nca_cli.recipe import BUILT_IN, CLIPPING, IMPORTED, Number, Recipe
+from nca_cli.recipe import BUILT_IN, IMPORTED, Number, Recipe
+from nca_cli.samplers import taking
 from nca_cli.store.folder import Store
 from nca_cli.store.layout import NOISE
 
@@ -101,7 +102,7 @@ def _options(recipe: Recipe) -> Iterator[str]:
         yield from ("--steps", str(recipe.steps))
     if recipe.eta:
         yield from ("--eta", _number(recipe.eta))
-    if recipe.sampler in CLIPPING:  # what is usual, only the scheduler of the model says
+    if recipe.sampler in taking("clip"):  # what is usual, only the scheduler of the model says
         yield "--no-clip" if recipe.clip is None else "--clip"
     if recipe.class_label is not None:
         yield from ("--label", str(recipe.class_label))

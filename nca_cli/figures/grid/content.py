@@ -12,8 +12,8 @@ from nca_cli.figures.grid.axis import Axis, Columns
 from nca_cli.figures.grid.choices import FIXED, Choices
 from nca_cli.figures.grid.table import Cell, Missing
 from nca_cli.figures.type.fonts import Fonts, drawable
-from nca_cli.recipe import SAMPLERS, Number, Recipe, check_axis
-from nca_cli.samplers import FROM_PURE_NOISE
+from nca_cli.recipe import Number, Recipe, check_axis
+from nca_cli.samplers import METHODS
 from nca_cli.schedule import Schedule
 from nca_cli.store import Artifact, Filters, Key, Store
 from nca_cli.store.layout import split_folder
@@ -40,9 +40,9 @@ class Choice:
     def order(self) -> tuple:
         """One-step first, then chains, then by steps."""
         sampler, _, steps = (
-            self.label.rpartition("-") if self.label not in SAMPLERS else (self.label, "", "0")
+            self.label.rpartition("-") if self.label not in METHODS else (self.label, "", "0")
         )
-        rank = SAMPLERS.index(sampler) if sampler in SAMPLERS else len(SAMPLERS)
+        rank = [*METHODS, sampler].index(sampler)
         return rank, int(steps) if steps.isdigit() else 0, self.name
 
 
@@ -171,7 +171,7 @@ class Content:
     def _check_samplers(self) -> None:
         """Blank cells are for what could be computed. Raises `UsageError` for other names."""
         stored = [choice for some in self.choices.values() for choice in some if choice.recipe]
-        known = {*SAMPLERS, *(choice.label for choice in stored),
+        known = {*METHODS, *(choice.label for choice in stored),
                  *(choice.recipe.sampler for choice in stored if choice.recipe)}  # fmt: skip
         for name in self.filters.samplers:
             alone = name.rpartition("-")[0] if name.rpartition("-")[2].isdigit() else name
@@ -316,7 +316,7 @@ class Content:
             return True
         sampler = strip.choice.sampler if strip.choice else ""
         schedule = self._schedule(strip.pair)
-        anywhere = sampler in ("", "one-step", *FROM_PURE_NOISE)
+        anywhere = not sampler or (sampler in METHODS and METHODS[sampler].from_pure_noise)
         return anywhere or schedule is None or schedule.level(t).a > 0
 
     def _holds(self, pair: Pair, t: Number) -> bool:

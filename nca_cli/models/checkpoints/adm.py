@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from nca_cli.models.checkpoints.flags import Complaints
 from nca_cli.models.checkpoints.layers import Layer, Source
 from nca_cli.models.checkpoints.unet import Unet
-from nca_cli.recipe import SamplerChoice
+from nca_cli.sampler_choice import SamplerChoice
 
 BETAS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 """noise_schedule → beta_schedule of diffusers."""

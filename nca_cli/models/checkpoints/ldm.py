@@ -13,7 +13,7 @@ from nca_cli.models.checkpoints.autoencoder import FirstStageConfig
 from nca_cli.models.checkpoints.flags import Complaints
 from nca_cli.models.checkpoints.layers import Layer, Source
 from nca_cli.models.checkpoints.unet import Unet
-from nca_cli.recipe import SamplerChoice
+from nca_cli.sampler_choice import SamplerChoice
 
 PLAIN = Source("model.diffusion_model.")
 AVERAGED = Source(

@@ -1,0 +1,43 @@
+"""A sampler as a user names it, by itself or with settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nca_cli.errors import UsageError
+from nca_cli.recipe import DEFAULT_STEPS
+from nca_cli.samplers import method
+
+
+@dataclass(frozen=True)
+class SamplerChoice:
+    """A sampler as a user names it; `None` means "what the model's own configuration says"."""
+
+    name: str = "ddim"
+    steps: int = DEFAULT_STEPS
+    eta: float = 0.0
+    clip: bool | None = None
+
+    def __post_init__(self) -> None:
+        method(self.name)
+        if self.steps < 1:
+            raise UsageError(f"--steps {self.steps} is below 1")
+        if not 0.0 <= self.eta <= 1.0:
+            raise UsageError(f"--eta {self.eta:g} is outside 0 … 1")
+
+    @classmethod
+    def default(cls, name: str, levels: int = 1000) -> SamplerChoice:
+        """A sampler by name alone, of a model of so many levels.
+
+        In `DEFAULT_STEPS` where there are as many, or in all (`Method.every_level`).
+        """
+        return cls(name, levels if method(name).every_level else DEFAULT_STEPS).within(levels)
+
+    def within(self, levels: int) -> SamplerChoice:
+        """A copy of no more steps than there are levels."""
+        return replace(self, steps=min(self.steps, levels))
+
+    def with_options(self, **options: Any) -> SamplerChoice:
+        """A copy in which every option that is not `None` replaces the field of that name."""
+        return replace(self, **{key: value for key, value in options.items() if value is not None})

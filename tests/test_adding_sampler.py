@@ -1,0 +1,113 @@
+"""A sampler is one function and one entry: what adding one takes, and what comes of it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from chains import chain
+from typer.testing import CliRunner
+
+from nca_cli.analysis.chains import linear, why_not, wiener_gain
+from nca_cli.cli import app, complete
+from nca_cli.recipe import Recipe
+from nca_cli.sampler_choice import SamplerChoice
+from nca_cli.samplers import METHODS, Prediction, drive, start
+from nca_cli.schedule import Schedule
+from nca_cli.store import Store
+
+SAMPLE = str(Path(__file__).parent / "before" / "portrait-03.png")
+
+SOURCE = '''
+from itertools import pairwise
+
+from nca_cli.samplers import METHODS, Method, clipped, move, noise_in
+
+
+def midpoint_ode(x, levels, *, midpoint, clip=None):
+    """The explicit midpoint method along the deterministic path: ε̂ of the halfway level."""
+    for here, there in pairwise(levels):
+        x0 = clipped((yield x, here).x0, clip)
+        if there.s == 0:
+            return x0
+        half = midpoint(here, there)
+        trial = move(x, noise_in(x, x0, here), here, half)
+        x0 = clipped((yield trial, half).x0, clip)
+        x = move(x, noise_in(trial, x0, half), here, there)
+    return x
+
+
+METHODS["midpoint"] = Method(midpoint_ode, takes=("midpoint", "clip"), ends_at_image=True)
+'''
+
+
+@pytest.fixture
+def added(tmp_path, monkeypatch):
+    """The sampler, from a module of its own."""
+    (tmp_path / "my_sampler.py").write_text(SOURCE, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    yield importlib.import_module("my_sampler")
+    del METHODS["midpoint"], sys.modules["my_sampler"]
+
+
+def nca(*arguments):
+    return CliRunner().invoke(app, arguments)
+
+
+def test_it_takes_no_more_than_twenty_lines():
+    assert len(SOURCE.split("\n\n\n", 1)[1].splitlines()) <= 20
+
+
+def test_the_command_line_computes_what_the_function_says(added):
+    done = nca("reconstruct", SAMPLE, "--model", "demo", "--t", "300", "--steps", "10",
+               "--sampler", "midpoint", "--clip", "--store", "s", "--json")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["computed"] > 0
+    (made,), (noise,) = ([one for one in Store("s").select() if one.is_noise == kind]
+                         for kind in (False, True))  # fmt: skip
+    assert (made.label, made.recipe.clip, made.recipe.final_alpha) == ("midpoint-10", 1.0, "one")
+    assert made.recipe.eta is made.recipe.variance is None
+    x_t = torch.from_numpy(noise.read("x_t", [(300, 0)]))
+    expected = chain("demo", SamplerChoice("midpoint", 10, clip=True), x_t, 300)
+    assert np.abs(made.read("x0_hat", [(300, 0)]) - expected.numpy()).max() < 1e-4
+
+
+def test_the_command_line_knows_it_like_the_others(added):
+    wrong = nca("reconstruct", "--sampler", "nosuch", "--model", "demo")
+    assert wrong.exit_code == 2
+    assert "dpmpp-2m, midpoint" in wrong.stderr
+    eta = nca("reconstruct", "--sampler", "midpoint", "--model", "demo", "--eta", "1")
+    assert "--eta applies to ddim, not to midpoint" in eta.stderr
+    assert "midpoint" in complete.samplers("mid")
+
+
+def test_it_is_of_second_order_on_gaussian_data(added):
+    """Against the exact probability flow from t = 900 to t = 100."""
+    schedule, spectrum = Schedule(), np.array([1.0, 0.1, 0.01, 0.001])
+    begin, end = schedule.level(900), schedule.level(100)
+    spread = [np.sqrt(level.a**2 * spectrum + level.s**2) for level in (begin, end)]
+    errors = []
+    for h in (40, 20, 10):
+        levels = [schedule.level(t) for t in range(900, 99, -h)]
+        trajectory = added.midpoint_ode(np.ones(4), levels, midpoint=schedule.midpoint)
+        x, _ = drive(trajectory, lambda x, level: Prediction(wiener_gain(level, spectrum) * x))
+        errors.append(np.abs(x - spread[1] / spread[0]).max())
+    assert all(3.3 < coarse / fine < 4.7 for coarse, fine in pairwise(errors)), errors
+
+
+def test_the_closed_form_of_its_chains_comes_from_running_it(added):
+    recipe = Recipe("w", "midpoint", steps=20, final_alpha="one", clip=1.0)
+    spectrum = np.array([1.0, 0.1])
+    found = linear(recipe, Schedule(), 500, spectrum)
+    assert why_not(recipe) == ""
+    trajectory = start(replace(recipe, clip=None), Schedule(), np.ones(2), 500)
+    gain, _ = drive(trajectory, lambda x, level: Prediction(wiener_gain(level, spectrum) * x))
+    np.testing.assert_array_equal(found.gain, gain)
