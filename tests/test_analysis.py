@@ -12,7 +12,6 @@ from scipy.special import stdtrit
 
 from nca_cli.analysis import (
     ANY_SEED,
-    ENDS,
     MIN_IMAGES,
     Value,
     analyse,
@@ -29,6 +28,7 @@ from nca_cli.analysis import (
 from nca_cli.analysis.bits import _interpolated, integral
 from nca_cli.analysis.bootstrap import student, weights
 from nca_cli.analysis.halflevel import crossings, isotonic
+from nca_cli.metrics import METRICS
 from nca_cli.schedule import Schedule
 
 DATA = Gaussian()
@@ -501,4 +501,4 @@ def test_results_are_plain_data():
 
 
 def test_ends_name_families():
-    assert ENDS["ssim"] == (1, None)
+    assert METRICS["ssim"].ends == (1, None)

@@ -4,7 +4,7 @@ From the clean end into noise, a measure loses the fraction
 
     f(logSNR) = (start - mean) / (start - end)
 
-of what it has to lose. `start` is known in theory for some measures (`ENDS`: an SSIM begins at 1);
+of what it has to lose. `start` is known in theory for some (`Metric.ends`: an SSIM begins at 1);
 otherwise both are means at the least and the most noise that were measured, so that such a
 half-level depends on the range. Coherence and energy kept have a fixed threshold instead
 (`ONE_HALF`). f is made monotone by isotonic regression (Barlow et al. 1972), and the half-level is
@@ -15,7 +15,7 @@ Resampling images (`bootstrap`) goes through all of it, ends and regression incl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -30,26 +30,8 @@ from nca_cli.analysis.bootstrap import (
     too_few,
 )
 from nca_cli.analysis.values import REFERENCE, Table, Value, tables
+from nca_cli.metrics.registry import Ends, ends_of, family
 
-Ends = tuple[float | None, float | None]
-ONE_HALF: Ends = (1.0, 0.0)
-"""Half is lost where the mean itself is one half, whatever the range: a fixed threshold, as that of
-the Fourier shell correlation in microscopy (van Heel & Schatz 2005, J. Struct. Biol. 151), and no
-claim that nothing is left in the end. Who knows nothing answers with the mean image, which has
-some energy in each band, and some coherence with each image."""
-ENDS: dict[str, Ends] = {
-    "kept": ONE_HALF,
-    "coherence": ONE_HALF,
-    "ssim": (1.0, None),
-    "ms-ssim": (1.0, None),
-    "mse": (0.0, None),
-    "edges": (1.0, None),
-    "colour": (0.0, None),
-    "lpips-alex": (0.0, None),
-    "lpips-squeeze": (0.0, None),
-}
-"""Between which values of a measure (or of all in its family) half is lost halfway: without noise
-and in nothing but noise, where theory knows it; `None`: as measured at the outermost level."""
 HALF, SURE = 0.5, 0.975
 
 
@@ -91,36 +73,31 @@ class Order:
     beyond the measured levels and has no half-level, whether 97.5 % of the draws agree."""
 
 
-def family(measure: str) -> str:
-    """`coherence/3` → `coherence`."""
-    return measure.partition("/")[0]
-
-
-def half_levels(values: Iterable[Value], ends: Mapping[str, Ends] = ENDS) -> list[HalfLevel]:
+def half_levels(values: Iterable[Value]) -> list[HalfLevel]:
     """The half-level of every measure of every model and sampler; references are left out."""
     return [
-        _found(table, measure, ends)[0]
+        _found(table, measure)[0]
         for table in _networks(values)
         for measure in table.grids
     ]  # fmt: skip
 
 
-def orders(values: Iterable[Value], ends: Mapping[str, Ends] = ENDS) -> list[Order]:
+def orders(values: Iterable[Value]) -> list[Order]:
     """The order of every two measures of a family (`coherence/0`, `coherence/1`, …)."""
-    return [order for table in _networks(values) for order in _orders(table, ends)]
+    return [order for table in _networks(values) for order in _orders(table)]
 
 
 def _networks(values: Iterable[Value]) -> list[Table]:
     return tables(value for value in values if not value.sampler.startswith(REFERENCE))
 
 
-def _orders(table: Table, ends: Mapping[str, Ends]) -> Iterable[Order]:
+def _orders(table: Table) -> Iterable[Order]:
     families: dict[str, list[str]] = {}
     for measure in table.grids:
         families.setdefault(family(measure), []).append(measure)
     for members in families.values():
         if len(members) > 1:
-            found = [_found(table, measure, ends) for measure in members]
+            found = [_found(table, measure) for measure in members]
             yield from (ordered(one, other) for one, other in combinations(found, 2))
 
 
@@ -130,12 +107,12 @@ Found = tuple[HalfLevel, float, np.ndarray]
 """A half-level, the crossing and its draws `(draws,)`: +inf before the first level, -inf never."""
 
 
-def _found(table: Table, measure: str, ends: Mapping[str, Ends]) -> Found:
+def _found(table: Table, measure: str) -> Found:
     """Images that lack one of the levels are left out: a mean must not jump with its images."""
     levels = _levels(table, measure)
     cells = table.grids[measure].mean[:, levels]
     complete = np.isfinite(cells).all(axis=1) if len(levels) else np.zeros(len(cells), bool)
-    theory = ends.get(measure, ends.get(family(measure), (None, None)))
+    theory = ends_of(measure)
     any_value = bool(np.isfinite(table.grids[measure].mean).any())
     why = unlevelled(any_value, len(levels), bool(complete.any()))
     if why:

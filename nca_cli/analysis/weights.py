@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means
-from nca_cli.analysis.halflevel import ENDS, isotonic
+from nca_cli.analysis.halflevel import isotonic
 from nca_cli.analysis.stages import log_snrs
 from nca_cli.analysis.values import REFERENCE, Table, Value, tables
+from nca_cli.metrics.registry import ends_of
 from nca_cli.schedule import Schedule
 
 GAMMA, K = 1.0, 1.0
@@ -84,7 +85,7 @@ def _shares(
         return
     epsilon, bound = (p2_weights(schedule, gamma, k, bound=kind) for kind in (False, True))
     plain = p2_weights(schedule, 0.0)
-    content = _content(cells, _start(measure))
+    content = _content(cells, ends_of(measure)[0])
     for (low, high), lost in zip(_neighbours(levels), content, strict=True):
         t = table.t[low], table.t[high]
         log_snr = float(table.log_snr[high]), float(table.log_snr[low])
@@ -96,10 +97,6 @@ def _shares(
 
 def _neighbours(levels: np.ndarray) -> Sequence[tuple[int, int]]:
     return list(zip(levels[:-1].tolist(), levels[1:].tolist(), strict=True))
-
-
-def _start(measure: str) -> float | None:
-    return ENDS.get(measure, (None, None))[0]
 
 
 def _between(weight: np.ndarray, t_low: float, t_high: float) -> float:

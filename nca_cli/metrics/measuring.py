@@ -13,7 +13,7 @@ from nca_cli.devices import pick_device
 from nca_cli.errors import NcaError, NothingStored, StoreError, UsageError
 from nca_cli.metrics import cache
 from nca_cli.metrics.cache import FLOOR, Kept
-from nca_cli.metrics.registry import FEATURES, METRICS, X0_FLOOR, Metric, cheap, described
+from nca_cli.metrics.registry import METRICS, X0_FLOOR, Metric, cheap, described
 from nca_cli.metrics.value import Value
 from nca_cli.metrics.work import POOL_PIXELS, Task, carried_out, portable
 from nca_cli.store import Artifact, Filters, Key, Names, Place, Store, hdf5
@@ -22,11 +22,8 @@ from nca_cli.store.samples import FIXED
 
 REFERENCES = {"copy": "x_t", "floor": X0_FLOOR}
 """What may stand in a reconstruction's place, and the dataset of `noise.h5` that it is: x_t itself
-(`reference:copy`, noise and scale as they are, by `COPIED` alone), and the autoencoder's D(E(x0))
-(`reference:floor`, without a level)."""
-COPIED = ("mse", "psnr", "ssim")
-NETWORKS = {"lpips": "--lpips-weights FILE", FEATURES: "--backbone ID"}
-"""Families of measures that need a network, and the option that names it."""
+(`reference:copy`, noise and scale as they are, by `Metric.of_x_t` alone), and the autoencoder's
+D(E(x0)) (`reference:floor`, without a level)."""
 LIST_HINT = "see what there is: nca ls"
 CHUNK = 16
 """Samples that are read and measured at a time."""
@@ -83,7 +80,7 @@ class Source:
         compared = self.has_floor and self.dataset == "x0_hat"
         return {name: each for name, each in measures.items()
                 if (compared or each.against != X0_FLOOR)
-                and (self.dataset != REFERENCES["copy"] or name in COPIED)}  # fmt: skip
+                and (self.dataset != REFERENCES["copy"] or each.of_x_t)}  # fmt: skip
 
     def known(self, keys: Sequence[Key]) -> Kept:
         """What is kept of some samples."""
@@ -369,7 +366,8 @@ def _passing(name: str) -> str:
 def _mixed(name: str, counts: Counter[str]) -> str:
     """What is told where samples were measured with different weights."""
     told = max(counts.values())
-    option = NETWORKS.get(name.partition("-")[0], "")
+    known = described(name)
+    option = known.named_by if known else ""
     return (f"{name} was measured with different weights, and only what most samples have is told "
             f"({told} of {counts.total()}): to have all of one, nca measure {option}")  # fmt: skip
 
@@ -399,7 +397,7 @@ def wanted_measures(names: Iterable[str] | None, settings: Settings) -> dict[str
     found: dict[str, Metric] = {}
     for name in names:
         family = [other for other in ready if other == name or
-                  (name in NETWORKS and other.startswith(f"{name}-"))]  # fmt: skip
+                  (_named_by(name) and other.startswith(f"{name}-"))]  # fmt: skip
         if not family:
             raise _unavailable(name)
         found.update((other, ready[other]) for other in family)
@@ -420,10 +418,16 @@ def _networks(settings: Settings) -> dict[str, Metric]:
     return found
 
 
+def _named_by(family: str) -> str:
+    """The option that names the networks of a family such as `lpips`; nothing if it has none."""
+    found = (each for name, each in METRICS.items() if name.partition("-")[0] == family)
+    return next((each.named_by for each in found), "")
+
+
 def _unavailable(name: str) -> UsageError:
     known, family = described(name), name.partition("/")[0]
-    option = NETWORKS.get(family.partition("-")[0])
-    if option and (known or family in NETWORKS):
+    option = _named_by(family.partition("-")[0])
+    if option and (known or _named_by(family)):
         return UsageError(f"measure {name} needs a network", f"name its weights: {option}")
     if known:
         return UsageError(f"{name!r} is one value of the measure {family}", f"--measure {family}")

@@ -1,9 +1,10 @@
-"""The measures by name: a plain dict, which anyone may add to."""
+"""The metrics by name: a plain dict, which anyone may add to."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,27 +17,45 @@ OWN = "nca_cli."
 FEATURES = "features"
 X0, X0_FLOOR = "x0", "x0_floor"
 """What a reconstruction may be compared with, as datasets of `noise.h5`."""
+Ends = tuple[float | None, float | None]
+ONE_HALF: Ends = (1.0, 0.0)
+"""Half is lost where the mean itself is one half, whatever the range: a fixed threshold, as that of
+the Fourier shell correlation in microscopy (van Heel & Schatz 2005, J. Struct. Biol. 151), and no
+claim that nothing is left in the end. Who knows nothing answers with the mean image, which has
+some energy in each band, and some coherence with each image."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure and how it is shown. `version` rises when the same pictures give other numbers."""
+    """A metric and all that is known of it: how it is taken, shown, and lost in noise."""
 
     function: Callable[..., Result]
-    """Of two arrays `(x0, x0_hat)`; the built-in ones take `Picture`s as well."""
+    """Of two arrays `(x0, x0_hat)` `(C, H, W)` in [-1, 1]; the built-in ones take `Pixels`."""
     title: str
     what: str
     """In one line, for readers of a table."""
     better: str
-    """`higher` or `lower`."""
+    """`higher`, `lower`, or nothing where the ideal lies between."""
     digits: int = 3
     """Decimals that are worth printing."""
     unit: str = ""
-    bounds: tuple[float, float] = (float("-inf"), float("inf"))
+    bounds: tuple[float, float] = (-math.inf, math.inf)
     """What no value lies beyond."""
+    bands: bool = False
+    """Whether its values `/0`, `/1`, … are of octave bands."""
+    ends: Ends = (None, None)
+    """Between which values half is lost halfway: without noise and in nothing but noise, where
+    theory knows it; `None`: as measured at the outermost level."""
+    half_level: bool = False
+    """Whether the report tells where half is lost; it needs a value for "all is lost"."""
+    of_x_t: bool = False
+    """Whether it is taken of x_t itself too, in the place of a reconstruction."""
     version: int = 1
+    """Rises when the same pictures give other numbers."""
     needs: str = ""
     """`torch` or `transformers`: computed by `nca measure` alone. Nothing: by every report."""
+    named_by: str = ""
+    """The option that names its network."""
     weights: str = ""
     """Digest of what else the numbers come from: the weights of a network."""
     against: str = X0
@@ -75,42 +94,59 @@ def _unbound(*_: object) -> float:
                      "nca measure --lpips-weights FILE, or --backbone ID")  # fmt: skip
 
 
+_LPIPS = Metric(
+    _unbound, "LPIPS", "perceptual distance", "lower", bounds=(0, math.inf), ends=(0.0, None),
+    needs="torch", named_by="--lpips-weights FILE",
+)  # fmt: skip
+
 METRICS: dict[str, Metric] = {
-    "psnr": Metric(fidelity.psnr, "PSNR", "peak signal-to-noise ratio", "higher", 2, "dB"),
-    "ssim": Metric(fidelity.ssim, "SSIM", "structural similarity", "higher", 3, bounds=(-1, 1)),
+    "psnr": Metric(fidelity.psnr, "PSNR", "peak signal-to-noise ratio", "higher", 2, "dB",
+                   of_x_t=True),
+    "ssim": Metric(fidelity.ssim, "SSIM", "structural similarity", "higher", bounds=(-1, 1),
+                   ends=(1.0, None), half_level=True, of_x_t=True),
     "mse": Metric(fidelity.mse, "MSE", "mean squared error on the [−1, 1] scale", "lower", 5,
-                   bounds=(0, fidelity.PEAK**2)),
+                  bounds=(0, fidelity.PEAK**2), ends=(0.0, None), of_x_t=True),
     "ms-ssim": Metric(fidelity.ms_ssim, "MS-SSIM", "multi-scale structural similarity", "higher",
-                       bounds=(0, 1)),
+                      bounds=(0, 1), ends=(1.0, None), half_level=True),
     "kept": Metric(spectrum.kept, "Energy kept", "energy of x̂0 over that of x0 in an octave band",
-                    "higher", bounds=(0, float("inf")), version=2),
+                   "", bounds=(0, math.inf), bands=True, ends=ONE_HALF, version=2),
     "coherence": Metric(spectrum.coherence, "Coherence",
-                         "share of an octave band of x0 that x̂0 explains", "higher", bounds=(0, 1),
-                         version=2),
+                        "share of an octave band of x0 that x̂0 explains", "higher", bounds=(0, 1),
+                        bands=True, ends=ONE_HALF, half_level=True, version=2),
     "colour": Metric(colours.colour, "Colour", "ΔE00 of the coarse pictures in CIELAB", "lower", 2,
-                      bounds=(0, float("inf"))),
+                     bounds=(0, math.inf), ends=(0.0, None), half_level=True),
     "edges": Metric(gradients.edges, "Edges", "correlation of gradient lengths", "higher",
-                     bounds=(-1, 1)),
+                    bounds=(-1, 1), ends=(1.0, None), half_level=True),
     "psnr-floor": Metric(fidelity.psnr, "PSNR to D(E(x0))",
-                          "that of x̂0 to what the autoencoder alone makes of x0", "higher", 2, "dB",
-                          against=X0_FLOOR),
+                         "that of x̂0 to what the autoencoder alone makes of x0", "higher", 2, "dB",
+                         against=X0_FLOOR),
     "ssim-floor": Metric(fidelity.ssim, "SSIM to D(E(x0))",
-                          "that of x̂0 to what the autoencoder alone makes of x0", "higher",
-                          bounds=(-1, 1), against=X0_FLOOR),
-    "lpips-alex": Metric(_unbound, "LPIPS-Alex", "perceptual distance, AlexNet", "lower",
-                          bounds=(0, float("inf")), needs="torch"),
-    "lpips-squeeze": Metric(_unbound, "LPIPS-Squeeze", "perceptual distance, SqueezeNet", "lower",
-                             bounds=(0, float("inf")), needs="torch"),
+                         "that of x̂0 to what the autoencoder alone makes of x0", "higher",
+                         bounds=(-1, 1), against=X0_FLOOR),
+    "lpips-alex": replace(_LPIPS, title="LPIPS-Alex", what="perceptual distance, AlexNet"),
+    "lpips-squeeze": replace(_LPIPS, title="LPIPS-Squeeze",
+                             what="perceptual distance, SqueezeNet"),
     FEATURES: Metric(_unbound, "Features", "cosine of a layer's features of x0 and x̂0", "higher",
-                      bounds=(-1, 1), needs="transformers"),
+                     bounds=(-1, 1), needs="transformers", named_by="--backbone ID"),
 }  # fmt: skip
-"""Every measure by the name under which it is stored and exported."""
+"""Every metric by the name under which it is stored and exported."""
+
+
+def family(name: str) -> str:
+    """`coherence/3` → `coherence`."""
+    return name.partition("/")[0]
 
 
 def described(name: str) -> Metric | None:
     """What is known about a stored name: `kept/3`, `features-dinov2-small/7`; None if nothing."""
-    family = name.partition("/")[0]
-    return METRICS.get(FEATURES if family.startswith(f"{FEATURES}-") else family)
+    whole = family(name)
+    return METRICS.get(FEATURES if whole.startswith(f"{FEATURES}-") else whole)
+
+
+def ends_of(name: str) -> Ends:
+    """`Metric.ends` of a stored name; as measured where nothing is known of it."""
+    known = described(name)
+    return known.ends if known else (None, None)
 
 
 def cheap(against: str = X0) -> list[str]:

@@ -19,6 +19,7 @@ from nca_cli.analysis import (
 )
 from nca_cli.analysis.references import GAUSSIANS
 from nca_cli.figures.curves.charts import EXCESS, fitted, reference_title
+from nca_cli.metrics import described
 from nca_cli.report.content import Report, Series
 from nca_cli.report.curves import Entry, Scale, Stage, Tick, drawable, stages, ticks
 from nca_cli.report.words import (
@@ -35,8 +36,6 @@ from nca_cli.report.words import (
 )
 from nca_cli.store import Store
 
-HALVES_OF = ("coherence", "colour", "edges", "ms-ssim", "ssim")
-"""Families whose half-levels are listed: they have a value for "all is lost"."""
 MOST_SENTENCES = 2
 BLANK = "\N{NO-BREAK SPACE}"
 
@@ -76,9 +75,9 @@ def analysed(report: Report, store: Store | None = None) -> Report:
 
 
 def known_halves(analysis: Analysis) -> list[HalfLevel]:
-    """Half-levels that were found, of the measures in `HALVES_OF`."""
-    return [half for half in analysis.half_levels if family(half.measure) in HALVES_OF
-            and math.isfinite(half.log_snr.value)]  # fmt: skip
+    """Half-levels that were found, of the metrics that say so (`Metric.half_level`)."""
+    return [half for half in analysis.half_levels if math.isfinite(half.log_snr.value)
+            and (known := described(half.measure)) and known.half_level]  # fmt: skip
 
 
 def findings(report: Report, analysis: Analysis) -> list[str]:

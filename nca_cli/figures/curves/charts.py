@@ -70,8 +70,6 @@ DERIVED = {
                        "share of what is lost, per unit of log SNR", "", 3),
 }  # fmt: skip
 """What is drawn as measures are, but derived from them."""
-BANDS = ("kept", "coherence")
-"""Families whose members are octave bands: `coherence/3` is 8 to 16 cycles per picture."""
 
 
 def family(measure: str) -> str:
@@ -92,14 +90,20 @@ def measure_title(name: str) -> str:
         return f"{family_title(name)} the {reference_title(part(name))}"
     if family(name) == RETENTION:
         return part(name)[:1].upper() + part(name)[1:]
-    if family(name) in BANDS and part(name).isdigit():
+    if _is_band(name):
         return band_title(int(part(name)))
     return f"{family_title(name)} {part(name)}"
 
 
+def _is_band(name: str) -> bool:
+    """Whether it is of an octave band: `coherence/3` is 8 to 16 cycles per picture."""
+    known = described(name)
+    return known is not None and known.bands and part(name).isdigit()
+
+
 def full_title(name: str) -> str:
     """`Coherence, 8–16 cycles per side`: a title that stands alone."""
-    if family(name) in BANDS and part(name).isdigit():
+    if _is_band(name):
         return f"{family_title(name)}, {measure_title(name)}"
     if family(name) == EXCESS:
         return measure_title(name)
@@ -126,7 +130,7 @@ def band_title(band: int) -> str:
 def which_is_closer(name: str) -> str:
     """`higher` or `lower`; nothing where that is not known, nor where the ideal is in between."""
     known = known_measure(name)
-    return known.better if known and family(name) != "kept" else ""
+    return known.better if known else ""
 
 
 # --- references ---------------------------------------------------------------------------------
