@@ -13,6 +13,7 @@ from scipy.special import stdtrit
 from nca_cli.analysis import (
     ANY_SEED,
     MIN_IMAGES,
+    Turn,
     Value,
     analyse,
     bits,
@@ -187,8 +188,10 @@ def test_what_is_never_half_lost_has_no_half_level():
     (kept,) = half_levels(rows(np.full((6, 9), 0.97), "kept/5"))
     assert math.isnan(kept.log_snr.value)
     assert kept.log_snr.blank == "half is lost not even at the noisiest measured level"
+    assert kept.turn is Turn.LASTS
     (gone,) = half_levels(rows(np.full((6, 9), 0.1), "kept/5"))
     assert gone.log_snr.blank == "half is lost before the cleanest measured level"
+    assert gone.turn is Turn.GONE
 
 
 @pytest.mark.parametrize("measure", ["kept/0", "coherence/0"])

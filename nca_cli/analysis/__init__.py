@@ -9,7 +9,7 @@ from nca_cli.analysis.bits import Bits, bits
 from nca_cli.analysis.bootstrap import MIN_IMAGES, Estimate
 from nca_cli.analysis.curves import Curve, Point, curves
 from nca_cli.analysis.gaussian import MIN_REFERENCE
-from nca_cli.analysis.halflevel import HalfLevel, Order, half_levels, orders
+from nca_cli.analysis.halflevel import HalfLevel, Order, Turn, half_levels, orders
 from nca_cli.analysis.pairs import PairCurve, PairPoint, pair_distances
 from nca_cli.analysis.references import Excess, Reference, excess, references
 from nca_cli.analysis.stages import BOUNDS, CLEAN_UP, COARSE, Stage, schedule_of, stage, stages
@@ -37,6 +37,7 @@ __all__ = [
     "Point",
     "Reference",
     "Stage",
+    "Turn",
     "Value",
     "VarianceCurve",
     "Variances",

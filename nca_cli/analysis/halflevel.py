@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import combinations
 
 import numpy as np
@@ -33,6 +34,24 @@ from nca_cli.analysis.values import REFERENCE, Table, Value, tables
 from nca_cli.metrics.registry import Ends, ends_of, family
 
 HALF, SURE = 0.5, 0.975
+
+
+class Turn(Enum):
+    """When half of a metric is lost, as seen from the levels that were measured."""
+
+    GONE = 0
+    """Before the cleanest."""
+    GOES = 1
+    LASTS = 2
+    """Not even at the noisiest."""
+    UNKNOWN = 3
+
+
+BEYOND = {
+    "half is lost before the cleanest measured level": Turn.GONE,
+    "half is lost not even at the noisiest measured level": Turn.LASTS,
+}
+"""What a half-level beyond the measured levels is blank with."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +72,13 @@ class HalfLevel:
     """Whether one of them is a measurement, so that the half-level depends on the range."""
     crossed: float
     """Share of the bootstrap draws in which half is lost within the measured levels."""
+
+    @property
+    def turn(self) -> Turn:
+        """When half is lost; unknown where nothing could be followed from level to level."""
+        if math.isfinite(self.log_snr.value):
+            return Turn.GOES
+        return BEYOND.get(self.log_snr.blank, Turn.UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -180,8 +206,8 @@ def located(value: float, halves: np.ndarray, n: int) -> Estimate:
     """A half-level with its interval; blank where it lies beyond the levels."""
     if math.isfinite(value):
         return estimate(value, halves, n)
-    side = "before the cleanest" if value > 0 else "not even at the noisiest"
-    return Estimate(n=n, blank=f"half is lost {side} measured level")
+    before, never = BEYOND
+    return Estimate(n=n, blank=before if value > 0 else never)
 
 
 def _blank(table: Table, measure: str, n: int, why: str, theory: Ends) -> Found:
