@@ -18,7 +18,7 @@ from test_lpips import files
 
 from nca_cli.errors import NothingStored, UsageError
 from nca_cli.metrics import METRICS, Measuring, Metric, Settings, Value, measure, measure_store
-from nca_cli.metrics import work as work_
+from nca_cli.metrics import workers as workers_
 from nca_cli.metrics.cache import VERSION
 from nca_cli.metrics.lpips import lpips_measures
 from nca_cli.report import collect, json_text
@@ -79,7 +79,7 @@ def test_a_second_time_nothing_is_measured_nothing_is_read_and_nothing_is_writte
     first = measure_store(store)
     assert len(counted) == 24
     before = snapshot(store.root)
-    monkeypatch.setattr(work_, "measured", lambda task: pytest.fail("a tensor was read"))
+    monkeypatch.setattr(workers_, "measured", lambda task: pytest.fail("a tensor was read"))
     work = Measuring(store)
     assert len(work) == 0
     assert numbers(work.run()) == numbers(first)
@@ -225,10 +225,10 @@ def test_a_script_without_a_guard_may_use_processes_and_its_own_measure(store, t
 
 
 def test_where_processes_cannot_be_had_the_work_is_done_in_this_one(store, monkeypatch):
-    def refused(*_):
-        raise OSError("no semaphores")
+    def refused(*_, **__):
+        raise OSError("no processes")
 
-    monkeypatch.setattr(work_, "ProcessPoolExecutor", refused)
+    monkeypatch.setattr(workers_, "Popen", refused)
     ticks = []
     assert len(measure_store(store, names=["mse"], workers=2, tick=ticks.append)) == 24
     assert sum(ticks) == 24

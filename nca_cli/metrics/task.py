@@ -1,30 +1,18 @@
-"""Measuring itself: tensors of one artifact in, values out; in this process or in several."""
+"""Measuring itself: tensors of one artifact in, values out."""
 
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
 
 import numpy as np
 
-from nca_cli.errors import NcaError, NothingStored
+from nca_cli.errors import NothingStored
 from nca_cli.metrics.cache import FLOOR, Entry, Kept
 from nca_cli.metrics.picture import Picture
 from nca_cli.metrics.registry import X0, X0_FLOOR, Metric
 from nca_cli.store import Artifact, Key, hdf5
-
-POOL_PIXELS = 40 * 256 * 256
-"""With fewer pixels to measure, processes take longer to start than to work: a second or two."""
 
 
 @dataclass(frozen=True)
@@ -104,89 +92,3 @@ def _fixed(artifact: Artifact, name: str) -> tuple[str, np.ndarray]:
             if name in group:
                 return str(group.attrs["content_sha256"]), group[name][()].astype(np.float32)
     raise NothingStored(f"{artifact} holds no {name}", "compute it again: nca reconstruct")
-
-
-# --- in several processes -----------------------------------------------------------------------
-
-
-def carried_out(
-    tasks: Sequence[Task], workers: int, tick: Callable[[int], None]
-) -> Iterator[tuple[Task, Kept | NcaError]]:
-    """Each task with its values, or with what is wrong; in any order.
-
-    Results do not depend on `workers`: a sample is measured by itself wherever it is. Processes
-    that cannot be started, or that die, leave their work to this one.
-    """
-    left = dict.fromkeys(range(len(tasks)))
-    if workers > 1 and len(tasks) > 1:
-        for index, found in _pooled(tasks, workers):
-            del left[index]
-            yield tasks[index], _attempt(tasks[index]) if found is None else found
-            tick(len(tasks[index].keys))
-    for index in left:
-        yield tasks[index], _attempt(tasks[index])
-        tick(len(tasks[index].keys))
-
-
-def _attempt(task: Task) -> Kept | NcaError:
-    try:
-        return measured(task)
-    except NcaError as error:
-        return error
-
-
-def _pooled(tasks: Sequence[Task], workers: int) -> Iterator[tuple[int, Kept | None]]:
-    try:
-        pool = ProcessPoolExecutor(
-            min(workers, len(tasks)), multiprocessing.get_context("spawn"), _started
-        )
-    except (OSError, ImportError):  # no semaphores here
-        return
-    try:
-        with _no_main():
-            futures = {pool.submit(_measured_or_none, task): i for i, task in enumerate(tasks)}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool:
-        return
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _measured_or_none(task: Task) -> Kept | None:
-    """In a worker. None where something is wrong: whoever asked finds out what."""
-    try:
-        return measured(task)
-    except NcaError:
-        return None
-
-
-@contextmanager
-def _no_main() -> Iterator[None]:
-    """Workers start without the main script: they need nothing of it, and one that has no
-    `if __name__ == "__main__"` would run once more in each of them."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _started() -> None:
-    """A worker leaves Ctrl-C to its parent, and ends when that is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def portable(measure: Metric) -> bool:
-    """Whether another process finds the function by its name: not one of a script or a notebook."""
-    name = getattr(measure.function, "__qualname__", "<")
-    return "<" not in name and getattr(measure.function, "__module__", "") != "__main__"

@@ -1,0 +1,183 @@
+"""What of a store is to be measured: the samples of each artifact, and what is kept of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nca_cli.errors import NcaError, NothingStored, StoreError, UsageError
+from nca_cli.metrics import cache
+from nca_cli.metrics.cache import FLOOR, Kept
+from nca_cli.metrics.registry import X0_FLOOR, Metric
+from nca_cli.store import Artifact, Filters, Key, Place, Store, hdf5
+from nca_cli.store.layout import NOISE
+from nca_cli.store.samples import FIXED
+
+REFERENCES = {"copy": "x_t", "floor": X0_FLOOR}
+"""What may stand in a reconstruction's place, and the dataset of `noise.h5` that it is: x_t itself
+(`reference:copy`, noise and scale as they are, by `Metric.of_x_t` alone), and the autoencoder's
+D(E(x0)) (`reference:floor`, without a level)."""
+REFERENCE_OF = {dataset: f"reference:{name}" for name, dataset in REFERENCES.items()}
+
+
+@dataclass
+class Wanted:
+    """The samples of one artifact that are wanted, and what is known of them."""
+
+    artifact: Artifact
+    noise: Artifact
+    dataset: str
+    keys: list[Key]
+    kept: Kept
+    log_snr: dict[Key, float]
+    trusted: bool = False
+    """Whether the kept values are known to belong to this x0."""
+    contents: dict[Key, str] = field(default_factory=dict)
+    """(t, seed) → content of the part that holds it."""
+    has_floor: bool = False
+    """Whether there is a D(E(x0)) to compare with."""
+    problem: NcaError | None = None
+
+    def fitting(self, measures: Mapping[str, Metric]) -> dict[str, Metric]:
+        """The measures that are taken of it; only x̂0 is compared with D(E(x0))."""
+        compared = self.has_floor and self.dataset == "x0_hat"
+        return {name: each for name, each in measures.items()
+                if (compared or each.against != X0_FLOOR)
+                and (self.dataset != REFERENCES["copy"] or each.of_x_t)}  # fmt: skip
+
+    def known(self, keys: Sequence[Key]) -> Kept:
+        """What is kept of some samples."""
+        entries = {key: self.kept.entries[key] for key in keys if key in self.kept.entries}
+        return Kept(self.kept.stamps, self.kept.x0_content, self.kept.x0, entries)
+
+    def count(self, name: str) -> int:
+        """How many of the samples have a value of a measure."""
+        entries = (self.kept.entries.get(key) for key in self.keys)
+        return sum(entry is not None and name in entry.values for entry in entries)
+
+    def lacking(self, measures: Mapping[str, Metric]) -> list[Key]:
+        """The samples that must be read: without a measure, or not known to be the same."""
+        stamps = self.kept.stamps
+        current = all(each.stamp and stamps.get(n) == each.stamp for n, each in measures.items())
+        return [key for key in self.keys if not (current and self._has(key, measures))]
+
+    def _has(self, key: Key, measures: Mapping[str, Metric]) -> bool:
+        entry = self.kept.entries.get(key)
+        return (
+            self.trusted and entry is not None and entry.content == self.contents[key]
+            and measures.keys() <= entry.values.keys()
+        )  # fmt: skip
+
+
+class Survey:
+    """Looks artifacts up, and what is kept of them; each file once, and no tensor yet."""
+
+    def __init__(self, store: Store, filters: Filters):
+        self.store, self.filters = store, filters
+        self.problems: list[NcaError] = []
+        """Artifacts that could not be read, with the reason."""
+        self.notes: list[str] = []
+        """What else is worth telling."""
+        self._noises: dict[Place, Artifact] = {}
+        self._heads: dict[Artifact, Head] = {}
+
+    def sources(self, made: Iterable[Artifact], references: Sequence[str]) -> list[Wanted]:
+        """The samples of reconstructions, and then those of `references` of the same images."""
+        found = [source for one in made for source in self._considered(one, "x0_hat")]
+        for noise in list(self._noises.values()):
+            for dataset in _datasets(references):
+                found += self._considered(noise, dataset)
+        return found
+
+    def _considered(self, artifact: Artifact, dataset: str) -> Iterator[Wanted]:
+        """An artifact with its kept values; nothing where it has no such samples or no x0."""
+        try:
+            yield from self._source(artifact, dataset)
+        except (StoreError, NothingStored) as error:
+            self.problems.append(error)
+
+    def _source(self, artifact: Artifact, dataset: str) -> Iterator[Wanted]:
+        floor = dataset == X0_FLOOR
+        if floor and dataset not in self._head(artifact).fixed:
+            return
+        keys = [FLOOR] if floor else self.filters.keys(artifact)
+        if not keys:
+            return
+        noise = self._noise(artifact)
+        kept = self._kept(artifact)
+        contents, log_snr = self._index(artifact, keys)
+        fixed = self._head(noise).fixed
+        trusted = bool(kept.x0) and kept.x0_content == fixed.get("x0")
+        has_floor = X0_FLOOR in fixed
+        yield Wanted(artifact, noise, dataset, keys, kept, log_snr, trusted, contents, has_floor)
+
+    def _kept(self, artifact: Artifact) -> Kept:
+        """What is kept of an artifact; nothing, with a note, where that cannot be read."""
+        path, reason = cache.file_of(self.store, artifact), "not readable"
+        try:
+            kept = cache.load(path)
+        except StoreError as error:
+            kept, reason = None, error.reason
+        if kept is None:
+            self.notes.append(f"{path}: {reason}, so measured anew")
+        return kept or Kept()
+
+    def _index(
+        self, artifact: Artifact, keys: list[Key]
+    ) -> tuple[dict[Key, str], dict[Key, float]]:
+        """Of each sample the content of its part, and logSNR."""
+        head = self._head(artifact)
+        if keys == [FLOOR]:
+            return {FLOOR: head.fixed.get(X0_FLOOR, "")}, {FLOOR: math.nan}
+        stored = zip(artifact.t.tolist(), artifact.seed.tolist(), strict=True)
+        log_snr = dict(zip(stored, artifact.log_snr.tolist(), strict=True))
+        contents = {key: head.contents.get(key, "") for key in keys}
+        return contents, {key: log_snr[key] for key in keys}
+
+    def _noise(self, artifact: Artifact) -> Artifact:
+        """The artifact that holds the image itself."""
+        place = Place(artifact.model, artifact.image)
+        if place not in self._noises:
+            noise = self.store.artifact(place, NOISE)
+            if noise is None:
+                where = f"{self.store.root}/{artifact.model}/{artifact.image}"
+                raise NothingStored(f"{where}: no {NOISE}.h5, so no image to compare with",
+                                    "write it again: nca noise")  # fmt: skip
+            self._noises[place] = noise
+        return self._noises[place]
+
+    def _head(self, artifact: Artifact) -> Head:
+        if artifact not in self._heads:
+            self._heads[artifact] = _head(artifact)
+        return self._heads[artifact]
+
+
+@dataclass(frozen=True)
+class Head:
+    """What an artifact's files say about themselves."""
+
+    fixed: dict[str, str]
+    """`x0`, `x0_floor` → content of the first part that holds it."""
+    contents: dict[Key, str]
+    """(t, seed) → content of the part that holds it."""
+
+
+def _head(artifact: Artifact) -> Head:
+    head = Head({}, {})
+    for part in artifact.parts:
+        with part.opened() as group:
+            content, keys = str(group.attrs["content_sha256"]), hdf5.read_keys(group)
+            names = [name for name in FIXED if name in group]
+        for name in names:
+            head.fixed.setdefault(name, content)
+        for key in keys:
+            head.contents.setdefault(key, content)
+    return head
+
+
+def _datasets(references: Sequence[str]) -> list[str]:
+    unknown = [name for name in references if name not in REFERENCES]
+    if unknown:
+        raise UsageError(f"unknown reference {unknown[0]!r}", f"one of: {', '.join(REFERENCES)}")
+    return [REFERENCES[name] for name in references]
