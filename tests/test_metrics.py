@@ -22,7 +22,7 @@ from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structu
 from nca_cli.metrics import (
     METRICS,
     Metric,
-    Picture,
+    Prepared,
     band_edges,
     band_energies,
     coherence,
@@ -106,12 +106,12 @@ def test_multi_scale_ssim_is_the_papers(photo):
 
 
 def test_one_scale_of_it_is_scikit_images_ssim(photo):
-    from nca_cli.metrics.fidelity import _similarity
+    from nca_cli.metrics.fidelity import _similarity, scales
 
-    a, b = Picture(photo[0]), Picture(photo[1])
+    a, b = Prepared(photo[0]), Prepared(photo[1])
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     one = structural_similarity(a.unit[..., 0], b.unit[..., 0], data_range=1, **settings)
-    assert _similarity(a.scales[0], b.scales[0])[1][0] == pytest.approx(one, abs=1e-5)
+    assert _similarity(scales(a)[0], scales(b)[0])[1][0] == pytest.approx(one, abs=1e-5)
 
 
 # --- spectrum -----------------------------------------------------------------------------------
@@ -302,8 +302,8 @@ def test_pictures_of_different_shapes_are_not_compared(name):
 def test_what_measures_share_changes_no_number(pair):
     """Pictures keep transforms between measures and pairs: the order must not matter."""
     x0, x0_hat, _ = pair
-    a, b = Picture(x0), Picture(x0_hat)
-    taken(a, Picture(x0_hat[::-1]), MEASURES_CHEAP)
+    a, b = Prepared(x0), Prepared(x0_hat)
+    taken(a, Prepared(x0_hat[::-1]), MEASURES_CHEAP)
     together = taken(a, b, dict(reversed(MEASURES_CHEAP.items())))
     alone = {}
     for name in CHEAP:

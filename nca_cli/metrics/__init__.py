@@ -24,7 +24,7 @@ from nca_cli.metrics.colours import colour
 from nca_cli.metrics.fidelity import ms_ssim, mse, psnr, ssim
 from nca_cli.metrics.gradients import edges
 from nca_cli.metrics.measuring import Measuring, measure_store
-from nca_cli.metrics.picture import Picture
+from nca_cli.metrics.prepared import Prepared
 from nca_cli.metrics.registry import METRICS, Metric, described, measure
 from nca_cli.metrics.sources import REFERENCES
 from nca_cli.metrics.spectrum import band_edges, band_energies, coherence, kept
@@ -35,7 +35,7 @@ __all__ = [
     "REFERENCES",
     "Measuring",
     "Metric",
-    "Picture",
+    "Prepared",
     "Settings",
     "Value",
     "band_edges",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nca_cli.errors import ModelError, NcaError
-from nca_cli.metrics.picture import BLANK, Picture, Pixels, pictures, usable
+from nca_cli.metrics.prepared import BLANK, Pixels, Prepared, prepared, usable
 from nca_cli.metrics.registry import FEATURES, METRICS, Metric
 from nca_cli.recipe import digest
 
@@ -84,11 +84,11 @@ class Cosines:
         self.network, self.device = network, device
         self.mean, self.spread = (scaling.get(key, HALF) for key in ("image_mean", "image_std"))
         self.side = getattr(network.config, "image_size", None)
-        self._last: tuple[Picture, list[Tensor]] | None = None
+        self._last: tuple[Prepared, list[Tensor]] | None = None
 
     def __call__(self, x0: Pixels, x0_hat: Pixels) -> dict[str, float]:
         """Layer → cosine; 0 is the embedding, or what comes before the first layer."""
-        a, b = pictures(x0, x0_hat)
+        a, b = prepared(x0, x0_hat)
         if self._last is None or self._last[0] is not a:
             self._last = a, self.features(a)
         layers = self._last[1]
@@ -97,7 +97,7 @@ class Cosines:
         pairs = enumerate(zip(layers, self.features(b), strict=True))
         return {str(layer): _cosine(x, y) for layer, (x, y) in pairs}
 
-    def features(self, picture: Picture) -> list[Tensor]:
+    def features(self, picture: Prepared) -> list[Tensor]:
         """The hidden states of one picture, at the size and scale that the network knows."""
         import torch
         from torch.nn import functional as F

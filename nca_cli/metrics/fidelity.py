@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nca_cli.metrics.picture import BLANK, Picture, Pixels, pictures, usable
+from nca_cli.metrics.prepared import BLANK, Pixels, Prepared, prepared, usable
 
 PEAK = 2.0
 """Peak-to-peak range of pixels in [-1, 1]."""
@@ -22,7 +22,7 @@ C1, C2 = 0.01**2, 0.03**2
 
 def mse(x0: Pixels, x0_hat: Pixels) -> float:
     """Mean squared error on the [-1, 1] scale: four times that of pixels in [0, 1]."""
-    a, b = pictures(x0, x0_hat)
+    a, b = prepared(x0, x0_hat)
     return float(np.mean((b.clipped.astype(np.float64) - a.clipped) ** 2))
 
 
@@ -41,7 +41,7 @@ def ssim(x0: Pixels, x0_hat: Pixels) -> float:
     scikit-image's `structural_similarity` with its defaults: 7×7 uniform windows, K1 = 0.01,
     K2 = 0.03. NaN for pictures below 7 pixels.
     """
-    a, b = pictures(x0, x0_hat)
+    a, b = prepared(x0, x0_hat)
     if not usable(a, b, SSIM_WINDOW):
         return BLANK
     from skimage.metrics import structural_similarity
@@ -55,16 +55,18 @@ def ms_ssim(x0: Pixels, x0_hat: Pixels) -> float:
     Π_j mean(cs_j)^w_j · mean(l·cs)^w_5 with an 11×11 Gaussian window, scales halved by 2×2 means;
     a negative mean counts as 0. NaN for pictures below 176 pixels.
     """
-    a, b = pictures(x0, x0_hat)
+    a, b = prepared(x0, x0_hat)
     if not usable(a, b, MS_SIDE):
         return BLANK
-    *finer, coarsest = (_similarity(*both) for both in zip(a.scales, b.scales, strict=True))
+    *finer, coarsest = (
+        _similarity(*both) for both in zip(a.once(scales), b.once(scales), strict=True)
+    )
     means = np.array([cs for cs, _ in finer] + [coarsest[1]])
     powers = np.maximum(means, 0) ** np.array(SCALE_WEIGHTS)[:, None]
     return float(powers.prod(axis=0).mean())
 
 
-def scales(picture: Picture) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def scales(picture: Prepared) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Pixels, local means and local mean squares of a picture at each scale, fine to coarse."""
     x, found = np.moveaxis(picture.unit, -1, 0).astype(np.float64), []
     for _ in SCALE_WEIGHTS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nca_cli.metrics.picture import BLANK, Pixels, pictures, usable
+from nca_cli.metrics.prepared import BLANK, Pixels, Prepared, prepared, usable
 
 LUMA = (0.299, 0.587, 0.114)
 """Of red, green and blue (ITU-R BT.601)."""
@@ -19,22 +19,22 @@ def edges(x0: Pixels, x0_hat: Pixels) -> float:
     Sobel gradients of the luma. A fainter picture with the same edges still has 1. Blank where x0
     has no edges, 0 where x̂0 has none; NaN for pictures below 5 pixels.
     """
-    a, b = pictures(x0, x0_hat)
+    a, b = prepared(x0, x0_hat)
     if not usable(a, b, LEAST_SIDE):
         return BLANK
-    g, h = (x.gradient - x.gradient.mean() for x in (a, b))
+    g, h = (x - x.mean() for x in (a.once(gradient), b.once(gradient)))
     spread_g, spread_h = (float(np.sqrt(np.mean(x * x))) for x in (g, h))
     if spread_g <= LEAST_SPREAD:
         return BLANK
     return float(np.mean(g * h) / (spread_g * spread_h)) if spread_h > LEAST_SPREAD else 0.0
 
 
-def gradient(x: np.ndarray) -> np.ndarray:
-    """Length of the Sobel gradient of `(C, H, W)`, `(H-2, W-2)`: per pixel, borders left out.
+def gradient(picture: Prepared) -> np.ndarray:
+    """Length of the Sobel gradient of the luma, float64 `(H-2, W-2)`: per pixel, without borders.
 
     By slices, in three quarters of the time of SciPy's, which would filter the borders as well.
     """
-    x = x.astype(np.float64)
+    x = picture.clipped.astype(np.float64)
     weights = LUMA if x.shape[0] == 3 else (1 / x.shape[0],) * x.shape[0]
     luma = sum(weight * channel for weight, channel in zip(weights, x, strict=True))
     across, down = luma[:, 2:] - luma[:, :-2], luma[2:] - luma[:-2]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nca_cli.errors import UsageError
-from nca_cli.metrics.picture import BLANK, Picture, Pixels, pictures, usable
+from nca_cli.metrics.prepared import BLANK, Pixels, Prepared, prepared, usable
 from nca_cli.metrics.registry import METRICS, Metric
 
 if TYPE_CHECKING:
@@ -179,11 +179,11 @@ class Distance:
 
     def __init__(self, network: Network, weights: State, device: str = "cpu"):
         self.network, self.weights, self.device = network, weights, device
-        self._last: tuple[Picture, list[Tensor]] | None = None
+        self._last: tuple[Prepared, list[Tensor]] | None = None
 
     def __call__(self, x0: Pixels, x0_hat: Pixels) -> float:
         """NaN for pictures below 32 pixels. Grey ones count as red, green and blue alike."""
-        a, b = pictures(x0, x0_hat)
+        a, b = prepared(x0, x0_hat)
         if not usable(a, b, LEAST_SIDE):
             return BLANK
         if self._last is None or self._last[0] is not a:
@@ -192,7 +192,7 @@ class Distance:
         parts = ((self.weights[f"lin{k}"] * (x - y) ** 2).sum(1).mean() for k, (x, y) in taps)
         return sum(map(float, parts))
 
-    def features(self, picture: Picture) -> list[Tensor]:
+    def features(self, picture: Prepared) -> list[Tensor]:
         """Features of each tapped layer `(1, C, H, W)`, of length 1 over the channels."""
         import torch
 

@@ -13,7 +13,7 @@ from nca_cli.metrics import cache
 from nca_cli.metrics.cache import FLOOR, Kept
 from nca_cli.metrics.choose import Settings, wanted_metrics
 from nca_cli.metrics.registry import Metric, described
-from nca_cli.metrics.sources import REFERENCE_OF, Wanted, Survey
+from nca_cli.metrics.sources import REFERENCE_OF, Survey, Wanted
 from nca_cli.metrics.task import Task
 from nca_cli.metrics.value import Value
 from nca_cli.metrics.workers import POOL_PIXELS, carried_out, portable

@@ -10,7 +10,7 @@ import numpy as np
 
 from nca_cli.errors import UsageError
 from nca_cli.metrics import colours, fidelity, functions, gradients, spectrum
-from nca_cli.metrics.picture import Picture, pictures
+from nca_cli.metrics.prepared import Prepared, prepared
 
 Result = float | Mapping[str, float]
 OWN = "nca_cli."
@@ -80,7 +80,7 @@ class Metric:
     def _is_own(self) -> bool:
         return getattr(self.function, "__module__", "").startswith(OWN)
 
-    def __call__(self, a: Picture, b: Picture) -> dict[str, float]:
+    def __call__(self, a: Prepared, b: Prepared) -> dict[str, float]:
         """Suffix (`""`, `"/0"`, …) → value. The built-in functions share what `a` and `b` keep."""
         result = self.function(a, b) if self._is_own else self.function(a.x, b.x)
         if isinstance(result, Mapping):
@@ -163,10 +163,10 @@ def measure(
     where the two differ in shape.
     """
     names = cheap() if names is None else names
-    return taken(*pictures(x0, x0_hat), {name: METRICS[name] for name in names})
+    return taken(*prepared(x0, x0_hat), {name: METRICS[name] for name in names})
 
 
-def taken(a: Picture, b: Picture, measures: Mapping[str, Metric]) -> dict[str, float]:
+def taken(a: Prepared, b: Prepared, measures: Mapping[str, Metric]) -> dict[str, float]:
     """As `measure`, of pictures, which keep what measures share."""
     return {
         name + suffix: value

@@ -25,7 +25,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from nca_cli.metrics.picture import BLANK, Picture, Pixels, pictures, usable
+from nca_cli.metrics.prepared import BLANK, Pixels, Prepared, prepared, usable
 
 LEAST_ENERGY = 1e-12
 """Per coefficient. What has less, a millionth of the range, is rounding and no content."""
@@ -36,11 +36,11 @@ def kept(x0: Pixels, x0_hat: Pixels) -> dict[str, float]:
 
     Without the mean of each channel. Blank in a band where x0 has nothing (`LEAST_ENERGY`).
     """
-    a, b = pictures(x0, x0_hat)
+    a, b = prepared(x0, x0_hat)
     if not usable(a, b):
         return _blank(a)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _by_band(np.where(_empty(a), BLANK, b.energies / a.energies))
+        return _by_band(np.where(_empty(a), BLANK, b.once(energies) / a.once(energies)))
 
 
 def coherence(x0: Pixels, x0_hat: Pixels) -> dict[str, float]:
@@ -51,18 +51,30 @@ def coherence(x0: Pixels, x0_hat: Pixels) -> dict[str, float]:
     the mean of each channel. It does not see how much energy x̂0 has. Blank where x0 has nothing; 0
     where x̂0 has nothing, which explains nothing.
     """
-    a, b = pictures(x0, x0_hat)
+    a, b = prepared(x0, x0_hat)
     if not usable(a, b):
         return _blank(a)
-    cross = about_mean(a.spectrum * b.spectrum)
+    cross = about_mean(a.once(spectrum) * b.once(spectrum))
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.minimum(cross**2 / (a.energies * b.energies), 1.0)
+        share = np.minimum(cross**2 / (a.once(energies) * b.once(energies)), 1.0)
     return _by_band(np.where(_empty(a), BLANK, np.where(_empty(b), 0.0, share)))
+
+
+def spectrum(picture: Prepared) -> np.ndarray:
+    """Orthonormal 2-D cosine transform (DCT-II), float64 `(C, H, W)`."""
+    from scipy.fft import dctn
+
+    return np.asarray(dctn(picture.clipped.astype(np.float64), axes=(-2, -1), norm="ortho"))
+
+
+def energies(picture: Prepared) -> np.ndarray:
+    """Energy in each octave band but for the means, coarse to fine."""
+    return about_mean(picture.once(spectrum) ** 2)
 
 
 def band_energies(x: Pixels) -> np.ndarray:
     """Σ X² in each band, coarse to fine; their sum is Σ x² of the clipped pixels (Parseval)."""
-    return _sums(pictures(x, x)[0].spectrum ** 2)
+    return _sums(spectrum(prepared(x, x)[0]) ** 2)
 
 
 def band_edges(height: int, width: int) -> list[tuple[float, float]]:
@@ -72,14 +84,14 @@ def band_edges(height: int, width: int) -> list[tuple[float, float]]:
     return list(zip(lower, [*lower[1:], float("inf")], strict=True))
 
 
-def about_mean(spectrum: np.ndarray) -> np.ndarray:
+def about_mean(numbers: np.ndarray) -> np.ndarray:
     """Sums over each band and all channels of something `(C, H, W)` but its coefficients (0, 0)."""
-    return _sums(spectrum, first=1)
+    return _sums(numbers, first=1)
 
 
-def _sums(spectrum: np.ndarray, first: int = 0) -> np.ndarray:
+def _sums(numbers: np.ndarray, first: int = 0) -> np.ndarray:
     """Over each band and all channels, float64 `(bands,)`, from the `first` coefficient on."""
-    bands, weights = _bands(*spectrum.shape[-2:]), spectrum.sum(axis=0)
+    bands, weights = _bands(*numbers.shape[-2:]), numbers.sum(axis=0)
     count = _count(*bands.shape)
     return np.bincount(bands.ravel()[first:], weights.ravel()[first:], minlength=count)
 
@@ -105,14 +117,14 @@ def _sizes(height: int, width: int) -> np.ndarray:
     return about_mean(np.ones((1, height, width)))
 
 
-def _empty(x: Picture) -> np.ndarray:
+def _empty(x: Prepared) -> np.ndarray:
     """The bands in which a picture has nothing but its mean and rounding."""
-    return np.asarray(x.energies <= LEAST_ENERGY * x.shape[0] * _sizes(*x.shape[-2:]))
+    return np.asarray(x.once(energies) <= LEAST_ENERGY * x.shape[0] * _sizes(*x.shape[-2:]))
 
 
 def _by_band(values: np.ndarray) -> dict[str, float]:
     return {str(band): value for band, value in enumerate(values.tolist())}
 
 
-def _blank(x: Picture) -> dict[str, float]:
+def _blank(x: Prepared) -> dict[str, float]:
     return _by_band(np.full(_count(*x.shape[-2:]), BLANK))

@@ -10,7 +10,7 @@ import numpy as np
 
 from nca_cli.errors import NothingStored
 from nca_cli.metrics.cache import FLOOR, Entry, Kept
-from nca_cli.metrics.picture import Picture
+from nca_cli.metrics.prepared import Prepared
 from nca_cli.metrics.registry import X0, X0_FLOOR, Metric
 from nca_cli.store import Artifact, Key, hdf5
 
@@ -36,15 +36,15 @@ def measured(task: Task) -> Kept:
     """
     content, tensor = _fixed(task.noise, X0)
     stamps = {name: each.stamp for name, each in task.measures.items()}
-    found, truths = Kept(stamps, content, digest(tensor)), {X0: Picture(tensor)}
+    found, truths = Kept(stamps, content, digest(tensor)), {X0: Prepared(tensor)}
     for name in {each.against for each in task.measures.values()} - set(truths):
-        truths[name] = Picture(_fixed(task.noise, name)[1])
+        truths[name] = Prepared(_fixed(task.noise, name)[1])
     known = _still_good(task.known, found)
     for key, content, tensor in _tensors(task):
         sha = digest(tensor)
         values = known.get((key, sha), {})
         missing = {name: each for name, each in task.measures.items() if name not in values}
-        picture = Picture(tensor)
+        picture = Prepared(tensor)
         fresh = {name: each(truths[each.against], picture) for name, each in missing.items()}
         found.entries[key] = Entry(content, sha, {**values, **fresh})
     return found
