@@ -25,27 +25,9 @@ from nca_cli.store import Store
 
 SAMPLE = str(Path(__file__).parent / "before" / "portrait-03.png")
 
-SOURCE = '''
-from itertools import pairwise
-
-from nca_cli.samplers import METHODS, Method, clipped, move, noise_in
-
-
-def midpoint_ode(x, levels, *, midpoint, clip=None):
-    """The explicit midpoint method along the deterministic path: ε̂ of the halfway level."""
-    for here, there in pairwise(levels):
-        x0 = clipped((yield x, here).x0, clip)
-        if there.s == 0:
-            return x0
-        half = midpoint(here, there)
-        trial = move(x, noise_in(x, x0, here), here, half)
-        x0 = clipped((yield trial, half).x0, clip)
-        x = move(x, noise_in(trial, x0, half), here, there)
-    return x
-
-
-METHODS["midpoint"] = Method(midpoint_ode, takes=("midpoint", "clip"), ends_at_image=True)
-'''
+PAGE = Path(__file__).parents[1] / "docs" / "adding-a-sampler.md"
+SOURCE = PAGE.read_text("utf-8").split("```python\n")[1].split("```")[0]
+"""The example of the page."""
 
 
 @pytest.fixture
