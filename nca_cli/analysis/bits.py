@@ -21,7 +21,7 @@ import numpy as np
 
 from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means
 from nca_cli.analysis.stages import BOUNDS
-from nca_cli.analysis.values import Table, Value, tables
+from nca_cli.analysis.values import Matrices, Value, tables
 
 CHANNELS = 3
 PIECES = 8
@@ -72,7 +72,7 @@ def _is_one_step(sampler: str) -> bool:
     return sampler.startswith(ONE_STEP) and "/" not in sampler
 
 
-def _of_table(table: Table, channels: int) -> Iterable[Bits]:
+def _of_table(table: Matrices, channels: int) -> Iterable[Bits]:
     cells = table.grids["mse"].mean
     with np.errstate(invalid="ignore"):
         known = np.isfinite(table.log_snr) & (np.isfinite(cells) & (cells > 0)).any(axis=0)
@@ -85,7 +85,7 @@ def _of_table(table: Table, channels: int) -> Iterable[Bits]:
 
 
 def _bits(
-    table: Table, name: str, bounds: tuple[float, float], log_snr: np.ndarray, mse: np.ndarray
+    table: Matrices, name: str, bounds: tuple[float, float], log_snr: np.ndarray, mse: np.ndarray
 ) -> Bits:
     n = int(np.isfinite(mse).all(axis=1).sum()) if len(log_snr) else 0
     names, nowhere = (table.model, table.sampler, name), (math.nan, math.nan)

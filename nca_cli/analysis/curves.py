@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nca_cli.analysis.bootstrap import Estimate, interval, resampled_means, too_few
-from nca_cli.analysis.values import Grid, Table, Value, tables
+from nca_cli.analysis.values import Matrices, Matrix, Value, tables
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ def curves(values: Iterable[Value]) -> list[Curve]:
     ]
 
 
-def _points(table: Table, grid: Grid) -> Iterable[Point]:
+def _points(table: Matrices, grid: Matrix) -> Iterable[Point]:
     draws = resampled_means(grid.mean)
     for level, t in enumerate(table.t):
         if grid.rows[:, level].any():
             yield _point(t, float(table.log_snr[level]), grid, level, draws[:, level])
 
 
-def _point(t: int | float, log_snr: float, grid: Grid, level: int, draws: np.ndarray) -> Point:
+def _point(t: int | float, log_snr: float, grid: Matrix, level: int, draws: np.ndarray) -> Point:
     cells, samples = grid.mean[:, level], int(grid.samples[:, level].sum())
     infinite = int(grid.infinite[:, level].sum())
     finite = cells[np.isfinite(cells)]

@@ -24,7 +24,7 @@ MIN_REFERENCE = 30
 """Images below which no Gaussian is fitted."""
 NODES = 2049
 LOWEST, HIGHEST = -23.0, 16.0
-"""Grid of ln λ, on the [-1, 1] scale of pixels: λ from 1e-10 to 9e6. Below it counts as 0."""
+"""Matrix of ln λ, on the [-1, 1] scale of pixels: λ from 1e-10 to 9e6. Below it counts as 0."""
 _TWIN = 1e-7
 """Mean square distance below which two images are the same one, stored twice."""
 

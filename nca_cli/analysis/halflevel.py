@@ -30,7 +30,7 @@ from nca_cli.analysis.bootstrap import (
     resampled_means,
     too_few,
 )
-from nca_cli.analysis.values import REFERENCE, Table, Value, tables
+from nca_cli.analysis.values import REFERENCE, Matrices, Value, tables
 from nca_cli.metrics.registry import Ends, ends_of, family
 
 HALF, SURE = 0.5, 0.975
@@ -113,11 +113,11 @@ def orders(values: Iterable[Value]) -> list[Order]:
     return [order for table in _networks(values) for order in _orders(table)]
 
 
-def _networks(values: Iterable[Value]) -> list[Table]:
+def _networks(values: Iterable[Value]) -> list[Matrices]:
     return tables(value for value in values if not value.sampler.startswith(REFERENCE))
 
 
-def _orders(table: Table) -> Iterable[Order]:
+def _orders(table: Matrices) -> Iterable[Order]:
     families: dict[str, list[str]] = {}
     for measure in table.grids:
         families.setdefault(family(measure), []).append(measure)
@@ -133,7 +133,7 @@ Found = tuple[HalfLevel, float, np.ndarray]
 """A half-level, the crossing and its draws `(draws,)`: +inf before the first level, -inf never."""
 
 
-def _found(table: Table, measure: str) -> Found:
+def _found(table: Matrices, measure: str) -> Found:
     """Images that lack one of the levels are left out: a mean must not jump with its images."""
     levels = _levels(table, measure)
     cells = table.grids[measure].mean[:, levels]
@@ -159,7 +159,7 @@ def unlevelled(any_value: bool, levels: int, complete: bool) -> str:
     return "" if complete else "no image at all levels"
 
 
-def _levels(table: Table, measure: str) -> np.ndarray:
+def _levels(table: Matrices, measure: str) -> np.ndarray:
     """Levels with a finite logSNR and any finite value, from the cleanest to the noisiest."""
     known = np.isfinite(table.grids[measure].mean).any(axis=0) & np.isfinite(table.log_snr)
     levels = np.flatnonzero(known)
@@ -167,7 +167,7 @@ def _levels(table: Table, measure: str) -> np.ndarray:
 
 
 def _measured(
-    table: Table, measure: str, levels: np.ndarray, cells: np.ndarray, theory: Ends
+    table: Matrices, measure: str, levels: np.ndarray, cells: np.ndarray, theory: Ends
 ) -> Found:
     n, log_snr = int(np.isfinite(cells[:, 0]).sum()), table.log_snr[levels]
     mean, draws = np.nanmean(cells, axis=0)[None], resampled_means(cells)
@@ -210,7 +210,7 @@ def located(value: float, halves: np.ndarray, n: int) -> Estimate:
     return Estimate(n=n, blank=before if value > 0 else never)
 
 
-def _blank(table: Table, measure: str, n: int, why: str, theory: Ends) -> Found:
+def _blank(table: Matrices, measure: str, n: int, why: str, theory: Ends) -> Found:
     start, end = (math.nan if known is None else known for known in theory)
     half = HalfLevel(
         table.model, table.sampler, measure, Estimate(n=n, blank=why), math.nan,

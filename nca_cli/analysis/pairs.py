@@ -21,7 +21,7 @@ import numpy as np
 
 from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means, too_few, weights
 from nca_cli.analysis.jackknife import positive_interval
-from nca_cli.analysis.read import Namer, Shelf, by_level, gram, shelves
+from nca_cli.analysis.read import Namer, StoredModel, by_level, gram, stored_models
 from nca_cli.schedule import Level
 from nca_cli.store import Artifact, Filters, Store
 
@@ -70,21 +70,21 @@ def pair_distances(
     """
     wanted: dict[str, Distance | None] = {"l2": None, **(distances or {})}
     return [
-        _curve(shelf, sampler, name, distance, filters)
-        for shelf in shelves(store, filters, names)
-        for sampler in (NOISY, *shelf.recipes)
+        _curve(stored, sampler, name, distance, filters)
+        for stored in stored_models(store, filters, names)
+        for sampler in (NOISY, *stored.recipes)
         for name, distance in wanted.items()
     ]
 
 
 def _curve(
-    shelf: Shelf, sampler: str, name: str, distance: Distance | None, filters: Filters
+    stored: StoredModel, sampler: str, name: str, distance: Distance | None, filters: Filters
 ) -> PairCurve:
     noisy = sampler == NOISY
-    artifacts = shelf.noise if noisy else shelf.recipes[sampler]
+    artifacts = stored.noise if noisy else stored.recipes[sampler]
     l2 = noisy and distance is None
-    dataset, schedule = _dataset(noisy, shelf.latent, l2), shelf.schedule if l2 else None
-    apart = _images_apart(artifacts, shelf.latent) if schedule else None
+    dataset, schedule = _dataset(noisy, stored.latent, l2), stored.schedule if l2 else None
+    apart = _images_apart(artifacts, stored.latent) if schedule else None
     order = sorted(artifacts)
     points = []
     for t, log_snr, images in by_level(artifacts, filters, dataset):
@@ -94,7 +94,7 @@ def _curve(
             exact = _closed_form(schedule.level(t), apart[np.ix_(here, here)])
             point = replace(point, shared_exact=exact[0], unshared_exact=exact[1])
         points.append(point)
-    return PairCurve(shelf.model, sampler, name, tuple(points))
+    return PairCurve(stored.model, sampler, name, tuple(points))
 
 
 def _measured(

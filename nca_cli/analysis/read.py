@@ -23,7 +23,7 @@ MOST_IMAGES = 200
 
 
 @dataclass
-class Shelf:
+class StoredModel:
     """The images of one stored model, and what was reconstructed of them."""
 
     model: str
@@ -55,21 +55,23 @@ class Shelf:
         return next(iter(self.recipes[sampler].values())).recipe
 
 
-def shelves(store: Store, filters: Filters = Filters(), names: Namer | None = None) -> list[Shelf]:  # noqa: B008
+def stored_models(
+    store: Store, filters: Filters = Filters(), names: Namer | None = None  # noqa: B008
+) -> list[StoredModel]:  # fmt: skip
     """What fits, by model. Unreadable artifacts are left out: the report's notes name them."""
     made = [artifact for artifact in store.select(filters) if not artifact.is_noise]
     names = names or Names(made)
-    found: dict[str, Shelf] = {}
+    found: dict[str, StoredModel] = {}
     for artifact in made:
         if not _readable(artifact) or not filters.keys(artifact):
             continue
         image, model, sampler = names(artifact)
-        shelf = found.setdefault(artifact.model, Shelf(model, artifact.model_info))
+        stored = found.setdefault(artifact.model, StoredModel(model, artifact.model_info))
         noise = store.artifact(Place(artifact.model, artifact.image), NOISE)
-        if noise is not None and _readable(noise) and len(shelf.noise) < MOST_IMAGES:
-            shelf.noise.setdefault(image, noise)
-        if image in shelf.noise:
-            shelf.recipes.setdefault(sampler, {})[image] = artifact
+        if noise is not None and _readable(noise) and len(stored.noise) < MOST_IMAGES:
+            stored.noise.setdefault(image, noise)
+        if image in stored.noise:
+            stored.recipes.setdefault(sampler, {})[image] = artifact
     return list(found.values())
 
 

@@ -23,8 +23,8 @@ import numpy as np
 from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means
 from nca_cli.analysis.chains import linear, why_not
 from nca_cli.analysis.gaussian import MIN_REFERENCE, Modes, full, power, spectrum
-from nca_cli.analysis.read import Namer, Shelf, at_level, levels, shelves
-from nca_cli.analysis.values import ANY_SEED, NO_LEVEL, REFERENCE, Table, Value, tables
+from nca_cli.analysis.read import Namer, StoredModel, at_level, levels, stored_models
+from nca_cli.analysis.values import ANY_SEED, NO_LEVEL, REFERENCE, Matrices, Value, tables
 from nca_cli.metrics.fidelity import PEAK
 from nca_cli.recipe import Recipe
 from nca_cli.store import Artifact, Filters, Store
@@ -77,8 +77,8 @@ def references(
     """Rows of all references of all models, and what each of them is or why it is blank."""
     rows: list[Value] = []
     notes: list[Reference] = []
-    for shelf in shelves(store, filters, names):
-        for found, note in _gaussians(shelf, filters):
+    for stored in stored_models(store, filters, names):
+        for found, note in _gaussians(stored, filters):
             rows += found
             notes.append(note)
     return list(dict.fromkeys(rows)), notes  # two recipes of one step share a reference
@@ -89,21 +89,21 @@ def references(
 _Found = tuple[list[Value], Reference]
 
 
-def _gaussians(shelf: Shelf, filters: Filters) -> Iterator[_Found]:
-    x0 = _images(shelf)
+def _gaussians(stored: StoredModel, filters: Filters) -> Iterator[_Found]:
+    x0 = _images(stored)
     for kind, fit in GAUSSIANS.items():
-        unfit = _unfit(shelf, x0)
+        unfit = _unfit(stored, x0)
         modes = None if unfit else fit(np.stack(list(x0.values())))
-        for sampler, artifacts in shelf.recipes.items():
-            recipe = shelf.recipe(sampler)
+        for sampler, artifacts in stored.recipes.items():
+            recipe = stored.recipe(sampler)
             name = reference_name(kind, sampler, recipe)
             blank = unfit or why_not(recipe)
             size = (modes.known, modes.dimensions) if modes and not blank else (0, 0)
-            note = Reference(shelf.model, sampler, name, DESCRIPTIONS[kind], len(x0), *size, blank)
+            note = Reference(stored.model, sampler, name, DESCRIPTIONS[kind], len(x0), *size, blank)
             if modes is None or recipe is None or blank:
                 yield [], note
             else:
-                yield list(_rows(shelf, name, recipe, artifacts, filters, modes, list(x0))), note
+                yield list(_rows(stored, name, recipe, artifacts, filters, modes, list(x0))), note
 
 
 def reference_name(kind: str, sampler: str, recipe: Recipe | None = None) -> str:
@@ -112,20 +112,20 @@ def reference_name(kind: str, sampler: str, recipe: Recipe | None = None) -> str
     return f"{REFERENCE}{kind}" if one_step else f"{REFERENCE}{kind}/{sampler}"
 
 
-def _images(shelf: Shelf) -> dict[str, np.ndarray]:
+def _images(stored: StoredModel) -> dict[str, np.ndarray]:
     """x0 of every image that is finite and of the commonest shape."""
-    found = {image: noise.fixed("x0") for image, noise in sorted(shelf.noise.items())}
+    found = {image: noise.fixed("x0") for image, noise in sorted(stored.noise.items())}
     shapes = [x0.shape for x0 in found.values()]
     common = max(set(shapes), key=shapes.count) if shapes else ()
     return {image: x0 for image, x0 in found.items()
             if x0.shape == common and np.isfinite(x0).all()}  # fmt: skip
 
 
-def _unfit(shelf: Shelf, x0: dict[str, np.ndarray]) -> str:
+def _unfit(stored: StoredModel, x0: dict[str, np.ndarray]) -> str:
     """Why no Gaussian can be fitted, or nothing."""
-    if shelf.latent:
+    if stored.latent:
         return "a latent model: its noise is not in pixels"
-    if shelf.schedule is None:
+    if stored.schedule is None:
         return "its schedule is not known"
     if len(x0) < MIN_REFERENCE:
         return f"too few images to fit a Gaussian: {len(x0)} of {MIN_REFERENCE}"
@@ -133,18 +133,20 @@ def _unfit(shelf: Shelf, x0: dict[str, np.ndarray]) -> str:
 
 
 def _rows(
-    shelf: Shelf, name: str, recipe: Recipe, artifacts: dict[str, Artifact], filters: Filters,
+    stored: StoredModel, name: str, recipe: Recipe, artifacts: dict[str, Artifact], filters: Filters,
     modes: Modes, images: list[str],
 ) -> Iterator[Value]:  # fmt: skip
     """The error of every image at every level that the network was asked for."""
-    schedule = shelf.schedule
+    schedule = stored.schedule
     assert schedule is not None  # `_unfit` has seen to it
     for t, log_snr in levels(artifacts.values(), filters).items():
         there = {image for image, *_ in at_level(artifacts, filters, t)}
         errors = modes.error(linear(recipe, schedule, t, spectrum()))
         for image, error in zip(images, errors.tolist(), strict=True):
             if image in there:
-                yield from both(Value(image, shelf.model, name, t, ANY_SEED, log_snr, "mse", error))
+                yield from both(
+                    Value(image, stored.model, name, t, ANY_SEED, log_snr, "mse", error)
+                )
 
 
 def both(row: Value) -> tuple[Value, Value]:
@@ -175,7 +177,7 @@ def _fitting(kind: str, sampler: str) -> str:
     return reference_name(kind, sampler) if kind in GAUSSIANS else f"{REFERENCE}{kind}"
 
 
-def _gains(table: Table, other: Table | None) -> Iterator[Excess]:
+def _gains(table: Matrices, other: Matrices | None) -> Iterator[Excess]:
     """At the levels and images that both have; a floor is of every level."""
     if other is None:
         return

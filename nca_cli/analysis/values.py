@@ -19,7 +19,7 @@ NO_LEVEL = math.nan
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
+class Matrix:
     """One measure as arrays (images, levels): a cell is the mean over the seeds of an image."""
 
     mean: np.ndarray
@@ -33,7 +33,7 @@ class Grid:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class Matrices:
     """All measures of one model and sampler over the same images and levels."""
 
     model: str
@@ -44,10 +44,10 @@ class Table:
     """Sorted."""
     log_snr: np.ndarray
     """Of each level; NaN where no schedule is known."""
-    grids: dict[str, Grid]
+    grids: dict[str, Matrix]
 
 
-def tables(values: Iterable[Value]) -> list[Table]:
+def tables(values: Iterable[Value]) -> list[Matrices]:
     """A table per (model, sampler), in the order in which they first occur."""
     groups: dict[tuple[str, str], list[Value]] = {}
     for value in values:
@@ -55,7 +55,7 @@ def tables(values: Iterable[Value]) -> list[Table]:
     return [_table(*key, group) for key, group in groups.items()]
 
 
-def _table(model: str, sampler: str, values: Sequence[Value]) -> Table:
+def _table(model: str, sampler: str, values: Sequence[Value]) -> Matrices:
     images, log_snr = sorted({value.image for value in values}), _log_snr(values)
     row = {image: index for index, image in enumerate(images)}
     column = {t: index for index, t in enumerate(log_snr)}
@@ -65,7 +65,7 @@ def _table(model: str, sampler: str, values: Sequence[Value]) -> Table:
         cells.setdefault(value.measure, []).append(cell)
     shape = len(images), len(column)
     grids = {measure: _grid(cell, shape) for measure, cell in cells.items()}
-    return Table(
+    return Matrices(
         model, sampler, tuple(images), tuple(column), np.array(list(log_snr.values())), grids
     )
 
@@ -85,7 +85,7 @@ def _level(t: int | float) -> int | float:
     return NO_LEVEL if t != t else t
 
 
-def _grid(cells: Sequence[tuple[int, int, float]], shape: tuple[int, int]) -> Grid:
+def _grid(cells: Sequence[tuple[int, int, float]], shape: tuple[int, int]) -> Matrix:
     rows, columns, numbers = (np.array(column) for column in zip(*cells, strict=True))
     numbers = numbers.astype(np.float64)
 
@@ -100,4 +100,4 @@ def _grid(cells: Sequence[tuple[int, int, float]], shape: tuple[int, int]) -> Gr
         sign = np.sign(summed(np.where(np.isinf(numbers), np.sign(numbers), 0.0)))
         mean = np.where((count == 0) & (infinite > 0), np.inf * sign, mean)
     rows_there = summed(np.ones_like(numbers))
-    return Grid(mean, *((what.astype(int)) for what in (count + infinite, infinite, rows_there)))
+    return Matrix(mean, *((what.astype(int)) for what in (count + infinite, infinite, rows_there)))

@@ -26,7 +26,7 @@ import numpy as np
 
 from nca_cli.analysis.bootstrap import Estimate, too_few
 from nca_cli.analysis.jackknife import positive_interval
-from nca_cli.analysis.read import Namer, by_level, gram, shelves
+from nca_cli.analysis.read import Namer, by_level, gram, stored_models
 from nca_cli.store import Artifact, Filters, Store
 
 FEWEST = 12
@@ -69,9 +69,9 @@ def variances(
 ) -> list[VarianceCurve]:  # fmt: skip
     """Variance of x̂0, as stored (unclipped), for every model and sampler."""
     return [
-        _curve(shelf.model, sampler, artifacts, filters)
-        for shelf in shelves(store, filters, names)
-        for sampler, artifacts in shelf.recipes.items()
+        _curve(stored.model, sampler, artifacts, filters)
+        for stored in stored_models(store, filters, names)
+        for sampler, artifacts in stored.recipes.items()
     ]
 
 

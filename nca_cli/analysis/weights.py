@@ -16,7 +16,7 @@ import numpy as np
 from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means
 from nca_cli.analysis.halflevel import isotonic
 from nca_cli.analysis.stages import log_snrs
-from nca_cli.analysis.values import REFERENCE, Table, Value, tables
+from nca_cli.analysis.values import REFERENCE, Matrices, Value, tables
 from nca_cli.metrics.registry import ends_of
 from nca_cli.schedule import Schedule
 
@@ -76,7 +76,7 @@ def weight_shares(
 
 
 def _shares(
-    table: Table, measure: str, schedule: Schedule, gamma: float, k: float
+    table: Matrices, measure: str, schedule: Schedule, gamma: float, k: float
 ) -> Iterable[WeightShare]:
     cells = table.grids[measure].mean
     levels = np.flatnonzero(np.isfinite(cells).any(axis=0) & np.isfinite(table.log_snr))

@@ -21,7 +21,7 @@ PATCHES_PER_PICTURE, MOST_PATCHES, ROUNDS = 64, 40_000, 6
 
 
 @dataclass(frozen=True)
-class Filters:
+class FilterBank:
     """K patterns of `PATCH`×`PATCH` pixels: weights (3·P², K), bias (K,), and a threshold."""
 
     weights: np.ndarray
@@ -42,8 +42,8 @@ class Filters:
         return np.concatenate([pooled.reshape(len(x), -1) / PATCH, coarse.reshape(len(x), -1)], 1)
 
 
-def fit_filters(pictures: np.ndarray, count: int, seed: int = 0) -> Filters:
-    """Filters from the patches of (N, 3, 64, 64); the same for the same pictures and seed."""
+def fit_filters(pictures: np.ndarray, count: int, seed: int = 0) -> FilterBank:
+    """FilterBank from the patches of (N, 3, 64, 64); the same for the same pictures and seed."""
     random = np.random.default_rng(seed)
     found = patches(pictures[: MOST_PATCHES // PATCHES_PER_PICTURE], 3)
     found = found.reshape(-1, found.shape[-1])
@@ -54,7 +54,7 @@ def fit_filters(pictures: np.ndarray, count: int, seed: int = 0) -> Filters:
         white / (np.linalg.norm(white, axis=1, keepdims=True) + 1), count, random
     )
     bias = -mean @ weights
-    return Filters(weights, bias, float(np.abs(found[:2000] @ weights + bias).mean() / 2))
+    return FilterBank(weights, bias, float(np.abs(found[:2000] @ weights + bias).mean() / 2))
 
 
 def _whitening(patches: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ def read_labels(path: str | Path) -> Truth:
     values[:, single] = _yes_and_no(values[:, single])
     text = [columns[i] for i in sorted(texts) if columns[i]]
     notes = (f"{table.path}: text, not numbers, so left out: {named(text)}.",) if text else ()
-    return Truth(_Table(names, concepts, values), str(table.path), notes=notes)
+    return Truth(_LazyLabels(names, concepts, values), str(table.path), notes=notes)
 
 
 def _image_column(table: Table) -> int:
@@ -129,7 +129,7 @@ def _yes_and_no(values: np.ndarray) -> np.ndarray:
     return np.where(signs & (values == -1), 0.0, values)
 
 
-class _Table(Mapping[str, Labels]):
+class _LazyLabels(Mapping[str, Labels]):
     """Name → labels, made when they are asked for: CelebA has 8 million."""
 
     def __init__(self, names: dict[str, int], concepts: dict[str, list[int]], values: np.ndarray):

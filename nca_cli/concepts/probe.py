@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nca_cli.concepts.features import Filters, as_seen, fit_filters
+from nca_cli.concepts.features import FilterBank, as_seen, fit_filters
 from nca_cli.errors import NcaError, UsageError
 
 SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "probe" / "portraits.npz"
@@ -71,7 +71,7 @@ class Probe:
     """A linear reading of fixed features. NumPy only; about a millisecond per picture."""
 
     concepts: tuple[Concept, ...]
-    filters: Filters
+    filters: FilterBank
     weights: np.ndarray
     """(F, numbers of all concepts)"""
     offset: np.ndarray
@@ -136,7 +136,7 @@ def _load(path: Path, mtime: int) -> Probe:
         with np.load(path, allow_pickle=False) as file:
             meta = json.loads(str(file["meta"]))
             weights, offset = file["weights"].astype(np.float32), file["offset"]
-            filters = Filters(file["filters"], file["bias"], float(meta["threshold"]))
+            filters = FilterBank(file["filters"], file["bias"], float(meta["threshold"]))
         concepts = tuple(
             Concept(**{**each, "mean": tuple(each["mean"])}) for each in meta["concepts"]
         )
@@ -214,7 +214,7 @@ def load_probe(text: str | None = None) -> Probe | FunctionProbe:
 
 
 def fit_probe(
-    pictures: np.ndarray, labels: Mapping[str, np.ndarray], *, filters: Filters | int = FILTERS
+    pictures: np.ndarray, labels: Mapping[str, np.ndarray], *, filters: FilterBank | int = FILTERS
 ) -> Probe:
     """Fit a probe to labelled pictures (N, C, H, W) in [-1, 1]; labels are (N,) or (N, size).
 

@@ -135,7 +135,7 @@ class _Found:
 
 
 @dataclass(frozen=True, eq=False)
-class _Table:
+class _Reading:
     """Readings of one concept as arrays; NaN where an image or a level has none."""
 
     truth: np.ndarray
@@ -158,7 +158,7 @@ def _of_series(model: str, sampler: str, readings: Sequence[Reading]) -> list[_F
             for name, some in concepts.items()]  # fmt: skip
 
 
-def _table(images: Sequence[str], readings: Sequence[Reading]) -> _Table:
+def _table(images: Sequence[str], readings: Sequence[Reading]) -> _Reading:
     level = dict(sorted({reading.t: reading.log_snr for reading in readings}.items()))
     row, column = ({key: k for k, key in enumerate(keys)} for keys in (images, level))
     size = len(readings[0].read)
@@ -173,10 +173,12 @@ def _table(images: Sequence[str], readings: Sequence[Reading]) -> _Table:
             samples[i, j] += 1
     with np.errstate(invalid="ignore"):
         read = total / np.where(samples, samples, np.nan)[:, :, None]
-    return _Table(truth, clean, read, samples, tuple(level), np.array(list(level.values()), float))
+    return _Reading(
+        truth, clean, read, samples, tuple(level), np.array(list(level.values()), float)
+    )
 
 
-def _found(names: tuple[str, str, str], table: _Table) -> _Found:
+def _found(names: tuple[str, str, str], table: _Reading) -> _Found:
     points = tuple(_point(table, level) for level in range(len(table.t)))
     curve = Curve(*names, points)
     levels = np.flatnonzero(np.isfinite(table.log_snr) & (table.samples > 0).any(0))
@@ -202,7 +204,7 @@ def _found(names: tuple[str, str, str], table: _Table) -> _Found:
     return _Found(curve, half, crossing, halves)
 
 
-def _point(table: _Table, level: int) -> Point:
+def _point(table: _Reading, level: int) -> Point:
     known = np.asarray(table.samples[:, level] > 0)
     samples = int(table.samples[:, level].sum())
     value, draws = (each[..., 0] for each in _retention(table, known, np.array([level])))
@@ -239,7 +241,7 @@ def _few(truth: np.ndarray, draws: np.ndarray) -> str:
 
 
 def _retention(
-    table: _Table, known: np.ndarray, levels: np.ndarray
+    table: _Reading, known: np.ndarray, levels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Retention `(levels,)` of the images that are known, and its draws `(draws, levels)`.
 
