@@ -133,8 +133,8 @@ def _unfit(stored: StoredModel, x0: dict[str, np.ndarray]) -> str:
 
 
 def _rows(
-    stored: StoredModel, name: str, recipe: Recipe, artifacts: dict[str, Artifact], filters: Filters,
-    modes: Modes, images: list[str],
+    stored: StoredModel, name: str, recipe: Recipe, artifacts: dict[str, Artifact],
+    filters: Filters, modes: Modes, images: list[str],
 ) -> Iterator[Value]:  # fmt: skip
     """The error of every image at every level that the network was asked for."""
     schedule = stored.schedule
