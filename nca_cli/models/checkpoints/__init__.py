@@ -7,9 +7,9 @@ folder, under a key of its bytes and its configuration, from which it is loaded 
 model. Finding one loads no torch.
 """
 
+from nca_cli.models.checkpoints.convert import ensure_converted
 from nca_cli.models.checkpoints.file import (
     Checkpoint,
-    ensure_converted,
     find_checkpoint,
     is_checkpoint,
     path_of,
