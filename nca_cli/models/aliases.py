@@ -8,15 +8,16 @@ Where the model's own files are on this disk, their configurations win over what
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from nca_cli.models.origins.built_in import BuiltIn, Wiener
 from nca_cli.models.origins.checkpoint import ByHand
+from nca_cli.models.origins.folder import BuiltIn
 from nca_cli.models.origins.hub import Hub
 from nca_cli.models.origins.origin import Origin
-from nca_cli.models.space import Space
+from nca_cli.models.space import Model, Space
+from nca_cli.models.wiener import Wiener
 from nca_cli.recipe import BUILT_IN
 from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.schedule import Schedule
@@ -53,6 +54,10 @@ class Alias:
         """Where the model comes from."""
         return self.kind(self)
 
+    def rename(self, model: Model) -> Model:
+        """The model that it names, under its name, sampler and licence."""
+        return replace(model, alias=self.name, licence=self.licence, sampler=self.sampler)
+
 
 def _celebahq(name: str, sampler: SamplerChoice, what: str) -> Alias:
     scheduler = {
@@ -84,7 +89,7 @@ ALIASES: dict[str, Alias] = {
         Alias("demo-ldm", "small latent model, portraits", BUILT_IN,
               SamplerChoice(), 64, "MIT", kind=BuiltIn),
         Alias("wiener", "spectral prior of natural images, no weights", BUILT_IN,
-              SamplerChoice("one-step"), 256, "MIT", kind=Wiener),
+              SamplerChoice("one-step"), 256, "MIT", kind=lambda alias: Wiener()),
         _celebahq("ddpm", SamplerChoice("ddpm", 1000), "CelebA-HQ, pixels, ancestral sampler"),
         _celebahq("ddim", SamplerChoice("ddim", 50), "CelebA-HQ, pixels, deterministic sampler"),
         _celebahq("pndm", SamplerChoice("pndm", 50), "CelebA-HQ, pixels, multi-step sampler"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from nca_cli.errors import ModelError, NcaError
 from nca_cli.models.aliases import ALIASES, Alias
-from nca_cli.models.checkpoints import is_checkpoint
+from nca_cli.models.checkpoints.file import is_checkpoint
 from nca_cli.models.origins.checkpoint import CheckpointFile
 from nca_cli.models.origins.folder import Folder
 from nca_cli.models.origins.hub import Hub
@@ -43,8 +43,10 @@ def find_model(
     asks. `size` is the side of `wiener` in pixels. Raises `ModelError`.
     """
     mine = user_aliases().get(name)
-    found = origin_of(mine.model if mine else name).find(Wanted(weights, offline, refresh, size))
-    model = replace(found, sampler=found.sampler.within(found.space.schedule.steps))
+    meant = mine.model if mine else name
+    model = origin_of(meant).find(Wanted(weights, offline, refresh, size))
+    model = ALIASES[meant].rename(model) if meant in ALIASES else model
+    model = replace(model, sampler=model.sampler.within(model.space.schedule.steps))
     return mine.rename(model) if mine else model
 
 

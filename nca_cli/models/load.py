@@ -10,14 +10,13 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models.pipeline import AUTOENCODERS, KL_SCALE, Component, Pipeline
-from nca_cli.models.quiet import quiet
 from nca_cli.models.space import Model
 from nca_cli.models.tensors import check_finite, one_line, read_tensors
-from nca_cli.models.text import Embedded, embed
+from nca_cli.models.text import Embedded, embed, quiet
 from nca_cli.recipe import DTYPES
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from nca_cli.models.denoiser import Condition, Denoiser, Guided
     from nca_cli.models.wiener import WienerDenoiser
 
-    AnyDenoiser = Denoiser | Guided | WienerDenoiser
+    AnyDenoiser: TypeAlias = "Denoiser | Guided | WienerDenoiser"
 
 OLD_ATTENTION = re.compile(r"(.*\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
 NEW_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}

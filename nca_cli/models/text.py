@@ -5,6 +5,7 @@ transformers brings both and is imported here, inside the functions, for models 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models.files import VOCABULARIES, WHOLE_VOCABULARY
-from nca_cli.models.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -70,6 +70,18 @@ def misfit(what: str, width: int, given: int) -> Iterator[str]:
     if width != given:
         yield (f"its network takes {what} of width {width}, "
                f"its text encoders give {what} of width {given}")  # fmt: skip
+
+
+@contextlib.contextmanager
+def quiet(library: str) -> Iterator[None]:
+    """Nothing logged by `diffusers` or `transformers` meanwhile."""
+    logging = importlib.import_module(f"{library}.utils.logging")
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def check_transformers() -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from nca_cli.errors import UsageError
 from nca_cli.models.aliases import ALIASES
-from nca_cli.models.checkpoints import is_checkpoint
+from nca_cli.models.checkpoints.file import is_checkpoint
 from nca_cli.models.environment import aliases_file
 from nca_cli.models.origins.checkpoint import ByHand
 from nca_cli.models.origins.own import is_own

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nca_cli.errors import ModelError
-from nca_cli.models.checkpoints import (
+from nca_cli.models.checkpoints.convert import ensure_converted
+from nca_cli.models.checkpoints.file import (
     Checkpoint,
-    ensure_converted,
     find_checkpoint,
     path_of,
     source_of,
@@ -31,12 +31,10 @@ class CheckpointFile(Origin):
     """`KIND:PATH`"""
 
     def find(self, wanted: Wanted) -> Model:
-        """From the file."""
         name = safe_name(stored_name(self.named))
         return self._of(find_checkpoint(self.named), name, wanted.weights)
 
     def stored_as(self) -> StoredAs:
-        """By its path."""
         return StoredAs(safe_name(stored_name(self.named)), None, source_of(self.named))
 
     def pipeline(self, model: Model) -> Pipeline:
@@ -49,17 +47,13 @@ class CheckpointFile(Origin):
         kind, config = checkpoint.kind, checkpoint.config
         key = checkpoint.key() if weights or checkpoint.latent else None
         return Model(
-            name=name,
-            source=checkpoint.name,
-            space=checkpoint.space(),
-            origin=self,
-            sampler=config.SAMPLER,
+            name, checkpoint.name, checkpoint.space(), self, config.SAMPLER,
             scheduler=config.scheduler(),
             folder=cache_folder() / kind / key[:32] if key else None,
             revision=f"{kind}-{key}" if key else None,
             checkpoint=checkpoint.file if key else None,
             classes=config.unet.classes,
-        )
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,13 +73,10 @@ class ByHand(CheckpointFile):
             here = f"--model {kind}:PATH/{checkpoint.file.name}"
             hint = f"download it from {self.page}, then here, or with {here}"
             raise ModelError(alias.name, reason, hint)
-        model = self._of(checkpoint, alias.name, wanted.weights)
-        return replace(model, alias=alias.name, licence=alias.licence)
+        return self._of(checkpoint, alias.name, wanted.weights)
 
     def stored_as(self) -> StoredAs:
-        """By the short name."""
         return StoredAs(self.alias.name, self.alias.sampler.name)
 
     def look(self) -> tuple[bool, int | None]:
-        """Whether the user has brought it."""
         return path_of(self.named).is_file(), None

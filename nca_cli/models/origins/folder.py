@@ -1,12 +1,13 @@
-"""Models in a folder of this disk, in the layout of diffusers' pipelines."""
+"""Models in a folder of this disk, the user's or the installation's."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nca_cli.errors import ModelError
-from nca_cli.models.checkpoints import prefix_of
+from nca_cli.models.checkpoints.file import prefix_of
 from nca_cli.models.origins.origin import (
     Origin,
     StoredAs,
@@ -16,6 +17,12 @@ from nca_cli.models.origins.origin import (
     safe_name,
 )
 from nca_cli.models.space import Model
+from nca_cli.recipe import BUILT_IN
+
+if TYPE_CHECKING:
+    from nca_cli.models.aliases import Alias
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,6 @@ class Folder(Origin):
         return Path(name).expanduser().exists() or name.startswith(("/", ".", "~"))
 
     def find(self, wanted: Wanted) -> Model:
-        """From the folder."""
         folder = Path(self.named).expanduser().absolute()
         if folder.is_file():
             prefix = prefix_of(folder)
@@ -44,7 +50,7 @@ class Folder(Origin):
         return self._model(pipeline, _label(resolved), str(resolved))
 
     def stored_as(self) -> StoredAs:
-        """By its path; a bare word is a stored name, even beside a folder of that name."""
+        # a bare word is a stored name, even beside a folder of that name
         if "/" not in self.named and not self.named.startswith((".", "~")):
             return StoredAs(last_part(self.named))
         folder = Path(self.named).expanduser().resolve()
@@ -56,3 +62,28 @@ def _label(folder: Path) -> str:
     if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
         return folder.parent.parent.name.rpartition("--")[2]
     return folder.name
+
+
+@dataclass(frozen=True)
+class BuiltIn(Origin):
+    """A pipeline among the assets."""
+
+    alias: Alias
+
+    def find(self, wanted: Wanted) -> Model:
+        name, folder = self.alias.name, ASSETS / self.alias.name
+        if not folder.is_dir():
+            hint = "reinstall nca from a complete source or wheel"
+            raise ModelError(name, f"its files are not in this installation ({folder})", hint)
+        pipeline = complete_pipeline(folder, name, wanted.weights)
+        return self._model(pipeline, name, BUILT_IN)
+
+    def stored_as(self) -> StoredAs:
+        return StoredAs(self.alias.name)
+
+    def look(self) -> tuple[bool, int | None]:
+        try:
+            pipeline = complete_pipeline(ASSETS / self.alias.name, self.alias.name, weights=True)
+        except ModelError:
+            return False, None
+        return True, pipeline.resolution

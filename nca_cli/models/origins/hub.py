@@ -11,7 +11,7 @@ from nca_cli.models.files import choose_tokenizer, choose_weights, join, stems_o
 from nca_cli.models.origins.origin import Origin, StoredAs, Wanted, last_part
 from nca_cli.models.pipeline import Pipeline
 from nca_cli.models.reading import IncompletePipeline, config_files, read_pipeline
-from nca_cli.models.space import Model, Space
+from nca_cli.models.space import Model
 from nca_cli.models.text import check_transformers
 
 if TYPE_CHECKING:
@@ -32,19 +32,18 @@ class Hub(Origin):
         if not wanted.refresh or offline:
             if (pipeline := self._on_disk(wanted.weights)) is not None:
                 return self._of(pipeline)
-            if self.alias and self.alias.space and not wanted.weights:
-                return self._carried(self.alias, self.alias.space)
+            if (alias := self.alias) and alias.space and not wanted.weights:
+                name = last_part(self.repo)
+                return Model(name, self.repo, alias.space, self, scheduler=alias.scheduler)
             if offline:
                 hint = hub.GET_IT.format(self.alias.name if self.alias else self.repo)
                 raise ModelError(self.repo, "is not on this disk, and the network is off", hint)
         return self._of(self._fetched(wanted.weights))
 
     def stored_as(self) -> StoredAs:
-        """By the repository; a short name brings its sampler."""
         return StoredAs(last_part(self.repo), self.alias.sampler.name if self.alias else None)
 
     def look(self) -> tuple[bool, int | None]:
-        """In the hub's cache."""
         try:
             pipeline = self._on_disk(weights=True)
         except ModelError:
@@ -97,17 +96,4 @@ class Hub(Origin):
 
     def _of(self, pipeline: Pipeline) -> Model:
         source = f"{self.repo}@{self.revision}" if self.revision else self.repo
-        commit = pipeline.root.name
-        return self._model(pipeline, last_part(self.repo), source, self.alias, commit)
-
-    def _carried(self, alias: Alias, space: Space) -> Model:
-        return Model(
-            name=last_part(self.repo),
-            source=self.repo,
-            space=space,
-            origin=self,
-            sampler=alias.sampler,
-            alias=alias.name,
-            licence=alias.licence,
-            scheduler=alias.scheduler,
-        )
+        return self._model(pipeline, last_part(self.repo), source, pipeline.root.name)

@@ -12,10 +12,8 @@ from nca_cli.models.load import Running, denoiser_of
 from nca_cli.models.pipeline import Pipeline
 from nca_cli.models.reading import read_pipeline
 from nca_cli.models.space import Model
-from nca_cli.sampler_choice import SamplerChoice
 
 if TYPE_CHECKING:
-    from nca_cli.models.aliases import Alias
     from nca_cli.models.load import AnyDenoiser
 
 
@@ -79,25 +77,15 @@ class Origin:
         return denoiser_of(self.pipeline(model), model.name, running)
 
     def _model(
-        self, pipeline: Pipeline, label: str, source: str,
-        alias: Alias | None = None, revision: str | None = None,
-    ) -> Model:  # fmt: skip
+        self, pipeline: Pipeline, label: str, source: str, revision: str | None = None
+    ) -> Model:
         """The model of a pipeline, called `label`."""
         return Model(
-            name=safe_name(label),
-            source=source,
-            space=pipeline.space(source),
-            origin=self,
-            sampler=alias.sampler if alias else SamplerChoice(),
-            alias=alias.name if alias else None,
-            licence=alias.licence if alias else None,
-            scheduler=pipeline.scheduler,
-            folder=pipeline.root,
-            revision=revision,
-            classes=pipeline.classes,
-            null_label=pipeline.null_label,
+            safe_name(label), source, pipeline.space(source), self,
+            scheduler=pipeline.scheduler, folder=pipeline.root, revision=revision,
+            classes=pipeline.classes, null_label=pipeline.null_label,
             takes_prompt=bool(pipeline.text_encoders),
-        )
+        )  # fmt: skip
 
 
 def complete_pipeline(folder: Path, name: str, weights: bool) -> Pipeline:

@@ -106,24 +106,19 @@ class Own(Origin):
     """`module:factory`"""
 
     def find(self, wanted: Wanted) -> Model:
-        """What the factory makes. Raises `ModelError`."""
         made = _made(self.named)
         channels, side, _ = made.shape
         return Model(
-            name=self.stored_as().name,
-            source=self.named,
-            space=Space(_schedule(made), (channels, side, side), side, channels),
-            origin=self,
+            self.stored_as().name, self.named,
+            Space(_schedule(made), (channels, side, side), side, channels), self,
             scheduler={"clip_sample": False, "set_alpha_to_one": True, **_variance(made)},
             revision=f"own:{self.named}:{_prediction(made)}:{made.identity}",
-        )
+        )  # fmt: skip
 
     def stored_as(self) -> StoredAs:
-        """By the import."""
         return StoredAs(self.named.split(":")[1], None, self.named)
 
     def denoiser(self, model: Model, running: Running) -> Denoiser:
-        """What the factory made, on its device if it is a module itself."""
         import torch
 
         from nca_cli.models.denoiser import Asked, Denoiser
