@@ -19,6 +19,7 @@ from nca_cli.errors import ModelError
 from nca_cli.models.checks import check_pipeline
 from nca_cli.models.families import FAMILIES, Family
 from nca_cli.models.families.family import of_diffusers
+from nca_cli.models.families.unet import UNET
 from nca_cli.models.files import (
     TEXT_ENCODER,
     TOKENIZER,
@@ -33,9 +34,8 @@ from nca_cli.models.text import TextEncoder, make_encoder
 
 INDEX = "model_index.json"
 SCHEDULER = "scheduler/scheduler_config.json"
-FLAT = "unet"
-"""The network of a flat layout, whose class is `FLAT_CLASS` then."""
-FLAT_CLASS = "UNet2DModel"
+FLAT = UNET.part
+"""The network of a flat layout, which is a `UNET`'s."""
 CODERS = ("vqvae", "vae")
 TEXTS = ("", "_2", "_3")
 """Endings of text encoders and their tokenizers."""
@@ -76,13 +76,13 @@ def read_pipeline(root: Path, name: str) -> Pipeline:
         reason = f"{root} is no diffusers pipeline (no {INDEX} or config.json)"
         raise IncompletePipeline(name, reason)
     index = read_json(root / INDEX, name) if INDEX in files else {}
-    pipeline = _Reading(root, name, files, index).pipeline()
+    pipeline = _Files(root, name, files, index).pipeline()
     check_pipeline(pipeline, name)
     return pipeline
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _Files:
     """The reading of one folder."""
 
     root: Path
@@ -115,7 +115,7 @@ class _Reading:
         if not self.index:
             return
         if not self._names(network):
-            reason = f"a {self.index.get('_class_name')} has no {FLAT_CLASS} as its {FLAT}"
+            reason = f"a {self.index.get('_class_name')} has no {UNET.network} as its {FLAT}"
             raise ModelError(self.name, reason)
         for part in filter(self._names, _networks()):
             self._family(self._class(part), part)
@@ -151,7 +151,7 @@ class _Reading:
             raise IncompletePipeline(self.name, f"{self.root / file} is missing")
         config = read_json(self.root / file, self.name)
         if flat and "_class_name" not in config:
-            reason = f"{self.root} is no diffusers pipeline (config.json names no {FLAT_CLASS})"
+            reason = f"{self.root} is no diffusers pipeline (config.json names no {UNET.network})"
             raise ModelError(self.name, reason)
         return folder, config, _class_of(config)
 
