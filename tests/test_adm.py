@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from nca_cli.cli import app
 from nca_cli.errors import ModelError
 from nca_cli.models import find_model, list_models, load_denoiser, recipe_for
-from nca_cli.models.checkpoints import find_checkpoint
 from nca_cli.models.checkpoints.adm import AdmConfig
+from nca_cli.models.checkpoints.file import find_checkpoint
 from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.schedule import Schedule
 from nca_cli.store import Store

@@ -229,7 +229,7 @@ def gaussian(family):
 def test_vp_ve_and_flow_versions_of_one_gaussian_give_one_curve_over_log_snr():
     import torch
 
-    from nca_cli.models import Denoiser
+    from nca_cli.models.denoiser import Asked, Denoiser
 
     x0 = np.random.default_rng(0).standard_normal(VARIANCE.shape) * np.sqrt(VARIANCE)
     noise = seeded_noise(0, "ab" * 32, x0.shape).astype(np.float64)
@@ -240,7 +240,8 @@ def test_vp_ve_and_flow_versions_of_one_gaussian_give_one_curve_over_log_snr():
             level = schedule.level(mine)
             assert level.snr == pytest.approx(snr, rel=1e-9)
             x_t = torch.from_numpy(level.a * x0 + level.s * noise)[None].float()
-            denoise = Denoiser(gaussian(family), schedule, family, x0.shape, device="cpu")
+            asked = Asked(gaussian(family), schedule, family, x0.shape)
+            denoise = Denoiser(asked, device="cpu")
             levels = torch.tensor([mine], dtype=torch.int64 if schedule is DDPM else torch.float64)
             answers[family] = denoise(x_t, levels).x0[0].double().numpy()
         exact = VARIANCE / (1 + snr * VARIANCE) * (snr * x0 + math.sqrt(snr) * noise)

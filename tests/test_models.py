@@ -172,7 +172,7 @@ def test_the_list_of_models_names_every_alias_and_what_is_here():
 
 
 def test_the_demo_is_a_folder_of_the_installation(tmp_path, made, monkeypatch):
-    monkeypatch.setattr("nca_cli.models.find.ASSETS", tmp_path)
+    monkeypatch.setattr("nca_cli.models.origins.folder.ASSETS", tmp_path)
     assert_refused(lambda: find_model("demo"), "model demo", "not in this installation")
     shutil.copytree(made["nested"], tmp_path / "demo")
     model = find_model("demo")

@@ -307,11 +307,11 @@ def test_a_text_encoder_of_another_shape_than_its_configuration_is_named(copy):
 def test_no_configuration_can_make_code_of_the_hub_run_a_text_encoder(key, asked):
     from transformers import CLIPTextConfig
 
-    from nca_cli.models.text import make_encoder
+    from nca_cli.models.text import CLIP, make_encoder
 
     small = {"vocab_size": 9, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
              "num_attention_heads": 2}  # fmt: skip
-    encoder = make_encoder("CLIPTextModel", {**CLIPTextConfig(**small).to_dict(), key: asked})
+    encoder = make_encoder(CLIP, {**CLIPTextConfig(**small).to_dict(), key: asked})
     assert (encoder.config._attn_implementation, encoder.config.hidden_size) == ("sdpa", 16)
 
 

@@ -16,7 +16,7 @@ from nca_cli.cli.console import NARROW, stdout
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nca_cli.models.find import Row
+    from nca_cli.models.find import ModelRow
 
 LEAST = {"pixels": NARROW, "licence": 100}
 """Columns of a terminal from which on there is room for these too."""
@@ -39,7 +39,7 @@ def models(json: opt.Json = False) -> None:
     )
 
 
-def _models_table(rows: list[Row], width: int) -> Table:
+def _models_table(rows: list[ModelRow], width: int) -> Table:
     """What a model is may take several lines, in whole words; a narrow one leaves things out."""
     from rich.table import Table
 
@@ -54,7 +54,7 @@ def _models_table(rows: list[Row], width: int) -> Table:
     return table
 
 
-def _cells(row: Row, left_out: Collection[str]) -> dict[str, str]:
+def _cells(row: ModelRow, left_out: Collection[str]) -> dict[str, str]:
     """Column → what it says of a model."""
     cells = {
         "name": row.name,

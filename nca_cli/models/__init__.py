@@ -5,14 +5,14 @@ Importing this package, finding a model and naming its recipe load neither torch
 """
 
 from nca_cli.models.digests import content_digest
-from nca_cli.models.find import Row, find_model, list_models
+from nca_cli.models.find import ModelRow, find_model, list_models
 from nca_cli.models.load import load_autoencoder, load_denoiser
-from nca_cli.models.recipes import recipe_for
+from nca_cli.models.settle import recipe_for
 from nca_cli.models.space import Model, Space
 
 __all__ = [
     "Model",
-    "Row",
+    "ModelRow",
     "Space",
     "content_digest",
     "find_model",

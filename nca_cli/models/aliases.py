@@ -7,11 +7,17 @@ Where the model's own files are on this disk, their configurations win over what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from nca_cli.models.space import Space
+from nca_cli.models.origins.checkpoint import ByHand
+from nca_cli.models.origins.folder import BuiltIn
+from nca_cli.models.origins.hub import Hub
+from nca_cli.models.origins.origin import Origin
+from nca_cli.models.space import Model, Space
+from nca_cli.models.wiener import Wiener
 from nca_cli.recipe import BUILT_IN
 from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.schedule import Schedule
@@ -33,17 +39,24 @@ class Alias:
     name: str
     what: str
     source: str
-    """Hub id, or "built in"."""
+    """Hub id, or "built in"; of a file that its authors share by hand, the alias itself."""
     sampler: SamplerChoice
     resolution: int
     licence: str
     space: Space | None = None
     """Carried for pixel models of the hub."""
     scheduler: Mapping[str, Any] = field(default_factory=dict)
-    checkpoint: str | None = None
-    """`KIND:PATH` of a file that its authors share by hand; `source` is then the alias itself."""
-    page: str | None = None
-    """Where they share it."""
+    kind: Callable[[Alias], Origin] = lambda alias: Hub(alias.source, None, alias)
+    """Of its origin."""
+
+    @property
+    def origin(self) -> Origin:
+        """Where the model comes from."""
+        return self.kind(self)
+
+    def rename(self, model: Model) -> Model:
+        """The model that it names, under its name, sampler and licence."""
+        return replace(model, alias=self.name, licence=self.licence, sampler=self.sampler)
 
 
 def _celebahq(name: str, sampler: SamplerChoice, what: str) -> Alias:
@@ -63,19 +76,20 @@ def _celebahq(name: str, sampler: SamplerChoice, what: str) -> Alias:
 def _p2(name: str, file: str, data: str) -> Alias:
     """A model of P2 weighting (Choi et al., 2204.00227) in guided-diffusion's format."""
     what, sampler = f"{data}, pixels, P2 weighting", SamplerChoice("ddpm", 250)
-    return Alias(
-        name, what, name, sampler, 256, "not stated", checkpoint=f"adm:{file}",
-        page="github.com/jychoi118/P2-weighting",
-    )  # fmt: skip
+    page = "github.com/jychoi118/P2-weighting"
+    kind = partial(ByHand, f"adm:{file}", page=page)
+    return Alias(name, what, name, sampler, 256, "not stated", kind=kind)
 
 
 ALIASES: dict[str, Alias] = {
     alias.name: alias
     for alias in (
-        Alias("demo", "small pixel model, portraits", BUILT_IN, SamplerChoice(), 64, "MIT"),
-        Alias("demo-ldm", "small latent model, portraits", BUILT_IN, SamplerChoice(), 64, "MIT"),
+        Alias("demo", "small pixel model, portraits", BUILT_IN,
+              SamplerChoice(), 64, "MIT", kind=BuiltIn),
+        Alias("demo-ldm", "small latent model, portraits", BUILT_IN,
+              SamplerChoice(), 64, "MIT", kind=BuiltIn),
         Alias("wiener", "spectral prior of natural images, no weights", BUILT_IN,
-              SamplerChoice("one-step"), 256, "MIT"),
+              SamplerChoice("one-step"), 256, "MIT", kind=lambda alias: Wiener()),
         _celebahq("ddpm", SamplerChoice("ddpm", 1000), "CelebA-HQ, pixels, ancestral sampler"),
         _celebahq("ddim", SamplerChoice("ddim", 50), "CelebA-HQ, pixels, deterministic sampler"),
         _celebahq("pndm", SamplerChoice("pndm", 50), "CelebA-HQ, pixels, multi-step sampler"),
@@ -87,8 +101,8 @@ ALIASES: dict[str, Alias] = {
               SamplerChoice("ddim", 50), 256, "cc-by-nc-4.0"),
         Alias("ldm-ffhq", "FFHQ, latents, deterministic sampler", "ldm-ffhq",
               SamplerChoice("ddim", 50, 0.0), 256, "not stated",
-              checkpoint="ldm:models/ldm/ffhq256/model.ckpt",
-              page="github.com/CompVis/latent-diffusion (ffhq.zip)"),
+              kind=partial(ByHand, "ldm:models/ldm/ffhq256/model.ckpt",
+                           page="github.com/CompVis/latent-diffusion (ffhq.zip)")),
         Alias("sd15", "Stable Diffusion 1.5, latents, --prompt", TEXT,
               SamplerChoice("ddim", 50), 512, "creativeml-openrail-m"),
         Alias("sd35-medium", "Stable Diffusion 3.5, flow matching, latents, --prompt", FLOW,

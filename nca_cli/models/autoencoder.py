@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from nca_cli.models.precision import matmul_precision
+from nca_cli.models.denoiser import matmul_precision
 
 
 class Autoencoder:

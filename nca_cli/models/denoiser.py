@@ -1,16 +1,34 @@
-"""A diffusers network as a denoiser: x̂0 = E[x0|x_t], whatever it was trained to predict."""
+"""A network as a denoiser: x̂0 = E[x0|x_t], whatever it was trained to predict, guided or not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from nca_cli.errors import ModelError
-from nca_cli.models.precision import matmul_precision
+from nca_cli.models.families.family import ask_as_diffusers, time_of_schedule
 from nca_cli.samplers import Prediction
 from nca_cli.schedule import Schedule
+
+
+@contextmanager
+def matmul_precision(tf32: bool) -> Iterator[None]:
+    """Within it, CUDA's matrix products and convolutions use TF32 or full float32.
+
+    Convolutions use TF32 by default in PyTorch, which changes a reconstruction by about 1e-3.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32, cudnn.allow_tf32 = tf32, tf32
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 def level_scales(
@@ -21,25 +39,49 @@ def level_scales(
     return a.float().view(-1, 1, 1, 1).to(device), s.float().view(-1, 1, 1, 1).to(device)
 
 
-X0: dict[str, Callable[..., torch.Tensor]] = {
-    "epsilon": lambda x, epsilon, a, s: (x - s * epsilon) / a,
-    "v_prediction": lambda x, v, a, s: a * x - s * v,
-    "sample": lambda x, x0, a, s: x0.contiguous(),
-    "flow": lambda x, velocity, a, s: x - s * velocity,
-    "score": lambda x, score, a, s: (x + s**2 * score / 2) / a,
-}
-"""x̂0 from x, the network's output, a and s, by what the network predicts.
+class Parametrization(NamedTuple):
+    """What a network predicts: x̂0 from x, its output, a and s; and how it sees x."""
+
+    x0: Callable[..., torch.Tensor]
+    sees: Callable[[torch.Tensor], torch.Tensor] = lambda x: x
+
+
+PARAMETRIZATIONS = {
+    "epsilon": Parametrization(lambda x, epsilon, a, s: (x - s * epsilon) / a),
+    "v_prediction": Parametrization(lambda x, v, a, s: a * x - s * v),
+    "sample": Parametrization(lambda x, x0, a, s: x0.contiguous()),
+    "flow": Parametrization(lambda x, velocity, a, s: x - s * velocity),
+    "score": Parametrization(lambda x, score, a, s: (x + s**2 * score / 2) / a,
+                             lambda x: (x + 1) / 2),
+}  # fmt: skip
+"""By the name of what is predicted.
 
 ε: x = a·x0 + s·ε. v = a·ε - s·x0 with a² + s² = 1 (Salimans & Ho, 2202.00512). Flow: the velocity
 ε - x0 of x = (1-s)·x0 + s·ε (Lipman et al., 2210.02747). Score: Tweedie, x0 = (x + s²·∇log p(x))/a;
-the network's score is that of pixels u = (x + 1)/2 in [0, 1], and ∇_x = ∇_u/2 (Song et al.,
+the network sees pixels u = (x + 1)/2 in [0, 1], its score is theirs, and ∇_x = ∇_u/2 (Song et al.,
 2011.13456).
 """
-
 
 Condition = Mapping[str, torch.Tensor]
 """What a network answers under, by the names that it takes it by, one row for each sample: class
 labels `(B,)`, or prompts `(B, tokens, width)` and, for some networks, `(B, width)`."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A network, and how it is asked."""
+
+    network: torch.nn.Module
+    schedule: Schedule
+    prediction: str
+    """A key of `PARAMETRIZATIONS`."""
+    shape: tuple[int, int, int]
+    """(C, H, W) of x."""
+    name: str = "as given"
+    """In errors."""
+    time: Callable[[Schedule, np.ndarray], np.ndarray] = time_of_schedule
+    """As of a `Family`, like `ask`."""
+    ask: Callable[..., torch.Tensor] = ask_as_diffusers
 
 
 class Denoiser:
@@ -47,25 +89,19 @@ class Denoiser:
 
     def __init__(
         self,
-        network: torch.nn.Module,
-        schedule: Schedule,
-        prediction: str,
-        shape: tuple[int, int, int],
+        asked: Asked,
         *,
         device: str,
         dtype: torch.dtype = torch.float32,
         tf32: bool = False,
         notes: tuple[str, ...] = (),
-        name: str = "as given",
     ):
-        self.shape = shape
-        self.device = torch.device(device)
-        self.notes = list(notes)
+        self.shape, self.device, self.notes = asked.shape, torch.device(device), list(notes)
         # the plain `to` of torch: that of diffusers logs a warning about any change of dtype
         layout: dict[str, Any] = {"dtype": dtype, "memory_format": torch.channels_last}
-        self._network = torch.nn.Module.to(network, self.device, **layout).eval()
-        self._schedule, self._prediction = schedule, prediction
-        self._dtype, self._tf32, self._name = dtype, tf32, name
+        self._network = torch.nn.Module.to(asked.network, self.device, **layout).eval()
+        self._asked, self._parametrization = asked, PARAMETRIZATIONS[asked.prediction]
+        self._dtype, self._tf32 = dtype, tf32
 
     def __call__(
         self, x: torch.Tensor, t: torch.Tensor, condition: Condition | None = None
@@ -76,20 +112,20 @@ class Denoiser:
         """
         with torch.inference_mode(), matmul_precision(self._tf32):
             x = x.to(self.device)
-            output, variance = self._split(self._ask(x, t, condition))
-            a, s = level_scales(self._schedule, t, self.device)
-            return Prediction(X0[self._prediction](x, output, a, s), variance)
+            output, variance = self._split(self._answer(x, t, condition))
+            a, s = level_scales(self._asked.schedule, t, self.device)
+            return Prediction(self._parametrization.x0(x, output, a, s), variance)
 
-    def _ask(self, x: torch.Tensor, t: torch.Tensor, condition: Condition | None) -> torch.Tensor:
+    def _answer(
+        self, x: torch.Tensor, t: torch.Tensor, condition: Condition | None
+    ) -> torch.Tensor:
         """The network's own output, float32, for what it wants to see of x and of t."""
-        time = torch.from_numpy(self._schedule.network_time(t.cpu().numpy())).to(self.device)
-        seen = (x + 1) / 2 if self._prediction == "score" else x
+        told = self._asked.time(self._asked.schedule, t.cpu().numpy())
+        time = torch.from_numpy(told).to(self.device)
+        seen = self._parametrization.sees(x)
         packed = seen.to(self._dtype, memory_format=torch.channels_last)
-        if condition is None:
-            answer = self._network(packed, time).sample
-        else:  # by name: what diffusers' networks take second differs among them
-            given = {name: self._ready(value) for name, value in condition.items()}
-            answer = self._network(packed, timestep=time, **given).sample
+        given = condition and {name: self._ready(value) for name, value in condition.items()}
+        answer = self._asked.ask(self._network, packed, time, given)
         self._check(answer, x)
         return answer.float().contiguous()
 
@@ -98,7 +134,7 @@ class Denoiser:
         count, channels, *size = x.shape
         shape = tuple(answer.shape) if torch.is_tensor(answer) else ()
         if shape not in ((count, channels, *size), (count, 2 * channels, *size)):
-            raise ModelError(self._name, f"answers {shape} to x {tuple(x.shape)}")
+            raise ModelError(self._asked.name, f"answers {shape} to x {tuple(x.shape)}")
 
     def _ready(self, condition: torch.Tensor) -> torch.Tensor:
         dtype = self._dtype if condition.is_floating_point() else condition.dtype
@@ -110,3 +146,41 @@ class Denoiser:
         if output.shape[1] == channels:
             return output, None
         return output[:, :channels], output[:, channels:].contiguous()
+
+
+class Guided:
+    """`guided(x_t, t) -> Prediction`: a conditional denoiser under one label or prompt.
+
+    Classifier-free guidance (Ho & Salimans, 2207.12598), eq. 6, between the answers under `given`
+    and under `null`, the condition that stands for none: x̂0 = x̂0(null) + w·(x̂0(given) - x̂0(null)).
+    x̂0 is affine in what any network predicts, so that guiding ε is the same. The learned variance
+    is the one under `given`. `guidance` None: the answer under `given` alone, at half the cost.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        given: Condition,
+        null: Condition | None = None,
+        guidance: float | None = None,
+    ):
+        """`given` and `null`: of one row."""
+        self.shape, self.device, self.notes = denoiser.shape, denoiser.device, denoiser.notes
+        self._denoiser, self._guidance = denoiser, guidance
+        self._given, self._null = given, null
+
+    def __call__(self, x: torch.Tensor, t: torch.Tensor, condition: object = None) -> Prediction:
+        """x̂0 `(B, C, H, W)` from x `(B, C, H, W)` and t `(B,)`; guided, one call of 2B samples."""
+        count = len(x)
+        if self._guidance is None or self._null is None:
+            return self._denoiser(x, t, _repeated(self._given, count))
+        given, null = _repeated(self._given, count), _repeated(self._null, count)
+        both = {name: torch.cat([given[name], null[name]]) for name in given}
+        x0, variance = self._denoiser(torch.cat([x, x]), torch.cat([t, t]), both)
+        towards, free = x0.chunk(2)
+        guided = free + self._guidance * (towards - free)
+        return Prediction(guided, None if variance is None else variance[:count])
+
+
+def _repeated(condition: Condition, count: int) -> Condition:
+    return {name: row.expand(count, *row.shape[1:]) for name, row in condition.items()}

@@ -16,20 +16,12 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from nca_cli.models.environment import cache_folder
 from nca_cli.outputs import replace
 from nca_cli.recipe import digest
 
 SETTLED = 2.0
 """Seconds after which a modification time identifies a content."""
-
-
-def cache_folder() -> Path:
-    """The user's cache folder of nca."""
-    if override := os.environ.get("NCA_CACHE"):
-        return Path(override)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("nca"))
 
 
 def content_digest(paths: Iterable[str | Path], root: str | Path | None = None) -> str:

@@ -8,26 +8,25 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nca_cli.errors import ModelError, UsageError
-from nca_cli.models.checkpoints import ensure_converted
-from nca_cli.models.own import is_own, load_own
-from nca_cli.models.pipeline import KL_SCALE, Part, Pipeline, Reader, read_pipeline
-from nca_cli.models.quiet import quiet
+from nca_cli.models.pipeline import AUTOENCODERS, KL_SCALE, Component, Pipeline
 from nca_cli.models.space import Model
 from nca_cli.models.tensors import check_finite, one_line, read_tensors
-from nca_cli.recipe import BUILT_IN, DTYPES
+from nca_cli.models.text import Embedded, embed, quiet
+from nca_cli.recipe import DTYPES
 
 if TYPE_CHECKING:
     import torch
 
     from nca_cli.models.autoencoder import Autoencoder
-    from nca_cli.models.denoiser import Condition, Denoiser
-    from nca_cli.models.guidance import Guided
-    from nca_cli.models.text import Embedded
+    from nca_cli.models.denoiser import Condition, Denoiser, Guided
     from nca_cli.models.wiener import WienerDenoiser
+
+    AnyDenoiser: TypeAlias = "Denoiser | Guided | WienerDenoiser"
 
 OLD_ATTENTION = re.compile(r"(.*\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
 NEW_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -53,6 +52,25 @@ UNUSED = "{} holds tensors that its config.json knows nothing of, left out: {}"
 PICKLED = "weights come from {} (a pickle): only tensors are read from it, no code in it is run"
 
 
+@dataclass(frozen=True)
+class Running:
+    """How and under which condition a network runs. `None`: no label, the empty prompt."""
+
+    device: str
+    dtype: str = "float32"
+    tf32: bool = False
+    label: int | None = None
+    guidance: float | None = None
+    prompt: str | None = None
+
+    @property
+    def numerics(self) -> dict[str, Any]:
+        """As a `Denoiser` takes them."""
+        import torch
+
+        return {"device": self.device, "dtype": getattr(torch, self.dtype), "tf32": self.tf32}
+
+
 def load_denoiser(
     model: Model,
     *,
@@ -62,150 +80,122 @@ def load_denoiser(
     label: int | None = None,
     guidance: float | None = None,
     prompt: str | None = None,
-) -> Denoiser | Guided | WienerDenoiser:
+) -> AnyDenoiser:
     """The model's network on `device`, ready to call: `(x_t, t) -> Prediction`.
 
     A class-conditional one answers under `label` (`None`: the label that stands for none, if any),
     a text-conditional one under `prompt` (`None`: the empty one). Raises `ModelError`, and
     `UsageError` for a prompt that is too long.
     """
-    import torch
-
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype {dtype!r}", f"one of: {', '.join(DTYPES)}")
-    if model.folder is None and model.source == BUILT_IN:
-        from nca_cli.models.wiener import WienerDenoiser
-
-        return WienerDenoiser(model.space.resolution, model.space.schedule, device)
-    if is_own(model.source):
-        return load_own(model, device=device, dtype=dtype, tf32=tf32)
-    from nca_cli.models.denoiser import Denoiser
-
-    pipeline = _pipeline(model)
-    doubts = (*_idle_variance(pipeline, model), *_written_scale(pipeline))
-    given, null, heard = _conditions(pipeline, model.name, label, prompt or "")
-    network, notes = _load(pipeline, pipeline.network, model.name)
-    denoiser = Denoiser(
-        network, pipeline.schedule, pipeline.prediction, pipeline.shape,
-        device=device, dtype=getattr(torch, dtype), tf32=tf32, notes=(*heard, *notes, *doubts),
-        name=model.name,
-    )  # fmt: skip
-    if given is None:
-        return denoiser
-    from nca_cli.models.guidance import Guided
-
-    return Guided(denoiser, given, null, guidance)
-
-
-Conditions = tuple["Condition | None", "Condition | None", tuple[str, ...]]
-
-
-def _conditions(pipeline: Pipeline, name: str, label: int | None, prompt: str) -> Conditions:
-    """What the network answers under, what stands for none (`None`: neither), and notes."""
-    import torch
-
-    if pipeline.readers:
-        return _embedded(pipeline, name, prompt)
-    null = pipeline.null_label
-    if pipeline.classes is None:
-        return None, None, ()
-    if (given := null if label is None else label) is None:
-        raise ModelError(name, "has no label that stands for none", "give one: label=N")
-    labels = [None if n is None else {"class_labels": torch.tensor([n])} for n in (given, null)]
-    return labels[0], labels[1], ()
-
-
-def _embedded(pipeline: Pipeline, name: str, prompt: str) -> Conditions:
-    """The prompt and the empty one."""
-    from nca_cli.models.text import joined
-
-    heard = [_read(pipeline, reader, name, [prompt, ""]) for reader in pipeline.readers]
-    both = joined([embedded for embedded, _ in heard], pipeline)
-    given, null = ({key: value[row : row + 1] for key, value in both.items()} for row in (0, 1))
-    return given, null, tuple(note for _, notes in heard for note in notes)
-
-
-def _read(
-    pipeline: Pipeline, reader: Reader, name: str, prompts: list[str]
-) -> tuple[Embedded, tuple[str, ...]]:
-    """Prompts through one text encoder, which works on the CPU, once, and is let go; and notes."""
-    from nca_cli.models.text import embed
-
-    encoder, notes = _load(pipeline, reader, name)
-    return embed(encoder, reader, pipeline.root, prompts, name), notes
+    running = Running(device, dtype, tf32, label, guidance, prompt)
+    return model.origin.denoiser(model, running)
 
 
 def load_autoencoder(model: Model, *, device: str) -> Autoencoder:
     """The autoencoder of a latent model on `device`. Raises `ModelError`."""
     from nca_cli.models.autoencoder import Autoencoder
 
-    pipeline = _pipeline(model)
-    part, scale = pipeline.autoencoder, pipeline.latent_scale
-    if part is None or scale is None:
+    pipeline = model.origin.pipeline(model)
+    coder, scale = pipeline.autoencoder, pipeline.latent_scale
+    if coder is None or scale is None:
         raise ModelError(model.name, "works on pixels and has no autoencoder")
-    network, notes = _load(pipeline, part, model.name)
+    network, notes = _filled(pipeline, coder, model.name)
     shift = pipeline.latent_shift or 0.0
     return Autoencoder(network, scale, pipeline.shape, device=device, shift=shift, notes=notes)
 
 
-def _pipeline(model: Model) -> Pipeline:
-    if model.folder is None:
-        raise ModelError(model.name, "its weights are not on this disk")
-    ensure_converted(model)
-    return read_pipeline(model.folder, model.name)
+def denoiser_of(pipeline: Pipeline, name: str, running: Running) -> Denoiser | Guided:
+    """The network of a pipeline, called `name` in errors, as its family asks it."""
+    from nca_cli.models.denoiser import Asked, Denoiser, Guided
+
+    doubts = (*_idle_variance(pipeline, name), *_written_scale(pipeline))
+    given, null, heard = _conditions(pipeline, name, running)
+    network, notes = _filled(pipeline, pipeline.network, name)
+    family = pipeline.family
+    asked = Asked(
+        network, pipeline.schedule, pipeline.prediction, pipeline.shape, name,
+        time=family.time, ask=family.ask,
+    )  # fmt: skip
+    denoiser = Denoiser(asked, **running.numerics, notes=(*heard, *notes, *doubts))
+    return denoiser if given is None else Guided(denoiser, given, null, running.guidance)
 
 
-def _idle_variance(pipeline: Pipeline, model: Model) -> list[str]:
+Conditions = tuple["Condition | None", "Condition | None", tuple[str, ...]]
+
+
+def _conditions(pipeline: Pipeline, name: str, running: Running) -> Conditions:
+    """What the network answers under, what stands for none (`None`: neither), and notes."""
+    import torch
+
+    if pipeline.text_encoders:
+        return _embedded(pipeline, name, running.prompt or "")
+    null = pipeline.null_label
+    if pipeline.classes is None:
+        return None, None, ()
+    if (given := null if running.label is None else running.label) is None:
+        raise ModelError(name, "has no label that stands for none", "give one: label=N")
+    labels = [None if n is None else {"class_labels": torch.tensor([n])} for n in (given, null)]
+    return labels[0], labels[1], ()
+
+
+def _embedded(pipeline: Pipeline, name: str, prompt: str) -> Conditions:
+    """The prompt and the empty one, through one text encoder after the other, each of which works
+    on the CPU, once, and is let go."""
+    embedded: list[Embedded] = []
+    notes: list[str] = []
+    for text in pipeline.text_encoders:
+        network, heard = _filled(pipeline, text, name)
+        embedded.append(embed(network, text, pipeline.root, [prompt, ""], name))
+        notes += heard
+        del network
+    both = pipeline.family.condition(embedded, pipeline)
+    given, null = ({key: value[row : row + 1] for key, value in both.items()} for row in (0, 1))
+    return given, null, tuple(notes)
+
+
+def _idle_variance(pipeline: Pipeline, name: str) -> list[str]:
     """A note on a learned variance that the scheduler does not name, and so no sampler uses.
 
     One that reads it from the network needs a network that gives it: else `ModelError`.
     """
-    ins, outs = pipeline.network.channels
+    ins, outs = pipeline.ins_and_outs
     gives = outs == 2 * ins
     learned = str(pipeline.scheduler.get("variance_type")).startswith("learned")
     if learned and not gives:
         reason = "its scheduler expects a learned variance, its network gives none"
-        raise ModelError(model.name, reason)
+        raise ModelError(name, reason)
     return [IDLE_VARIANCE] if gives and not learned else []
 
 
 def _written_scale(pipeline: Pipeline) -> list[str]:
-    """A note on a scale that a VQModel has by a default of diffusers', it seems (issue 6725)."""
-    part = pipeline.autoencoder
-    doubtful = part and part.kind == "VQModel" and part.config.get("scaling_factor") == KL_SCALE
-    return [WRITTEN_SCALE] if doubtful else []
+    """A note on a scale that an autoencoder has by another one's default, it seems (issue 6725)."""
+    coder = pipeline.autoencoder
+    if coder is None or AUTOENCODERS[coder.kind] == KL_SCALE:
+        return []
+    return [WRITTEN_SCALE] if coder.config.get("scaling_factor") == KL_SCALE else []
 
 
-def _load(pipeline: Pipeline, part: Part, name: str) -> tuple[torch.nn.Module, tuple[str, ...]]:
-    """The network of `part` with its weights, float32 on the CPU, and notes for the user."""
-    if not part.weights:
-        raise ModelError(name, f"{pipeline.root / part.usual_weights} is missing")
+def _filled(
+    pipeline: Pipeline, component: Component, name: str
+) -> tuple[torch.nn.Module, tuple[str, ...]]:
+    """The network of a component with its weights, float32 on the CPU, and notes for the user."""
+    if not component.weights:
+        raise ModelError(name, f"{pipeline.root / component.usual_weights} is missing")
     with quiet("diffusers"), building():
         try:
-            network = _make(part)
+            network = component.make(component.config)
         except (TypeError, ValueError, KeyError) as error:
-            file = pipeline.root / part.config_file
-            reason = f"{file} does not describe a {part.kind} ({one_line(str(error))})"
+            file = pipeline.root / component.config_file
+            reason = f"{file} does not describe a {component.kind} ({one_line(str(error))})"
             raise ModelError(name, reason) from error
-    if heads := part.config.get("num_heads"):
-        _count_heads(network, int(heads))
-    unused = _fill(network, [pipeline.root / file for file in part.weights], name)
-    pickled = [file for file in part.weights if file.endswith(".bin")][:1]
+    unused = _fill(network, [pipeline.root / file for file in component.weights], name)
+    pickled = [file for file in component.weights if file.endswith(".bin")][:1]
     notes = [PICKLED.format(file) for file in pickled]
-    notes += [str(part.config["nca_note"])] if "nca_note" in part.config else []
-    notes += [UNUSED.format(part.weights[0], _names(unused))] if unused else []
+    notes += [str(component.config["nca_note"])] if "nca_note" in component.config else []
+    notes += [UNUSED.format(component.weights[0], _names(unused))] if unused else []
     return network.eval(), tuple(notes)
-
-
-def _make(part: Part) -> torch.nn.Module:
-    """The network that the configuration of `part` describes, without weights."""
-    if isinstance(part, Reader):
-        from nca_cli.models.text import make_encoder
-
-        return make_encoder(part.kind, part.config)
-    import diffusers
-
-    return getattr(diffusers, part.kind).from_config(dict(part.config))
 
 
 @contextlib.contextmanager
@@ -222,15 +212,6 @@ def building() -> Iterator[None]:
 
     with Unfilled():
         yield
-
-
-def _count_heads(network: torch.nn.Module, heads: int) -> None:
-    """Give every attention so many heads; UNet2DModel itself only knows their width."""
-    from diffusers.models.attention_processor import Attention
-
-    for module in network.modules():
-        if isinstance(module, Attention):
-            module.heads, module.scale = heads, (module.inner_dim // heads) ** -0.5
 
 
 def _fill(network: torch.nn.Module, files: list[Path], name: str) -> list[str]:

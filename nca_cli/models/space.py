@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nca_cli.recipe import digest
 from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.schedule import Schedule
+
+if TYPE_CHECKING:
+    from nca_cli.models.origins.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Model:
     source: str
     """Hub id with `@revision` if one was asked for, absolute folder, or "built in"."""
     space: Space
+    origin: Origin = field(compare=False, repr=False)
+    """Where it comes from, and so how its weights are told from others and loaded."""
     sampler: SamplerChoice = field(default_factory=SamplerChoice)
     alias: str | None = None
     licence: str | None = None

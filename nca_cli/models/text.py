@@ -5,22 +5,55 @@ transformers brings both and is imported here, inside the functions, for models 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nca_cli.errors import ModelError, NcaError, UsageError
-from nca_cli.models.pipeline import CLIP, MMDIT, PROJECTED, T5, T5_TOKENS, Pipeline, Reader
-from nca_cli.models.quiet import quiet
+from nca_cli.models.files import VOCABULARIES, WHOLE_VOCABULARY
 
 if TYPE_CHECKING:
     import torch
 
-    from nca_cli.models.denoiser import Condition
+    from nca_cli.models.pipeline import TextComponent
 
-CONFIGS = {CLIP: "CLIPTextConfig", PROJECTED: "CLIPTextConfig", T5: "T5Config"}
-TOKENIZERS = {CLIP: "CLIPTokenizer", PROJECTED: "CLIPTokenizer", T5: "T5TokenizerFast"}
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """A class of text encoders of transformers, and what goes with it."""
+
+    kind: str
+    """The class."""
+    config: str
+    """The class of its configuration."""
+    tokenizer: str
+    """The class of its tokenizer."""
+    vocabularies: Sequence[Sequence[str]] = VOCABULARIES
+    """Files that hold a vocabulary of its kind, any of these sets of them."""
+    width: str = "hidden_size"
+    """Key of the width of an embedded token."""
+    tokens: int | None = None
+    """How many tokens it is given; `None`: its configuration says."""
+    projects: bool = False
+    """Whether it gives each prompt as a whole as well; its tokens are then the last but one
+    layer's."""
+    optional: bool = False
+    """Whether a pipeline may do without it."""
+
+
+T5_TOKENS = 256
+"""T5 has no end of its own, and pipelines take these many."""
+CLIP = TextEncoder("CLIPTextModel", "CLIPTextConfig", "CLIPTokenizer")
+PROJECTED_CLIP = TextEncoder(
+    "CLIPTextModelWithProjection", "CLIPTextConfig", "CLIPTokenizer", projects=True
+)
+T5 = TextEncoder(
+    "T5EncoderModel", "T5Config", "T5TokenizerFast", WHOLE_VOCABULARY, "d_model", T5_TOKENS,
+    optional=True,
+)  # fmt: skip
 
 
 class Embedded(NamedTuple):
@@ -32,6 +65,25 @@ class Embedded(NamedTuple):
     """Each prompt as a whole, `(prompts, width)`, where the text encoder has a projection."""
 
 
+def misfit(what: str, width: int, given: int) -> Iterator[str]:
+    """The complaint about text that is given in another width than a network takes, if it is."""
+    if width != given:
+        yield (f"its network takes {what} of width {width}, "
+               f"its text encoders give {what} of width {given}")  # fmt: skip
+
+
+@contextlib.contextmanager
+def quiet(library: str) -> Iterator[None]:
+    """Nothing logged by `diffusers` or `transformers` meanwhile."""
+    logging = importlib.import_module(f"{library}.utils.logging")
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
 def check_transformers() -> None:
     """`NcaError` with the command to run, where transformers is not installed."""
     if importlib.util.find_spec("transformers") is None:
@@ -39,18 +91,15 @@ def check_transformers() -> None:
         raise NcaError(reason, "pip install 'nca-cli[text]'")
 
 
-def make_encoder(kind: str, config: Mapping[str, Any]) -> torch.nn.Module:
-    """The text encoder of class `kind` that a configuration describes, without weights.
-
-    Raises `ValueError`.
-    """
+def make_encoder(encoder: TextEncoder, config: Mapping[str, Any]) -> torch.nn.Module:
+    """The text encoder that a configuration describes, without weights. Raises `ValueError`."""
     check_transformers()
     with quiet("transformers"):
         import transformers
 
         try:
-            described = getattr(transformers, CONFIGS[kind]).from_dict(_without_code(config))
-            return getattr(transformers, kind)(described)
+            described = getattr(transformers, encoder.config).from_dict(_without_code(config))
+            return getattr(transformers, encoder.kind)(described)
         except Exception as error:  # its configurations have checks, and errors, of their own
             raise ValueError(str(error)) from error
 
@@ -66,56 +115,37 @@ def _without_code(config: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def embed(encoder: Any, reader: Reader, root: Path, prompts: Sequence[str], name: str) -> Embedded:
-    """Prompts through one text encoder of the pipeline in `root`.
+def embed(
+    network: Any, component: TextComponent, root: Path, prompts: Sequence[str], name: str
+) -> Embedded:
+    """Prompts through one text encoder, `network`, of the pipeline in `root`.
 
     Raises `UsageError` for a prompt of more tokens than it reads, rather than cut it, and
     `ModelError` for a bad tokenizer.
     """
     import torch
 
-    tokenizer, limit = _tokenizer(reader, root, name), reader.limit
+    tokenizer, limit = _tokenizer(component, root, name), component.limit
     for prompt in prompts:
         _check_length(tokenizer, prompt, limit)
     tokens = tokenizer(list(prompts), padding="max_length", max_length=limit, return_tensors="pt")
-    if int(tokens.input_ids.max()) >= (known := encoder.get_input_embeddings().num_embeddings):
-        folder, part = reader.tokenizer_folder, reader.folder
+    if int(tokens.input_ids.max()) >= (known := network.get_input_embeddings().num_embeddings):
+        folder, part = component.tokenizer_folder, component.folder
         raise ModelError(name, f"its {folder} knows more words than its {part} ({known})")
     with torch.inference_mode():
-        if reader.kind != PROJECTED:
-            return Embedded(encoder(tokens.input_ids).last_hidden_state.float())
-        output = encoder(tokens.input_ids, output_hidden_states=True)
+        if not component.encoder.projects:
+            return Embedded(network(tokens.input_ids).last_hidden_state.float())
+        output = network(tokens.input_ids, output_hidden_states=True)
         return Embedded(output.hidden_states[-2].float(), output.text_embeds.float())
 
 
-def joined(embedded: Sequence[Embedded], pipeline: Pipeline) -> Condition:
-    """What the network takes of what its text encoders give.
-
-    An `MMDIT` (Esser et al., 2403.03206, section 5.1) takes the tokens of its two CLIPs side by
-    side, filled with zeros to the width of T5's, which follow; those are zeros where T5 is absent.
-    """
-    import torch
-
-    if pipeline.network.kind != MMDIT:
-        return {"encoder_hidden_states": embedded[0].tokens}
-    pooled = [each.pooled for each in embedded if each.pooled is not None]
-    clip = torch.cat([each.tokens for each in embedded if each.pooled is not None], -1)
-    clip = torch.nn.functional.pad(clip, (0, pipeline.text_width - clip.shape[-1]))
-    t5 = [each.tokens for each in embedded if each.pooled is None]
-    t5 = t5 or [clip.new_zeros(len(clip), T5_TOKENS, pipeline.text_width)]
-    return {
-        "encoder_hidden_states": torch.cat([clip, *t5], 1),
-        "pooled_projections": torch.cat(pooled, -1),
-    }
-
-
-def _tokenizer(reader: Reader, root: Path, name: str) -> Any:
-    folder = root / reader.tokenizer_folder
+def _tokenizer(component: TextComponent, root: Path, name: str) -> Any:
+    folder = root / component.tokenizer_folder
     with quiet("transformers"):
         import transformers
 
         try:
-            kind = getattr(transformers, TOKENIZERS[reader.kind])
+            kind = getattr(transformers, component.encoder.tokenizer)
             return kind.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # tokenizers raises a plain Exception
             reason = f"{folder} holds no tokenizer ({' '.join(str(error).split())[:120]})"

@@ -14,18 +14,20 @@ for no file may make nca run code.
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nca_cli.errors import UsageError
 from nca_cli.models.aliases import ALIASES
-from nca_cli.models.checkpoints import is_checkpoint
-from nca_cli.models.own import is_own
+from nca_cli.models.checkpoints.file import is_checkpoint
+from nca_cli.models.environment import aliases_file
+from nca_cli.models.origins.checkpoint import ByHand
+from nca_cli.models.origins.own import is_own
+from nca_cli.models.space import Model
 from nca_cli.sampler_choice import SamplerChoice
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
@@ -51,12 +53,16 @@ class UserAlias:
         options = {key: self.settings.get(key) for key in ("steps", "eta", "clip")}
         return base.with_options(**options)
 
+    def rename(self, model: Model) -> Model:
+        """The model that it names, under its name, sampler and licence."""
+        licence = self.settings.get("licence", model.licence)
+        sampler = self.choice(model.sampler, model.space.schedule.steps)
+        return replace(model, alias=self.name, licence=licence, sampler=sampler)
+
 
 def user_aliases() -> dict[str, UserAlias]:
     """The short names of `$NCA_MODELS`, else of `./models.toml`. Raises `UsageError`."""
-    named = os.environ.get("NCA_MODELS")
-    file = Path(named).expanduser() if named else Path("models.toml")
-    if not named and not file.is_file():
+    if (file := aliases_file()) is None:
         return {}
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -87,7 +93,7 @@ def _check_name(name: str, where: str) -> None:
     if not NAME.fullmatch(name):
         raise UsageError(f"{where} is no short name", "letters, digits, dots, dashes")
     built_in = ALIASES.get(name)
-    if built_in is not None and built_in.checkpoint is None:
+    if built_in is not None and not isinstance(built_in.origin, ByHand):
         raise UsageError(f"{where} is a built-in name", "choose another")
 
 

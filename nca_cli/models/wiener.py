@@ -8,18 +8,25 @@ same picture sampled more finely, so the prior describes the same pictures at ev
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nca_cli.errors import UsageError
 from nca_cli.images.pixels import OPPONENT
+from nca_cli.models.load import Running
+from nca_cli.models.origins.origin import Origin, StoredAs, Wanted
+from nca_cli.models.space import Model, Space
+from nca_cli.recipe import BUILT_IN
+from nca_cli.schedule import Schedule
 
 if TYPE_CHECKING:
     import torch
 
     from nca_cli.samplers import Prediction
-    from nca_cli.schedule import Schedule
 
+SIZES = (2, 4096)
 WIENER_VERSION = 1
 AMPLITUDE = (0.008, 0.001, 0.00016)
 CORNER = (0.25, 0.25, 0.25)
@@ -69,3 +76,29 @@ class WienerDenoiser:
             filtered = torch.fft.rfft2(opponent, norm="ortho") * gain
             opponent = torch.fft.irfft2(filtered, s=self.shape[1:], norm="ortho")
             return Prediction(torch.einsum("oc,bohw->bchw", self._basis, opponent))
+
+
+@dataclass(frozen=True)
+class Wiener(Origin):
+    """The spectral prior as a model, which has no files and any size."""
+
+    def find(self, wanted: Wanted) -> Model:
+        (low, high), size = SIZES, wanted.size
+        if not low <= size <= high:
+            raise UsageError(f"--size {size} is outside {low} … {high}")
+        return Model(
+            "wiener", BUILT_IN, Space(Schedule(), (3, size, size), size, 3), self,
+            scheduler={"_class_name": "DDPMScheduler", "clip_sample": False},
+        )  # fmt: skip
+
+    def stored_as(self) -> StoredAs:
+        return StoredAs("wiener")
+
+    def look(self) -> tuple[bool, int | None]:
+        return True, None
+
+    def identity(self, model: Model) -> str:
+        return f"{model.name}-{WIENER_VERSION}:{model.space.resolution}"
+
+    def denoiser(self, model: Model, running: Running) -> WienerDenoiser:
+        return WienerDenoiser(model.space.resolution, model.space.schedule, running.device)

@@ -6,25 +6,3 @@ first time its weights are needed it is converted into a diffusers pipeline in t
 folder, under a key of its bytes and its configuration, from which it is loaded like any other
 model. Finding one loads no torch.
 """
-
-from nca_cli.models.checkpoints.file import (
-    Checkpoint,
-    ensure_converted,
-    find_checkpoint,
-    is_checkpoint,
-    path_of,
-    prefix_of,
-    source_of,
-    stored_name,
-)
-
-__all__ = [
-    "Checkpoint",
-    "ensure_converted",
-    "find_checkpoint",
-    "is_checkpoint",
-    "path_of",
-    "prefix_of",
-    "source_of",
-    "stored_name",
-]

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from nca_cli.models.checkpoints.flags import Complaints
-from nca_cli.models.checkpoints.layers import Layer, Source
+from nca_cli.models.checkpoints.layers import Keys, Layer
 from nca_cli.models.checkpoints.unet import Unet
 from nca_cli.sampler_choice import SamplerChoice
 
@@ -109,9 +109,9 @@ class AdmConfig:
         """The layers of one of `parts()`."""
         return self.unet.layers()
 
-    def source(self, part: str, keys: Iterable[str]) -> Source:
+    def source(self, part: str, keys: Iterable[str]) -> Keys:
         """Where a checkpoint of these keys has them: it has nothing else."""
-        return Source()
+        return Keys()
 
     def scheduler(self) -> dict[str, Any]:
         """The schedule as a configuration of diffusers' DDPMScheduler.

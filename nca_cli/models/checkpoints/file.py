@@ -1,12 +1,7 @@
-"""A checkpoint file as a `Model`, and its conversion into the cache folder."""
+"""A checkpoint file: its configuration, what it is called, and what tells it from others."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +10,8 @@ from nca_cli.errors import ModelError
 from nca_cli.models.checkpoints.adm import AdmConfig
 from nca_cli.models.checkpoints.flags import read_flags
 from nca_cli.models.checkpoints.ldm import LdmConfig
-from nca_cli.models.digests import cache_folder, file_digest
-from nca_cli.models.space import Model, Space
+from nca_cli.models.digests import file_digest
+from nca_cli.models.space import Space
 from nca_cli.recipe import digest
 from nca_cli.schedule import Schedule
 
@@ -76,21 +71,6 @@ class Checkpoint:
             raise ModelError(self.name, f"cannot read {self.file}: {error.strerror}") from error
         return digest([self.kind, CONVERSION, content, *what])
 
-    def model(self, name: str, weights: bool) -> Model:
-        """The model, stored under `name`. A pixel model without `weights` needs no file."""
-        key = self.key() if weights or self.latent else None
-        return Model(
-            name=name,
-            source=self.name,
-            space=self.space(),
-            sampler=self.config.SAMPLER,
-            scheduler=self.config.scheduler(),
-            folder=cache_folder() / self.kind / key[:32] if key else None,
-            revision=f"{self.kind}-{key}" if key else None,
-            checkpoint=self.file if key else None,
-            classes=self.config.unet.classes,
-        )
-
 
 def is_checkpoint(name: str) -> bool:
     """Whether `name` is of the form `adm:PATH` or `ldm:PATH`."""
@@ -128,50 +108,3 @@ def find_checkpoint(name: str) -> Checkpoint:
         hint = f"give a {KINDS[kind].SUFFIX} file: --model {kind}:PATH"
         raise ModelError(name, "there is no such file", hint)
     return Checkpoint.of(kind, file, source_of(name))
-
-
-def ensure_converted(model: Model) -> None:
-    """Make the pipeline of a checkpoint, unless the cache has it. Raises `ModelError`."""
-    if model.checkpoint is None or model.folder is None or model.folder.is_dir():
-        return
-    kind = str(model.revision).partition("-")[0]
-    checkpoint = Checkpoint.of(kind, model.checkpoint, model.source)
-    if f"{kind}-{checkpoint.key()}" != model.revision:
-        raise ModelError(model.source, f"{checkpoint.file} has changed meanwhile", "try again")
-    with _refusing_full_disks(model):
-        model.folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=model.folder.parent, suffix=".tmp") as temporary:
-            made = Path(temporary, "made")
-            _write(checkpoint, made)
-            with contextlib.suppress(OSError):  # another process was first
-                os.rename(made, model.folder)
-    if not model.folder.is_dir():
-        raise ModelError(model.source, f"cannot write {model.folder}")
-
-
-@contextlib.contextmanager
-def _refusing_full_disks(model: Model) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = f"cannot be converted into {cache_folder()}: {error.strerror or error}"
-        raise ModelError(model.source, reason, "set NCA_CACHE to a folder with room") from error
-
-
-def _write(checkpoint: Checkpoint, folder: Path) -> None:
-    """The pipeline of a checkpoint, in the layout of the hub."""
-    from nca_cli.models.checkpoints.convert import convert
-
-    config = checkpoint.config
-    index: dict[str, object] = {"_class_name": config.PIPELINE}
-    for part, settings in convert(checkpoint, folder):
-        _dump(settings, folder / part / "config.json")
-        index[part] = ["diffusers", settings["_class_name"]]
-    (folder / "scheduler").mkdir()
-    _dump(config.scheduler(), folder / "scheduler" / "scheduler_config.json")
-    index["scheduler"] = ["diffusers", config.scheduler()["_class_name"]]
-    _dump(index, folder / "model_index.json")
-
-
-def _dump(value: object, file: Path) -> None:
-    file.write_text(json.dumps(value, indent=1), encoding="utf-8")

@@ -30,7 +30,7 @@ class Layer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class Keys:
     """Where a checkpoint keeps the tensors of one network."""
 
     prefix: str = ""
@@ -55,7 +55,7 @@ class Misfit(Exception):
 
 
 def place(
-    tensors: Mapping[str, torch.Tensor], layers: Iterable[Layer], shapes: Shapes, source: Source
+    tensors: Mapping[str, torch.Tensor], layers: Iterable[Layer], shapes: Shapes, source: Keys
 ) -> dict[str, torch.Tensor]:
     """The tensors of one network by diffusers' names, float32; only a qkv is copied.
 

@@ -11,19 +11,19 @@ from typing import Any, ClassVar
 
 from nca_cli.models.checkpoints.autoencoder import FirstStageConfig
 from nca_cli.models.checkpoints.flags import Complaints
-from nca_cli.models.checkpoints.layers import Layer, Source
+from nca_cli.models.checkpoints.layers import Keys, Layer
 from nca_cli.models.checkpoints.unet import Unet
 from nca_cli.sampler_choice import SamplerChoice
 
-PLAIN = Source("model.diffusion_model.")
-AVERAGED = Source(
+PLAIN = Keys("model.diffusion_model.")
+AVERAGED = Keys(
     "model_ema.diffusion_model", dotless=True,
     note="weights are the moving average of training (model_ema), as CompVis samples with",
 )  # fmt: skip
-UNAVERAGED = Source(
+UNAVERAGED = Keys(
     PLAIN.prefix, note="it holds no moving average (model_ema), so its last weights are used"
 )
-FIRST_STAGE = Source("first_stage_model.", idle="first_stage_model.loss.")
+FIRST_STAGE = Keys("first_stage_model.", idle="first_stage_model.loss.")
 PREDICTIONS = {"eps": "epsilon", "x0": "sample"}
 """parameterization → prediction_type of diffusers."""
 
@@ -129,7 +129,7 @@ class LdmConfig:
             return self.unet.layers()
         return self.first_stage_config.layers(self.resolution)
 
-    def source(self, part: str, keys: Iterable[str]) -> Source:
+    def source(self, part: str, keys: Iterable[str]) -> Keys:
         """Where a checkpoint of these keys has them."""
         if part != "unet":
             return FIRST_STAGE

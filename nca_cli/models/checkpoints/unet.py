@@ -12,7 +12,7 @@ from typing import Any
 
 from nca_cli.models.checkpoints.flags import Complaints
 from nca_cli.models.checkpoints.layers import Layer
-from nca_cli.models.values import MOST
+from nca_cli.models.checks import MOST
 
 RESNET = {
     "in_layers.0": "norm1",

@@ -19,15 +19,19 @@ import importlib
 import os
 import re
 import sys
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import ModelError
+from nca_cli.models.load import Running
+from nca_cli.models.origins.origin import Origin, StoredAs, Wanted
 from nca_cli.models.space import Model, Space
 from nca_cli.schedule import Schedule
 
 if TYPE_CHECKING:
-    from nca_cli.models.denoiser import Denoiser
+    import torch
+
+    from nca_cli.models.denoiser import Condition, Denoiser
 
 OWN = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow", "score")
@@ -94,44 +98,46 @@ def _variance(made: Any) -> dict[str, str]:
     return {"variance_type": made.variance} if hasattr(made, "variance") else {}
 
 
-def find_own(name: str) -> Model:
-    """The model that `module:factory` makes. Raises `ModelError`."""
-    made = _made(name)
-    channels, side, _ = made.shape
-    return Model(
-        name=name.split(":")[1],
-        source=name,
-        space=Space(_schedule(made), (channels, side, side), side, channels),
-        scheduler={"clip_sample": False, "set_alpha_to_one": True, **_variance(made)},
-        revision=f"own:{name}:{_prediction(made)}:{made.identity}",
-    )
+@dataclass(frozen=True)
+class Own(Origin):
+    """An import."""
 
+    named: str
+    """`module:factory`"""
 
-def load_own(model: Model, *, device: str, dtype: str, tf32: bool) -> Denoiser:
-    """Its network as a `Denoiser` on `device`."""
-    import torch
+    def find(self, wanted: Wanted) -> Model:
+        made = _made(self.named)
+        channels, side, _ = made.shape
+        return Model(
+            self.stored_as().name, self.named,
+            Space(_schedule(made), (channels, side, side), side, channels), self,
+            scheduler={"clip_sample": False, "set_alpha_to_one": True, **_variance(made)},
+            revision=f"own:{self.named}:{_prediction(made)}:{made.identity}",
+        )  # fmt: skip
 
-    from nca_cli.models.denoiser import Denoiser
+    def stored_as(self) -> StoredAs:
+        return StoredAs(self.named.split(":")[1], None, self.named)
 
-    made = _made(model.source)
-    learned = _variance(made).get("variance_type") == "learned_range"
+    def denoiser(self, model: Model, running: Running) -> Denoiser:
+        import torch
 
-    class Network(torch.nn.Module):
-        """Answers as the networks of diffusers do; moved to a device if it is a module itself."""
+        from nca_cli.models.denoiser import Asked, Denoiser
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.made = made
+        network = torch.nn.Module()
+        network.made = made = _made(self.named)
+        asked = Asked(
+            network, model.space.schedule, _prediction(made), model.space.shape, self.named,
+            ask=self._ask,
+        )  # fmt: skip
+        return Denoiser(asked, **running.numerics)
 
-        def forward(self, x: torch.Tensor, t: torch.Tensor) -> SimpleNamespace:
-            answer = self.made(x, t)
-            shape = tuple(getattr(answer, "shape", ()))
-            if learned and shape[1:2] != (2 * x.shape[1],):
-                reason = f"answers {shape} to x {tuple(x.shape)}, without its learned variance"
-                raise ModelError(model.source, reason, "twice the channels: prediction, variance")
-            return SimpleNamespace(sample=answer)
-
-    return Denoiser(
-        Network(), model.space.schedule, _prediction(made), model.space.shape,
-        device=device, dtype=getattr(torch, dtype), tf32=tf32, name=model.source,
-    )  # fmt: skip
+    def _ask(
+        self, network: Any, x: torch.Tensor, time: torch.Tensor, condition: Condition | None
+    ) -> Any:
+        answer = network.made(x, time)
+        learned = _variance(network.made).get("variance_type") == "learned_range"
+        shape = tuple(getattr(answer, "shape", ()))
+        if learned and shape[1:2] != (2 * x.shape[1],):
+            reason = f"answers {shape} to x {tuple(x.shape)}, without its learned variance"
+            raise ModelError(self.named, reason, "twice the channels: prediction, variance")
+        return answer

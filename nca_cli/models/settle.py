@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 
 from nca_cli.errors import ModelError, UsageError
-from nca_cli.models.digests import content_digest
-from nca_cli.models.own import VARIANCES
-from nca_cli.models.pipeline import read_pipeline
+from nca_cli.models.origins.own import VARIANCES
 from nca_cli.models.space import Model
-from nca_cli.models.wiener import WIENER_VERSION
-from nca_cli.recipe import BUILT_IN, Recipe
+from nca_cli.recipe import Recipe
 from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.samplers import METHODS, taking
 
@@ -34,7 +31,7 @@ def recipe_for(
     chain = method.chain
     check_condition(model, label, guidance, prompt)
     return Recipe(
-        weights=weights_identity(model),
+        weights=model.origin.identity(model),
         sampler=choice.name,
         steps=choice.steps if chain else None,
         eta=float(choice.eta) if "eta" in method.takes else None,  # 0 and 0.0 are one recipe
@@ -97,23 +94,6 @@ def _guidance(guidance: float | None, prompt: str | None) -> float | None:
     if guidance is None or guidance == 1 or prompt == "":
         return None
     return float(guidance)  # 3 and 3.0 are one recipe
-
-
-def weights_identity(model: Model) -> str:
-    """Hub commit, else the digest of a folder's configurations and weights."""
-    if model.revision is not None:
-        return model.revision
-    if model.folder is None and model.source == BUILT_IN:
-        return f"{model.name}-{WIENER_VERSION}:{model.space.resolution}"
-    if model.folder is None:
-        raise ModelError(model.name, "its weights are not on this disk")
-    pipeline = read_pipeline(model.folder, model.name)
-    if missing := pipeline.missing():
-        raise ModelError(model.name, f"{model.folder / missing} is missing")
-    try:
-        return content_digest([pipeline.root / file for file in pipeline.files], pipeline.root)
-    except OSError as error:
-        raise ModelError(model.name, f"cannot read {error.filename}: {error.strerror}") from error
 
 
 def _clip(model: Model, choice: SamplerChoice) -> float | None:

@@ -1,0 +1,199 @@
+"""From a folder to a `Pipeline`: which components it has, and what their raw configurations say.
+
+Two layouts exist. Nested: `model_index.json` beside `unet/` or `transformer/`, `scheduler/`, for
+latent models `vqvae/` or `vae/`, and for prompts `text_encoder/` and `tokenizer/` (the second and
+third of them ending in `_2` and `_3`). Flat, of older repositories: the network's `config.json` and
+`scheduler_config.json` at the root. Raw JSON is read on purpose: diffusers fills in defaults, and
+for latent scales they are wrong (issue 6725).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nca_cli.errors import ModelError
+from nca_cli.models.checks import check_pipeline
+from nca_cli.models.families import FAMILIES, Family
+from nca_cli.models.families.family import of_diffusers
+from nca_cli.models.families.unet import UNET
+from nca_cli.models.files import (
+    TEXT_ENCODER,
+    TOKENIZER,
+    choose_tokenizer,
+    choose_weights,
+    join,
+    list_files,
+    read_json,
+)
+from nca_cli.models.pipeline import AUTOENCODERS, Component, Pipeline, TextComponent
+from nca_cli.models.text import TextEncoder, make_encoder
+
+INDEX = "model_index.json"
+SCHEDULER = "scheduler/scheduler_config.json"
+FLAT = UNET.part
+"""The network of a flat layout, which is a `UNET`'s."""
+CODERS = ("vqvae", "vae")
+TEXTS = ("", "_2", "_3")
+"""Endings of text encoders and their tokenizers."""
+
+
+class IncompletePipeline(ModelError):
+    """Files are missing: more of them may be had from the hub."""
+
+
+def _networks() -> dict[str, list[str]]:
+    """The components that denoise, and the classes of them that nca runs."""
+    parts: dict[str, list[str]] = {}
+    for family in FAMILIES.values():
+        parts.setdefault(family.part, []).append(family.network)
+    return parts
+
+
+def config_files() -> list[str]:
+    """Every file that can say what a pipeline is."""
+    parts = (*_networks(), *CODERS, *(f"{TEXT_ENCODER}{ending}" for ending in TEXTS))
+    flat = (INDEX, "config.json", "scheduler_config.json", SCHEDULER)
+    return [*flat, *(f"{part}/config.json" for part in parts)]
+
+
+def _folders() -> Iterator[str]:
+    """Where files of a pipeline are, beside the root."""
+    yield from ("scheduler", *_networks(), *CODERS)
+    yield from (f"{part}{ending}" for part in (TEXT_ENCODER, TOKENIZER) for ending in TEXTS)
+
+
+def read_pipeline(root: Path, name: str) -> Pipeline:
+    """The pipeline in the folder `root`, called `name` in errors. Weights may be absent.
+
+    Raises `ModelError` for anything that nca cannot run, naming what stands in the way.
+    """
+    files = list_files(root, _folders())
+    if INDEX not in files and "config.json" not in files:
+        reason = f"{root} is no diffusers pipeline (no {INDEX} or config.json)"
+        raise IncompletePipeline(name, reason)
+    index = read_json(root / INDEX, name) if INDEX in files else {}
+    pipeline = _Files(root, name, files, index).pipeline()
+    check_pipeline(pipeline, name)
+    return pipeline
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The reading of one folder."""
+
+    root: Path
+    name: str
+    files: Collection[str]
+    index: Mapping[str, Any]
+
+    def pipeline(self) -> Pipeline:
+        """What is there, not yet checked beyond its classes."""
+        part = next((part for part in _networks() if part != FLAT and self._names(part)), FLAT)
+        self._check_index(part)
+        family, network = self._network(part)
+        coder = next((part for part in CODERS if self._names(part)), None)
+        texts = tuple(self._texts(family))
+        autoencoder = self._autoencoder(coder) if coder else None
+        file, scheduler = self._scheduler()
+        return Pipeline(self.root, family, network, scheduler, file, autoencoder, texts)
+
+    def _names(self, part: str) -> bool:
+        """Whether the index names a component (null components are written as nulls)."""
+        entry = self.index.get(part)
+        return isinstance(entry, list) and entry[-1:] not in ([], [None])
+
+    def _class(self, part: str) -> str:
+        """The class of a component that the index names."""
+        return str(self.index[part][-1])
+
+    def _check_index(self, network: str) -> None:
+        """Refuse a pipeline whose index names components that nca cannot run."""
+        if not self.index:
+            return
+        if not self._names(network):
+            reason = f"a {self.index.get('_class_name')} has no {UNET.network} as its {FLAT}"
+            raise ModelError(self.name, reason)
+        for part in filter(self._names, _networks()):
+            self._family(self._class(part), part)
+        for part in filter(self._names, CODERS):
+            self._check_class(self._class(part), AUTOENCODERS, part)
+        known = self._family(self._class(network), network).text_encoders
+        for part in self.index:
+            if part.startswith(TEXT_ENCODER) and self._names(part):
+                if part not in known:
+                    reason = f"reads prompts by a {part} as well, which nca does not run"
+                    raise ModelError(self.name, reason)
+                self._check_class(self._class(part), (known[part].kind,), part)
+
+    def _check_class(self, kind: str, known: Collection[str], part: str) -> None:
+        if kind not in known:
+            reason = f"its {part} is a {kind}; nca runs {' and '.join(known)} only"
+            raise ModelError(self.name, reason)
+
+    def _family(self, kind: str, part: str) -> Family:
+        """The family whose network is the component `part` of class `kind`."""
+        for family in FAMILIES.values():
+            if family.part == part and kind in (family.network, family.older_name):
+                return family
+        self._check_class(kind, _networks()[part], part)
+        raise AssertionError(kind)
+
+    def _config(self, part: str) -> tuple[str, dict[str, Any], str]:
+        """Folder, configuration and class of a component; that of a flat layout is at the root."""
+        flat = part == FLAT and f"{part}/config.json" not in self.files
+        folder = "" if flat else part
+        file = join(folder, "config.json")
+        if file not in self.files:
+            raise IncompletePipeline(self.name, f"{self.root / file} is missing")
+        config = read_json(self.root / file, self.name)
+        if flat and "_class_name" not in config:
+            reason = f"{self.root} is no diffusers pipeline (config.json names no {UNET.network})"
+            raise ModelError(self.name, reason)
+        return folder, config, _class_of(config)
+
+    def _network(self, part: str) -> tuple[Family, Component]:
+        folder, config, kind = self._config(part)
+        family = self._family(kind, part)
+        weights, make = choose_weights(self.files, folder), partial(family.make, family.network)
+        return family, Component(folder, family.network, config, weights, make)
+
+    def _autoencoder(self, part: str) -> Component:
+        folder, config, kind = self._config(part)
+        self._check_class(kind, AUTOENCODERS, part)
+        weights = choose_weights(self.files, folder)
+        return Component(folder, kind, config, weights, partial(of_diffusers, kind))
+
+    def _texts(self, family: Family) -> Iterator[TextComponent]:
+        """The text encoders of a network that takes prompts."""
+        for part, encoder in family.text_encoders.items():
+            if self._names(part):
+                yield self._text(part, encoder)
+            elif not encoder.optional:
+                reason = f"its network is a {family.network}, and no {part} is beside it"
+                raise ModelError(self.name, reason)
+
+    def _text(self, part: str, encoder: TextEncoder) -> TextComponent:
+        folder, config, kind = self._config(part)
+        self._check_class(kind, (encoder.kind,), part)
+        weights, make = choose_weights(self.files, folder), partial(make_encoder, encoder)
+        tokenizer = part.replace(TEXT_ENCODER, TOKENIZER)
+        found = choose_tokenizer(self.files, tokenizer, encoder.vocabularies)
+        return TextComponent(folder, kind, config, weights, make, encoder, found)
+
+    def _scheduler(self) -> tuple[str, dict[str, Any]]:
+        """The scheduler's configuration, and its file."""
+        for file in (SCHEDULER, "scheduler_config.json"):
+            if file in self.files:
+                return file, read_json(self.root / file, self.name)
+        raise IncompletePipeline(self.name, f"{self.root} has no scheduler_config.json")
+
+
+def _class_of(config: Mapping[str, Any]) -> str:
+    """The class that a network's configuration names, in diffusers' way or in transformers'."""
+    architectures = config.get("architectures")
+    name = architectures[0] if isinstance(architectures, list) and architectures else None
+    return str(config.get("_class_name", name))
