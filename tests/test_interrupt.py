@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from nca_cli.cli import app
-from nca_cli.cli.console import bar
+from nca_cli.cli.console import Output
 from nca_cli.cli.interrupt import interrupted, interruptible
 from nca_cli.errors import NcaError
 
@@ -70,7 +70,7 @@ def test_an_error_that_a_library_made_of_an_interrupt_ends_as_an_interrupt(monke
 
 def test_an_interrupt_that_python_lost_stops_work_at_its_next_step(capsys):
     with interruptible():
-        with bar("work", 3, "steps") as advance:
+        with Output().bar("work", 3, "steps") as advance:
             lose_an_interrupt()
             with pytest.raises(KeyboardInterrupt):
                 advance(1)

@@ -119,13 +119,13 @@ def commands():
 
 
 def imported_by(function):
-    """Modules of nca_cli that a function imports from, or a helper beside it that it names."""
-    module, found = inspect.getmodule(function), [function]
+    """Modules of nca_cli that a command imports from, or a helper in cli that it names."""
+    found = [function]
     for one in found:
-        known = (vars(module).get(name) for name in one.__code__.co_names)
+        known = (one.__globals__.get(name) for name in one.__code__.co_names)
         found += [
             other for other in known
-            if inspect.isfunction(other) and inspect.getmodule(other) is module
+            if inspect.isfunction(other) and other.__module__.startswith("nca_cli.cli.")
             and other not in found
         ]  # fmt: skip
     trees = (ast.parse(textwrap.dedent(inspect.getsource(one))) for one in found)

@@ -196,7 +196,8 @@ def test_a_bar_fits_the_terminal_and_says_how_fast_and_how_long(monkeypatch, wid
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=width, color_system=None)
     monkeypatch.setattr(console, "stderr", lambda: terminal)
-    with console.bar("[b]a-model-with-quite-a-long-name", 450, "evaluations") as advance:
+    output = console.Output()
+    with output.bar("[b]a-model-with-quite-a-long-name", 450, "evaluations") as advance:
         for _ in range(5):
             advance(10)
     lines = [re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", line) for line in

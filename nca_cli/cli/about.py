@@ -12,6 +12,7 @@ import typer
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
 from nca_cli.cli.console import NARROW, stdout
+from nca_cli.cli.stores import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,7 +70,7 @@ def _cells(row: Row, left_out: Collection[str]) -> dict[str, str]:
 
 @app.command()
 def doctor(
-    store: opt.StoreDir = opt.DEFAULT_STORE, offline: opt.Offline = False, json: opt.Json = False
+    store: opt.StoreDir = DEFAULT_STORE, offline: opt.Offline = False, json: opt.Json = False
 ) -> None:
     """Check this machine: versions, imports, devices, the store's disk and locks, hub access."""
     from nca_cli.doctor import examine

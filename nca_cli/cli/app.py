@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from nca_cli import __version__
 from nca_cli.cli.interrupt import interrupted, interruptible
+from nca_cli.cli.options import QUIET
 from nca_cli.errors import NcaError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Group(TyperGroup):
                 return super().invoke(ctx)
             except typer.Exit as end:
                 if end.exit_code and interrupted():
-                    raise typer.Exit(_stopped()) from end
+                    raise typer.Exit(_stopped(ctx)) from end
                 raise
             except (typer.Abort, BrokenPipeError):
                 raise
@@ -63,7 +64,7 @@ class Group(TyperGroup):
                 stopped = interrupted() or isinstance(error, KeyboardInterrupt)
                 if ctx.params.get("debug") and not stopped:
                     raise
-                raise typer.Exit(_stopped() if stopped else _failed(error)) from error
+                raise typer.Exit(_stopped(ctx) if stopped else _failed(error)) from error
 
 
 def _without_value(params: list[Parameter]) -> list[Parameter]:
@@ -74,11 +75,12 @@ def _without_value(params: list[Parameter]) -> list[Parameter]:
     return params
 
 
-def _stopped() -> int:
+def _stopped(ctx: Context) -> int:
     """Tell people that what they stopped is not lost; the exit code."""
-    from nca_cli.cli.console import note
+    from nca_cli.cli.console import Output
 
-    note("interrupted; what was finished is in the store, the same command goes on")
+    output = Output(quiet=ctx.meta.get(QUIET, False))
+    output.note("interrupted; what was finished is in the store, the same command goes on")
     return 130
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nca_cli.cli import complete
-from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
 from nca_cli.cli.console import relative, size, stdout
-from nca_cli.cli.filters import filters
+from nca_cli.cli.filters import FilterOptions
+from nca_cli.cli.groups import grouped
+from nca_cli.cli.options import Json, StoreDir
+from nca_cli.cli.stores import DEFAULT_STORE, opened
 from nca_cli.errors import NothingStored
 
 if TYPE_CHECKING:
@@ -24,21 +26,12 @@ if TYPE_CHECKING:
 
 
 @app.command()
-def ls(
-    t: opt.TFilter = None,
-    seed: opt.SeedFilter = None,
-    image: opt.ImageFilter = None,
-    model: opt.ModelFilters = None,
-    sampler: opt.SamplerFilter = None,
-    recipe: opt.RecipeFilter = None,
-    store: opt.StoreDir = opt.DEFAULT_STORE,
-    json: opt.Json = False,
-) -> None:
+@grouped
+def ls(*, filters: FilterOptions, store: StoreDir = DEFAULT_STORE, json: Json = False) -> None:
     """List the artifacts: model, image, recipe, levels, seeds, size."""
-    from nca_cli.store import Names, Store
+    from nca_cli.store import Names
 
-    wanted = filters(t, seed, image, model, sampler, recipe)
-    place = Store(store).require()
+    wanted, place = filters.parsed(), opened(store).require()
     found = [artifact for artifact in place.select(wanted) if wanted.keys(artifact)]
     names = Names(found)
     if json:
@@ -128,8 +121,8 @@ def show(
             help="An artifact's file, or model/image/name in the store.",
         ),
     ],
-    store: opt.StoreDir = opt.DEFAULT_STORE,
-    json: opt.Json = False,
+    store: StoreDir = DEFAULT_STORE,
+    json: Json = False,
 ) -> None:
     """Show one artifact: tensors, levels, recipe, model and image."""
     found = _find(artifact, store)
@@ -152,12 +145,10 @@ def show(
 
 def _find(path: Path, store: Path) -> Artifact:
     """By file, or by its place in the store."""
-    from nca_cli.store import Store
-
     given = path.absolute()
     root = next((p for p in given.parents if (p / "nca-store.json").is_file()), store.absolute())
     inside = given.relative_to(root) if given.is_relative_to(root) else path
-    place = Store(root).require()
+    place = opened(root).require()
     for found in place.select():
         stem = inside.as_posix().removesuffix(".h5")
         names = {found.name} | {part.path.name.removesuffix(".h5") for part in found.parts}

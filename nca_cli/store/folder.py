@@ -23,6 +23,7 @@ from nca_cli.store.files import locked, write_atomically, writing
 from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters
 
+DEFAULT_ROOT = "nca-store"
 MAX_PART_BYTES = 256 * 2**20
 """Past this size an artifact continues in another file, so that no commit rewrites gigabytes."""
 
@@ -38,11 +39,15 @@ class Place:
 class Store:
     """Artifacts under `root`: a folder that may not exist yet, or a packed `.h5` file.
 
-    Reading never locks and never writes. Raises `StoreError` for a store of a newer format.
+    `usual` is the store that commands take when none is named: what is told to run names another
+    one. Reading never locks and never writes. Raises `StoreError` for a store of a newer format.
     """
 
-    def __init__(self, root: str | Path = "nca-store", *, part_bytes: int = MAX_PART_BYTES):
-        self.root = Path(root)
+    def __init__(
+        self, root: str | Path = DEFAULT_ROOT, *, part_bytes: int = MAX_PART_BYTES,
+        usual: str | Path = DEFAULT_ROOT,
+    ):  # fmt: skip
+        self.root, self.usual = Path(root), Path(usual)
         self.part_bytes = part_bytes
         self._check_format()
 
@@ -203,8 +208,7 @@ class Store:
     @property
     def named(self) -> list[str]:
         """`--store DIR`, quoted for a shell; nothing where commands take this store anyway."""
-        default = os.environ.get("NCA_STORE") or "nca-store"
-        return [] if self.root == Path(default) else ["--store", shlex.quote(str(self.root))]
+        return [] if self.root == self.usual else ["--store", shlex.quote(str(self.root))]
 
     # -- writing ---------------------------------------------------------------------------------
 
