@@ -29,9 +29,9 @@ def _known_machine(monkeypatch):
     from nca_cli import doctor
 
     findings = [
-        doctor.Finding("torch", "good", "2.13.0"),
-        doctor.Finding("hub", "note", "switched off; " + "models on this disk can be used " * 3),
-        doctor.Finding("locks", "good", "work on the disk of /somewhere/" + "deep/" * 30),
+        doctor.Check("torch", "good", "2.13.0"),
+        doctor.Check("hub", "note", "switched off; " + "models on this disk can be used " * 3),
+        doctor.Check("locks", "good", "work on the disk of /somewhere/" + "deep/" * 30),
     ]
     monkeypatch.setattr(doctor, "examine", lambda *_, **__: findings)
 

@@ -75,19 +75,19 @@ def doctor(
     """Check this machine: versions, imports, devices, the store's disk and locks, hub access."""
     from nca_cli.doctor import examine
 
-    findings = list(examine(store, offline=offline))
+    checks = list(examine(store, offline=offline))
     if json:
-        typer.echo(json_.dumps([asdict(finding) for finding in findings]))
+        typer.echo(json_.dumps([asdict(check) for check in checks]))
     else:
         from rich.table import Table
         from rich.text import Text
 
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         marks = {"good": ("ok", "green"), "note": ("note", "yellow"), "bad": ("bad", "bold red")}
-        for finding in findings:
-            mark, style = marks[finding.state]
-            hint = f"\n{finding.hint}" if finding.hint else ""
-            table.add_row(Text(mark, style=style), finding.what, Text(finding.found + hint))
+        for check in checks:
+            mark, style = marks[check.state]
+            hint = f"\n{check.hint}" if check.hint else ""
+            table.add_row(Text(mark, style=style), check.what, Text(check.found + hint))
         stdout().print(table)
-    if any(finding.state == "bad" for finding in findings):
+    if any(check.state == "bad" for check in checks):
         raise typer.Exit(1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typer._click import Command, Context, Parameter
 
 
-class Group(TyperGroup):
+class Commands(TyperGroup):
     """Commands in the order of the work, and errors as one line with the next step."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
@@ -107,7 +107,7 @@ def _one_line(error: typer.TyperException) -> None:
 
 
 app = typer.Typer(
-    cls=Group,
+    cls=Commands,
     name="nca",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -17,11 +17,10 @@ from rich.text import Text
 
 from nca_cli.cli.interrupt import stop_if_interrupted
 from nca_cli.cli.options import Json, Quiet
+from nca_cli.errors import NcaError, NothingStored
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-    from nca_cli.errors import NcaError
 
 UNWRAPPED = 1000
 """Columns of a table that nobody looks at in a terminal."""
@@ -91,9 +90,18 @@ def complain(error: NcaError) -> None:
     """One line for an error: what is wrong, and what to do next."""
     line = Text("error: ", style="bold red")
     line.append(_one_line(error.what), style="default not bold")
-    if error.hint:
-        line.append(f" ({_one_line(error.hint)})", style="default not bold dim")
+    if hint := _next_step(error):
+        line.append(f" ({_one_line(hint)})", style="default not bold dim")
     stderr().print(line)
+
+
+def _next_step(error: NcaError) -> str | None:
+    """Its hint, with what only `commands` knows; what that imports takes a while."""
+    if not isinstance(error, NothingStored):
+        return error.hint
+    from nca_cli.commands import next_step
+
+    return next_step(error)
 
 
 def _one_line(text: str) -> str:

@@ -23,6 +23,7 @@ def demo(
     output: Output,
 ) -> None:  # fmt: skip
     """Noise, reconstruct, draw and report on sample portraits, offline, in about a minute."""
+    from nca_cli.commands import at
     from nca_cli.engine import Reconstruction, Request, reconstruction_plans
     from nca_cli.figures.grid import compose_grid
     from nca_cli.images import sample_images
@@ -46,5 +47,5 @@ def demo(
     output.results([*files, job.store.root])
     output.note(
         f"look at {files[0]}, open {files[1]} in a browser, "
-        f"list the tensors: nca ls --store {job.store.root}"
+        + at("list the tensors: nca ls", job.store.named)
     )

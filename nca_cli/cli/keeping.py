@@ -13,7 +13,7 @@ from nca_cli.cli.console import Output, plural, relative, size
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.options import StoreDir, option
-from nca_cli.cli.stores import DEFAULT_STORE, opened
+from nca_cli.cli.stores import DEFAULT_STORE, SEE_ALL, opened
 from nca_cli.errors import NothingStored, UsageError
 
 if TYPE_CHECKING:
@@ -28,10 +28,11 @@ def verify(
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Read every artifact and compare its content with its digest."""
+    from nca_cli.commands import at, fill
     from nca_cli.store.verify import verify as verify_store
 
     place = opened(store).require()
-    work = verify_store(place, repair=repair)
+    work = verify_store(place, repair=repair, command=fill)
     findings = []
     with output.bar("verify", len(work), "files") as advance:
         for finding in work:
@@ -47,8 +48,7 @@ def verify(
     output.note(f"{plural(len(findings), 'file')} read, {len(bad)} damaged"
                 + (f", {aside} set aside" if aside else ""))  # fmt: skip
     if not (repair or place.packed) and any(finding.command for finding in bad):
-        text = "before that, set aside what is damaged: nca verify --repair"
-        output.note(" ".join([text, *place.named]))
+        output.note(at("before that, set aside what is damaged: nca verify --repair", place.named))
     if len(bad) > aside:
         raise typer.Exit(1)
 
@@ -117,8 +117,7 @@ def rm(
     place, wanted = opened(store).require(), filters.parsed()
     doomed = removal(place, wanted)
     if not doomed:
-        hint = " ".join(["see all of it: nca ls", *place.named])
-        raise NothingStored(f"{store} holds nothing that fits", hint)
+        raise NothingStored(f"{store} holds nothing that fits", SEE_ALL, place.named)
     for artifact, keys, count in doomed:
         where = f"{artifact.model}/{artifact.image}/{artifact.name}"
         output.note(f"{where}: {plural(len(keys), 'sample')}, {size(count)}")

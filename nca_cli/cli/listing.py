@@ -15,7 +15,7 @@ from nca_cli.cli.console import relative, size, stdout
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.options import Json, StoreDir
-from nca_cli.cli.stores import DEFAULT_STORE, opened
+from nca_cli.cli.stores import DEFAULT_STORE, SEE_ALL, opened
 from nca_cli.errors import NothingStored
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def ls(*, filters: FilterOptions, store: StoreDir = DEFAULT_STORE, json: Json = 
     elif found:
         _print_models(found, wanted, names)
     else:
-        hint = " ".join(["see all of it: nca ls", *place.named])
-        raise NothingStored(f"{store} holds nothing that fits", hint)
+        raise NothingStored(f"{store} holds nothing that fits", SEE_ALL, place.named)
 
 
 def _row(artifact: Artifact, keys: list) -> dict:
@@ -154,8 +153,7 @@ def _find(path: Path, store: Path) -> Artifact:
         names = {found.name} | {part.path.name.removesuffix(".h5") for part in found.parts}
         if stem in {f"{found.model}/{found.image}/{name}" for name in names}:
             return found
-    hint = " ".join(["list them: nca ls", *place.named])
-    raise NothingStored(f"no artifact {path} in {root}", hint)
+    raise NothingStored(f"no artifact {path} in {root}", "list them: nca ls", place.named)
 
 
 def _details(details: dict) -> Table:

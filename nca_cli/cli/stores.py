@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from nca_cli.store import Store
 
 DEFAULT_STORE = Path("nca-store")
+SEE_ALL = "see all of it: nca ls"
+"""What to do where the filters take nothing."""
 
 
 def usual_store() -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -201,14 +200,14 @@ class Store:
     def require(self) -> Store:
         """This store, or `NothingStored` where there is none."""
         if not self.exists or not self.models():
-            hint = " ".join(["fill it: nca reconstruct --model demo", *self.named])
-            raise NothingStored(f"{self.root} holds nothing yet", hint)
+            hint = "fill it: nca reconstruct --model demo"
+            raise NothingStored(f"{self.root} holds nothing yet", hint, self.named)
         return self
 
     @property
-    def named(self) -> list[str]:
-        """`--store DIR`, quoted for a shell; nothing where commands take this store anyway."""
-        return [] if self.root == self.usual else ["--store", shlex.quote(str(self.root))]
+    def named(self) -> Path | None:
+        """The store that a command must name to mean this one; `None`: it is taken anyway."""
+        return None if self.root == self.usual else self.root
 
     # -- writing ---------------------------------------------------------------------------------
 
