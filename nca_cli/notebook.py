@@ -59,7 +59,7 @@ class NotebookStore(Store):
         models: dict[str, list[Artifact]] = {}
         for artifact in found:
             models.setdefault(called.model(artifact), []).append(artifact)
-        held = {model: _Tensors(self, some, filters, called) for model, some in models.items()}
+        held = {model: _Arrays(self, some, filters, called) for model, some in models.items()}
         wanted = list(names)
         _check_size(sum(each.bytes(wanted) for each in held.values()), most_gb)
         datasets = {model: tensors.dataset(wanted) for model, tensors in held.items()}
@@ -97,7 +97,7 @@ def _check_size(size: int, most_gb: float) -> None:
         raise NcaError(f"{size / 1e9:.1f} GB of tensors, more than {most_gb:g} GB", hint)
 
 
-class _Tensors:
+class _Arrays:
     """The artifacts of one model, and the labels of its axes."""
 
     def __init__(self, home: Store, found: Sequence[Artifact], filters: Filters, called: Names):

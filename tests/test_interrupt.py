@@ -56,6 +56,15 @@ def test_both_signals_end_with_130_and_one_line(monkeypatch, number):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_quiet_command_says_nothing_of_an_interrupt_either(monkeypatch, tmp_path, quiet):
+    monkeypatch.setattr("nca_cli.engine.noise_plans", lambda *arguments: hit())
+    flags = ["--quiet"] if quiet else []
+    result = CliRunner().invoke(app, ["noise", "--store", str(tmp_path / "store"), *flags])
+    assert result.exit_code == 130
+    assert (result.stderr == "") == quiet
+
+
 def test_an_error_that_a_library_made_of_an_interrupt_ends_as_an_interrupt(monkeypatch):
     def broken():
         try:

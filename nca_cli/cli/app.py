@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from nca_cli import __version__
+from nca_cli.cli.console import Output, complain
 from nca_cli.cli.interrupt import interrupted, interruptible
 from nca_cli.cli.options import QUIET
 from nca_cli.errors import NcaError
@@ -77,8 +78,6 @@ def _without_value(params: list[Parameter]) -> list[Parameter]:
 
 def _stopped(ctx: Context) -> int:
     """Tell people that what they stopped is not lost; the exit code."""
-    from nca_cli.cli.console import Output
-
     output = Output(quiet=ctx.meta.get(QUIET, False))
     output.note("interrupted; what was finished is in the store, the same command goes on")
     return 130
@@ -86,8 +85,6 @@ def _stopped(ctx: Context) -> int:
 
 def _failed(error: BaseException) -> int:
     """Tell people about the error that ended a command; its exit code."""
-    from nca_cli.cli.console import complain
-
     if isinstance(error, NcaError):
         complain(error)
         return error.exit_code
@@ -99,8 +96,6 @@ def _failed(error: BaseException) -> int:
 
 def _one_line(error: typer.TyperException) -> None:
     """What the parser has to say, in the form of all other errors."""
-    from nca_cli.cli.console import complain
-
     context = getattr(error, "ctx", None)
     help_ = f"see: {context.command_path if context else 'nca'} --help"
     complain(NcaError(error.format_message().rstrip("."), help_))
