@@ -18,17 +18,8 @@ from pathlib import Path
 
 from nca_cli.errors import NcaError
 
-PACKAGES = (
-    "torch",
-    "diffusers",
-    "huggingface_hub",
-    "h5py",
-    "numpy",
-    "pillow",
-    "scikit-image",
-    "typer",
-)
-
+PACKAGES = ("torch", "diffusers", "huggingface_hub", "h5py", "numpy", "pillow", "scikit-image",
+            "typer")  # fmt: skip
 TIME_LIMIT = 300.0
 """Seconds within which a fresh interpreter must have imported torch and diffusers."""
 
@@ -45,9 +36,8 @@ class Check:
 
 def examine(store: Path, *, offline: bool = False) -> Iterator[Check]:
     """All checks, cheap ones first."""
-    yield Check(
-        "python", "good", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    )
+    machine = f"{platform.system()} {platform.machine()}"
+    yield Check("python", "good", f"{platform.python_version()} on {machine}")
     yield from map(_package, PACKAGES)
     yield _diffusers()
     yield _devices()
@@ -83,11 +73,9 @@ def _diffusers() -> Check:
         return Check("networks", "good", "diffusers' UNet2DModel can be imported")
     last = (run.stderr.strip().splitlines() or ["no message"])[-1]
     guilty = importlib.util.find_spec("torchvision") is not None and "torchvision" in run.stderr
-    hint = (
-        "pip uninstall torchvision (nca does not need it)"
-        if guilty
-        else "reinstall diffusers and torch"
-    )
+    hint = "reinstall diffusers and torch"
+    if guilty:
+        hint = "pip uninstall torchvision (nca does not need it)"
     return Check("networks", "bad", f"diffusers cannot be imported: {last}", hint)
 
 
@@ -111,20 +99,12 @@ def _locks(store: Path) -> Check:
         with tempfile.TemporaryDirectory(dir=_existing(store), prefix=".nca-doctor-") as folder:
             excluded = _excludes(Path(folder) / "lock")
     except (OSError, NotImplementedError) as error:
-        return Check(
-            "locks",
-            "bad",
-            f"cannot be had on the disk of {store}: {error}",
-            "choose another --store",
-        )
+        found = f"cannot be had on the disk of {store}: {error}"
+        return Check("locks", "bad", found, "choose another --store")
     if excluded:
         return Check("locks", "good", f"work on the disk of {store}")
-    return Check(
-        "locks",
-        "bad",
-        f"do not exclude on the disk of {store}",
-        "write to it from one process only",
-    )
+    found = f"do not exclude on the disk of {store}"
+    return Check("locks", "bad", found, "write to it from one process only")
 
 
 def _excludes(path: Path) -> bool:
@@ -168,11 +148,6 @@ def _hub(offline: bool) -> Check:
     except urllib.error.HTTPError:
         pass
     except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        return Check(
-            "hub",
-            "note",
-            f"{constants.ENDPOINT} does not answer ({reason})",
-            "models on this disk and the demo work all the same",
-        )
+        found = f"{constants.ENDPOINT} does not answer ({getattr(error, 'reason', error)})"
+        return Check("hub", "note", found, "models on this disk and the demo work all the same")
     return Check("hub", "good", f"{constants.ENDPOINT} answers")

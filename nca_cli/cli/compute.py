@@ -30,7 +30,7 @@ BY_LOG_SNR = "those of --log-snr"
 @app.command()
 @grouped
 def noise(
-    *, samples: SampleOptions, images: ImageOptions, store_dtype: opt.StoreDtype = "float32",
+    *, samples: SampleOptions, inputs: ImageOptions, store_dtype: opt.StoreDtype = "float32",
     device: opt.Device = "auto", access: AccessOptions,
     store: opt.StoreDir = DEFAULT_STORE, dry_run: DryRun = False, stamp: Stamp = None,
     output: Output,
@@ -39,7 +39,7 @@ def noise(
     from nca_cli.engine import Noising, Request, noise_plans
 
     request = Request(
-        **samples.parsed(), **vars(images), store_dtype=store_dtype, **access.parsed()
+        **samples.parsed(), **vars(inputs), store_dtype=store_dtype, **access.parsed()
     )
     job = Job(opened(store), output, store_dtype, dry_run, stamp)
     for plan in noise_plans(request, job.store, job.failed):
@@ -52,7 +52,7 @@ def noise(
 @app.command()
 @grouped
 def reconstruct(
-    *, samples: SampleOptions, chain: ChainOptions, images: ImageOptions, network: NetworkOptions,
+    *, samples: SampleOptions, chain: ChainOptions, inputs: ImageOptions, network: NetworkOptions,
     access: AccessOptions,
     store: opt.StoreDir = DEFAULT_STORE, dry_run: DryRun = False, stamp: Stamp = None,
     output: Output,
@@ -61,7 +61,7 @@ def reconstruct(
     from nca_cli.engine import Reconstruction, Request, reconstruction_plans
 
     request = Request(
-        **samples.parsed(), **chain.parsed(), **vars(images), **network.parsed(),
+        **samples.parsed(), **chain.parsed(), **vars(inputs), **network.parsed(),
         **access.parsed(),
     )  # fmt: skip
     job = Job(opened(store), output, request.store_dtype, dry_run, stamp)

@@ -21,6 +21,7 @@ from nca_cli.errors import NcaError, NothingStored
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+    from rich.table import Table
 
 UNWRAPPED = 1000
 """Columns of a table that nobody looks at in a terminal."""
@@ -50,8 +51,7 @@ class Output:
     def results(self, paths: Sequence[Path], **data: Any) -> None:
         """Print results: a path a line, or one JSON object that holds them as `files`."""
         if self.json:
-            content = {"files": [str(path) for path in paths], **data}
-            typer.echo(json.dumps(content, ensure_ascii=False))
+            print_json({"files": [str(path) for path in paths], **data}, ascii=False)
         else:
             for path in paths:
                 typer.echo(relative(path))
@@ -84,6 +84,19 @@ def stdout() -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = UNWRAPPED
     return console
+
+
+def table(**settings: Any) -> Table:
+    """A table without lines, two spaces between its columns."""
+    from rich.table import Table
+
+    padding = (0, 2, 0, 0)
+    return Table(box=None, pad_edge=False, padding=padding, header_style="dim", **settings)
+
+
+def print_json(data: object, *, ascii: bool = True) -> None:
+    """One line of JSON on stdout."""
+    typer.echo(json.dumps(data, ensure_ascii=ascii))
 
 
 def complain(error: NcaError) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nca_cli.cli.app import app
-from nca_cli.cli.console import Output, plural, relative, size
+from nca_cli.cli.console import Output, plural, print_json, relative, size
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.options import StoreDir, option
@@ -40,7 +39,7 @@ def verify(
             advance(1)
     bad = [finding for finding in findings if not finding.ok]
     if output.json:
-        typer.echo(json_.dumps([_finding(finding) for finding in findings]))
+        print_json([_finding(finding) for finding in findings])
     else:
         output.results([finding.path for finding in bad])
     aside = sum(finding.set_aside is not None for finding in bad)
@@ -131,5 +130,5 @@ def rm(
     freed = sum(place.remove(artifact, keys) for artifact, keys, _ in doomed)
     if output.json:
         samples = sum(len(keys) for _, keys, _ in doomed)
-        typer.echo(json_.dumps({"bytes": freed, "samples": samples}))
+        print_json({"bytes": freed, "samples": samples})
     output.note(f"{size(freed)} freed")

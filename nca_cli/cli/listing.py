@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from nca_cli.cli import complete
 from nca_cli.cli.app import app
-from nca_cli.cli.console import relative, size, stdout
+from nca_cli.cli.console import print_json, relative, size, stdout, table
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.options import Json, StoreDir
@@ -20,7 +21,6 @@ from nca_cli.errors import NothingStored
 
 if TYPE_CHECKING:
     from rich.table import Table
-    from rich.text import Text
 
     from nca_cli.store import Artifact, Filters, Names
 
@@ -36,7 +36,7 @@ def ls(*, filters: FilterOptions, store: StoreDir = DEFAULT_STORE, json: Json = 
     names = Names(found)
     if json:
         rows = ({**_row(each, wanted.keys(each)), "sampler": names.sampler(each)} for each in found)
-        typer.echo(json_.dumps([*rows]))
+        print_json([*rows])
     elif found:
         _print_models(found, wanted, names)
     else:
@@ -61,35 +61,25 @@ def _print_models(found: list[Artifact], wanted: Filters, names: Names) -> None:
 
     What tells recipes of one label apart has a column where there are such recipes.
     """
-    from rich.table import Table
-
     for model, group in groupby(found, key=lambda artifact: artifact.model):
         artifacts = list(group)
         told = any(map(names.settings, artifacts))
-        table = Table(
-            box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0), show_edge=False
-        )
+        shown = table()
         for name in ("image", "artifact", *(["settings"] if told else []), "t", "seeds", "size"):
-            table.add_column(name, overflow="fold", justify="right" if name == "size" else "left")
+            shown.add_column(name, overflow="fold", justify="right" if name == "size" else "left")
         for image, rows in groupby(artifacts, key=lambda artifact: artifact.image):
             for number, artifact in enumerate(rows):
                 row = _row(artifact, wanted.keys(artifact))
-                table.add_row(
-                    _plain("" if number else image.rpartition("-")[0]),
+                shown.add_row(
+                    Text("" if number else image.rpartition("-")[0]),
                     artifact.name,
-                    *([_plain(names.settings(artifact))] if told else []),
+                    *([Text(names.settings(artifact))] if told else []),
                     ranges(row["t"]),
                     ranges(row["seeds"]),
                     size(row["bytes"]),
                 )
-        stdout().print(_plain(model), style="bold")
-        stdout().print(table)
-
-
-def _plain(text: str) -> Text:
-    from rich.text import Text
-
-    return Text(text)
+        stdout().print(Text(model), style="bold")
+        stdout().print(shown)
 
 
 def ranges(numbers: list) -> str:
@@ -137,7 +127,7 @@ def show(
         "written_by": found.header.get("written_by"),
     }
     if json:
-        typer.echo(json_.dumps(details, ensure_ascii=False))
+        print_json(details, ascii=False)
     else:
         stdout().print(_details(details))
 
@@ -157,11 +147,9 @@ def _find(path: Path, store: Path) -> Artifact:
 
 
 def _details(details: dict) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
+    shown = table(show_header=False)
+    shown.add_column(style="dim")
+    shown.add_column(overflow="fold")
     space, image = details["model_info"]["space"], details["image_info"]
     rows = {
         "model": f"{details['model_info']['name']}  ({details['model_info']['source']})",
@@ -181,5 +169,5 @@ def _details(details: dict) -> Table:
         "file": "\n".join(relative(Path(name)) for name in details["files"]),
     }
     for name, value in rows.items():
-        table.add_row(name, _plain(str(value)))
-    return table
+        shown.add_row(name, Text(str(value)))
+    return shown
