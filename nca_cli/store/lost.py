@@ -33,7 +33,7 @@ class Gap:
     keys: Sequence[Key]
 
 
-def lost(store: Store, location: Location, checked: Checked, look: Look) -> Gap:
+def gap_left(store: Store, location: Location, checked: Checked, look: Look) -> Gap:
     """What a damaged part held, as well as what is left of it and the parts beside it can tell."""
     model, folder, _ = location.names
     others = {part: look(part) for part in store.parts(model, folder) if part != location}

@@ -15,11 +15,11 @@ from nca_cli.store.check import Checked
 from nca_cli.store.child import Child
 from nca_cli.store.files import is_stale, locked, sync_folder, write_atomically, writing
 from nca_cli.store.folder import PACKED_HINT, Store
-from nca_cli.store.lost import Gap, lost
+from nca_cli.store.lost import Gap, gap_left
 
 TIME_LIMIT = 60.0
 """Seconds that reading one part may take. A part is 256 MB at most."""
-Command = Callable[[Store, Sequence[Gap]], str]
+Tell = Callable[[Store, Sequence[Gap]], str]
 """Says what computes some gaps of a store; such as `commands.fill`."""
 
 
@@ -40,7 +40,7 @@ class Finding:
 
 def verify(
     store: Store, *, repair: bool = False, time_limit: float = TIME_LIMIT,
-    command: Command | None = None,
+    command: Tell | None = None,
 ) -> Verification:  # fmt: skip
     """Check every file of a store; `len()` says how many, iterating yields a `Finding` each.
 
@@ -57,7 +57,7 @@ def verify(
 class Verification:
     """A sized iterable of findings: model files, then parts, then left-over temporaries."""
 
-    def __init__(self, store: Store, repair: bool, time_limit: float, command: Command | None):
+    def __init__(self, store: Store, repair: bool, time_limit: float, command: Tell | None):
         self.store, self.repair, self.time_limit = store, repair, time_limit
         self.command = command
         self._models = [] if store.packed else store.models()
@@ -98,7 +98,7 @@ class Verification:
     def _command(self, location: Location, checked: Checked) -> str | None:
         if self.command is None:
             return None
-        return self.command(self.store, [lost(self.store, location, checked, self._look)])
+        return self.command(self.store, [gap_left(self.store, location, checked, self._look)])
 
     def _look(self, location: Location) -> Checked:
         return self._child.check(location, full=False)
