@@ -102,8 +102,8 @@ def _where(half: HalfLevel) -> str:
 
 def main() -> None:
     """Render, reconstruct, measure, analyse, print."""
-    from nca_cli.compute import reconstruct
     from nca_cli.metrics import measure_store
+    from nca_cli.twins import reconstruct
 
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "portraits"

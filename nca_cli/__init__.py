@@ -12,7 +12,7 @@ _HOMES = {
     "Artifact": "nca_cli.store:Artifact",
     "Filters": "nca_cli.store:Filters",
     "NcaError": "nca_cli.errors:NcaError",
-    "Store": "nca_cli.notebook:Store",
+    "Store": "nca_cli.notebook:NotebookStore",
     "build_report": "nca_cli.report:build_report",
     "compose_grid": "nca_cli.figures.grid:compose_grid",
     "examine": "nca_cli.doctor:examine",
@@ -21,13 +21,13 @@ _HOMES = {
     "import_pairs": "nca_cli.imports:import_pairs",
     "list_models": "nca_cli.models:list_models",
     "measure_store": "nca_cli.metrics:measure_store",
-    "noise_images": "nca_cli.compute:noise_images",
+    "noise_images": "nca_cli.twins:noise_images",
     "pack_store": "nca_cli.store.pack:pack",
     "plot_curves": "nca_cli.figures.curves:plot_curves",
-    "reconstruct": "nca_cli.compute:reconstruct",
+    "reconstruct": "nca_cli.twins:reconstruct",
     "removal": "nca_cli.store.remove:removal",
     "unpack_store": "nca_cli.store.pack:unpack",
-    "verify_store": "nca_cli.store.verify:verify",
+    "verify_store": "nca_cli.twins:verify_store",
 }
 """Name → where it is defined."""
 

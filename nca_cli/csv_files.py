@@ -16,7 +16,7 @@ Line = tuple[int, list[str]]
 
 
 @dataclass
-class Table:
+class TextTable:
     """A header, and rows that are read once, as they come."""
 
     path: Path
@@ -32,7 +32,7 @@ class Table:
         return next((name for name in lower if name and lower.count(name) > 1), None)
 
 
-def read_table(path: str | Path) -> Table:
+def read_table(path: str | Path) -> TextTable:
     """The table in a text file. Empty lines are passed over, cells that are left out are empty.
 
     In a table without commas, semicolons and tabs, spaces part the cells; there, a number of rows
@@ -47,7 +47,7 @@ def read_table(path: str | Path) -> Table:
     first = list(islice(lines, 1))
     if not delimiter and first and len(first[0][1]) == len(columns) + 1:
         columns.insert(0, "image")
-    return Table(path, columns, _rows(path, len(columns), chain(first, lines)))
+    return TextTable(path, columns, _rows(path, len(columns), chain(first, lines)))
 
 
 def _text(path: Path) -> str:

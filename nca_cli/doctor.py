@@ -18,23 +18,14 @@ from pathlib import Path
 
 from nca_cli.errors import NcaError
 
-PACKAGES = (
-    "torch",
-    "diffusers",
-    "huggingface_hub",
-    "h5py",
-    "numpy",
-    "pillow",
-    "scikit-image",
-    "typer",
-)
-
+PACKAGES = ("torch", "diffusers", "huggingface_hub", "h5py", "numpy", "pillow", "scikit-image",
+            "typer")  # fmt: skip
 TIME_LIMIT = 300.0
 """Seconds within which a fresh interpreter must have imported torch and diffusers."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One check: its state is good, note (works, but worth knowing) or bad."""
 
     what: str
@@ -43,11 +34,10 @@ class Finding:
     hint: str = ""
 
 
-def examine(store: Path, *, offline: bool = False) -> Iterator[Finding]:
+def examine(store: Path, *, offline: bool = False) -> Iterator[Check]:
     """All checks, cheap ones first."""
-    yield Finding(
-        "python", "good", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    )
+    machine = f"{platform.system()} {platform.machine()}"
+    yield Check("python", "good", f"{platform.python_version()} on {machine}")
     yield from map(_package, PACKAGES)
     yield _diffusers()
     yield _devices()
@@ -56,11 +46,11 @@ def examine(store: Path, *, offline: bool = False) -> Iterator[Finding]:
     yield _hub(offline)
 
 
-def _package(name: str) -> Finding:
+def _package(name: str) -> Check:
     try:
-        return Finding(name, "good", metadata.version(name))
+        return Check(name, "good", metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Finding(name, "bad", "not installed", f"pip install {name}")
+        return Check(name, "bad", "not installed", f"pip install {name}")
 
 
 def _python(code: str) -> subprocess.CompletedProcess[str]:
@@ -76,22 +66,20 @@ def _python(code: str) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 1, "", said)
 
 
-def _diffusers() -> Finding:
+def _diffusers() -> Check:
     """A torchvision built for another torch makes `import diffusers` itself fail."""
     run = _python("from diffusers import UNet2DModel")
     if run.returncode == 0:
-        return Finding("networks", "good", "diffusers' UNet2DModel can be imported")
+        return Check("networks", "good", "diffusers' UNet2DModel can be imported")
     last = (run.stderr.strip().splitlines() or ["no message"])[-1]
     guilty = importlib.util.find_spec("torchvision") is not None and "torchvision" in run.stderr
-    hint = (
-        "pip uninstall torchvision (nca does not need it)"
-        if guilty
-        else "reinstall diffusers and torch"
-    )
-    return Finding("networks", "bad", f"diffusers cannot be imported: {last}", hint)
+    hint = "reinstall diffusers and torch"
+    if guilty:
+        hint = "pip uninstall torchvision (nca does not need it)"
+    return Check("networks", "bad", f"diffusers cannot be imported: {last}", hint)
 
 
-def _devices() -> Finding:
+def _devices() -> Check:
     code = (
         "import torch as t; n = t.cuda.device_count(); "
         "print('; '.join([f'cuda:{i} {t.cuda.get_device_name(i)}' for i in range(n)] + "
@@ -100,31 +88,23 @@ def _devices() -> Finding:
     )
     run = _python(code)
     if run.returncode:
-        return Finding("devices", "bad", "torch cannot be imported", "reinstall torch")
+        return Check("devices", "bad", "torch cannot be imported", "reinstall torch")
     found = run.stdout.strip()
-    return Finding("devices", "good" if ";" in found else "note", found)
+    return Check("devices", "good" if ";" in found else "note", found)
 
 
-def _locks(store: Path) -> Finding:
+def _locks(store: Path) -> Check:
     """Two processes must exclude one another on the store's disk."""
     try:
         with tempfile.TemporaryDirectory(dir=_existing(store), prefix=".nca-doctor-") as folder:
             excluded = _excludes(Path(folder) / "lock")
     except (OSError, NotImplementedError) as error:
-        return Finding(
-            "locks",
-            "bad",
-            f"cannot be had on the disk of {store}: {error}",
-            "choose another --store",
-        )
+        found = f"cannot be had on the disk of {store}: {error}"
+        return Check("locks", "bad", found, "choose another --store")
     if excluded:
-        return Finding("locks", "good", f"work on the disk of {store}")
-    return Finding(
-        "locks",
-        "bad",
-        f"do not exclude on the disk of {store}",
-        "write to it from one process only",
-    )
+        return Check("locks", "good", f"work on the disk of {store}")
+    found = f"do not exclude on the disk of {store}"
+    return Check("locks", "bad", found, "write to it from one process only")
 
 
 def _excludes(path: Path) -> bool:
@@ -143,38 +123,31 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _space(store: Path) -> Finding:
+def _space(store: Path) -> Check:
     folder = _existing(store)
     free = shutil.disk_usage(folder).free
     if not os.access(folder, os.W_OK):
-        return Finding("store", "bad", f"{folder} cannot be written", "choose another --store")
+        return Check("store", "bad", f"{folder} cannot be written", "choose another --store")
     try:
         from nca_cli.store import Store
 
         Store(store)
     except NcaError as error:
-        return Finding("store", "bad", error.what, error.hint or "")
-    return Finding(
-        "store", "note" if free < 2e9 else "good", f"{free / 1e9:.1f} GB free for {store}"
-    )
+        return Check("store", "bad", error.what, error.hint or "")
+    return Check("store", "note" if free < 2e9 else "good", f"{free / 1e9:.1f} GB free for {store}")
 
 
-def _hub(offline: bool) -> Finding:
+def _hub(offline: bool) -> Check:
     """Whether the hub answers at all; any HTTP status is an answer."""
     from huggingface_hub import constants
 
     if offline or constants.HF_HUB_OFFLINE:
-        return Finding("hub", "note", "switched off; models on this disk can be used")
+        return Check("hub", "note", "switched off; models on this disk can be used")
     try:
         urllib.request.urlopen(constants.ENDPOINT, timeout=5).close()
     except urllib.error.HTTPError:
         pass
     except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        return Finding(
-            "hub",
-            "note",
-            f"{constants.ENDPOINT} does not answer ({reason})",
-            "models on this disk and the demo work all the same",
-        )
-    return Finding("hub", "good", f"{constants.ENDPOINT} answers")
+        found = f"{constants.ENDPOINT} does not answer ({getattr(error, 'reason', error)})"
+        return Check("hub", "note", found, "models on this disk and the demo work all the same")
+    return Check("hub", "good", f"{constants.ENDPOINT} answers")

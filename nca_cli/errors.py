@@ -67,4 +67,11 @@ class DamagedArtifact(StoreError):
 
 
 class NothingStored(NcaError):
-    """The store holds nothing that fits a request; `hint` is the command that computes it."""
+    """The store holds nothing that fits a request; `hint` is the command that computes it.
+
+    `store` is the one that the command has yet to name (see `Store.named`).
+    """
+
+    def __init__(self, what: str, hint: str | None = None, store: Path | None = None):
+        super().__init__(what, hint)
+        self.store = store

@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Task:
+class TensorFile:
     """One tensor and the file it goes to; without a key it belongs to all samples."""
 
     artifact: Artifact
@@ -41,30 +42,20 @@ class Task:
 class Export:
     """What will be written. Iterating writes and yields each path; `len` is known before."""
 
-    tasks: tuple[Task, ...]
+    files: tuple[TensorFile, ...]
     encode: Callable[[np.ndarray], bytes]
 
     def __len__(self) -> int:
-        return len(self.tasks)
+        return len(self.files)
 
     def __iter__(self) -> Iterator[Path]:
-        start = 0
-        while start < len(self.tasks):
-            some = self._together(start)
-            for task, values in zip(some, _values(some), strict=True):
-                write_result(task.path, self.encode(values))
-                yield task.path
-            start += len(some)
-
-    def _together(self, start: int) -> tuple[Task, ...]:
-        """The task at `start` and those after it that one read can answer."""
-        first, stop = self.tasks[start], start + 1
-        while first.key is not None and stop < min(start + AT_ONCE, len(self.tasks)):
-            task = self.tasks[stop]
-            if (task.artifact, task.dataset) != (first.artifact, first.dataset) or task.key is None:
-                break
-            stop += 1
-        return self.tasks[start:stop]
+        for _, group in groupby(self.files, key=lambda file: (file.artifact, file.dataset)):
+            some = list(group)
+            for start in range(0, len(some), AT_ONCE):
+                batch = some[start : start + AT_ONCE]
+                for file, values in zip(batch, _values(batch), strict=True):
+                    write_result(file.path, self.encode(values))
+                    yield file.path
 
 
 def export(
@@ -81,24 +72,24 @@ def export(
     """
     if format not in ENCODERS:
         raise UsageError(f"--format {format!r} is unknown", f"one of: {', '.join(ENCODERS)}")
-    tasks = tuple(_tasks(store.require(), Path(folder), filters, format))
-    if not tasks:
+    files = tuple(_files(store.require(), Path(folder), filters, format))
+    if not files:
         raise NothingStored(f"{store.root} holds nothing that fits", "see what it holds: nca ls")
-    return Export(tasks, ENCODERS[format])
+    return Export(files, ENCODERS[format])
 
 
-def _tasks(store: Store, folder: Path, filters: Filters, format: str) -> Iterator[Task]:
+def _files(store: Store, folder: Path, filters: Filters, format: str) -> Iterator[TensorFile]:
     for artifact in store.select(filters):
         keys = filters.keys(artifact)
         whole = bool(keys) or (artifact.is_noise and not artifact.keys)
         names = [name for name in artifact.datasets if format == "npy" or name not in LATENT]
         place = folder / artifact.model / artifact.image
         for name in (name for name in FIXED if name in names and whole):
-            yield Task(artifact, name, None, place / f"{name}.{format}")
+            yield TensorFile(artifact, name, None, place / f"{name}.{format}")
         for name in (name for name in PER_SAMPLE if name in names):
             for key in keys:
                 path = place / artifact.name / f"{_stem(key)}_{name}.{format}"
-                yield Task(artifact, name, key, path)
+                yield TensorFile(artifact, name, key, path)
 
 
 def _stem(key: Key) -> str:
@@ -108,11 +99,12 @@ def _stem(key: Key) -> str:
     return f"t{whole.zfill(4)}{'.' + rest if rest else ''}_seed{seed}"
 
 
-def _values(tasks: tuple[Task, ...]) -> np.ndarray:
-    first = tasks[0]
+def _values(files: list[TensorFile]) -> np.ndarray:
+    """Of one dataset, in one read: (N, C, H, W)."""
+    first = files[0]
     if first.key is None:
         return first.artifact.fixed(first.dataset)[None]
-    return first.artifact.read(first.dataset, [task.key for task in tasks if task.key is not None])
+    return first.artifact.read(first.dataset, [file.key for file in files if file.key is not None])
 
 
 def _png(values: np.ndarray) -> bytes:

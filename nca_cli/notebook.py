@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nca_cli import store
 from nca_cli.errors import NcaError, NothingStored
 from nca_cli.metrics import REFERENCES, Value, measure_store
-from nca_cli.store import Artifact, Filters, Names, Place
+from nca_cli.store import Artifact, Filters, Names, Place, Store
 from nca_cli.store.layout import NOISE
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ NOISED = {"x_t": PIXELS, "z_t": LATENT}
 RECONSTRUCTED = {"x0_hat": PIXELS, "z0_hat": LATENT}
 
 
-class Store(store.Store):
+class NotebookStore(Store):
     """A store whose content can be had as xarray and pandas objects."""
 
     def to_xarray(
@@ -60,12 +59,11 @@ class Store(store.Store):
         models: dict[str, list[Artifact]] = {}
         for artifact in found:
             models.setdefault(called.model(artifact), []).append(artifact)
-        shelves = {model: _Shelf(self, some, filters, called) for model, some in models.items()}
+        held = {model: _Arrays(self, some, filters, called) for model, some in models.items()}
         wanted = list(names)
-        _check_size(sum(each.bytes(wanted) for each in shelves.values()), most_gb)
-        return xarray.DataTree.from_dict(
-            {model: shelf.dataset(wanted) for model, shelf in shelves.items()}
-        )
+        _check_size(sum(each.bytes(wanted) for each in held.values()), most_gb)
+        datasets = {model: tensors.dataset(wanted) for model, tensors in held.items()}
+        return xarray.DataTree.from_dict(datasets)
 
     def to_dataframe(
         self,
@@ -99,12 +97,10 @@ def _check_size(size: int, most_gb: float) -> None:
         raise NcaError(f"{size / 1e9:.1f} GB of tensors, more than {most_gb:g} GB", hint)
 
 
-class _Shelf:
+class _Arrays:
     """The artifacts of one model, and the labels of its axes."""
 
-    def __init__(
-        self, home: store.Store, found: Sequence[Artifact], filters: Filters, called: Names
-    ):
+    def __init__(self, home: Store, found: Sequence[Artifact], filters: Filters, called: Names):
         self.filters, self.called = filters, called
         self.noise: dict[str, Artifact] = {}
         self.made = [artifact for artifact in found if not artifact.is_noise]

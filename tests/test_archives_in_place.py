@@ -21,12 +21,12 @@ from typer.testing import CliRunner
 
 from nca_cli import images
 from nca_cli.cli import app
-from nca_cli.compute import noise_images, reconstruct
 from nca_cli.engine import Noising, Request, noise_plans
 from nca_cli.errors import ImageError, NcaError
 from nca_cli.images import archives, find_images, image_digest, image_name, load_image
 from nca_cli.images.archives import CHUNK, open_archive
 from nca_cli.store import Names, Store
+from nca_cli.twins import noise_images, reconstruct
 
 KINDS = ["zip", "tar", "tar.gz", "tgz", "tar.bz2", "tar.xz"]
 MODES = {"tar": "w", "gz": "w:gz", "tgz": "w:gz", "bz2": "w:bz2", "xz": "w:xz"}

@@ -15,11 +15,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from nca_cli.cli import app
-from nca_cli.compute import reconstruct
 from nca_cli.engine import Request, Shard, noise_plans
 from nca_cli.errors import UsageError
 from nca_cli.images import Choice, find_images, sample_images
 from nca_cli.store import Store
+from nca_cli.twins import reconstruct
 
 NAMES = [f"{i // 10}/{i:04}.png" for i in range(100)]
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import nca_cli.engine.run
-from nca_cli.compute import noise_images, reconstruct
 from nca_cli.engine import (
     Engine,
     Noising,
@@ -25,6 +24,7 @@ from nca_cli.models.load import PICKLED
 from nca_cli.samplers import Prediction
 from nca_cli.schedule import Schedule, diffuse, seeded_noise
 from nca_cli.store import Filters, Store, hdf5
+from nca_cli.twins import noise_images, reconstruct
 
 LEVELS = [20, 250, 600]
 SAMPLERS = ["one-step", "ddim", "ddpm", "pndm"]

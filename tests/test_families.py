@@ -12,7 +12,6 @@ from chains import chain
 from typer.testing import CliRunner
 
 from nca_cli.cli import app
-from nca_cli.compute import reconstruct
 from nca_cli.engine import Request
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models import find_model, load_autoencoder, load_denoiser, recipe_for
@@ -29,6 +28,7 @@ from nca_cli.schedule import (
     seeded_noise,
 )
 from nca_cli.store import Store
+from nca_cli.twins import reconstruct
 
 DDPM = Schedule()
 EXPLODING = VarianceExploding(0.01, 348.0, 1000)

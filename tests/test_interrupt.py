@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from nca_cli.cli import app
-from nca_cli.cli.console import bar
+from nca_cli.cli.console import Output
 from nca_cli.cli.interrupt import interrupted, interruptible
 from nca_cli.errors import NcaError
 
@@ -56,6 +56,15 @@ def test_both_signals_end_with_130_and_one_line(monkeypatch, number):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_quiet_command_says_nothing_of_an_interrupt_either(monkeypatch, tmp_path, quiet):
+    monkeypatch.setattr("nca_cli.engine.noise_plans", lambda *arguments: hit())
+    flags = ["--quiet"] if quiet else []
+    result = CliRunner().invoke(app, ["noise", "--store", str(tmp_path / "store"), *flags])
+    assert result.exit_code == 130
+    assert (result.stderr == "") == quiet
+
+
 def test_an_error_that_a_library_made_of_an_interrupt_ends_as_an_interrupt(monkeypatch):
     def broken():
         try:
@@ -70,7 +79,7 @@ def test_an_error_that_a_library_made_of_an_interrupt_ends_as_an_interrupt(monke
 
 def test_an_interrupt_that_python_lost_stops_work_at_its_next_step(capsys):
     with interruptible():
-        with bar("work", 3, "steps") as advance:
+        with Output().bar("work", 3, "steps") as advance:
             lose_an_interrupt()
             with pytest.raises(KeyboardInterrupt):
                 advance(1)

@@ -10,10 +10,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from nca_cli.cli import app
-from nca_cli.compute import reconstruct
 from nca_cli.concepts import concept_curves, load_probe, read_labels
 from nca_cli.errors import UsageError
 from nca_cli.store import Store
+from nca_cli.twins import reconstruct
 
 CELEBA_TXT = "".join(f"{line} \n" for line in (
     "3", "Smiling Young Eyeglasses",

@@ -17,10 +17,10 @@ FLOORS = (
     ("samplers",),
     ("sampler_choice", "store"),
     ("metrics", "models"),
-    ("analysis", "engine", "runs"),
+    ("analysis", "commands", "engine", "runs"),
     ("concepts", "figures.grid", "figures.curves"),
     ("doctor", "export", "imports", "notebook", "report"),
-    ("compute",),
+    ("twins",),
     ("cli",),
 )
 """From the ground up. A room imports from its own floor nothing but itself; `recipe` may import
@@ -69,6 +69,18 @@ def test_a_room_imports_only_from_lower_floors(room):
                 assert FLOOR[other] < FLOOR[room], f"{path.name} of {room} imports {module}"
 
 
+ENVIRONMENT = {"models", "store.child"}
+"""Of what is not `cli`: where models lie, and what a child process is given of its parent's."""
+
+
+def test_only_the_command_line_reads_the_environment():
+    for path in PACKAGE.rglob("*.py"):
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        if not any(f"{module}.".startswith(f"{each}.") for each in ("cli", *ENVIRONMENT)):
+            names = {getattr(node, "attr", "") for node in ast.walk(ast.parse(path.read_text()))}
+            assert not names & {"environ", "getenv"}, path
+
+
 def test_every_file_is_in_a_room():
     in_rooms = {path for room in FLOOR for path in files_of(room)}
     hall = {PACKAGE / "__init__.py", PACKAGE / "__main__.py", PACKAGE / "figures" / "__init__.py"}
@@ -92,7 +104,7 @@ TWINS = {
 }  # fmt: skip
 
 
-CALLS = {"nca_cli.compute"}
+CALLS = {"nca_cli.twins"}
 """Modules that do nothing but call what the command calls too."""
 
 
@@ -119,13 +131,13 @@ def commands():
 
 
 def imported_by(function):
-    """Modules of nca_cli that a function imports from, or a helper beside it that it names."""
-    module, found = inspect.getmodule(function), [function]
+    """Modules of nca_cli that a command imports from, or a helper in cli that it names."""
+    found = [function]
     for one in found:
-        known = (vars(module).get(name) for name in one.__code__.co_names)
+        known = (one.__globals__.get(name) for name in one.__code__.co_names)
         found += [
             other for other in known
-            if inspect.isfunction(other) and inspect.getmodule(other) is module
+            if inspect.isfunction(other) and other.__module__.startswith("nca_cli.cli.")
             and other not in found
         ]  # fmt: skip
     trees = (ast.parse(textwrap.dedent(inspect.getsource(one))) for one in found)

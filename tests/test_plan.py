@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 import nca_cli.cli.compute  # noqa: F401
 from nca_cli.cli import app
-from nca_cli.compute import noise_images
 from nca_cli.engine import Noising, Request, noise_plans, reconstruction_plans
 from nca_cli.store import Store
+from nca_cli.twins import noise_images
 
 WIENER = {"models": ["wiener"], "t": [100, 300], "size": 8}
 

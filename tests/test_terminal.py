@@ -29,9 +29,9 @@ def _known_machine(monkeypatch):
     from nca_cli import doctor
 
     findings = [
-        doctor.Finding("torch", "good", "2.13.0"),
-        doctor.Finding("hub", "note", "switched off; " + "models on this disk can be used " * 3),
-        doctor.Finding("locks", "good", "work on the disk of /somewhere/" + "deep/" * 30),
+        doctor.Check("torch", "good", "2.13.0"),
+        doctor.Check("hub", "note", "switched off; " + "models on this disk can be used " * 3),
+        doctor.Check("locks", "good", "work on the disk of /somewhere/" + "deep/" * 30),
     ]
     monkeypatch.setattr(doctor, "examine", lambda *_, **__: findings)
 
@@ -196,7 +196,8 @@ def test_a_bar_fits_the_terminal_and_says_how_fast_and_how_long(monkeypatch, wid
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=width, color_system=None)
     monkeypatch.setattr(console, "stderr", lambda: terminal)
-    with console.bar("[b]a-model-with-quite-a-long-name", 450, "evaluations") as advance:
+    output = console.Output()
+    with output.bar("[b]a-model-with-quite-a-long-name", 450, "evaluations") as advance:
         for _ in range(5):
             advance(10)
     lines = [re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", line) for line in

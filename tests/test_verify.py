@@ -31,7 +31,8 @@ from nca_cli.store import Artifact, Location, Store
 from nca_cli.store.child import Child
 from nca_cli.store.hdf5 import content_digest
 from nca_cli.store.pack import pack
-from nca_cli.store.verify import Finding, verify
+from nca_cli.store.verify import Finding
+from nca_cli.twins import verify_store as verify
 
 
 def bad(store: Store, **options) -> list[Finding]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json as json_
 from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
+from rich.text import Text
 
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
-from nca_cli.cli.console import NARROW, stdout
+from nca_cli.cli.console import NARROW, print_json, stdout, table
+from nca_cli.cli.stores import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +30,7 @@ def models(json: opt.Json = False) -> None:
 
     rows = list_models()
     if json:
-        typer.echo(json_.dumps([asdict(row) for row in rows]))
+        print_json([asdict(row) for row in rows])
         return
     stdout().print(_models_table(rows, stdout().width))
     stdout().print(
@@ -41,17 +42,15 @@ def models(json: opt.Json = False) -> None:
 
 def _models_table(rows: list[ModelRow], width: int) -> Table:
     """What a model is may take several lines, in whole words; a narrow one leaves things out."""
-    from rich.table import Table
-
     left_out = {name for name, least in LEAST.items() if width < least}
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    shown = [_cells(row, left_out) for row in rows]
-    for name in shown[0]:
+    shown = table()
+    lines = [_cells(row, left_out) for row in rows]
+    for name in lines[0]:
         right = name == "pixels"
-        table.add_column(name, justify="right" if right else "left", no_wrap=name != "what")
-    for cells in shown:
-        table.add_row(*cells.values())
-    return table
+        shown.add_column(name, justify="right" if right else "left", no_wrap=name != "what")
+    for cells in lines:
+        shown.add_row(*cells.values())
+    return shown
 
 
 def _cells(row: ModelRow, left_out: Collection[str]) -> dict[str, str]:
@@ -69,24 +68,21 @@ def _cells(row: ModelRow, left_out: Collection[str]) -> dict[str, str]:
 
 @app.command()
 def doctor(
-    store: opt.StoreDir = opt.DEFAULT_STORE, offline: opt.Offline = False, json: opt.Json = False
+    store: opt.StoreDir = DEFAULT_STORE, offline: opt.Offline = False, json: opt.Json = False
 ) -> None:
     """Check this machine: versions, imports, devices, the store's disk and locks, hub access."""
     from nca_cli.doctor import examine
 
-    findings = list(examine(store, offline=offline))
+    checks = list(examine(store, offline=offline))
     if json:
-        typer.echo(json_.dumps([asdict(finding) for finding in findings]))
+        print_json([asdict(check) for check in checks])
     else:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        shown = table(show_header=False)
         marks = {"good": ("ok", "green"), "note": ("note", "yellow"), "bad": ("bad", "bold red")}
-        for finding in findings:
-            mark, style = marks[finding.state]
-            hint = f"\n{finding.hint}" if finding.hint else ""
-            table.add_row(Text(mark, style=style), finding.what, Text(finding.found + hint))
-        stdout().print(table)
-    if any(finding.state == "bad" for finding in findings):
+        for check in checks:
+            mark, style = marks[check.state]
+            hint = f"\n{check.hint}" if check.hint else ""
+            shown.add_row(Text(mark, style=style), check.what, Text(check.found + hint))
+        stdout().print(shown)
+    if any(check.state == "bad" for check in checks):
         raise typer.Exit(1)

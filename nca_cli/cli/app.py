@@ -12,7 +12,9 @@ import typer
 from typer.core import TyperGroup
 
 from nca_cli import __version__
+from nca_cli.cli.console import Output, complain
 from nca_cli.cli.interrupt import interrupted, interruptible
+from nca_cli.cli.options import QUIET
 from nca_cli.errors import NcaError
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from typer._click import Command, Context, Parameter
 
 
-class Group(TyperGroup):
+class Commands(TyperGroup):
     """Commands in the order of the work, and errors as one line with the next step."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
@@ -52,7 +54,7 @@ class Group(TyperGroup):
                 return super().invoke(ctx)
             except typer.Exit as end:
                 if end.exit_code and interrupted():
-                    raise typer.Exit(_stopped()) from end
+                    raise typer.Exit(_stopped(ctx)) from end
                 raise
             except (typer.Abort, BrokenPipeError):
                 raise
@@ -63,7 +65,7 @@ class Group(TyperGroup):
                 stopped = interrupted() or isinstance(error, KeyboardInterrupt)
                 if ctx.params.get("debug") and not stopped:
                     raise
-                raise typer.Exit(_stopped() if stopped else _failed(error)) from error
+                raise typer.Exit(_stopped(ctx) if stopped else _failed(error)) from error
 
 
 def _without_value(params: list[Parameter]) -> list[Parameter]:
@@ -74,18 +76,15 @@ def _without_value(params: list[Parameter]) -> list[Parameter]:
     return params
 
 
-def _stopped() -> int:
+def _stopped(ctx: Context) -> int:
     """Tell people that what they stopped is not lost; the exit code."""
-    from nca_cli.cli.console import note
-
-    note("interrupted; what was finished is in the store, the same command goes on")
+    output = Output(quiet=ctx.meta.get(QUIET, False))
+    output.note("interrupted; what was finished is in the store, the same command goes on")
     return 130
 
 
 def _failed(error: BaseException) -> int:
     """Tell people about the error that ended a command; its exit code."""
-    from nca_cli.cli.console import complain
-
     if isinstance(error, NcaError):
         complain(error)
         return error.exit_code
@@ -97,15 +96,13 @@ def _failed(error: BaseException) -> int:
 
 def _one_line(error: typer.TyperException) -> None:
     """What the parser has to say, in the form of all other errors."""
-    from nca_cli.cli.console import complain
-
     context = getattr(error, "ctx", None)
     help_ = f"see: {context.command_path if context else 'nca'} --help"
     complain(NcaError(error.format_message().rstrip("."), help_))
 
 
 app = typer.Typer(
-    cls=Group,
+    cls=Commands,
     name="nca",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -5,12 +5,12 @@ A store is looked at by its folder names alone; whatever is wrong with it, nothi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import typer
 
+from nca_cli.cli.stores import usual_store
 from nca_cli.samplers import METHODS
 
 
@@ -84,7 +84,7 @@ def stored_artifacts(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _root(ctx: typer.Context) -> Path:
-    return Path(ctx.params.get("store") or os.environ.get("NCA_STORE") or "nca-store")
+    return Path(ctx.params.get("store") or usual_store())
 
 
 def _artifacts(root: Path) -> set[tuple[str, ...]]:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +16,61 @@ from rich.markup import escape
 from rich.text import Text
 
 from nca_cli.cli.interrupt import stop_if_interrupted
+from nca_cli.cli.options import Json, Quiet
+from nca_cli.errors import NcaError, NothingStored
 
 if TYPE_CHECKING:
-    from nca_cli.errors import NcaError
+    from rich.progress import Progress
+    from rich.table import Table
 
-_quiet = False
 UNWRAPPED = 1000
 """Columns of a table that nobody looks at in a terminal."""
 NARROW = 72
 """Columns of a terminal below which what can be left out is."""
+EXACT = 0.001
+"""logSNR that levels may lie from those asked for without a word."""
 
 
-def be_quiet(quiet: bool) -> None:
-    """Leave out notes and progress from here on."""
-    global _quiet
-    _quiet = quiet
+@dataclass(frozen=True)
+class Output:
+    """How a command speaks: results on stdout, notes and progress on stderr unless quiet."""
+
+    json: Json = False
+    quiet: Quiet = False
+
+    def note(self, text: str) -> None:
+        """One line of information."""
+        if not self.quiet:
+            stderr().print(Text(text, style="dim"))
+
+    def distance(self, levels: str, distance: float, wanted: str) -> None:
+        """Say how far `levels` lie from what was wanted, at most, in logSNR."""
+        if distance >= EXACT:
+            self.note(f"{levels} lie up to {distance:.2g} from {wanted} in log SNR")
+
+    def results(self, paths: Sequence[Path], **data: Any) -> None:
+        """Print results: a path a line, or one JSON object that holds them as `files`."""
+        if self.json:
+            print_json({"files": [str(path) for path in paths], **data}, ascii=False)
+        else:
+            for path in paths:
+                typer.echo(relative(path))
+
+    @contextmanager
+    def bar(self, title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        """A progress bar that is told of finished units; silent when piped or quiet."""
+        console = stderr()
+        if self.quiet or not console.is_terminal or not total:
+            yield lambda count: stop_if_interrupted()
+            return
+        with _progress(console, total, unit) as progress:
+            task = progress.add_task(escape(title), total=total)
+
+            def advance(count: int) -> None:
+                progress.advance(task, count)
+                stop_if_interrupted()
+
+            yield advance
 
 
 def stderr() -> Console:
@@ -45,32 +86,39 @@ def stdout() -> Console:
     return console
 
 
-def note(text: str) -> None:
-    """One line of information, unless quiet."""
-    if not _quiet:
-        stderr().print(Text(text, style="dim"))
+def table(**settings: Any) -> Table:
+    """A table without lines, two spaces between its columns."""
+    from rich.table import Table
+
+    padding = (0, 2, 0, 0)
+    return Table(box=None, pad_edge=False, padding=padding, header_style="dim", **settings)
+
+
+def print_json(data: object, *, ascii: bool = True) -> None:
+    """One line of JSON on stdout."""
+    typer.echo(json.dumps(data, ensure_ascii=ascii))
 
 
 def complain(error: NcaError) -> None:
     """One line for an error: what is wrong, and what to do next."""
     line = Text("error: ", style="bold red")
     line.append(_one_line(error.what), style="default not bold")
-    if error.hint:
-        line.append(f" ({_one_line(error.hint)})", style="default not bold dim")
+    if hint := _next_step(error):
+        line.append(f" ({_one_line(hint)})", style="default not bold dim")
     stderr().print(line)
+
+
+def _next_step(error: NcaError) -> str | None:
+    """Its hint, with what only `commands` knows; what that imports takes a while."""
+    if not isinstance(error, NothingStored):
+        return error.hint
+    from nca_cli.commands import next_step
+
+    return next_step(error)
 
 
 def _one_line(text: str) -> str:
     return "".join(char if char.isprintable() else "�" for char in " ".join(text.split()))
-
-
-def results(paths: Sequence[Path], as_json: bool, **data: Any) -> None:
-    """Print results: a path a line, or one JSON object that holds them as `files`."""
-    if as_json:
-        typer.echo(json.dumps({"files": [str(path) for path in paths], **data}, ensure_ascii=False))
-    else:
-        for path in paths:
-            typer.echo(relative(path))
 
 
 def relative(path: Path) -> str:
@@ -91,24 +139,13 @@ def size(count: float) -> str:
     raise AssertionError("unreachable")
 
 
-EXACT = 0.001
-"""logSNR that levels may lie from those asked for without a word."""
-
-
-def note_distance(levels: str, distance: float, wanted: str) -> None:
-    """Say how far `levels` lie from what was wanted, at most, in logSNR."""
-    if distance >= EXACT:
-        note(f"{levels} lie up to {distance:.2g} from {wanted} in log SNR")
-
-
 def plural(count: int, noun: str) -> str:
     """`1 image`, `3 images`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-@contextmanager
-def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar that is told of finished units; silent when piped or quiet."""
+def _progress(console: Console, total: int, unit: str) -> Progress:
+    """The columns of a bar: what it is, how much is done, how fast, and the time left."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -126,30 +163,19 @@ def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         def render(self, task: Task) -> Text:
             return Text(rate(task.speed))
 
-    console = stderr()
-    if _quiet or not console.is_terminal or not total:
-        yield lambda count: stop_if_interrupted()
-        return
+    narrow = console.width < NARROW
     columns = (
         TextColumn(
-            "{task.description}",
-            table_column=Column(no_wrap=True, max_width=14 if console.width < NARROW else 24),
+            "{task.description}", table_column=Column(no_wrap=True, max_width=14 if narrow else 24)
         ),
         BarColumn(bar_width=None),
         MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=2 * len(str(total)) + 1)),
-        *([] if console.width < NARROW else [TextColumn(unit)]),
+        *([] if narrow else [TextColumn(unit)]),
         Rate(),
         TimeRemainingColumn(compact=True),
         TextColumn("left"),
     )
-    with Progress(*columns, console=console, transient=True, speed_estimate_period=60) as progress:
-        task = progress.add_task(escape(title), total=total)
-
-        def advance(count: int) -> None:
-            progress.advance(task, count)
-            stop_if_interrupted()
-
-        yield advance
+    return Progress(*columns, console=console, transient=True, speed_estimate_period=60)
 
 
 def rate(speed: float | None) -> str:

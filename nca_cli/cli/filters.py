@@ -1,39 +1,57 @@
-"""From filter options to the store's `Filters`."""
+"""The options that choose from a store, and the store's `Filters` that they mean."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
+from nca_cli.cli import complete
+from nca_cli.cli.options import filter_option
 from nca_cli.errors import UsageError
 from nca_cli.recipe import parse_list, parse_seeds
 
 if TYPE_CHECKING:
     from nca_cli.store import Filters, ModelFilter
 
-Texts = Sequence[str] | None
 
+@dataclass(frozen=True)
+class FilterOptions:
+    """What to take from the store; those not given mean everything stored."""
 
-def filters(
-    t: Texts = None,
-    seed: Texts = None,
-    image: Texts = None,
-    model: Texts = None,
-    sampler: Texts = None,
-    recipe: Texts = None,
-) -> Filters:
-    """What the filter options mean; those not given mean everything stored."""
-    from nca_cli.store import Filters
+    # fmt: off
+    t: Annotated[list[str] | None, filter_option(
+        "--t", metavar="LIST", show_default="all",
+        help="Noise levels: 100,300,600 or 0:1000:100.")] = None
+    seed: Annotated[list[str] | None, filter_option(
+        "--seed", metavar="LIST", show_default="all", help="Seeds.")] = None
+    image: Annotated[list[str] | None, filter_option(
+        "--image", metavar="NAME", show_default="all", autocompletion=complete.stored_images,
+        help="Stem or folder name of an image. Repeatable.")] = None
+    model: Annotated[list[str] | None, filter_option(
+        "--model", "-m", metavar="M", show_default="all", autocompletion=complete.stored_models,
+        help="Alias (with its sampler), hub id or stored name. Repeatable.")] = None
+    sampler: Annotated[list[str] | None, filter_option(
+        "--sampler", "-s", metavar="NAME[-STEPS]", show_default="all",
+        autocompletion=complete.stored_samplers,
+        help="Such as ddim or ddim-50. Repeatable.")] = None
+    recipe: Annotated[list[str] | None, filter_option(
+        "--recipe", metavar="HEX", show_default="all", autocompletion=complete.stored_recipes,
+        help="First digits of a recipe's digest. Repeatable.")] = None
+    # fmt: on
 
-    return Filters(
-        t=tuple(parse_list(t or ())),
-        seeds=tuple(parse_seeds(seed or ())),
-        images=tuple(image or ()),
-        models=tuple(model_filter(name) for name in model or ()),
-        samplers=tuple(sampler or ()),
-        recipes=tuple(map(_digits, recipe or ())),
-    )
+    def parsed(self) -> Filters:
+        """What they mean. Raises `UsageError` for a bad list or digest."""
+        from nca_cli.store import Filters
+
+        return Filters(
+            t=tuple(parse_list(self.t or ())),
+            seeds=tuple(parse_seeds(self.seed or ())),
+            images=tuple(self.image or ()),
+            models=tuple(model_filter(name) for name in self.model or ()),
+            samplers=tuple(self.sampler or ()),
+            recipes=tuple(map(_digits, self.recipe or ())),
+        )
 
 
 def _digits(text: str) -> str:

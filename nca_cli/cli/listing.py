@@ -8,47 +8,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from nca_cli.cli import complete
-from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
-from nca_cli.cli.console import relative, size, stdout
-from nca_cli.cli.filters import filters
+from nca_cli.cli.console import print_json, relative, size, stdout, table
+from nca_cli.cli.filters import FilterOptions
+from nca_cli.cli.groups import grouped
+from nca_cli.cli.options import Json, StoreDir
+from nca_cli.cli.stores import DEFAULT_STORE, SEE_ALL, opened
 from nca_cli.errors import NothingStored
 
 if TYPE_CHECKING:
     from rich.table import Table
-    from rich.text import Text
 
     from nca_cli.store import Artifact, Filters, Names
 
 
 @app.command()
-def ls(
-    t: opt.TFilter = None,
-    seed: opt.SeedFilter = None,
-    image: opt.ImageFilter = None,
-    model: opt.ModelFilters = None,
-    sampler: opt.SamplerFilter = None,
-    recipe: opt.RecipeFilter = None,
-    store: opt.StoreDir = opt.DEFAULT_STORE,
-    json: opt.Json = False,
-) -> None:
+@grouped
+def ls(*, filters: FilterOptions, store: StoreDir = DEFAULT_STORE, json: Json = False) -> None:
     """List the artifacts: model, image, recipe, levels, seeds, size."""
-    from nca_cli.store import Names, Store
+    from nca_cli.store import Names
 
-    wanted = filters(t, seed, image, model, sampler, recipe)
-    place = Store(store).require()
+    wanted, place = filters.parsed(), opened(store).require()
     found = [artifact for artifact in place.select(wanted) if wanted.keys(artifact)]
     names = Names(found)
     if json:
         rows = ({**_row(each, wanted.keys(each)), "sampler": names.sampler(each)} for each in found)
-        typer.echo(json_.dumps([*rows]))
+        print_json([*rows])
     elif found:
         _print_models(found, wanted, names)
     else:
-        hint = " ".join(["see all of it: nca ls", *place.named])
-        raise NothingStored(f"{store} holds nothing that fits", hint)
+        raise NothingStored(f"{store} holds nothing that fits", SEE_ALL, place.named)
 
 
 def _row(artifact: Artifact, keys: list) -> dict:
@@ -69,35 +61,25 @@ def _print_models(found: list[Artifact], wanted: Filters, names: Names) -> None:
 
     What tells recipes of one label apart has a column where there are such recipes.
     """
-    from rich.table import Table
-
     for model, group in groupby(found, key=lambda artifact: artifact.model):
         artifacts = list(group)
         told = any(map(names.settings, artifacts))
-        table = Table(
-            box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0), show_edge=False
-        )
+        shown = table()
         for name in ("image", "artifact", *(["settings"] if told else []), "t", "seeds", "size"):
-            table.add_column(name, overflow="fold", justify="right" if name == "size" else "left")
+            shown.add_column(name, overflow="fold", justify="right" if name == "size" else "left")
         for image, rows in groupby(artifacts, key=lambda artifact: artifact.image):
             for number, artifact in enumerate(rows):
                 row = _row(artifact, wanted.keys(artifact))
-                table.add_row(
-                    _plain("" if number else image.rpartition("-")[0]),
+                shown.add_row(
+                    Text("" if number else image.rpartition("-")[0]),
                     artifact.name,
-                    *([_plain(names.settings(artifact))] if told else []),
+                    *([Text(names.settings(artifact))] if told else []),
                     ranges(row["t"]),
                     ranges(row["seeds"]),
                     size(row["bytes"]),
                 )
-        stdout().print(_plain(model), style="bold")
-        stdout().print(table)
-
-
-def _plain(text: str) -> Text:
-    from rich.text import Text
-
-    return Text(text)
+        stdout().print(Text(model), style="bold")
+        stdout().print(shown)
 
 
 def ranges(numbers: list) -> str:
@@ -128,8 +110,8 @@ def show(
             help="An artifact's file, or model/image/name in the store.",
         ),
     ],
-    store: opt.StoreDir = opt.DEFAULT_STORE,
-    json: opt.Json = False,
+    store: StoreDir = DEFAULT_STORE,
+    json: Json = False,
 ) -> None:
     """Show one artifact: tensors, levels, recipe, model and image."""
     found = _find(artifact, store)
@@ -145,34 +127,29 @@ def show(
         "written_by": found.header.get("written_by"),
     }
     if json:
-        typer.echo(json_.dumps(details, ensure_ascii=False))
+        print_json(details, ascii=False)
     else:
         stdout().print(_details(details))
 
 
 def _find(path: Path, store: Path) -> Artifact:
     """By file, or by its place in the store."""
-    from nca_cli.store import Store
-
     given = path.absolute()
     root = next((p for p in given.parents if (p / "nca-store.json").is_file()), store.absolute())
     inside = given.relative_to(root) if given.is_relative_to(root) else path
-    place = Store(root).require()
+    place = opened(root).require()
     for found in place.select():
         stem = inside.as_posix().removesuffix(".h5")
         names = {found.name} | {part.path.name.removesuffix(".h5") for part in found.parts}
         if stem in {f"{found.model}/{found.image}/{name}" for name in names}:
             return found
-    hint = " ".join(["list them: nca ls", *place.named])
-    raise NothingStored(f"no artifact {path} in {root}", hint)
+    raise NothingStored(f"no artifact {path} in {root}", "list them: nca ls", place.named)
 
 
 def _details(details: dict) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
+    shown = table(show_header=False)
+    shown.add_column(style="dim")
+    shown.add_column(overflow="fold")
     space, image = details["model_info"]["space"], details["image_info"]
     rows = {
         "model": f"{details['model_info']['name']}  ({details['model_info']['source']})",
@@ -192,5 +169,5 @@ def _details(details: dict) -> Table:
         "file": "\n".join(relative(Path(name)) for name in details["files"]),
     }
     for name, value in rows.items():
-        table.add_row(name, _plain(str(value)))
-    return table
+        shown.add_row(name, Text(str(value)))
+    return shown

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from nca_cli.concepts.truth import Labels, Truth, named, number_or_name
-from nca_cli.csv_files import Table, read_table
+from nca_cli.csv_files import TextTable, read_table
 from nca_cli.errors import UsageError
 from nca_cli.images import SUFFIXES, image_name
 
@@ -42,7 +42,7 @@ def read_labels(path: str | Path) -> Truth:
     return Truth(_LazyLabels(names, concepts, values), str(table.path), notes=notes)
 
 
-def _image_column(table: Table) -> int:
+def _image_column(table: TextTable) -> int:
     lower = [name.lower() for name in table.columns]
     if table.twice:
         raise UsageError(f"{table.path}: column {table.twice} comes twice", _NEEDED)
@@ -54,7 +54,7 @@ def _image_column(table: Table) -> int:
 
 
 def _cells(
-    table: Table, image: int
+    table: TextTable, image: int
 ) -> tuple[dict[str, int], np.ndarray, dict[int, tuple[str, str]]]:
     """Name → row, numbers (rows, columns), and where each column first holds text."""
     width, numbers = len(table.columns) - 1, array("d")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nca_cli.csv_files import Table, read_table
+from nca_cli.csv_files import TextTable, read_table
 from nca_cli.errors import Complain, NcaError, UsageError
 from nca_cli.recipe import Number, parse_list, parse_seeds
 
@@ -91,7 +91,7 @@ def read_csv(
     return pairs
 
 
-def _check_columns(table: Table, columns: list[str]) -> None:
+def _check_columns(table: TextTable, columns: list[str]) -> None:
     if table.twice:
         raise UsageError(f"{table.path}: column {table.twice} comes twice", COLUMNS)
     missing = [name for name in NEEDED if name not in columns]

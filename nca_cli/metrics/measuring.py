@@ -62,8 +62,8 @@ class Measuring:
         self.notes += [_passing(name) for name, each in self.measures.items() if not each.stamp]
         found = [one for one in store.require().select(filters) if not one.is_noise]
         if not found:
-            hint = " ".join([LIST_HINT, *store.named])
-            raise NothingStored(f"{store.root} holds no reconstruction that fits", hint)
+            what = f"{store.root} holds no reconstruction that fits"
+            raise NothingStored(what, LIST_HINT, store.named)
         self.names = Names(found)
         self.sources = survey.sources(found, references)
         self._tasks = list(self._planned())

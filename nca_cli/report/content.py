@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from nca_cli import commands
 from nca_cli.analysis import ANY_SEED, REFERENCE, Analysis, Curve, Value, curves
 from nca_cli.concepts import ConceptRetention
 from nca_cli.errors import NcaError, NothingStored, StoreError
@@ -300,7 +301,5 @@ def selection(filters: Filters) -> dict[str, list[str]]:
 
 def _command(store: Store, filters: Filters) -> str:
     """What computes the missing reconstructions."""
-    from nca_cli.figures.grid.command import suggestion
-
     samplers = [*filters.samplers, *(model.sampler for model in filters.models if model.sampler)]
-    return suggestion(store, replace(filters, samplers=tuple(dict.fromkeys(samplers))))
+    return commands.suggestion(store, replace(filters, samplers=tuple(dict.fromkeys(samplers))))

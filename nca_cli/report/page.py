@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 import nca_cli
+from nca_cli import commands
 from nca_cli.analysis import REFERENCE, Curve, Point, stage
 from nca_cli.report import concepts, curves, experiments, findings, scrub, words
 from nca_cli.report.content import Report, Series, selection
@@ -81,7 +82,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         measures=headline_measures(report),
         tables=[_table(series, headline_measures(report)) for series in report.series],
         selection=selection(report.filters),
-        command=_command(report),
+        command=commands.report(report.store, selection(report.filters), report.options),
     )
 
 
@@ -172,18 +173,6 @@ def _facts(report: Report) -> list[str]:
         words.count(len(report.seeds), "seed"),
         words.count(len(values), "sample"),
     ]
-
-
-def _command(report: Report) -> str:
-    """What makes this page again."""
-    import shlex
-
-    parts = ["nca", "report", "--store", report.store]
-    for name, values in selection(report.filters).items():
-        joined = [",".join(values)] if name in ("t", "seed") else values
-        parts += [word for value in joined for word in (f"--{name}", value)]
-    parts += [word for name, value in report.options for word in (f"--{name}", value)]
-    return shlex.join(parts)
 
 
 def _derived(report: Report, entries: Sequence[curves.Entry]) -> list[curves.Chart]:

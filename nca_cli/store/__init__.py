@@ -2,6 +2,7 @@
 
 from nca_cli.store.artifact import Artifact, Location
 from nca_cli.store.folder import MAX_PART_BYTES, Place, Store
+from nca_cli.store.lost import Gap
 from nca_cli.store.names import Name, Namer, Names
 from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters, ModelFilter
@@ -10,6 +11,7 @@ __all__ = [
     "MAX_PART_BYTES",
     "Artifact",
     "Filters",
+    "Gap",
     "Key",
     "Location",
     "ModelFilter",

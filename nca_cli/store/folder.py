@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from nca_cli.store.files import locked, write_atomically, writing
 from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters
 
+DEFAULT_ROOT = "nca-store"
 MAX_PART_BYTES = 256 * 2**20
 """Past this size an artifact continues in another file, so that no commit rewrites gigabytes."""
 
@@ -38,11 +38,15 @@ class Place:
 class Store:
     """Artifacts under `root`: a folder that may not exist yet, or a packed `.h5` file.
 
-    Reading never locks and never writes. Raises `StoreError` for a store of a newer format.
+    `usual` is the store that commands take when none is named: what is told to run names another
+    one. Reading never locks and never writes. Raises `StoreError` for a store of a newer format.
     """
 
-    def __init__(self, root: str | Path = "nca-store", *, part_bytes: int = MAX_PART_BYTES):
-        self.root = Path(root)
+    def __init__(
+        self, root: str | Path = DEFAULT_ROOT, *, part_bytes: int = MAX_PART_BYTES,
+        usual: str | Path = DEFAULT_ROOT,
+    ):  # fmt: skip
+        self.root, self.usual = Path(root), Path(usual)
         self.part_bytes = part_bytes
         self._check_format()
 
@@ -196,15 +200,14 @@ class Store:
     def require(self) -> Store:
         """This store, or `NothingStored` where there is none."""
         if not self.exists or not self.models():
-            hint = " ".join(["fill it: nca reconstruct --model demo", *self.named])
-            raise NothingStored(f"{self.root} holds nothing yet", hint)
+            hint = "fill it: nca reconstruct --model demo"
+            raise NothingStored(f"{self.root} holds nothing yet", hint, self.named)
         return self
 
     @property
-    def named(self) -> list[str]:
-        """`--store DIR`, quoted for a shell; nothing where commands take this store anyway."""
-        default = os.environ.get("NCA_STORE") or "nca-store"
-        return [] if self.root == Path(default) else ["--store", shlex.quote(str(self.root))]
+    def named(self) -> Path | None:
+        """The store that a command must name to mean this one; `None`: it is taken anyway."""
+        return None if self.root == self.usual else self.root
 
     # -- writing ---------------------------------------------------------------------------------
 

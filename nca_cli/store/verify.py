@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from nca_cli.store.check import Checked
 from nca_cli.store.child import Child
 from nca_cli.store.files import is_stale, locked, sync_folder, write_atomically, writing
 from nca_cli.store.folder import PACKED_HINT, Store
-from nca_cli.store.recompute import command
+from nca_cli.store.lost import Gap, gap_left
 
 TIME_LIMIT = 60.0
 """Seconds that reading one part may take. A part is 256 MB at most."""
+Tell = Callable[[Store, Sequence[Gap]], str]
+"""Says what computes some gaps of a store; such as `commands.fill`."""
 
 
 @dataclass(frozen=True)
@@ -36,23 +38,28 @@ class Finding:
     stale: bool = False
 
 
-def verify(store: Store, *, repair: bool = False, time_limit: float = TIME_LIMIT) -> Verification:
+def verify(
+    store: Store, *, repair: bool = False, time_limit: float = TIME_LIMIT,
+    command: Tell | None = None,
+) -> Verification:  # fmt: skip
     """Check every file of a store; `len()` says how many, iterating yields a `Finding` each.
 
     With `repair`, a damaged file is renamed (`….h5.damaged-1`), `model.json` is restored from an
     artifact, and temporaries left over from kills are removed. A file is read in a child process,
-    for `time_limit` seconds at most. Raises `StoreError` for the repair of a packed store.
+    for `time_limit` seconds at most. `command` puts into words what computes again what is lost.
+    Raises `StoreError` for the repair of a packed store.
     """
     if repair and store.packed:
         raise StoreError(store.root, "is a packed store, read-only", PACKED_HINT)
-    return Verification(store, repair, time_limit)
+    return Verification(store, repair, time_limit, command)
 
 
 class Verification:
     """A sized iterable of findings: model files, then parts, then left-over temporaries."""
 
-    def __init__(self, store: Store, repair: bool, time_limit: float):
+    def __init__(self, store: Store, repair: bool, time_limit: float, command: Tell | None):
         self.store, self.repair, self.time_limit = store, repair, time_limit
+        self.command = command
         self._models = [] if store.packed else store.models()
         self._parts = list(store.all_parts())
         left = [] if store.packed else _temporaries(store)
@@ -88,8 +95,10 @@ class Verification:
                 return Finding(lost.path)
             return replace(lost, set_aside=_renamed(location.path))
 
-    def _command(self, location: Location, checked: Checked) -> str:
-        return command(self.store, location, checked, self._look)
+    def _command(self, location: Location, checked: Checked) -> str | None:
+        if self.command is None:
+            return None
+        return self.command(self.store, [gap_left(self.store, location, checked, self._look)])
 
     def _look(self, location: Location) -> Checked:
         return self._child.check(location, full=False)

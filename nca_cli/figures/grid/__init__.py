@@ -11,10 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nca_cli import commands
 from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.figures.grid import maps, save
 from nca_cli.figures.grid.choices import COLUMNS, LAYOUTS, ROWS, SHOW, Choices, check_show
 from nca_cli.figures.grid.content import Content
+from nca_cli.figures.grid.gaps import gap
 from nca_cli.figures.grid.layout import arrange, arrange_within
 from nca_cli.figures.grid.paint import paint
 from nca_cli.figures.grid.placed import Layout
@@ -182,20 +184,15 @@ def compose_grid(
 
 
 def _content(store: Store, filters: Filters, chosen: Choices) -> Content:
-    from nca_cli.figures.grid.command import check_models, suggestion
-
     try:
         content = Content(store, filters, chosen)
     except NothingStored as nothing:
-        hint = nothing.hint or f"fill it: {suggestion(store, filters, chosen.log_snr)}"
-        raise NothingStored(nothing.what, hint) from nothing
-    check_models(store, filters)
+        hint = nothing.hint or f"fill it: {commands.suggestion(store, filters, chosen.log_snr)}"
+        raise NothingStored(nothing.what, hint, nothing.store) from nothing
+    commands.check_models(store, filters)
     return content
 
 
 def _command(content: Content, blanks: list) -> str | None:
-    if not blanks:
-        return None
-    from nca_cli.figures.grid.command import fill_command
-
-    return fill_command(content, blanks)
+    gaps = [gap(content, strip, missing) for strip, missing in blanks]
+    return commands.fill(content.store, gaps) or None

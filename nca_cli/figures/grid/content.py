@@ -184,8 +184,8 @@ class Content:
             only = replace(self.filters, recipes=(digits,))
             stored = (each for pair in self.pairs for each in pair.recipes.values())
             if not any(map(only.fits, stored)):
-                hint = " ".join(["see those that are: nca ls", *self.store.named])
-                raise NothingStored(f"no recipe {digits} that fits in {self.store.root}", hint)
+                what = f"no recipe {digits} that fits in {self.store.root}"
+                raise NothingStored(what, "see those that are: nca ls", self.store.named)
 
     def _check_levels(self) -> None:
         """Raises `UsageError` for a level that none of the models has."""

@@ -1,17 +1,17 @@
-"""The command that computes a lost part again, as well as what is left of it can tell."""
+"""What is known of samples that are not there, so that they can be computed (again)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from nca_cli.errors import NcaError
 from nca_cli.recipe import Recipe
 from nca_cli.store.artifact import Location
 from nca_cli.store.check import Checked
-from nca_cli.store.command import Paths, settings
 from nca_cli.store.folder import Store
 from nca_cli.store.layout import NOISE, split_folder
 from nca_cli.store.samples import Key
@@ -20,21 +20,31 @@ Look = Callable[[Location], Checked]
 """Reads header and (t, seed) of a part, without its tensors."""
 
 
-def command(store: Store, location: Location, checked: Checked, look: Look) -> str:
-    """One line, `nca reconstruct IMAGES --model … --sampler … --steps … --t …`."""
+@dataclass(frozen=True)
+class Gap:
+    """Samples of one image by one model that are not there, and what would make them."""
+
+    made: Recipe | str
+    """Their recipe, or as much of one as a label says: `ddim-50`, `noise`."""
+    model: Mapping[str, Any]
+    """As in `model.json`, as far as that is known."""
+    image: Mapping[str, Any]
+    """As an artifact's attribute `image` says, as far as that is known."""
+    keys: Sequence[Key]
+
+
+def gap_left(store: Store, location: Location, checked: Checked, look: Look) -> Gap:
+    """What a damaged part held, as well as what is left of it and the parts beside it can tell."""
     model, folder, _ = location.names
     others = {part: look(part) for part in store.parts(model, folder) if part != location}
     sound = {part: found for part, found in others.items() if not found.reason}
     headers = [checked.header, *(found.header for found in sound.values())]
-    image = _image(folder, headers)
-    again = settings(_made(store, location, checked, look), _model(store, model, headers), image)
-    keys = checked.keys or _missing(location, sound)
-    return replace(
-        again,
-        t=tuple(sorted({t for t, _ in keys})),
-        seeds=tuple(sorted({seed for _, seed in keys})),
-        images=(Paths().find(image),),
-    ).line(store)
+    return Gap(
+        _made(store, location, checked, look),
+        _model(store, model, headers),
+        _image(folder, headers),
+        checked.keys or _missing(location, sound),
+    )
 
 
 def _made(store: Store, location: Location, checked: Checked, look: Look) -> Recipe | str:

@@ -1,0 +1,153 @@
+"""The options that say what to compute, in groups whose fields are named as in `Request`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from nca_cli.cli import complete
+from nca_cli.cli.options import Device, Fit, Offline, StoreDtype, compute_option
+from nca_cli.recipe import DEFAULT_SEEDS, DTYPES, parse_list, parse_steps
+from nca_cli.samplers import METHODS
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """Which x_t: of which images and models, at which levels, by which seeds."""
+
+    # fmt: off
+    images: Annotated[list[str] | None, typer.Argument(
+        metavar="IMAGES", show_default=False,
+        help="Files, folders, zip and tar archives, globs, or - for paths on stdin. "
+        "None: the sample images.")] = None
+    models: Annotated[list[str] | None, compute_option(
+        "--model", "-m", metavar="M", show_default="demo", autocompletion=complete.models,
+        help="Alias (see: nca models), hub id, local diffusers folder, adm:FILE.pt, "
+        "ldm:FILE.ckpt or module:factory. Repeatable.")] = None
+    t: Annotated[list[str] | None, compute_option(
+        "--t", metavar="LIST", show_default="100,200,…,900",
+        help="Noise levels: 100,300,600 or 0:1000:100. Repeatable.")] = None
+    log_snr: Annotated[list[str] | None, compute_option(
+        "--log-snr", metavar="LIST", show_default="by --t",
+        help="Instead of --t: 4,0,-4 or -6:7, levels by log SNR, for each model at its own t."
+    )] = None
+    seeds: Annotated[list[str] | None, compute_option(
+        "--seed", metavar="LIST", show_default="0",
+        help="Draws of the noise. Repeatable.")] = None
+    # fmt: on
+
+    def parsed(self) -> dict[str, Any]:
+        """Keywords of `Request`; it refuses seeds that are not whole."""
+        return {
+            "images": tuple(self.images or ()),
+            "models": tuple(self.models or ("demo",)),
+            "seeds": parse_list(self.seeds, "seed") if self.seeds else DEFAULT_SEEDS,
+            "t": parse_list(self.t) if self.t else None,
+            "log_snr": parse_list(self.log_snr, "log-snr") if self.log_snr else None,
+        }
+
+
+@dataclass(frozen=True)
+class ChainOptions:
+    """How x̂0 is drawn: samplers, and what the network is told."""
+
+    # fmt: off
+    samplers: Annotated[list[str] | None, compute_option(
+        "--sampler", "-s", metavar="S", show_default="the model's",
+        autocompletion=complete.samplers,
+        help=f"{', '.join(METHODS)}. Repeatable: all start from the same x_t.")] = None
+    steps: Annotated[list[str] | None, compute_option(
+        "--steps", metavar="LIST", show_default="the model's",
+        help="Steps over the whole range of levels; 10,50 makes a chain of each.")] = None
+    eta: Annotated[list[str] | None, compute_option(
+        "--eta", metavar="LIST", show_default="0",
+        help="Fresh noise of ddim: 0 none, 1 as ddpm; 0,0.5,1 makes a chain of each.")] = None
+    clip: Annotated[bool | None, compute_option(
+        "--clip/--no-clip", show_default="the model's",
+        help="Hold x̂0 in range inside ddim and ddpm chains.")] = None
+    label: Annotated[int | None, compute_option(
+        "--label", metavar="N", min=0, show_default="none",
+        help="Class label, for class-conditional models.")] = None
+    prompt: Annotated[str | None, compute_option(
+        "--prompt", metavar="TEXT", show_default="the empty prompt",
+        help="Text, for text-conditional models.")] = None
+    guidance: Annotated[float | None, compute_option(
+        "--guidance", metavar="W", min=0.0, show_default="none",
+        help="Weight of guidance towards label or prompt; 1 is none.")] = None
+    # fmt: on
+
+    def parsed(self) -> dict[str, Any]:
+        """Keywords of `Request`."""
+        return vars(self) | {
+            "samplers": tuple(self.samplers or ()),
+            "steps": parse_steps(self.steps) if self.steps else None,
+            "eta": parse_list(self.eta, "eta") if self.eta else None,
+        }
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """Which of the images found, and how they become x0."""
+
+    # fmt: off
+    limit: Annotated[int | None, compute_option(
+        "--limit", metavar="N", min=1, show_default="all", help="The first N of the images."
+    )] = None
+    sample: Annotated[int | None, compute_option(
+        "--sample", metavar="N", min=1, show_default="all",
+        help="N of the images at random, the same ones every time.")] = None
+    sample_seed: Annotated[int | None, compute_option(
+        "--sample-seed", metavar="S", show_default="0", help="Which sample.")] = None
+    fit: Fit = "crop"
+    size: Annotated[int, compute_option(
+        "--size", min=2, help="Side in pixels, for wiener alone.")] = 256
+    # fmt: on
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Where and in which numbers the network computes."""
+
+    # fmt: off
+    device: Device = "auto"
+    dtype: Annotated[str, compute_option(
+        "--dtype", metavar="|".join(DTYPES), help="Of the network.")] = "float32"
+    tf32: Annotated[bool, compute_option(
+        "--tf32", help="Allow TF32 on NVIDIA devices (part of the recipe).")] = False
+    store_dtype: StoreDtype = "float32"
+    batch: Annotated[str, compute_option(
+        "--batch", metavar="N|auto", help="Samples per network call; auto measures."
+    )] = "auto"
+    # fmt: on
+
+    def parsed(self) -> dict[str, Any]:
+        """Keywords of `Request`, which refuses a batch that is no number; it knows no device."""
+        batch: Any = int(self.batch) if self.batch.isdecimal() else self.batch
+        return {
+            "dtype": self.dtype,
+            "tf32": self.tf32,
+            "store_dtype": self.store_dtype,
+            "batch": None if batch == "auto" else batch,
+        }
+
+
+@dataclass(frozen=True)
+class AccessOptions:
+    """Which share of the work, and whether the network may be asked."""
+
+    # fmt: off
+    shard: Annotated[str | None, compute_option(
+        "--shard", metavar="I/N",
+        help="Compute share I of N, counted from 0; shares may run at once.")] = None
+    offline: Offline = False
+    refresh: Annotated[bool, compute_option(
+        "--refresh", help="Look for a newer revision of a hub model.")] = False
+    # fmt: on
+
+    def parsed(self) -> dict[str, Any]:
+        """Keywords of `Request`."""
+        from nca_cli.engine import Shard
+
+        return vars(self) | {"shard": Shard.parse(self.shard) if self.shard else Shard()}

@@ -1,0 +1,114 @@
+"""`nca grid`: one labelled picture from the store alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nca_cli.cli import complete
+from nca_cli.cli.app import app
+from nca_cli.cli.console import Output, complain, plural
+from nca_cli.cli.filters import FilterOptions
+from nca_cli.cli.groups import grouped
+from nca_cli.cli.options import StoreDir, filter_option, option, paper_option
+from nca_cli.cli.stores import DEFAULT_STORE, opened
+from nca_cli.recipe import parse_list
+
+
+@dataclass(frozen=True)
+class GridOptions:
+    """How a grid is arranged; named as in `compose_grid`."""
+
+    # fmt: off
+    log_snr: Annotated[list[str] | None, filter_option(
+        "--log-snr", metavar="LIST", show_default="by --t",
+        help="Instead of --t: columns at 4,0,-4 or -6:7 in log SNR, each model at its own t."
+    )] = None
+    layout: Annotated[str, option(
+        "--layout", metavar="strips|p2",
+        help="strips: x0, x_t, and x̂0 below. p2: x0, and x̂0 from low to high SNR beside it."
+    )] = "strips"
+    show: Annotated[str | None, option(
+        "--show", metavar="LIST", show_default="by layout", autocompletion=complete.shown,
+        help="Of x0, x_t, x0_hat, diff, error (and floor, for latent models).")] = None
+    rows: Annotated[str, option(
+        "--rows", metavar="images|models|seeds", help="What a row is.")] = "images"
+    columns: Annotated[str, option(
+        "--columns", metavar="t|snr|seeds",
+        help="What a column is. snr: one level of each model, their log SNR within 0.1.")] = "t"
+    zoom: Annotated[list[str] | None, option(
+        "--zoom", metavar="X,Y,W,H", show_default="none",
+        help="A crop, enlarged below each row: pixels, or fractions (0.4,0.3,0.2,0.2). "
+        "Repeatable.")] = None
+    scale: Annotated[float | None, option(
+        "--range", metavar="R", show_default="±1; by the errors",
+        help="Where the colours of diff and error end.")] = None
+    # fmt: on
+
+    def parsed(self) -> dict[str, Any]:
+        """Keywords of `compose_grid`."""
+        log_snr = parse_list(self.log_snr or (), "log-snr")
+        return vars(self) | {"log_snr": log_snr, "zoom": self.zoom or ()}
+
+
+@dataclass(frozen=True)
+class SheetOptions:
+    """How large a grid is, and what is written on it; named as in `compose_grid`."""
+
+    # fmt: off
+    cell: Annotated[int | None, option(
+        "--cell", min=16, show_default="by resolution", help="Side of a picture, in pixels."
+    )] = None
+    width: Annotated[float | None, paper_option(
+        "--width", metavar="MM", show_default="by the cells",
+        help="Of the whole figure, such as 84 for a column or 174 for a page.")] = None
+    dpi: Annotated[float, paper_option("--dpi", help="Pixels of pictures per inch.")] = 300
+    font_size: Annotated[float | None, paper_option(
+        "--font-size", metavar="PT", show_default="7 with --width",
+        help="Size of type, in points.")] = None
+    fonts: Annotated[list[Path] | None, paper_option(
+        "--font", metavar="FILE", show_default="the system's",
+        help="Lends the characters of names that the shipped fonts lack. Repeatable.")] = None
+    title: Annotated[str | None, paper_option(
+        "--title", show_default="none", help="A line above the grid.")] = None
+    caption: Annotated[str | None, paper_option(
+        "--caption", show_default="none", help="Text below the grid.")] = None
+    # fmt: on
+
+    def parsed(self) -> dict[str, Any]:
+        """Keywords of `compose_grid`."""
+        return vars(self) | {"fonts": self.fonts or ()}
+
+
+@app.command()
+@grouped
+def grid(
+    *, out: Annotated[Path, option(
+        "--out", "-o", metavar="FILE", help="PNG, WebP, JPEG, PDF, SVG or GIF, by the suffix."
+    )] = Path("grid.png"),
+    filters: FilterOptions, arrangement: GridOptions,
+    sweep: Annotated[bool, option(
+        "--sweep", help="Move through the levels: animated WebP or GIF.")] = False,
+    sheet: SheetOptions,
+    strict: Annotated[bool, option("--strict", help="Fail when a cell stays blank.")] = False,
+    store: StoreDir = DEFAULT_STORE, output: Output,
+) -> None:  # fmt: skip
+    """Compose one labelled picture: noise levels as columns, images, models or seeds as rows."""
+    from nca_cli.figures.grid import compose_grid
+
+    figure = compose_grid(opened(store), filters.parsed(), **arrangement.parsed(), **sheet.parsed())
+    path = figure.save(out, sweep=sweep)
+    output.results([path], missing=len(figure.missing), command=figure.command)
+    output.distance("levels of a column", figure.distance, "its head")
+    for problem in figure.problems:
+        complain(problem)
+    if figure.unwritten:
+        output.note(f"left out, as no font here has them or they are marks over letters: "
+                    f"{' '.join(figure.unwritten)} (--font FILE lends characters)")  # fmt: skip
+    if figure.missing:
+        output.note(f"{plural(len(figure.missing), 'blank cell')}; to fill: {figure.command}")
+    if strict and (figure.missing or figure.problems):
+        raise typer.Exit(1)

@@ -1,0 +1,56 @@
+"""Options that belong together, defined once as a frozen dataclass and taken as one value.
+
+    @dataclass(frozen=True)
+    class Output:
+        json: Annotated[bool, option("--json")] = False
+        quiet: Annotated[bool, option("--quiet", "-q")] = False
+
+    @app.command()
+    @grouped
+    def pack(*, store: StoreDir = DEFAULT_STORE, output: Output) -> None: ...
+
+Typer sees `--json` and `--quiet` where `output` stands; the function is given an `Output`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from inspect import Parameter
+from typing import Any, get_type_hints
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with the fields of its dataclasses in their place, for Typer to read.
+
+    Its parameters are keyword-only, so that groups may stand among options with defaults.
+    """
+    wanted = inspect.signature(command, eval_str=True).parameters.values()
+    groups: dict[str, Any] = {
+        each.name: each.annotation for each in wanted if is_dataclass(each.annotation)
+    }
+    options = [option for each in wanted for option in _options(each)]
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        made = {name: group(**{each.name: values.pop(each.name) for each in fields(group)})
+                for name, group in groups.items()}  # fmt: skip
+        command(**values, **made)
+
+    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in options}
+    return run
+
+
+def _options(parameter: Parameter) -> Iterator[Parameter]:
+    """The parameter itself, or one for each field of its dataclass."""
+    if not is_dataclass(parameter.annotation):
+        yield parameter
+        return
+    hints = get_type_hints(parameter.annotation, include_extras=True)
+    for each in fields(parameter.annotation):
+        default = Parameter.empty if each.default is MISSING else each.default
+        yield Parameter(each.name, Parameter.KEYWORD_ONLY, default=default,
+                        annotation=hints[each.name])  # fmt: skip

@@ -1,0 +1,68 @@
+"""`nca report`: a page about what is stored, and its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from nca_cli.cli.app import app
+from nca_cli.cli.console import Output, size
+from nca_cli.cli.filters import FilterOptions
+from nca_cli.cli.groups import grouped
+from nca_cli.cli.options import Quiet, StoreDir, named, option
+from nca_cli.cli.stores import DEFAULT_STORE, opened
+from nca_cli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What is written, and what is said of the images; named as in `build_report`."""
+
+    # fmt: off
+    csv: Annotated[Path | None, option(
+        "--csv", metavar="FILE", variable="NCA_REPORT_CSV", callback=named,
+        help="Every value, one row each.")] = None
+    json: Annotated[Path | None, option(
+        "--json", metavar="FILE", variable="NCA_REPORT_JSON", callback=named,
+        help="Values and curves as JSON.")] = None
+    labels: Annotated[Path | None, option(
+        "--labels", metavar="CSV", show_default="of the bundled portraits",
+        help="What is in the images: a table (CSV, or as CelebA's) with a column image, "
+        "and one for each concept.")] = None
+    probe: Annotated[str | None, option(
+        "--probe", metavar="MODULE:FUNCTION", show_default="of portraits",
+        help="What reads concepts: a function of pictures, which is run, or a saved .npz."
+    )] = None
+    max_mb: Annotated[float, option(
+        "--max-mb", min=0.1, help="Size of the page, pictures included.")] = 20.0
+    assets: Annotated[Path | None, option(
+        "--assets", metavar="DIR",
+        help="Pictures as files there, not in the page.")] = None
+    # fmt: on
+
+
+@app.command()
+@grouped
+def report(
+    *, out: Annotated[Path, option(
+        "--out", "-o", metavar="FILE", help="The HTML page.")] = Path("report.html"),
+    filters: FilterOptions, wanted: ReportOptions,
+    store: StoreDir = DEFAULT_STORE, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Measure what is stored: one self-contained HTML page, with CSV and JSON on request."""
+    from nca_cli.report import MEGABYTE, build_report
+
+    output = Output(quiet=quiet)
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{out}: a report is an HTML page", "-o report.html; browsers make PDFs")
+    build_report(
+        opened(store), out, filters.parsed(), **vars(wanted),
+        progress=lambda total: output.bar("measure", total, "samples"),
+    )  # fmt: skip
+    output.results([path for path in (out, wanted.csv, wanted.json) if path])
+    if wanted.assets is None and (taken := out.stat().st_size) > wanted.max_mb * MEGABYTE:
+        output.note(
+            f"{out} takes {size(taken)} without any picture, more than --max-mb "
+            f"{wanted.max_mb:g}: raise it, or give the pictures a folder with --assets"
+        )

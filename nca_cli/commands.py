@@ -1,0 +1,326 @@
+"""The lines that a user is told to run next, all of them: to compute, to list, to write again.
+
+Rooms below say what is not there: a `Gap`, or the store that an error is about. Here it becomes a
+line with images, settings and `--store`, quoted for a shell. Hints whose words are the same
+whatever was asked ("run the same command again", "see what it holds: nca ls") stay with their
+errors; `next_step` names the store in them.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from nca_cli.errors import NcaError, NothingStored
+from nca_cli.images import image_digest, sample_images, usual_images
+from nca_cli.models.aliases import ALIASES
+from nca_cli.models.find import check_name
+from nca_cli.recipe import BUILT_IN, IMPORTED, Number, Recipe
+from nca_cli.samplers import taking
+from nca_cli.store import Filters, Gap, ModelFilter, Store
+from nca_cli.store.layout import NOISE, split_folder
+
+SIZED = "wiener"
+"""The model that has no size of its own."""
+IMAGES = "IMAGES"
+"""Stands for paths that a store does not know."""
+ONE_STEP = ("one-step",)
+MANY = 8
+"""Paths that a line still names, each."""
+LONG = 3
+"""Levels or seeds that are still listed, each."""
+
+
+def at(line: str, store: Path | None) -> str:
+    """`line` on a store that is named where that is needed (see `Store.named`)."""
+    return line if store is None else f"{line} --store {shlex.quote(str(store))}"
+
+
+def next_step(error: NothingStored) -> str | None:
+    """What to do about an error, in full."""
+    return at(error.hint, error.store) if error.hint else None
+
+
+def fill(store: Store, gaps: Iterable[Gap]) -> str:
+    """The line that computes what is not there; empty where nothing is missing."""
+    grouped: dict[Command, list[Gap]] = {}
+    for gap in gaps:
+        grouped.setdefault(settings(gap.made, gap.model, gap.image), []).append(gap)
+    paths = Paths()
+    runs = [
+        replace(
+            command,
+            t=tuple(sorted({t for gap in some for t, _ in gap.keys})),
+            seeds=tuple(sorted({seed for gap in some for _, seed in gap.keys})),
+            images=paths.of(gap.image for gap in some),
+        )
+        for command, some in grouped.items()
+    ]
+    return _joined([run for run in runs if not _implied(run, runs)], store)
+
+
+def suggestion(store: Store, filters: Filters, log_snr: Sequence[float] = ()) -> str:
+    """What to run when nothing at all fits the filters. Raises as `check_models`."""
+    check_models(store, filters)
+    named = ("--log-snr", ",".join(f"{each:g}" for each in log_snr)) if log_snr else ()
+    runs = [
+        replace(
+            made := settings(sampler, _requested(store, filters, wanted), {}),
+            options=(*made.options, *named),
+            t=tuple(filters.t),
+            seeds=tuple(filters.seeds),
+            images=(IMAGES,) if filters.images else (),
+        )
+        for wanted in filters.models or [ModelFilter("demo")]
+        for sampler in filters.samplers or [wanted.sampler or ""]
+    ]
+    return _joined(runs, store)
+
+
+def report(
+    store: str, selection: Mapping[str, Sequence[str]], options: Iterable[tuple[str, str]]
+) -> str:
+    """What writes a page again: `selection` is option → values, `options` what else was set."""
+    parts = ["nca", "report", "--store", store]
+    for name, values in selection.items():
+        joined = [",".join(values)] if name in ("t", "seed") else values
+        parts += [word for value in joined for word in (f"--{name}", value)]
+    parts += [word for name, value in options for word in (f"--{name}", value)]
+    return shlex.join(parts)
+
+
+# -- models ----------------------------------------------------------------------------------------
+
+
+def check_models(store: Store, filters: Filters) -> None:
+    """Raises `ModelError` where a filter names a model that is not stored and cannot be run."""
+    stored = [name for folder in store.models() for name in (folder, split_folder(folder)[0])]
+    for wanted in filters.models:
+        if wanted.name not in stored:
+            check_name(known_model(store, filters, wanted.name)["name"], stored)
+
+
+def known_model(store: Store, filters: Filters, folder: str) -> dict:
+    """What is known of a model by its folder, or by the name of one that is not stored."""
+    if folder in store.models():
+        return store.model_info(folder)
+    given = (wanted.given for wanted in filters.models if wanted.name == folder and wanted.given)
+    sources = (alias.source for alias in ALIASES.values())
+    same = (each for each in sources if each.rpartition("/")[2] == folder)
+    return {"name": next(given, None) or next(same, folder)}
+
+
+def _requested(store: Store, filters: Filters, wanted: ModelFilter) -> dict:
+    """What is known of a model that a filter names."""
+    stored = (name for name in store.models() if wanted.name in (name, split_folder(name)[0]))
+    known = known_model(store, filters, next(stored, wanted.name))
+    return known if wanted.source is None else {**known, "source": wanted.source}
+
+
+# -- one run ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Command:
+    """One `nca reconstruct`, `nca noise` or `nca import`."""
+
+    verb: str
+    models: tuple[str, ...]
+    samplers: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    """Of the recipe."""
+    square: tuple[str, ...] = ()
+    """Options that say how a picture becomes x0."""
+    t: tuple[Number, ...] = ()
+    seeds: tuple[int, ...] = ()
+    images: tuple[str, ...] = ()
+
+    def line(self, store: Store) -> str:
+        """As typed in a shell."""
+        words = ["nca", self.verb, *self._images]
+        words += [word for model in self.models for word in ("--model", model)]
+        words += [word for sampler in self.samplers for word in ("--sampler", sampler)]
+        words += [*self.options, *self.square, *self._keys]
+        quoted = [word if word == IMAGES else shlex.quote(word) for word in words]
+        return at(" ".join(quoted), store.named)
+
+    @property
+    def _images(self) -> Sequence[str]:
+        """Nothing when they are just those that are taken anyway; many by the placeholder."""
+        if self.verb == "import":
+            return ()
+        if self.images and {*self.images} == {*map(str, _found(usual_images, self.models))}:
+            return ()
+        return self.images if len(self.images) <= MANY else (IMAGES,)
+
+    @property
+    def _keys(self) -> Iterator[str]:
+        if self.verb == "import":  # which pictures belong to which levels, only its maker knows
+            yield from ("--csv", "FILE")
+            return
+        if self.t:
+            yield from ("--t", _list(self.t))
+        if self.seeds:
+            yield from ("--seed", _list(self.seeds))
+
+
+def settings(made: Recipe | str, model: Mapping[str, Any], image: Mapping[str, Any]) -> Command:
+    """The command without levels, seeds and images.
+
+    `made` is a recipe, or as much of one as a label says (`ddim-50`, `noise`); `model` is what
+    `model.json` says, `image` the attribute of that name (as far as they are known).
+    """
+    source = model.get("source") or BUILT_IN
+    name = str(model.get("name")) if source in (BUILT_IN, IMPORTED) else str(source)
+    fit = str(image.get("fit", "crop"))
+    square = () if fit == "crop" else ("--fit", fit)
+    if (source if isinstance(made, str) else made.weights) == IMPORTED:
+        return Command("import", (name,), square=square)
+    space = model.get("space")
+    if (source, name) == (BUILT_IN, SIZED) and isinstance(space, dict) and "resolution" in space:
+        square = ("--size", str(space["resolution"]), *square)
+    if made == NOISE:
+        return Command("noise", (name,), square=square)
+    sampler, options = _labelled(made) if isinstance(made, str) else (made.sampler, _options(made))
+    samplers = (sampler,) if sampler else ()
+    return Command("reconstruct", (name,), samplers, tuple(options), square)
+
+
+def _labelled(label: str) -> tuple[str, tuple[str, ...]]:
+    name, _, steps = label.rpartition("-")
+    return (name, ("--steps", steps)) if name and steps.isdecimal() else (label, ())
+
+
+def _options(recipe: Recipe) -> Iterator[str]:
+    """Whatever is not the same for every model that is asked for this sampler alone."""
+    if recipe.steps is not None:
+        yield from ("--steps", str(recipe.steps))
+    if recipe.eta:
+        yield from ("--eta", _number(recipe.eta))
+    if recipe.sampler in taking("clip"):  # what is usual, only the scheduler of the model says
+        yield "--no-clip" if recipe.clip is None else "--clip"
+    if recipe.class_label is not None:
+        yield from ("--label", str(recipe.class_label))
+    if recipe.prompt:
+        yield from ("--prompt", recipe.prompt)
+    if recipe.guidance is not None:
+        yield from ("--guidance", _number(recipe.guidance))
+    if recipe.dtype != "float32":
+        yield from ("--dtype", recipe.dtype)
+    if recipe.tf32:
+        yield "--tf32"
+
+
+def _number(number: Number) -> str:
+    """Every digit that matters: `100`, `0.123456789`."""
+    return repr(number).removesuffix(".0")
+
+
+def _list(numbers: Sequence[Number]) -> str:
+    """`100,300`, and as a half-open range where many whole numbers lie at even distances."""
+    steps = {after - before for before, after in pairwise(numbers)}
+    if len(numbers) > LONG and len(steps) == 1 and all(isinstance(n, int) for n in numbers):
+        step = steps.pop()
+        return f"{numbers[0]}:{numbers[-1] + step}" + (f":{step}" if step != 1 else "")
+    return ",".join(map(_number, numbers))
+
+
+# -- several runs ----------------------------------------------------------------------------------
+
+
+def _implied(run: Command, runs: Sequence[Command]) -> bool:
+    """Whether a reconstruction in `runs` writes the noise that `run` would make."""
+    return run.verb == "noise" and any(
+        other.verb == "reconstruct" and other.images == run.images
+        and (other.models, other.square) == (run.models, run.square)
+        and {*run.t} <= {*other.t} and {*run.seeds} <= {*other.seeds}
+        for other in runs
+    )  # fmt: skip
+
+
+def _joined(runs: list[Command], store: Store) -> str:
+    return " && ".join(run.line(store) for run in _merged(runs))
+
+
+def _merged(runs: list[Command]) -> list[Command]:
+    """Runs that differ in their models or in their samplers alone, as one.
+
+    One step is one step whatever `--steps` says, so it joins any chain.
+    """
+    for what in ("models", "samplers"):
+        merged: list[Command] = []
+        for run in sorted(runs, key=lambda run: run.samplers == ONE_STEP):
+            same = next((each for each in merged if _joins(run, each, what)), None)
+            if same is None:
+                merged.append(run)
+            else:
+                models = tuple(dict.fromkeys((*same.models, *run.models)))
+                samplers = tuple(dict.fromkeys((*same.samplers, *run.samplers)))
+                merged[merged.index(same)] = replace(same, models=models, samplers=samplers)
+        runs = merged
+    return runs
+
+
+def _joins(run: Command, other: Command, what: str) -> bool:
+    if what == "models":
+        return replace(run, models=()) == replace(other, models=())
+    if run.samplers == ONE_STEP and run.options == _without_steps(other.options):
+        run = replace(run, options=other.options)
+    return replace(run, samplers=()) == replace(other, samplers=())
+
+
+def _without_steps(options: Sequence[str]) -> tuple[str, ...]:
+    """Without what has no bearing on a single step."""
+    words = list(options)
+    for name in ("--steps", "--eta"):
+        if name in words:
+            place = words.index(name)
+            del words[place : place + 2]
+    return tuple(word for word in words if word not in ("--clip", "--no-clip"))
+
+
+# -- images ----------------------------------------------------------------------------------------
+
+
+class Paths:
+    """Where stored images lie, as far as that can be known: here, or among the samples."""
+
+    def __init__(self) -> None:
+        self._digests: dict[tuple[Path, str, str], str] = {}
+
+    def of(self, images: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+        """Where some images lie, each once."""
+        once = {info.get("digest"): info for info in images}
+        return tuple(dict.fromkeys(map(self.find, once.values())))
+
+    def find(self, info: Mapping[str, Any]) -> str:
+        """A path that leads to the image of an attribute `image`, or the placeholder."""
+        paths = [Path(str(info.get("file", ""))), *_samples()]
+        same = (path for path in paths if os.path.isfile(path) and self._is(path, info))
+        text = str(next(same, IMAGES))
+        return f"./{text}" if text.startswith("-") else text
+
+    def _is(self, path: Path, info: Mapping[str, Any]) -> bool:
+        key = (path, str(info.get("resolution")), str(info.get("fit", "crop")))
+        if not str(path).isprintable():
+            return False
+        if key not in self._digests:
+            self._digests[key] = _found(image_digest, *key) or ""
+        return self._digests[key] == info.get("digest")
+
+
+def _samples() -> list[Path]:
+    return [path for kind in ("photos", "portraits") for path in _found(sample_images, kind)]
+
+
+def _found(look: Any, *arguments: Any) -> Any:
+    """What there is, nothing where an installation or a file lacks it."""
+    try:
+        return look(*arguments)
+    except NcaError:
+        return ()
