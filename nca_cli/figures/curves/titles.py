@@ -1,58 +1,44 @@
-"""What charts of the page and of paper share: looks of series, which t are named, and titles."""
+"""How numbers, measures and references are written, on the page and on paper."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 
-from nca_cli.analysis import REFERENCE, Point, Reference, Value
+from nca_cli.analysis import REFERENCE, Reference
 from nca_cli.metrics import Metric, described
 
-COLOUR_COUNT, DASH_COUNT = 7, 4
-"""How many page and paper have of each, in their own spelling; as many markers as colours."""
-MOST_AREAS = 3
-"""Intervals of so many series are areas; those of more would cover one another and are bars."""
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def variants(series: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
-    """(model, sampler) of each series → which colour and marker, and which dash, it has.
-
-    The first tells samplers and the second models, where both are few enough; else each series
-    has a colour of its own, and a new dash when colours come again.
-    """
-    models = list(dict.fromkeys(model for model, _ in series))
-    samplers = list(dict.fromkeys(sampler for _, sampler in series))
-    if len(models) > DASH_COUNT or not 1 < len(samplers) <= COLOUR_COUNT:
-        return [(index % COLOUR_COUNT, index // COLOUR_COUNT % DASH_COUNT)
-                for index in range(len(series))]  # fmt: skip
-    return [(samplers.index(sampler), models.index(model)) for model, sampler in series]
+def snr(log_snr: float) -> float:
+    """SNR from its natural logarithm; infinite rather than too large."""
+    return math.inf if log_snr >= 700 else math.exp(log_snr)
 
 
-def named_levels(
-    points: Iterable[Point], place: Callable[[float], float], spacing: float
-) -> list[tuple[str, float]]:
-    """The t to name along a logSNR axis and their places: round ones first, `spacing` apart.
-
-    None where models disagree on what a t is.
-    """
-    levels: dict[float, float] = {}
-    for point in points:
-        if levels.setdefault(point.t, point.log_snr) != point.log_snr:
-            return []
-    named: list[tuple[str, float]] = []
-    for t in sorted(levels, key=_roundness):
-        at = place(levels[t])
-        if all(abs(at - other) >= spacing for _, other in named):
-            named.append((f"{t:g}", at))
-    return named
+def at_level(t: float, log_snr: float) -> str:
+    """`t = 300 (SNR 0.65)`; `t = 300` where no schedule is known."""
+    known = "" if math.isnan(log_snr) else f" (SNR {scientific(snr(log_snr))})"
+    return f"t = {t:g}{known}"
 
 
-def _roundness(t: float) -> tuple[int, float]:
-    """Smaller for rounder numbers: hundreds, fifties, tens, then all others."""
-    return next((rank for rank, unit in enumerate((100, 50, 10)) if t % unit == 0), 3), t
+def number(value: float, digits: int) -> str:
+    """Fixed decimals with a true minus sign; `–` for NaN, `∞` for infinity."""
+    if math.isnan(value):
+        return "–"
+    text = "∞" if math.isinf(value) else f"{abs(value):.{digits}f}"
+    return f"−{text}" if value < 0 else text
 
 
-# --- titles of measures ---------------------------------------------------------------------------
+def scientific(value: float, digits: int = 3) -> str:
+    """`1.52`, `0.00264`, `4.04×10⁻⁵`: a number of any size in so many significant digits."""
+    if not math.isfinite(value):
+        return number(value, 0)
+    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
+    return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}" if exponent else mantissa
+
+
+# --- measures -----------------------------------------------------------------------------------
 
 
 EXCESS, RETENTION = "excess", "retention"
@@ -133,6 +119,30 @@ def which_is_closer(name: str) -> str:
     return known.better if known else ""
 
 
+def measure_what(name: str) -> str:
+    """What a measure is, in one line; nothing where that is not known."""
+    known = known_measure(name)
+    return known.what if known else ""
+
+
+def measure_unit(name: str) -> str:
+    """`dB`, or nothing."""
+    known = known_measure(name)
+    return known.unit if known else ""
+
+
+def bounds(name: str) -> tuple[float, float]:
+    """What no value lies beyond."""
+    known = known_measure(name)
+    return known.bounds if known else (-math.inf, math.inf)
+
+
+def measured(name: str, value: float) -> str:
+    """A value of a measure with the decimals that are worth printing."""
+    known = known_measure(name)
+    return number(value, known.digits if known else 3)
+
+
 # --- references ---------------------------------------------------------------------------------
 
 REFERENCES = {
@@ -155,32 +165,12 @@ def reference_title(name: str, fitted: Reference | None = None) -> str:
     return f"{title}, {chain}" if chain else title
 
 
+def reference_kind(reference: str) -> str:
+    """`reference:gaussian/ddim-50` → `gaussian`."""
+    return reference.rpartition(":")[2].partition("/")[0]
+
+
 def fitted(references: Iterable[Reference], model: str, name: str) -> Reference | None:
     """What became of the reference of this model that is called `reference:gaussian`, say."""
     found = (each for each in references if (each.model, each.name) == (model, name))
     return next(found, None)
-
-
-# --- what may be compared -----------------------------------------------------------------------
-
-
-def uneven(values: Iterable[Value]) -> str:
-    """What keeps means from being compared: other images, levels or seeds; nothing if none does."""
-    images: dict[tuple[str, str], dict[float, set[str]]] = {}
-    seeds: dict[tuple[str, str], set[tuple]] = {}
-    for value in values:
-        if not value.sampler.startswith(REFERENCE):
-            key = value.model, value.sampler
-            images.setdefault(key, {}).setdefault(value.t, set()).add(value.image)
-            seeds.setdefault(key, set()).add((value.image, value.t, value.seed))
-    if _differ(some for levels in images.values() for some in levels.values()):
-        return (
-            "Not all means are over the same images: they differ by these, too (--image chooses)."
-        )
-    if _differ(map(set, images.values())):
-        return "Not every series has the same levels: compare curves where both have points."
-    return "Not every series has the same seeds of its images." if _differ(seeds.values()) else ""
-
-
-def _differ(sets: Iterable[set]) -> bool:
-    return len(set(map(frozenset, sets))) > 1

@@ -1,0 +1,64 @@
+"""Half-levels in words: whether half of a measure is lost, and where."""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+
+from nca_cli.analysis import Analysis, Curve, Estimate, HalfLevel
+from nca_cli.figures.curves.panel import drawable
+from nca_cli.figures.curves.titles import scientific, snr
+from nca_cli.metrics import described
+
+BLANK = "\N{NO-BREAK SPACE}"
+
+
+class Turn(Enum):
+    """When half of a measure is lost, as seen from the levels that were measured."""
+
+    GONE = 0
+    """Before the cleanest."""
+    GOES = 1
+    LASTS = 2
+    """Not even at the noisiest."""
+    UNKNOWN = 3
+
+
+def turn(half: HalfLevel) -> Turn:
+    """When half is lost, from the half-level and from why there is none."""
+    if math.isfinite(half.log_snr.value):
+        return Turn.GOES
+    if "before the cleanest" in half.log_snr.blank:
+        return Turn.GONE
+    return Turn.LASTS if "not even at the noisiest" in half.log_snr.blank else Turn.UNKNOWN
+
+
+def in_turn(half: HalfLevel) -> tuple[int, float]:
+    """Sorts half-levels: what goes first comes first, what is not known comes last."""
+    return turn(half).value, -half.log_snr.value if turn(half) is Turn.GOES else 0.0
+
+
+def known_halves(analysis: Analysis) -> list[HalfLevel]:
+    """Half-levels that were found, of the metrics that say so (`Metric.half_level`)."""
+    return [half for half in analysis.half_levels if math.isfinite(half.log_snr.value)
+            and (known := described(half.measure)) and known.half_level]  # fmt: skip
+
+
+def measured_range(curve: Curve) -> tuple[float, float]:
+    """logSNR of the noisiest and the cleanest level at which a measure was taken."""
+    known = [p.log_snr for p in drawable(curve)]
+    return min(known, default=math.nan), max(known, default=math.nan)
+
+
+def at_between(where: Estimate, noisiest: float, cleanest: float) -> str:
+    """`0.65 [0.5, 0.8]`, `0.017 [below 0.0069, 0.036]`: what was not measured has no number."""
+    if math.isnan(where.low):
+        return at(where.value)
+    low = f"below {at(noisiest)}" if where.low < noisiest else at(where.low)
+    high = f"above {at(cleanest)}" if where.high > cleanest else at(where.high)
+    return f"{at(where.value)} [{low},{BLANK}{high}]"
+
+
+def at(log_snr: float) -> str:
+    """The SNR of a level, to two digits."""
+    return scientific(snr(log_snr), 2)
