@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from nca_cli.analysis import MIN_IMAGES, Analysis, Estimate, Excess, HalfLevel, Point
+from nca_cli.analysis import MIN_IMAGES, Analysis, Estimate, Excess, HalfLevel, Point, Turn
 from nca_cli.analysis.references import GAUSSIANS
 from nca_cli.figures.curves.titles import (
     at_level,
@@ -18,7 +18,7 @@ from nca_cli.figures.curves.titles import (
     reference_kind,
     reference_title,
 )
-from nca_cli.report.data.halves import BLANK, Turn, at, at_between, measured_range, turn
+from nca_cli.report.data.halves import BLANK, at, at_between, measured_range
 from nca_cli.report.data.report import Report, Series
 from nca_cli.report.data.words import count, isolated, listed
 
@@ -81,7 +81,7 @@ def _losses(report: Report, analysis: Analysis) -> list[str]:
     found = {series.name: _bands(analysis, series) for series in leading(report)}
     found = {name: bands for name, bands in found.items() if bands}
     shared = [band for band in _shared(found.values())
-              if any(bands[band].turn is Turn.GOES for bands in found.values())]  # fmt: skip
+              if any(bands[band].half.turn is Turn.GOES for bands in found.values())]  # fmt: skip
     if len(shared) < 2:
         return []
     sentences = (_finding(name, bands, shared[-1], shared[0]) for name, bands in found.items())
@@ -105,10 +105,6 @@ class Band:
     cleanest: float
 
     @property
-    def turn(self) -> Turn:
-        return turn(self.half)
-
-    @property
     def title(self) -> str:
         """`below 2 cycles per side`, `at 2–4 cycles per side`."""
         title = band_title(int(part(self.half.measure)))
@@ -127,7 +123,7 @@ def _bands(analysis: Analysis, series: Series) -> dict[int, Band]:
               and (half.model, half.sampler) == (series.model, series.sampler)]  # fmt: skip
     found = {int(part(half.measure)): Band(half, *levels[half.measure]) for half in halves}
     return {octave: band for octave, band in sorted(found.items())
-            if band.turn is not Turn.UNKNOWN}  # fmt: skip
+            if band.half.turn is not Turn.UNKNOWN}  # fmt: skip
 
 
 def _shared(found: Iterable[dict[int, Band]]) -> list[int]:
@@ -147,9 +143,9 @@ def _finding(series: str, bands: dict[int, Band], fine: int, coarse: int) -> str
 
 def _lost(what: str, band: Band, only: str = "") -> str:
     """`loses half of the detail at 16–32 cycles per side by SNR 0.65 [0.5, 0.8]`."""
-    if band.turn is Turn.GONE:
+    if band.half.turn is Turn.GONE:
         return f"has lost half of the {what} {band.title} at SNR {at(band.cleanest)} already"
-    if band.turn is Turn.LASTS:
+    if band.half.turn is Turn.LASTS:
         last = at(band.noisiest)
         return f"keeps most of the {what} {band.title} to the noisiest level, SNR {last}"
     return f"loses half of the {what} {band.title} {only}by SNR {band.at}"
@@ -158,7 +154,7 @@ def _lost(what: str, band: Band, only: str = "") -> str:
 def _lasting(bands: dict[int, Band], coarse: int) -> str:
     """What is coarser still, and there to the end."""
     lasting = [bands[octave] for octave in bands
-               if octave < coarse and bands[octave].turn is Turn.LASTS]  # fmt: skip
+               if octave < coarse and bands[octave].half.turn is Turn.LASTS]  # fmt: skip
     return f"; most of it {lasting[-1].title} lasts to the noisiest level" if lasting else ""
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from enum import Enum
 
-from nca_cli.analysis import Analysis, Curve, Estimate, HalfLevel
+from nca_cli.analysis import Analysis, Curve, Estimate, HalfLevel, Turn
 from nca_cli.figures.curves.panel import drawable
 from nca_cli.figures.curves.titles import scientific, snr
 from nca_cli.metrics import described
@@ -13,29 +12,9 @@ from nca_cli.metrics import described
 BLANK = "\N{NO-BREAK SPACE}"
 
 
-class Turn(Enum):
-    """When half of a measure is lost, as seen from the levels that were measured."""
-
-    GONE = 0
-    """Before the cleanest."""
-    GOES = 1
-    LASTS = 2
-    """Not even at the noisiest."""
-    UNKNOWN = 3
-
-
-def turn(half: HalfLevel) -> Turn:
-    """When half is lost, from the half-level and from why there is none."""
-    if math.isfinite(half.log_snr.value):
-        return Turn.GOES
-    if "before the cleanest" in half.log_snr.blank:
-        return Turn.GONE
-    return Turn.LASTS if "not even at the noisiest" in half.log_snr.blank else Turn.UNKNOWN
-
-
 def in_turn(half: HalfLevel) -> tuple[int, float]:
     """Sorts half-levels: what goes first comes first, what is not known comes last."""
-    return turn(half).value, -half.log_snr.value if turn(half) is Turn.GOES else 0.0
+    return half.turn.value, -half.log_snr.value if half.turn is Turn.GOES else 0.0
 
 
 def known_halves(analysis: Analysis) -> list[HalfLevel]:

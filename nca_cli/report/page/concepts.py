@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nca_cli.analysis import HalfLevel
+from nca_cli.analysis import HalfLevel, Turn
 from nca_cli.concepts import ConceptRetention
 from nca_cli.concepts.retained import Accuracy
 from nca_cli.figures.curves.panel import Trace, drawable, ends
@@ -15,7 +15,7 @@ from nca_cli.figures.curves.svg import Chart
 from nca_cli.figures.curves.titles import RETENTION
 from nca_cli.report.data import Report
 from nca_cli.report.data.concepts import concept_title
-from nca_cli.report.data.halves import Turn, at, in_turn, measured_range, turn
+from nca_cli.report.data.halves import at, in_turn, measured_range
 from nca_cli.report.data.words import count, isolated, listed
 from nca_cli.report.page.charts import charted, log_snr_span
 
@@ -107,7 +107,7 @@ def _turns(
     }
     said: dict[Turn, list[str]] = {turn: [] for turn in words}
     for half in sorted(halves, key=in_turn):
-        said.setdefault(turn(half), []).append(concept_title(half.measure, found))
+        said.setdefault(half.turn, []).append(concept_title(half.measure, found))
     return "; ".join(f"{words[turn]} {listed(said[turn])}" for turn in words if said[turn])
 
 

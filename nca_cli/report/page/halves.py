@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nca_cli.analysis import HalfLevel
+from nca_cli.analysis import HalfLevel, Turn
 from nca_cli.figures.curves.panel import Span, Trace
 from nca_cli.figures.curves.svg import Scale, StageBox, Tick, log_snr_scale, stage_boxes, ticks
 from nca_cli.figures.curves.titles import full_title
 from nca_cli.report.data import Report, Series
 from nca_cli.report.data.findings import leading
-from nca_cli.report.data.halves import Turn, at_between, in_turn, known_halves, measured_range
+from nca_cli.report.data.halves import at_between, in_turn, known_halves, measured_range
 from nca_cli.report.data.words import count
 
 
