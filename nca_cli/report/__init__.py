@@ -26,18 +26,9 @@ from nca_cli.report.request import MAX_MB, ReportRequest
 from nca_cli.store import Filters, Store
 
 __all__ = [
-    "MAX_MB",
-    "Gallery",
-    "Report",
-    "ReportRequest",
-    "build",
-    "build_report",
-    "collect",
-    "csv_text",
-    "gallery",
-    "json_text",
-    "render",
-]
+    "MAX_MB", "Gallery", "Report", "ReportRequest", "build", "build_report", "collect",
+    "csv_text", "gallery", "json_text", "render",
+]  # fmt: skip
 
 MEGABYTE = 1e6
 

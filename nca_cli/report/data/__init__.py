@@ -7,20 +7,7 @@ from nca_cli.report.data.report import Report, ReportedImage, ReportedModel, Ser
 from nca_cli.report.data.written import csv_text, json_text
 
 __all__ = [
-    "Filmstrip",
-    "Gallery",
-    "Progress",
-    "Report",
-    "ReportedImage",
-    "ReportedModel",
-    "Series",
-    "Shelf",
-    "collect",
-    "csv_text",
-    "findings",
-    "gallery",
-    "headlines",
-    "json_text",
-    "no_progress",
-    "title",
-]
+    "Filmstrip", "Gallery", "Progress", "Report", "ReportedImage", "ReportedModel", "Series",
+    "Shelf", "collect", "csv_text", "findings", "gallery", "headlines", "json_text",
+    "no_progress", "title",
+]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from nca_cli.analysis import Curve, Point
@@ -112,6 +112,15 @@ def charted(report: Report, measure: str, drawn: Sequence[Trace], x: Span) -> Ch
     return chart(Panel(measure, tuple(drawn), x, y, areas(drawn), rules))
 
 
+def of_series(
+    report: Report, entries: Sequence[Trace], measure: str, curves: Mapping[tuple[str, str], Curve]
+) -> list[Trace]:
+    """Derived curves by (model, sampler), each in the look of its series."""
+    keys = [(one.model, one.sampler) for one in report.series]
+    return [replace(entry, curves={measure: replace(curves[key], measure=measure)})
+            for entry, key in zip(entries, keys, strict=False) if key in curves]  # fmt: skip
+
+
 def log_snr_span(drawn: Sequence[Trace]) -> Span:
     """All levels with a little room."""
     found = [point.log_snr for point in every_point(drawn)] or [0.0]
@@ -121,15 +130,9 @@ def log_snr_span(drawn: Sequence[Trace]) -> Span:
 def reading(drawn: Chart) -> dict[str, object]:
     """What the cursor of a chart says at each level, for the script of the page."""
     panel, x = drawn.panel, log_snr_scale(drawn.panel.x)
-    series = [
-        {
-            "entry": entry.index,
-            "name": entry.name,
-            "text": [point and said(panel.measure, point)
-                     for point in (row.points[number] for row in panel.rows)],
-        }
-        for number, entry in enumerate(panel.entries)
-    ]  # fmt: skip
+    texts = [[point and said(panel.measure, point) for point in row.points] for row in panel.rows]
+    series = [{"entry": entry.index, "name": entry.name, "text": [row[number] for row in texts]}
+              for number, entry in enumerate(panel.entries)]  # fmt: skip
     labels = [f"t = {row.t}, SNR {scientific(snr(row.log_snr))}" for row in panel.rows]
     return {"title": full_title(panel.measure), "x": [x(row.log_snr) for row in panel.rows],
             "labels": labels, "series": series}  # fmt: skip

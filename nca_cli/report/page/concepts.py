@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from nca_cli.analysis import HalfLevel, Turn
@@ -17,7 +17,7 @@ from nca_cli.report.data import Report
 from nca_cli.report.data.concepts import concept_title
 from nca_cli.report.data.halves import at, in_turn, measured_range
 from nca_cli.report.data.words import count, isolated, listed
-from nca_cli.report.page.charts import charted, log_snr_span
+from nca_cli.report.page.charts import charted, log_snr_span, of_series
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,7 @@ def _accuracy(read: Accuracy | None) -> str:
 def _chart(report: Report, found: ConceptRetention, measure: str, drawn: Sequence[Trace]) -> Chart:
     mine = {(c.model, c.sampler): c for c in found.curves if c.measure == measure and drawable(c)}
     name = f"{RETENTION}/{concept_title(measure, found)}"
-    series = [(one.model, one.sampler) for one in report.series]
-    entries = [
-        Trace(entry.index, entry.name, entry.look, {name: replace(mine[key], measure=name)})
-        for entry, key in zip(drawn, series, strict=False) if key in mine
-    ]  # fmt: skip
+    entries = of_series(report, drawn, name, mine)
     return charted(report, name, entries, log_snr_span(drawn))
 
 

@@ -7,7 +7,7 @@ that x_t still decides, and where content is lost beside the weights of training
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from nca_cli.analysis import Analysis, Curve, Estimate, PairCurve, Point, WeightShare
@@ -18,7 +18,7 @@ from nca_cli.figures.curves.panel import Trace
 from nca_cli.figures.curves.svg import Chart
 from nca_cli.report.data import Report
 from nca_cli.report.data.words import isolated, listed
-from nca_cli.report.page.charts import charted, log_snr_span
+from nca_cli.report.page.charts import charted, log_snr_span, of_series
 
 SHARED, UNSHARED = "one image", "different images"
 CLOSED = "closed form"
@@ -133,13 +133,13 @@ def _numbers(curve: PairCurve, what: str) -> list[Point]:
 
 
 def _decided(analysis: Analysis, report: Report, series: Sequence[Trace]) -> list[Trace]:
-    curves = {(curve.model, curve.sampler): curve for curve in analysis.variances}
-
-    def points(model: str, sampler: str) -> Iterator[Point]:
-        for each in curves[model, sampler].points if (model, sampler) in curves else ():
-            yield Point.of(each.t, each.log_snr, each.share)
-
-    return _by_series(report, series, DECIDED, points)
+    curves = {
+        (curve.model, curve.sampler): Curve(curve.model, curve.sampler, DECIDED, tuple(
+            Point.of(each.t, each.log_snr, each.share) for each in curve.points
+        ))
+        for curve in analysis.variances
+    }  # fmt: skip
+    return of_series(report, series, DECIDED, curves)
 
 
 def _content(analysis: Analysis, report: Report, series: Sequence[Trace], free: int) -> list[Trace]:
@@ -147,12 +147,9 @@ def _content(analysis: Analysis, report: Report, series: Sequence[Trace], free: 
     shares: dict[tuple[str, str], list[WeightShare]] = {}
     for share in analysis.weights:
         shares.setdefault((share.model, share.sampler), []).append(share)
-
-    def points(model: str, sampler: str) -> Iterator[Point]:
-        for each in shares.get((model, sampler), ()):
-            yield _between(each, each.content)
-
-    found = _by_series(report, series, CONTENT, points)
+    curves = {key: Curve(*key, CONTENT, tuple(_between(each, each.content) for each in some))
+              for key, some in shares.items()}  # fmt: skip
+    found = of_series(report, series, CONTENT, curves)
     first = {model: shares[model, sampler] for model, sampler in reversed(shares)}
     for model, some in first.items():
         suffix = f" ({model})" if len(first) > 1 else ""
@@ -171,22 +168,6 @@ def _between(share: WeightShare, estimate: Estimate) -> Point:
         name: getattr(estimate, name) / (width or math.nan) for name in ("value", "low", "high")
     })  # fmt: skip
     return Point.of((share.t_low + share.t_high) / 2, middle, each)
-
-
-# --- entries ------------------------------------------------------------------------------------
-
-
-def _by_series(
-    report: Report, series: Sequence[Trace], measure: str,
-    points: Callable[[str, str], Iterable[Point]],
-) -> list[Trace]:  # fmt: skip
-    """An entry per series, in its own style."""
-    return [
-        replace(entry, curves={
-            measure: Curve(one.model, one.sampler, measure, tuple(points(one.model, one.sampler)))
-        })
-        for one, entry in zip(report.series, series, strict=True)
-    ]  # fmt: skip
 
 
 def _entry(

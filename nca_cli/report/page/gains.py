@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from nca_cli.analysis import Analysis, Curve, Excess, Point
+from nca_cli.analysis import Analysis, Curve, Point
 from nca_cli.analysis.references import GAUSSIANS
 from nca_cli.figures.curves.panel import Trace
 from nca_cli.figures.curves.svg import Chart
 from nca_cli.figures.curves.titles import EXCESS, reference_kind, reference_title
 from nca_cli.report.data import Report
-from nca_cli.report.page.charts import charted, log_snr_span
+from nca_cli.report.page.charts import charted, log_snr_span, of_series
 
 WHAT_IS_FITTED = {
     "gaussian": "the mean and the covariance of the other {others} images, which know {known:,} of "
@@ -33,32 +33,18 @@ def fitted_notes(analysis: Analysis) -> list[str]:
     return list(dict.fromkeys(sentences))
 
 
-def excess_curves(analysis: Analysis) -> list[Curve]:
-    """The gain over the Gaussians that were fitted, as curves of the derived measure."""
-    groups: dict[tuple[str, str, str], list[Excess]] = {}
-    for each in analysis.excess:
-        if math.isfinite(each.gain.value) and reference_kind(each.reference) in GAUSSIANS:
-            groups.setdefault((each.model, each.sampler, each.reference), []).append(each)
-    return [
-        Curve(model, sampler, f"{EXCESS}/{reference_kind(reference)}",
-              tuple(Point.of(each.t, each.log_snr, each.gain) for each in some))
-        for (model, sampler, reference), some in groups.items()
-    ]  # fmt: skip
-
-
 def gain_charts(report: Report, entries: Sequence[Trace]) -> list[Chart]:
-    """Charts of what was derived from measures: the excess over a Gaussian."""
-    found: dict[str, dict[tuple[str, str], Curve]] = {}
-    for curve in excess_curves(report.analysis):
-        found.setdefault(curve.measure, {})[curve.model, curve.sampler] = curve
+    """Charts of the gain over each Gaussian that was fitted."""
+    found: dict[str, dict[tuple[str, str], list[Point]]] = {}
+    for each in report.analysis.excess:
+        kind = reference_kind(each.reference)
+        if math.isfinite(each.gain.value) and kind in GAUSSIANS:
+            lines = found.setdefault(f"{EXCESS}/{kind}", {})
+            points = lines.setdefault((each.model, each.sampler), [])
+            points.append(Point.of(each.t, each.log_snr, each.gain))
     charts = []
-    for measure, by_series in found.items():
-        drawn = [
-            Trace(entry.index, entry.name, entry.look, {measure: by_series[key]})
-            for entry, key in zip(
-                entries, [(s.model, s.sampler) for s in report.series], strict=False
-            )
-            if key in by_series
-        ]  # fmt: skip
+    for measure, lines in found.items():
+        curves = {key: Curve(*key, measure, tuple(points)) for key, points in lines.items()}
+        drawn = of_series(report, entries, measure, curves)
         charts.append(charted(report, measure, drawn, log_snr_span(entries)))
     return charts

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import math
+import re
+import shlex
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -13,16 +15,16 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 import nca_cli
 from nca_cli.analysis import REFERENCE
-from nca_cli.figures.curves import svg
+from nca_cli.figures.curves import svg, titles
 from nca_cli.figures.curves.panel import Trace, ends
 from nca_cli.report.data import Filmstrip, Gallery, Report, Shelf, findings, headlines, title
 from nca_cli.report.data.pictures import name_of
 from nca_cli.report.data.words import count
-from nca_cli.report.page import charts, concepts, experiments, gains, numbers, scrub, words
+from nca_cli.report.page import charts, concepts, experiments, gains, numbers, scrub
 from nca_cli.report.page.halves import half_chart
 from nca_cli.report.request import selection
 
@@ -134,19 +136,33 @@ def _environment() -> Environment:
         loader=FileSystemLoader(HOME), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    for name in ("number", "scientific", "snr", "with_symbols"):
-        environment.filters[name] = getattr(words, name)
     environment.filters |= {
-        "measured": _measured, "pretty": _pretty, "dashes": svg.dashes, "marker": svg.marker,
-        "ends": ends, "uri": None, "alt": None, "number_in_page": None,
+        "number": titles.number, "scientific": titles.scientific, "snr": titles.snr,
+        "measured": _measured, "pretty": _pretty, "with_symbols": with_symbols, "ends": ends,
+        "dashes": svg.dashes, "marker": svg.marker, "uri": None, "alt": None,
+        "number_in_page": None,
     }  # fmt: skip
     environment.tests["nan"] = math.isnan
-    environment.globals |= {"words": words, "geometry": svg}
+    environment.globals |= {"words": titles, "count": count, "geometry": svg}
     return environment
 
 
+_SYMBOLS = {
+    "x_t": '<span class="symbol"><i>x<sub>t</sub></i></span>',
+    "x̂0": '<span class="symbol"><i>x̂</i><sub>0</sub></span>',
+    "x0": '<span class="symbol"><i>x</i><sub>0</sub></span>',
+}
+_WRITTEN = re.compile(r"(?<![\w&#;])(x_t|x̂0|x0)(?!\w)")
+
+
+def with_symbols(text: str) -> Markup:
+    """A sentence as HTML: escaped, then x_t, x0 and x̂0 as they are printed."""
+    found = _WRITTEN.sub(lambda match: _SYMBOLS[match[1]], str(escape(text)))
+    return Markup(found.replace("SNR ", "SNR&nbsp;"))
+
+
 def _measured(value: float, name: str) -> str:
-    return words.measured(name, value)
+    return titles.measured(name, value)
 
 
 def _pretty(value: object) -> str:
@@ -187,8 +203,6 @@ def _facts(report: Report) -> list[str]:
 
 def _command(report: Report) -> str:
     """What makes this page again."""
-    import shlex
-
     parts = ["nca", "report", "--store", report.store]
     for name, values in selection(report.filters).items():
         joined = [",".join(values)] if name in ("t", "seed") else values
