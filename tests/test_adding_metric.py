@@ -17,7 +17,7 @@ from nca_cli.cli import app
 from nca_cli.figures.curves.titles import full_title, measure_unit, which_is_closer
 from nca_cli.metrics import METRICS
 from nca_cli.report import collect
-from nca_cli.report.data.halves import known_halves
+from nca_cli.report.data.words import known_halves
 from nca_cli.store import Store
 
 SOURCE = """

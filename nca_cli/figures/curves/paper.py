@@ -28,7 +28,7 @@ from nca_cli.figures.curves.style import (
     dashes,
     line_style,
 )
-from nca_cli.figures.curves.titles import full_title, known_measure, part, which_is_closer
+from nca_cli.figures.curves.titles import full_title, measure_unit, part, which_is_closer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -187,9 +187,8 @@ def _counted(points: Iterable[Point]) -> str:
 
 def _title(measure: str) -> str:
     """`PSNR (dB; higher is closer)`; what is long has two lines."""
-    told, closer = known_measure(measure), which_is_closer(measure)
-    remarks = [told.unit if told else "", closer and f"{closer} is closer"]
-    remark = "; ".join(filter(None, remarks))
+    unit, closer = measure_unit(measure), which_is_closer(measure)
+    remark = "; ".join(filter(None, [unit, closer and f"{closer} is closer"]))
     return full_title(measure) + (
         f"{chr(10) if part(measure) else ' '}({remark})" if remark else ""
     )

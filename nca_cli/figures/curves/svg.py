@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from nca_cli.figures.curves.looks import Look, Stroke
 from nca_cli.figures.curves.panel import (
     Panel,
+    Rule,
     Span,
     Trace,
     ends,
@@ -19,7 +20,7 @@ from nca_cli.figures.curves.panel import (
     named_levels,
     stage_areas,
 )
-from nca_cli.figures.curves.titles import measured, number
+from nca_cli.figures.curves.titles import number
 
 WIDTH, HEIGHT = 360, 246
 LEFT, RIGHT, TOP, BOTTOM = 46, 352, 22, 206
@@ -118,15 +119,6 @@ class DrawnLine:
 
 
 @dataclass(frozen=True)
-class Floor:
-    """A rule of a panel."""
-
-    y: float
-    name: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Chart:
     """A panel as it is drawn."""
 
@@ -136,7 +128,8 @@ class Chart:
     t_ticks: tuple[Tick, ...]
     stages: tuple[StageBox, ...]
     lines: tuple[DrawnLine, ...]
-    floors: tuple[Floor, ...]
+    rules: tuple[tuple[Rule, float], ...]
+    """Each with its y."""
 
     @property
     def measure(self) -> str:
@@ -156,9 +149,8 @@ def chart(panel: Panel) -> Chart:
         t_ticks=tuple(Tick(at, t) for t, at in levels),
         stages=stage_boxes(panel.x, x),
         lines=tuple(_line(panel, entry, x, y) for entry in panel.entries),
-        floors=tuple(Floor(y(rule.value), rule.name, measured(panel.measure, rule.value))
-                     for rule in panel.rules),
-    )  # fmt: skip
+        rules=tuple((rule, y(rule.value)) for rule in panel.rules),
+    )
 
 
 def _line(panel: Panel, entry: Trace, x: Scale, y: Scale) -> DrawnLine:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from nca_cli.analysis import REFERENCE, Reference
 from nca_cli.metrics import Metric, described
+from nca_cli.metrics.registry import family
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -42,25 +43,27 @@ def scientific(value: float, digits: int = 3) -> str:
 
 
 EXCESS, RETENTION = "excess", "retention"
+
+
+def _derived(*_: object) -> float:
+    """Taken of no two pictures."""
+    return math.nan
+
+
 DERIVED = {
-    EXCESS: Metric(lambda *_: math.nan, "Gain over",
+    EXCESS: Metric(_derived, "Gain over",
                     "how much smaller the squared error is than that of a Gaussian denoiser "
                     "fitted to the other images", "", 2, "dB"),
-    RETENTION: Metric(lambda *_: math.nan, "Retention of",
+    RETENTION: Metric(_derived, "Retention of",
                          "share of a concept that is still read", "higher", 2),
-    "pairs": Metric(lambda *_: math.nan, "Pairs of", "mean square distance per pixel", "", 3),
-    "decided": Metric(lambda *_: math.nan, "Decided by the image",
+    "pairs": Metric(_derived, "Pairs of", "mean square distance per pixel", "", 3),
+    "decided": Metric(_derived, "Decided by the image",
                        "share of the variance of x̂0 that is between images, not seeds", "", 2,
                        bounds=(0, 1)),
-    "content": Metric(lambda *_: math.nan, "Where SSIM is lost",
+    "content": Metric(_derived, "Where SSIM is lost",
                        "share of what is lost, per unit of log SNR", "", 3),
 }  # fmt: skip
 """What is drawn as measures are, but derived from them."""
-
-
-def family(measure: str) -> str:
-    """`coherence/3` → `coherence`."""
-    return measure.partition("/")[0]
 
 
 def part(measure: str) -> str:
@@ -96,15 +99,14 @@ def full_title(name: str) -> str:
     return f"{family_title(name)} {part(name)}".rstrip()
 
 
-def known_measure(name: str) -> Metric | None:
-    """What is known about a measure, be it derived or not; None if nothing."""
-    return DERIVED.get(family(name)) or described(name)
+def known_measure(name: str) -> Metric:
+    """What is known about a measure, be it derived or not; nothing but its name if need be."""
+    return DERIVED.get(family(name)) or described(name) or Metric(_derived, family(name), "", "")
 
 
 def family_title(name: str) -> str:
     """`Coherence`, of `coherence/3` and of `coherence`; the name itself where none is known."""
-    known = known_measure(name)
-    return known.title if known else family(name)
+    return known_measure(name).title
 
 
 def band_title(band: int) -> str:
@@ -115,32 +117,27 @@ def band_title(band: int) -> str:
 
 def which_is_closer(name: str) -> str:
     """`higher` or `lower`; nothing where that is not known, nor where the ideal is in between."""
-    known = known_measure(name)
-    return known.better if known else ""
+    return known_measure(name).better
 
 
 def measure_what(name: str) -> str:
     """What a measure is, in one line; nothing where that is not known."""
-    known = known_measure(name)
-    return known.what if known else ""
+    return known_measure(name).what
 
 
 def measure_unit(name: str) -> str:
     """`dB`, or nothing."""
-    known = known_measure(name)
-    return known.unit if known else ""
+    return known_measure(name).unit
 
 
 def bounds(name: str) -> tuple[float, float]:
     """What no value lies beyond."""
-    known = known_measure(name)
-    return known.bounds if known else (-math.inf, math.inf)
+    return known_measure(name).bounds
 
 
 def measured(name: str, value: float) -> str:
     """A value of a measure with the decimals that are worth printing."""
-    known = known_measure(name)
-    return number(value, known.digits if known else 3)
+    return number(value, known_measure(name).digits)
 
 
 # --- references ---------------------------------------------------------------------------------

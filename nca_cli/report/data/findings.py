@@ -18,9 +18,8 @@ from nca_cli.figures.curves.titles import (
     reference_kind,
     reference_title,
 )
-from nca_cli.report.data.halves import BLANK, at, at_between, measured_range
 from nca_cli.report.data.report import Report, Series
-from nca_cli.report.data.words import count, isolated, listed
+from nca_cli.report.data.words import BLANK, at, at_between, count, isolated, listed, measured_range
 
 MOST_SENTENCES = 2
 

@@ -140,6 +140,6 @@ def reading(drawn: Chart) -> dict[str, object]:
 
 def said(measure: str, point: Point) -> str:
     """`24.13 dB [23.80, 24.40]`."""
-    unit = f" {measure_unit(measure)}" if measure_unit(measure) else ""
     both = ", ".join(measured(measure, end) for end in ends(point))
-    return measured(measure, point.mean) + unit + (f" [{both}]" if both else "")
+    parts = measured(measure, point.mean), measure_unit(measure), both and f"[{both}]"
+    return " ".join(filter(None, parts))

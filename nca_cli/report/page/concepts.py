@@ -15,8 +15,7 @@ from nca_cli.figures.curves.svg import Chart
 from nca_cli.figures.curves.titles import RETENTION
 from nca_cli.report.data import Report
 from nca_cli.report.data.concepts import concept_title
-from nca_cli.report.data.halves import at, in_turn, measured_range
-from nca_cli.report.data.words import count, isolated, listed
+from nca_cli.report.data.words import at, count, in_turn, isolated, listed, measured_range
 from nca_cli.report.page.charts import charted, log_snr_span, of_series
 
 

@@ -99,7 +99,7 @@ def _of_noise(curve: PairCurve, free: int, marker: int, several: bool) -> Iterat
     for kind, pairs in (("unshared", UNSHARED), ("shared", SHARED)):
         one = kind == "shared"
         look = Look(Stroke.ONE_IMAGE if one else Stroke.SERIES, marker=marker, hollow=one)
-        measured, exact = _estimates(curve, kind), _numbers(curve, f"{kind}_exact")
+        measured, exact = _points(curve, kind), _points(curve, f"{kind}_exact")
         yield _entry(free, f"x_t of {pairs}{of_model}", look, NOISY_PAIRS, curve, measured)
         closed = _entry(free, CLOSED, Look(Stroke.CLOSED_FORM), NOISY_PAIRS, curve, exact)
         yield replace(closed, reference=True)
@@ -116,17 +116,19 @@ def _reconstructed(analysis: Analysis, report: Report, series: Sequence[Trace]) 
         whole = replace(entry.look, dash=0)
         dashed = replace(whole, stroke=Stroke.ONE_IMAGE, hollow=True)
         for kind, pairs, look in (("unshared", UNSHARED, whole), ("shared", SHARED, dashed)):
-            name, points = f"{entry.name}, {pairs}", _estimates(curve, kind)
+            name, points = f"{entry.name}, {pairs}", _points(curve, kind)
             entries.append(_entry(entry.index, name, look, PAIRS, curve, points))
     return entries
 
 
-def _estimates(curve: PairCurve, what: str) -> list[Point]:
-    return [Point.of(each.t, each.log_snr, getattr(each, what)) for each in curve.points]
-
-
-def _numbers(curve: PairCurve, what: str) -> list[Point]:
-    return [Point.of(each.t, each.log_snr, Estimate(getattr(each, what))) for each in curve.points]
+def _points(curve: PairCurve, what: str) -> list[Point]:
+    """Of an estimate with its interval, or of a number that is exact."""
+    points = []
+    for each in curve.points:
+        known = getattr(each, what)
+        estimate = known if isinstance(known, Estimate) else Estimate(known)
+        points.append(Point.of(each.t, each.log_snr, estimate))
+    return points
 
 
 # --- variance and weights -----------------------------------------------------------------------

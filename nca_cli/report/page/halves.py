@@ -12,8 +12,7 @@ from nca_cli.figures.curves.svg import Scale, StageBox, Tick, log_snr_scale, sta
 from nca_cli.figures.curves.titles import full_title
 from nca_cli.report.data import Report, Series
 from nca_cli.report.data.findings import leading
-from nca_cli.report.data.halves import at_between, in_turn, known_halves, measured_range
-from nca_cli.report.data.words import count
+from nca_cli.report.data.words import at_between, count, in_turn, known_halves, measured_range
 
 
 @dataclass(frozen=True)
