@@ -61,6 +61,7 @@ class SeriesTable:
 
 
 def series_table(series: Series, measures: Sequence[str]) -> SeriesTable:
+    """The levels of a series, from the least t, with the point of each measure that has one."""
     levels: dict[float, dict[str, Point]] = {}
     for name in measures:
         for point in series.curve(name).points if series.has(name) else ():
