@@ -12,6 +12,7 @@ from browser import AXE, CHROMIUM, Watched, chromium, decoded, renamed
 from galleries import LEVELS, portrait_store
 from stores import DDIM, ONE_STEP
 
+from nca_cli.analysis import analyse
 from nca_cli.report import build_report, collect, gallery, render
 from nca_cli.store import Filters, Store
 
@@ -71,8 +72,9 @@ def uneven_file(tmp_path_factory):
 @pytest.fixture(scope="module")
 def hostile_file(store):
     """The same with names, notes and findings that would be markup or code."""
-    report = renamed(collect(store), HOSTILE)
-    report = replace(report, notes=tuple(HOSTILE.values()))
+    report = renamed(replace(collect(store), concepts=None), HOSTILE)
+    analysis = analyse((*report.values, *report.baselines))
+    report = replace(report, analysis=analysis, notes=tuple(HOSTILE.values()))
     path = store.root.parent / "hostile.html"
     path.write_text(render(report, gallery(store, report)), "utf-8")
     return path
