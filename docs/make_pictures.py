@@ -25,7 +25,7 @@ from nca_cli.concepts import concept_curves, concept_retention, read_labels
 from nca_cli.figures.curves import Page, plot_curves
 from nca_cli.images import sample_images
 from nca_cli.portraits import HELD_OUT_SEEDS, write_portraits
-from nca_cli.report.concepts import title
+from nca_cli.report.data.concepts import concept_title
 from nca_cli.store import Filters, ModelFilter, Store
 
 HERE = Path(__file__).parent
@@ -102,7 +102,7 @@ def half_levels() -> dict[str, list]:
     drawn.sort(key=lambda half: half.log_snr.value)  # what lasts longest first, as the bands
     return {
         "Octave bands (coherence)": bands,
-        "Concepts (retention)": [(title(half.measure, kept), half) for half in drawn],
+        "Concepts (retention)": [(concept_title(half.measure, kept), half) for half in drawn],
     }
 
 

@@ -18,9 +18,9 @@ from PIL import Image as Picture
 
 from nca_cli.analysis import Curve
 from nca_cli.report import Report
-from nca_cli.report.content import Image, Model, Series
+from nca_cli.report.data import ReportedImage, ReportedModel, Series
 
-NAMED = (Report, Series, Model, Image, Curve)
+NAMED = (Report, Series, ReportedModel, ReportedImage, Curve)
 """What names are written in."""
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 AXE = Path(__file__).parent.parent / ".axe/node_modules/axe-core/axe.min.js"

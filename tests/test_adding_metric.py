@@ -15,11 +15,10 @@ from typer.testing import CliRunner
 
 from nca_cli.analysis import half_levels
 from nca_cli.cli import app
-from nca_cli.figures.curves.charts import full_title, which_is_closer
+from nca_cli.figures.curves.titles import full_title, measure_unit, which_is_closer
 from nca_cli.metrics import METRICS
 from nca_cli.report import collect
-from nca_cli.report.findings import known_halves
-from nca_cli.report.words import measure_unit
+from nca_cli.report.data.words import known_halves
 from nca_cli.store import Store
 
 PAGE = Path(__file__).parents[1] / "docs" / "adding-a-metric.md"

@@ -12,8 +12,8 @@ from browser import AXE, CHROMIUM, Watched, chromium, decoded, renamed
 from galleries import LEVELS, portrait_store
 from stores import DDIM, ONE_STEP
 
+from nca_cli.analysis import analyse
 from nca_cli.report import build_report, collect, gallery, render
-from nca_cli.report.findings import analysed
 from nca_cli.store import Filters, Store
 
 pytest.importorskip("playwright.sync_api")
@@ -72,8 +72,9 @@ def uneven_file(tmp_path_factory):
 @pytest.fixture(scope="module")
 def hostile_file(store):
     """The same with names, notes and findings that would be markup or code."""
-    report = renamed(collect(store), HOSTILE)
-    report = replace(analysed(report), notes=tuple(HOSTILE.values()))
+    report = renamed(replace(collect(store), concepts=None), HOSTILE)
+    analysis = analyse((*report.values, *report.baselines))
+    report = replace(report, analysis=analysis, notes=tuple(HOSTILE.values()))
     path = store.root.parent / "hostile.html"
     path.write_text(render(report, gallery(store, report)), "utf-8")
     return path
@@ -454,7 +455,7 @@ def test_a_chart_is_read_by_pointer_and_by_keyboard(look, report_file, store):
     assert not tip.is_visible()
     reader.focus()
     page.keyboard.press("Home")
-    report = analysed(collect(store), store)
+    report = collect(store)
     said = reader.get_attribute("aria-valuetext")
     for series in report.series:
         point = min(series.curve("psnr").points, key=lambda point: point.t)

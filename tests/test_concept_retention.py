@@ -245,8 +245,8 @@ def test_the_report_of_the_bundled_portraits_has_a_section_about_concepts(store,
 
 
 def test_half_levels_in_the_table_are_sorted_from_what_goes_first(store, tmp_path):
-    from nca_cli.report.concepts import section
-    from nca_cli.report.curves import entries
+    from nca_cli.report.page.charts import entries
+    from nca_cli.report.page.concepts import section
 
     report = build_report(store, None)
     rows = section(report, entries(report)).rows
@@ -261,7 +261,7 @@ def test_half_levels_in_the_table_are_sorted_from_what_goes_first(store, tmp_pat
 
 def test_the_sentence_names_what_is_gone_what_goes_and_what_lasts():
     """No pair is picked out: the one that stands farthest apart was chosen for that."""
-    from nca_cli.report.concepts import _said
+    from nca_cli.report.page.concepts import _said
 
     halves = {"smile": 9.0, "gaze": 1.0, "shirt": -2.0, "hair": -12.0}
     found = concept_retention(readings(30, halves))
@@ -276,14 +276,14 @@ def test_the_sentence_names_what_is_gone_what_goes_and_what_lasts():
 
 
 def test_too_few_images_make_no_sentence_about_an_order():
-    from nca_cli.report.concepts import _said
+    from nca_cli.report.page.concepts import _said
 
     assert not list(_said(concept_retention(readings(5, {"gaze": 1.0, "shirt": -2.0}))))
 
 
 def test_concepts_without_any_interval_are_named_not_drawn(store):
-    from nca_cli.report.concepts import section
-    from nca_cli.report.curves import entries
+    from nca_cli.report.page.charts import entries
+    from nca_cli.report.page.concepts import section
 
     few = Filters(images=[f"portrait-0{number}" for number in range(4)])
     for filters, drawn in ((few, False), (Filters(), True)):

@@ -10,10 +10,12 @@ from gaussians import fill as fill_gaussian
 from test_report import DDIM, ONE_STEP, fill
 
 from nca_cli.analysis import Estimate, HalfLevel
-from nca_cli.figures.curves.charts import full_title, uneven, which_is_closer
+from nca_cli.figures.curves.comparable import uneven
+from nca_cli.figures.curves.titles import full_title, which_is_closer
 from nca_cli.report import collect, render
-from nca_cli.report.curves import entries
-from nca_cli.report.findings import analysed, findings, half_chart
+from nca_cli.report.data import findings
+from nca_cli.report.page.charts import entries
+from nca_cli.report.page.halves import half_chart
 from nca_cli.schedule import Schedule
 from nca_cli.store import Store
 
@@ -29,7 +31,7 @@ def report(tmp_path):
         fill(store, image=image, recipe=DDIM)
         fill(store, image=image, recipe=ONE_STEP)
         fill(store, image=image, recipe=ONE_STEP, model="wiener")
-    return analysed(collect(store), store)
+    return collect(store)
 
 
 def half(model, sampler, octave, where):
@@ -44,8 +46,7 @@ def with_halves(report, *halves):
 
 
 def said(report, *halves):
-    changed = with_halves(report, *halves)
-    return findings(changed, changed.analysis)
+    return findings(with_halves(report, *halves))
 
 
 def test_the_sentence_is_about_one_step_where_there_is_one(report):
@@ -111,7 +112,7 @@ def fitted(tmp_path_factory):
     root = tmp_path_factory.mktemp("fitted") / "store"
     fill_gaussian(root, Gaussian(), 30, 1, (EXACT,), levels=(100, 500))
     store = Store(root)
-    return analysed(collect(store), store)
+    return collect(store)
 
 
 def test_a_reference_says_how_many_directions_it_knows(fitted):
@@ -136,14 +137,14 @@ def test_what_is_gained_is_told_over_the_gaussian_that_comes_closest(fitted):
     closest = min(gains, key=lambda name: gains[name].value)
     title = {"reference:gaussian": "Gaussian of 29 other images (28 of 192 directions)",
              "reference:wiener": "Wiener filter of 29 other images"}[closest]  # fmt: skip
-    gain, sentence = gains[closest], fitted.findings[-1]
+    gain, sentence = gains[closest], findings(fitted)[-1]
     assert f" gains {gain.value:.1f} dB [{gain.low:.1f},\N{NO-BREAK SPACE}" in sentence
     assert f"(over the {title}; n\N{NO-BREAK SPACE}=" in sentence
     assert "Beyond what a Gaussian knows" in render(fitted)
 
 
 def test_nothing_is_gained_over_gaussians_of_three_images(report):
-    assert not any("gains" in sentence for sentence in report.findings)
+    assert not any("gains" in sentence for sentence in findings(report))
 
 
 # -- titles ----------------------------------------------------------------------------------------

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from nca_cli.analysis import curves
 from nca_cli.cli import app
 from nca_cli.errors import NcaError, NothingStored, UsageError
-from nca_cli.figures.curves import style
-from nca_cli.figures.curves.charts import COLOUR_COUNT, DASH_COUNT
+from nca_cli.figures.curves import style, svg
+from nca_cli.figures.curves.looks import COLOUR_COUNT, DASH_COUNT, Stroke
 from nca_cli.metrics import measure_store
-from nca_cli.report import curves as report_curves
+from nca_cli.report import page
 from nca_cli.store import Filters, Store
 
 needs_matplotlib = pytest.mark.skipif(
@@ -98,21 +98,22 @@ def test_references_are_grey_and_named(store):
 
 
 def test_models_and_samplers_are_told_apart_in_black_and_white():
-    from nca_cli.figures.curves.style import looks
+    from nca_cli.figures.curves.looks import series_looks
 
     names = [(model, sampler) for model in "ab" for sampler in ("ddim-50", "one-step", "pndm-50")]
-    found = looks(names)
-    assert len({(look.marker, look.hollow) for look in found.values()}) == len(names)
+    found = series_looks(names)
+    assert len({(look.marker, look.hollow) for look in found}) == len(names)
 
 
 def test_page_and_paper_have_the_same_colours_and_as_many_markers_and_dashes():
-    css = Path(report_curves.__file__).with_name("report.css").read_text()
+    css = Path(page.__file__).with_name("report.css").read_text()
     light = re.findall(r"--c\d: light-dark\((#\w+), #\w+\)", css)
     assert tuple(light) == style.COLOURS
     assert re.findall(r"\.s(\d) { color: var\(--c\1\); }", css) == [*map(str, range(COLOUR_COUNT))]
-    for of in (style, report_curves):
+    for of in (style, svg):
         assert len(of.MARKERS) == len(set(of.MARKERS)) == COLOUR_COUNT == len(style.COLOURS)
-        assert len(of.DASHES) == len(set(of.DASHES)) == DASH_COUNT
+        dashes = of.DASHES[Stroke.SERIES]
+        assert len(dashes) == len(set(dashes)) == DASH_COUNT
 
 
 @needs_matplotlib

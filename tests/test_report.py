@@ -21,11 +21,22 @@ from skimage.metrics import structural_similarity
 
 from nca_cli.analysis import Curve, Point
 from nca_cli.errors import DamagedArtifact, NcaError, NothingStored
+from nca_cli.figures.curves.looks import Look, Stroke
+from nca_cli.figures.curves.panel import Trace
+from nca_cli.figures.curves.svg import BOTTOM, TOP
 from nca_cli.metrics import measure as measures_of
 from nca_cli.recipe import Recipe, digest
-from nca_cli.report import build_report, collect, csv_text, gallery, json_text, render, scrub
-from nca_cli.report.curves import BOTTOM, TOP, Entry, Style, chart, entries, log_snr_scale
-from nca_cli.report.findings import analysed
+from nca_cli.report import (
+    ReportRequest,
+    build_report,
+    collect,
+    csv_text,
+    gallery,
+    json_text,
+    render,
+)
+from nca_cli.report.page import scrub
+from nca_cli.report.page.charts import charted, entries, log_snr_span
 from nca_cli.schedule import Schedule, diffuse, seeded_noise
 from nca_cli.store import Filters, ModelFilter, Samples, Store
 
@@ -236,7 +247,7 @@ def test_a_sample_that_is_no_number_is_blank_and_noted(tmp_path):
 def test_pictures_too_small_for_ssim_still_have_a_page(tmp_path):
     store = Store(tmp_path / "store")
     fill(store, side=6)
-    page = Page(render(analysed(collect(store), store)))
+    page = Page(render(collect(store)))
     assert "(pictures may be too small): SSIM, MS-SSIM, Colour." in page.text
     assert page.text.count("SSIM") == 2  # no empty column, no half-levels of nothing
     charts = [a["aria-label"] for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]
@@ -266,7 +277,7 @@ def test_two_models_of_one_name_keep_apart(tmp_path):
 
 def test_filters_choose_what_is_reported(store):
     filters = Filters(t=(300,), seeds=(1,), images=("cat",), models=(ModelFilter("demo", "ddim"),))
-    found = {tuple(row.values())[:5] for row in rows(collect(store, filters))}
+    found = {tuple(row.values())[:5] for row in rows(collect(store, ReportRequest(filters)))}
     samplers = ("ddim-50", "reference:copy")
     assert found == {("cat", "demo", sampler, "300", "1") for sampler in samplers}
 
@@ -292,7 +303,9 @@ def test_a_latent_models_floor_is_stated(tmp_path):
     assert model.floor["psnr"] > 20
     page = render(report)
     assert f'value="{model.floor["psnr"]}"' in page
-    charts = page.count("<svg role=") - 2  # those to D(E(x0)) know no such line
+    charts = (
+        page.partition('id="pairs"')[0].count("<svg role=") - 2
+    )  # those to D(E(x0)) know no such line
     assert page.count('<path class="floor"') == charts + 1  # and the legend
 
 
@@ -322,8 +335,8 @@ def test_a_share_and_retention_have_axes_of_values_that_they_can_take():
     points = (Point(100, 2.0, 0.9, 0.1, 3, 3, -4.0, 6.0), Point(900, -4.0, -0.1, 0.1, 3, 3))
     for name, lowest in (("decided", 0.0), ("retention/gaze", -0.1)):
         curve = Curve("demo", "ddim-50", name, points)
-        entry = Entry(0, "demo", Style(0, "", "M0 0z"), {name: curve})
-        drawn = chart(SimpleNamespace(models=()), name, [entry], log_snr_scale([entry]))
+        entry = Trace(0, "demo", Look(Stroke.SERIES, 0, 0, 0), {name: curve})
+        drawn = charted(SimpleNamespace(models=()), name, [entry], log_snr_span([entry]))
         values = [float(tick.label.replace("−", "-")) for tick in drawn.y_ticks]
         assert lowest - 0.2 <= min(values) <= 0 < 0.8 <= max(values) <= 1.2, name
         dots = [dot.y for line in drawn.lines for dot in line.dots]
@@ -568,7 +581,7 @@ def test_the_printed_command_makes_the_same_page(store, tmp_path, monkeypatch):
 
 
 def test_sections_are_in_the_navigation_and_references_have_names(store):
-    text = render(analysed(collect(store), store))
+    text = render(collect(store))
     linked = set(re.findall(r'href="#([a-z]+)"', text.split("<nav")[1].split("</nav>")[0]))
     assert linked == set(re.findall(r'<h2 id="([a-z]+)"', text))
     assert "reference:" not in Page(text).text
@@ -598,7 +611,7 @@ def test_an_empty_store_names_the_command_that_fills_it(tmp_path):
 
 def test_a_selection_that_fits_nothing_is_repeated_with_the_command(store):
     with pytest.raises(NothingStored) as caught:
-        collect(store, Filters(t=(555,), models=(ModelFilter("demo", "ddim"),)))
+        collect(store, ReportRequest(Filters(t=(555,), models=(ModelFilter("demo", "ddim"),))))
     assert "t 555" in caught.value.what
     command = "nca reconstruct --model demo --sampler ddim --t 555"
     assert command in caught.value.hint

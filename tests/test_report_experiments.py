@@ -9,9 +9,8 @@ from test_report import LEVELS, Page, fill
 from nca_cli.analysis import Estimate
 from nca_cli.analysis.variance import _falls
 from nca_cli.report import collect, gallery, render
-from nca_cli.report.curves import entries
-from nca_cli.report.experiments import CLOSED, charts, falling, legend
-from nca_cli.report.findings import analysed
+from nca_cli.report.page.charts import entries
+from nca_cli.report.page.experiments import CLOSED, charts, falling, legend
 from nca_cli.schedule import FlowMatching, Schedule
 from nca_cli.store import Store
 
@@ -20,7 +19,7 @@ def report_of(tmp_path, images=("cat", "dog", "eel", "fox"), **settings):
     store = Store(tmp_path / "store")
     for image in images:
         fill(store, image=image, **settings)
-    return analysed(collect(store), store)
+    return collect(store)
 
 
 def lines(report):
@@ -81,7 +80,7 @@ def test_the_page_says_whether_the_variance_between_images_falls(tmp_path):
     wrong = replace(curve, points=more, falls=_falls(more))
     wrong = replace(many, analysis=replace(many.analysis, variances=(wrong,)))
     assert "between images rises with noise, beyond its intervals" in falling(wrong)
-    assert falling(replace(many, analysis=None)) == ""
+    assert falling(replace(many, analysis=replace(many.analysis, variances=()))) == ""
 
 
 def test_the_shares_of_training_are_those_of_the_schedule_per_unit_of_log_snr(tmp_path):
@@ -116,7 +115,7 @@ def test_models_of_other_schedules_see_other_noise_and_are_told_apart(tmp_path):
     for image in ("cat", "dog", "eel"):
         fill(store, image=image)
         fill(store, image=image, model="twin")
-    report = analysed(collect(store), store)
+    report = collect(store)
     drawn = charts(report, entries(report))[0]
     names = {line.entry.name for line in drawn.lines}
     assert {"x_t of one image (demo)", "x_t of one image (g)"} <= names
@@ -142,7 +141,7 @@ def test_lines_that_look_alike_are_one_entry_of_the_legend(tmp_path):
     for image in ("cat", "dog", "eel"):
         for model, levels in (("few", (100, 900)), ("many", (100, 300, 900))):
             fill(store, image=image, model=model, levels=levels)
-    report = analysed(collect(store), store)
+    report = collect(store)
     named = legend(charts(report, entries(report)))
     assert len(set(named.values())) == len(named)
     assert {"plain training", "P2 weights", CLOSED} <= set(named)

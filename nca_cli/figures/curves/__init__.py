@@ -1,10 +1,11 @@
-"""Measures over noise levels as a figure for a paper: matplotlib draws, and nothing else here does.
+"""Measures over noise levels as panels: values that the page and paper draw.
 
-Millimetres and points are those of the page, type is text in PDF and SVG, colours and markers are
-those of the report. matplotlib is an extra: pip install 'nca-cli[figures]'.
+`panel` says what is where in the units of the axes; `svg` draws it for a page, `paper` for a figure
+with matplotlib, which is an extra: pip install 'nca-cli[figures]'. Millimetres and points are those
+of the page, type is text in PDF and SVG, colours and markers are those of the report.
 """
 
-from nca_cli.figures.curves.curves import METRICS, SUFFIXES, Plot, plot_curves
+from nca_cli.figures.curves.plots import METRICS, SUFFIXES, Plot, PlotRequest, plot, plot_curves
 from nca_cli.figures.curves.style import Page, styled
 
-__all__ = ["METRICS", "SUFFIXES", "Page", "Plot", "plot_curves", "styled"]
+__all__ = ["METRICS", "SUFFIXES", "Page", "Plot", "PlotRequest", "plot", "plot_curves", "styled"]

@@ -1,25 +1,26 @@
-"""Size, type, colours and lines of the figure: matplotlib's settings, and who looks how."""
+"""Size, type, colours and lines of the figure on paper: matplotlib's settings."""
 
 from __future__ import annotations
 
 import base64
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nca_cli.analysis import REFERENCE
 from nca_cli.errors import NcaError, UsageError
-from nca_cli.figures.curves.charts import variants
+from nca_cli.figures.curves.looks import Look, Stroke
 from nca_cli.figures.type.fonts import FILES, FONTS
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8609a", "#c98a00", "#3a9ad9", "#55585f")
 """Okabe and Ito's, told apart by the colour-blind; darkened where they are thin on white."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "p")
-DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1.2, 1.4)), (0, (5, 1.6, 1.2, 1.6)))
-REFERENCE_DASHES: tuple[Any, ...] = (
-    *DASHES[1:], (0, (9, 2)), "-", (0, (5, 1.4, 1.2, 1.4, 1.2, 1.4)), (0, (2.5, 1)),
-)  # fmt: skip
+_SERIES = ("-", (0, (4, 2)), (0, (1.2, 1.4)), (0, (5, 1.6, 1.2, 1.6)))
+DASHES: dict[Stroke, tuple[Any, ...]] = {
+    Stroke.SERIES: _SERIES,
+    Stroke.REFERENCE: (
+        *_SERIES[1:], (0, (9, 2)), "-", (0, (5, 1.4, 1.2, 1.4, 1.2, 1.4)), (0, (2.5, 1)),
+    ),
+}  # fmt: skip
 GREY, INK, FAINT = "#8a8d93", "#1f1f1f", "#666666"
 SHADES = {"clean-up": "#ffffff", "content": "#f3f3f5", "coarse": "#e6e6ea"}
 """Of P2's stages."""
@@ -51,16 +52,6 @@ class Page:
 PAGE = Page()
 
 
-@dataclass(frozen=True)
-class Look:
-    """How a series is told from the others: by colour, and without colour."""
-
-    colour: str
-    marker: str
-    dash: Any
-    hollow: bool = False
-
-
 def need_matplotlib() -> None:
     """Raises `NcaError` that says how to get it."""
     if importlib.util.find_spec("matplotlib") is None:
@@ -90,20 +81,25 @@ def styled(page: Page) -> Any:
     })  # fmt: skip
 
 
-def looks(names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Look]:
-    """(model, sampler) → look: colour and marker, dash and filling (`charts.variants`).
-
-    References are grey.
-    """
-    own = [name for name in names if not name[1].startswith(REFERENCE)]
-    found = {name: _look(*variant) for name, variant in zip(own, variants(own), strict=True)}
-    for number, name in enumerate(name for name in names if name not in found):
-        found[name] = Look(GREY, "", REFERENCE_DASHES[number % len(REFERENCE_DASHES)])
-    return found
+def colour(look: Look) -> str:
+    """Grey is what is of no series."""
+    return GREY if look.colour is None else COLOURS[look.colour]
 
 
-def _look(kind: int, variant: int) -> Look:
-    return Look(COLOURS[kind], MARKERS[kind], DASHES[variant], hollow=bool(variant % 2))
+def dashes(look: Look) -> Any:
+    """matplotlib's line style."""
+    known = DASHES[look.stroke]
+    return known[look.dash % len(known)]
+
+
+def line_style(look: Look, page: Page) -> dict[str, Any]:
+    """What matplotlib draws a line by."""
+    return {
+        "color": colour(look), "linestyle": dashes(look), "linewidth": 1.1,
+        "marker": "" if look.marker is None else MARKERS[look.marker],
+        "markersize": 0.42 * page.font_size, "markeredgewidth": 0.8,
+        "markerfacecolor": "white" if look.hollow else colour(look),
+    }  # fmt: skip
 
 
 def with_font(svg: bytes) -> bytes:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from nca_cli.analysis import REFERENCE
-from nca_cli.report.content import Report
-from nca_cli.report.pictures import Gallery, Shelf, Strip
-from nca_cli.report.shelves import NEAR, Depth, depth, distance
-from nca_cli.report.words import at_level, count, measured, number, scientific, snr
+from nca_cli.figures.curves.titles import at_level, measured, number, scientific, snr
+from nca_cli.report.data import Filmstrip, Gallery, Report, Shelf
+from nca_cli.report.data.shelf_plans import NEAR, Depth, depth, distance
+from nca_cli.report.data.words import count
 
 CAPTION = "psnr"
 """The measure below a picture, and by which images are ranked."""
@@ -20,7 +20,7 @@ MOST_IN_ROW = 8
 
 
 @dataclass(frozen=True)
-class Level:
+class SliderLevel:
     """A position of the slider."""
 
     t: str
@@ -60,7 +60,7 @@ class Ranking:
     images: tuple[Ranked, ...]
 
 
-def levels(gallery: Gallery) -> list[Level]:
+def levels(gallery: Gallery) -> list[SliderLevel]:
     """From little noise to much; levels of one logSNR are one, whatever their t."""
     found: list[tuple[list[str], float, Depth]] = []
     for t, log_snr in gallery.levels:
@@ -68,16 +68,16 @@ def levels(gallery: Gallery) -> list[Level]:
         if not found or distance(found[-1][2], here) > NEAR:
             found.append(([], log_snr, here))
         found[-1][0].append(f"{t:g}")
-    return [Level(" / ".join(dict.fromkeys(names)), log_snr, where)
+    return [SliderLevel(" / ".join(dict.fromkeys(names)), log_snr, where)
             for names, log_snr, where in found]  # fmt: skip
 
 
-def middle(positions: Sequence[Level]) -> int:
+def middle(positions: Sequence[SliderLevel]) -> int:
     """The level whose signal is most nearly as strong as its noise."""
     return min(range(len(positions)), key=lambda k: abs(positions[k].log_snr), default=0)
 
 
-def described(report: Report, gallery: Gallery, strips: Sequence[tuple[Shelf, Strip]]) -> dict:
+def described(report: Report, gallery: Gallery, strips: Sequence[tuple[Shelf, Filmstrip]]) -> dict:
     """Levels and strips, for the script of the page."""
     positions = levels(gallery)
     values = {value[:5]: value.value for value in report.values if value.measure == CAPTION}
@@ -89,7 +89,7 @@ def described(report: Report, gallery: Gallery, strips: Sequence[tuple[Shelf, St
 
 
 def _strip(
-    report: Report, shelf: Shelf, strip: Strip, positions: Sequence[Level], values: dict
+    report: Report, shelf: Shelf, strip: Filmstrip, positions: Sequence[SliderLevel], values: dict
 ) -> dict:
     """`at`: the square for each position, of the nearest level; `off` where that is another one.
 
@@ -111,13 +111,13 @@ def _strip(
     return found
 
 
-def _squares(strip: Strip, texts: Sequence[str]) -> list[str]:
+def _squares(strip: Filmstrip, texts: Sequence[str]) -> list[str]:
     """What is said of each level, at the square of that level."""
     found = dict(zip(strip.places, texts, strict=True))
     return [found.get(place, "") for place in range(strip.squares)]
 
 
-def _nearest(strip: Strip, level: Level) -> int:
+def _nearest(strip: Filmstrip, level: SliderLevel) -> int:
     places = [depth(each) for each in strip.levels]
     return min(range(len(places)), key=lambda k: distance(places[k], level.depth))
 
@@ -158,7 +158,7 @@ def _ranked(
     return sorted(found, key=lambda each: (-each.value, each.image))
 
 
-def alt_of(report: Report, shelf: Shelf, strip: Strip) -> str:
+def alt_of(report: Report, shelf: Shelf, strip: Filmstrip) -> str:
     """What a strip shows, for who cannot see it."""
     if not strip.levels:
         return f"{shelf.image}, the image itself"
@@ -172,3 +172,11 @@ def alt_of(report: Report, shelf: Shelf, strip: Strip) -> str:
 def row_length(columns: int) -> int:
     """Pictures in a row where there is room: all, or as many as make all rows about as long."""
     return math.ceil(columns / math.ceil(columns / MOST_IN_ROW))
+
+
+def columns(gallery: Gallery) -> int:
+    """Pictures beside one another, of the image that has most."""
+    found: dict[str, int] = {}
+    for shelf in gallery.shelves:
+        found[shelf.image] = found.get(shelf.image, 0) + shelf.columns
+    return max(found.values(), default=1)

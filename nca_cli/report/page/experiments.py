@@ -7,28 +7,28 @@ that x_t still decides, and where content is lost beside the weights of training
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from nca_cli.analysis import Analysis, Curve, Estimate, PairCurve, Point, WeightShare
 from nca_cli.analysis.pairs import NOISY
 from nca_cli.analysis.variance import FEWEST
-from nca_cli.report.content import Report
-from nca_cli.report.curves import MARKERS, Chart, Entry, Style, chart, log_snr_scale
-from nca_cli.report.words import isolated, listed
+from nca_cli.figures.curves.looks import COLOUR_COUNT, Look, Stroke
+from nca_cli.figures.curves.panel import Trace
+from nca_cli.figures.curves.svg import Chart
+from nca_cli.report.data import Report
+from nca_cli.report.data.words import isolated, listed
+from nca_cli.report.page.charts import charted, log_snr_span, of_series
 
 SHARED, UNSHARED = "one image", "different images"
 CLOSED = "closed form"
-ONE_DASH = "3 2.5"
-WEIGHTS = (("plain training", "plain", "5 3"), ("P2 weights", "epsilon", "1.5 2.5"))
+WEIGHTS = (("plain training", "plain", 0), ("P2 weights", "epsilon", 1))
 NOISY_PAIRS, PAIRS, DECIDED, CONTENT = "pairs/xₜ", "pairs/x̂₀", "decided", "content"
 
 
-def charts(report: Report, entries: Sequence[Entry]) -> list[Chart]:
+def charts(report: Report, entries: Sequence[Trace]) -> list[Chart]:
     """The charts for which there are numbers; lines of a series are switched with the series."""
     analysis = report.analysis
-    if analysis is None:
-        return []
     series = [entry for entry in entries if not entry.reference]
     free = len(entries)
     drawn = {
@@ -39,22 +39,22 @@ def charts(report: Report, entries: Sequence[Entry]) -> list[Chart]:
     }
     known = {name: [entry for entry in some if entry.points(name)] for name, some in drawn.items()}
     return [
-        chart(report, name, some, log_snr_scale(entries))
+        charted(report, name, some, log_snr_span(entries))
         for name, some in known.items()
         if any(not entry.reference for entry in some)
     ]
 
 
-def legend(drawn: Sequence[Chart]) -> dict[str, Style]:
+def legend(drawn: Sequence[Chart]) -> dict[str, Look]:
     """Names of the lines that are of no series, and how they look; what looks alike is one."""
-    looks: dict[Style, dict[str, str]] = {}
+    looks: dict[Look, dict[str, str]] = {}
     for entry in (line.entry for each in drawn for line in each.lines):
-        if entry.style.colour is None:
+        if entry.look.colour is None:
             model = next(curve.model for curve in entry.curves.values())
-            looks.setdefault(entry.style, {})[entry.name] = entry.name.removesuffix(f" ({model})")
+            looks.setdefault(entry.look, {})[entry.name] = entry.name.removesuffix(f" ({model})")
     return {
-        plain if len(names) > 1 else name: style
-        for style, names in looks.items()
+        plain if len(names) > 1 else name: look
+        for look, names in looks.items()
         for name, plain in names.items()
     }
 
@@ -62,7 +62,7 @@ def legend(drawn: Sequence[Chart]) -> dict[str, Style]:
 def falling(report: Report) -> str:
     """Whether the variance between images falls with noise in every series, as theory says."""
     said: dict[bool | None, list[str]] = {False: [], True: [], None: []}
-    for curve in report.analysis.variances if report.analysis else ():
+    for curve in report.analysis.variances:
         if any(math.isfinite(point.between.value) for point in curve.points):
             said[curve.falls].append(isolated(f"{curve.model} · {curve.sampler}"))
     words = {
@@ -81,7 +81,7 @@ def _pairs(analysis: Analysis) -> list[PairCurve]:
     return [curve for curve in analysis.pairs if curve.distance == "l2"]
 
 
-def _noisy(analysis: Analysis, free: int) -> list[Entry]:
+def _noisy(analysis: Analysis, free: int) -> list[Trace]:
     """Of x_t: what was measured, and its closed form; once for models that see the same x_t."""
     seen: dict[tuple, PairCurve] = {}
     for curve in _pairs(analysis):
@@ -90,21 +90,22 @@ def _noisy(analysis: Analysis, free: int) -> list[Entry]:
     return [
         entry
         for number, curve in enumerate(seen.values())
-        for entry in _of_noise(curve, free, MARKERS[number % len(MARKERS)], len(seen) > 1)
+        for entry in _of_noise(curve, free, number % COLOUR_COUNT, len(seen) > 1)
     ]
 
 
-def _of_noise(curve: PairCurve, free: int, marker: str, several: bool) -> Iterator[Entry]:
+def _of_noise(curve: PairCurve, free: int, marker: int, several: bool) -> Iterator[Trace]:
     of_model = f" ({curve.model})" if several else ""
-    for kind, pairs, dash in (("unshared", UNSHARED, ""), ("shared", SHARED, ONE_DASH)):
-        style = Style(None, dash, marker, hollow=bool(dash))
-        measured, exact = _estimates(curve, kind), _numbers(curve, f"{kind}_exact")
-        yield _entry(free, f"x_t of {pairs}{of_model}", style, NOISY_PAIRS, curve, measured)
-        closed = _entry(free, CLOSED, Style(None, "1 2.5", ""), NOISY_PAIRS, curve, exact)
+    for kind, pairs in (("unshared", UNSHARED), ("shared", SHARED)):
+        one = kind == "shared"
+        look = Look(Stroke.ONE_IMAGE if one else Stroke.SERIES, marker=marker, hollow=one)
+        measured, exact = _points(curve, kind), _points(curve, f"{kind}_exact")
+        yield _entry(free, f"x_t of {pairs}{of_model}", look, NOISY_PAIRS, curve, measured)
+        closed = _entry(free, CLOSED, Look(Stroke.CLOSED_FORM), NOISY_PAIRS, curve, exact)
         yield replace(closed, reference=True)
 
 
-def _reconstructed(analysis: Analysis, report: Report, series: Sequence[Entry]) -> list[Entry]:
+def _reconstructed(analysis: Analysis, report: Report, series: Sequence[Trace]) -> list[Trace]:
     """A solid line per series for different images, a dashed one for one image."""
     found = {(curve.model, curve.sampler): curve for curve in _pairs(analysis)}
     entries = []
@@ -112,55 +113,53 @@ def _reconstructed(analysis: Analysis, report: Report, series: Sequence[Entry]) 
         curve = found.get((one.model, one.sampler))
         if curve is None:
             continue
-        dashed = replace(entry.style, dash=ONE_DASH, hollow=True)
-        for kind, pairs, style in (
-            ("unshared", UNSHARED, replace(entry.style, dash="")), ("shared", SHARED, dashed)
-        ):  # fmt: skip
-            name, points = f"{entry.name}, {pairs}", _estimates(curve, kind)
-            entries.append(_entry(entry.index, name, style, PAIRS, curve, points))
+        whole = replace(entry.look, dash=0)
+        dashed = replace(whole, stroke=Stroke.ONE_IMAGE, hollow=True)
+        for kind, pairs, look in (("unshared", UNSHARED, whole), ("shared", SHARED, dashed)):
+            name, points = f"{entry.name}, {pairs}", _points(curve, kind)
+            entries.append(_entry(entry.index, name, look, PAIRS, curve, points))
     return entries
 
 
-def _estimates(curve: PairCurve, what: str) -> list[Point]:
-    return [Point.of(each.t, each.log_snr, getattr(each, what)) for each in curve.points]
-
-
-def _numbers(curve: PairCurve, what: str) -> list[Point]:
-    return [Point.of(each.t, each.log_snr, Estimate(getattr(each, what))) for each in curve.points]
+def _points(curve: PairCurve, what: str) -> list[Point]:
+    """Of an estimate with its interval, or of a number that is exact."""
+    points = []
+    for each in curve.points:
+        known = getattr(each, what)
+        estimate = known if isinstance(known, Estimate) else Estimate(known)
+        points.append(Point.of(each.t, each.log_snr, estimate))
+    return points
 
 
 # --- variance and weights -----------------------------------------------------------------------
 
 
-def _decided(analysis: Analysis, report: Report, series: Sequence[Entry]) -> list[Entry]:
-    curves = {(curve.model, curve.sampler): curve for curve in analysis.variances}
+def _decided(analysis: Analysis, report: Report, series: Sequence[Trace]) -> list[Trace]:
+    curves = {
+        (curve.model, curve.sampler): Curve(curve.model, curve.sampler, DECIDED, tuple(
+            Point.of(each.t, each.log_snr, each.share) for each in curve.points
+        ))
+        for curve in analysis.variances
+    }  # fmt: skip
+    return of_series(report, series, DECIDED, curves)
 
-    def points(model: str, sampler: str) -> Iterator[Point]:
-        for each in curves[model, sampler].points if (model, sampler) in curves else ():
-            yield Point.of(each.t, each.log_snr, each.share)
 
-    return _by_series(report, series, DECIDED, points)
-
-
-def _content(analysis: Analysis, report: Report, series: Sequence[Entry], free: int) -> list[Entry]:
+def _content(analysis: Analysis, report: Report, series: Sequence[Trace], free: int) -> list[Trace]:
     """Shares of an interval between two levels stand at its middle, over its width in logSNR."""
     shares: dict[tuple[str, str], list[WeightShare]] = {}
     for share in analysis.weights:
         shares.setdefault((share.model, share.sampler), []).append(share)
-
-    def points(model: str, sampler: str) -> Iterator[Point]:
-        for each in shares.get((model, sampler), ()):
-            yield _between(each, each.content)
-
-    found = _by_series(report, series, CONTENT, points)
+    curves = {key: Curve(*key, CONTENT, tuple(_between(each, each.content) for each in some))
+              for key, some in shares.items()}  # fmt: skip
+    found = of_series(report, series, CONTENT, curves)
     first = {model: shares[model, sampler] for model, sampler in reversed(shares)}
     for model, some in first.items():
         suffix = f" ({model})" if len(first) > 1 else ""
-        for name, weight, dash in WEIGHTS:
+        for name, weight, number in WEIGHTS:
             drawn = tuple(_between(each, Estimate(getattr(each, weight))) for each in some)
             curve = Curve(model, "", CONTENT, drawn)
-            style = Style(None, dash, "")
-            found.append(Entry(free, name + suffix, style, {CONTENT: curve}, reference=True))
+            look = Look(Stroke.REFERENCE, number)
+            found.append(Trace(free, name + suffix, look, {CONTENT: curve}, reference=True))
     return found
 
 
@@ -173,24 +172,8 @@ def _between(share: WeightShare, estimate: Estimate) -> Point:
     return Point.of((share.t_low + share.t_high) / 2, middle, each)
 
 
-# --- entries ------------------------------------------------------------------------------------
-
-
-def _by_series(
-    report: Report, series: Sequence[Entry], measure: str,
-    points: Callable[[str, str], Iterable[Point]],
-) -> list[Entry]:  # fmt: skip
-    """An entry per series, in its own style."""
-    return [
-        replace(entry, curves={
-            measure: Curve(one.model, one.sampler, measure, tuple(points(one.model, one.sampler)))
-        })
-        for one, entry in zip(report.series, series, strict=True)
-    ]  # fmt: skip
-
-
 def _entry(
-    index: int, name: str, style: Style, measure: str, curve: PairCurve, points: Sequence[Point]
-) -> Entry:
+    index: int, name: str, look: Look, measure: str, curve: PairCurve, points: Sequence[Point]
+) -> Trace:
     drawn = Curve(curve.model, curve.sampler, measure, tuple(points))
-    return Entry(index, name, style, {measure: drawn})
+    return Trace(index, name, look, {measure: drawn})

@@ -10,7 +10,7 @@ from statistics import mode
 import numpy as np
 
 from nca_cli.errors import NothingStored, StoreError
-from nca_cli.report.content import Report
+from nca_cli.report.data.report import Report
 from nca_cli.store import Artifact, Key, Place, Store
 from nca_cli.store.layout import NOISE
 
@@ -46,7 +46,7 @@ def positions(depths: Iterable[Depth]) -> list[list[Depth]]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ShelfPlan:
     """What a shelf is to show, before anything is read."""
 
     image: str
@@ -63,7 +63,7 @@ class Plan:
         return [each for strip in strips for each in depths_of(*strip)]
 
 
-def plans_of(store: Store, report: Report) -> Iterator[Plan]:
+def plans_of(store: Store, report: Report) -> Iterator[ShelfPlan]:
     """A plan per image and space, in the order of the report's images."""
     if not report.held:
         return
@@ -95,7 +95,7 @@ def _plan(
     image: str,
     members: Sequence[tuple[str, int, Artifact]],
     seed: int,
-) -> Plan | None:
+) -> ShelfPlan | None:
     keys = {artifact: report.filters.keys(artifact) for _, _, artifact in members}
     seeds = sorted({key[1] for held in keys.values() for key in held})
     if not seeds:
@@ -110,7 +110,7 @@ def _plan(
     wanted = {key for _, _, held in series for key in held} & noise.keys
     models = tuple(dict.fromkeys(model for model, _, _ in members))
     shown = tuple(item for item in series if item[2])
-    return Plan(image, models, seed, noise, _of_seed(wanted, noise, seed), shown)
+    return ShelfPlan(image, models, seed, noise, _of_seed(wanted, noise, seed), shown)
 
 
 def _of_seed(keys: Iterable[Key], artifact: Artifact, seed: int) -> tuple[Key, ...]:
@@ -135,7 +135,7 @@ def log_snr_of(artifact: Artifact) -> dict[Key, float]:
 # --- a sample of it ------------------------------------------------------------------------------
 
 
-def with_few_levels(plans: Sequence[Plan], most: int = 0) -> tuple[list[Plan], bool]:
+def with_few_levels(plans: Sequence[ShelfPlan], most: int = 0) -> tuple[list[ShelfPlan], bool]:
     """Plans whose strips a WebP can hold, and whether levels had to go."""
     most = most or LONGEST_STRIP // 256
     if all(len(positions(depths)) <= most for depths in by_image(plans).values()):
@@ -145,7 +145,7 @@ def with_few_levels(plans: Sequence[Plan], most: int = 0) -> tuple[list[Plan], b
     return [_thinned(plan, kept) for plan in plans], True
 
 
-def by_image(plans: Iterable[Plan]) -> dict[str, list[Depth]]:
+def by_image(plans: Iterable[ShelfPlan]) -> dict[str, list[Depth]]:
     """Image → depths of all that its plans show."""
     found: dict[str, list[Depth]] = {}
     for plan in plans:
@@ -153,7 +153,7 @@ def by_image(plans: Iterable[Plan]) -> dict[str, list[Depth]]:
     return found
 
 
-def _thinned(plan: Plan, kept: set[Depth]) -> Plan:
+def _thinned(plan: ShelfPlan, kept: set[Depth]) -> ShelfPlan:
     def some(artifact: Artifact, keys: Sequence[Key]) -> tuple[Key, ...]:
         depths = depths_of(artifact, keys)
         return tuple(key for key, each in zip(keys, depths, strict=True) if each in kept)
@@ -168,6 +168,6 @@ def spread(count: int, most: int) -> list[int]:
     return sorted({round(at) for at in np.linspace(0, count - 1, min(count, max(1, most)))})
 
 
-def sample(plans: Sequence[Plan], most: int) -> list[Plan]:
+def sample(plans: Sequence[ShelfPlan], most: int) -> list[ShelfPlan]:
     """At most so many, evenly spaced."""
     return [plans[index] for index in spread(len(plans), most)] if most else []

@@ -23,11 +23,11 @@ import numpy as np
 from nca_cli.analysis.remember import remembered
 from nca_cli.errors import NothingStored, StoreError
 from nca_cli.images import subsampled, to_rgb
-from nca_cli.report.content import Report
-from nca_cli.report.shelves import (
+from nca_cli.report.data.report import Report
+from nca_cli.report.data.shelf_plans import (
     LONGEST_STRIP,
     Depth,
-    Plan,
+    ShelfPlan,
     by_image,
     depth,
     log_snr_of,
@@ -79,7 +79,7 @@ LADDER = (
 
 
 @dataclass(frozen=True)
-class Strip:
+class Filmstrip:
     """One image at several levels, from the highest logSNR to the lowest, as one picture."""
 
     content: bytes
@@ -104,12 +104,12 @@ class Shelf:
     seed: int
     resolution: tuple[int, int]
     """Width and height of what is stored; the pictures may be smaller."""
-    x0: Strip
-    x_t: Strip | None
-    x0_hats: tuple[Strip, ...]
+    x0: Filmstrip
+    x_t: Filmstrip | None
+    x0_hats: tuple[Filmstrip, ...]
 
     @property
-    def strips(self) -> list[Strip]:
+    def strips(self) -> list[Filmstrip]:
         """All that are drawn."""
         return [strip for strip in (self.x0, self.x_t, *self.x0_hats) if strip]
 
@@ -147,7 +147,7 @@ class Gallery:
         return {name_of(strip): strip.content for shelf in self.shelves for strip in shelf.strips}
 
 
-def name_of(strip: Strip) -> str:
+def name_of(strip: Filmstrip) -> str:
     """A file name that depends on the pixels alone, so that no name of a user gets into a path."""
     return f"{hashlib.sha256(strip.content).hexdigest()[:16]}.webp"
 
@@ -197,7 +197,7 @@ def _drawn(store: Store, report: Report, budget: float) -> Gallery:
 # --- what fits ----------------------------------------------------------------------------------
 
 
-def _setting(plans: Sequence[Plan], budget: float) -> tuple[Setting, float]:
+def _setting(plans: Sequence[ShelfPlan], budget: float) -> tuple[Setting, float]:
     """The first setting in which all plans fit, or the last; and the bytes of a shelf in it."""
     probes = [plans[index] for index in spread(len(plans), PROBES)]
     for setting in LADDER:
@@ -224,7 +224,7 @@ def _fitting(shelves: Sequence[Shelf], budget: float) -> list[Shelf]:
 
 
 def _notes(
-    shelves: Sequence[Shelf], plans: Sequence[Plan], setting: Setting, short: bool
+    shelves: Sequence[Shelf], plans: Sequence[ShelfPlan], setting: Setting, short: bool
 ) -> Iterator[str]:
     images, every = ({item.image for item in items} for items in (shelves, plans))
     if len(images) < len(every):
@@ -245,7 +245,7 @@ def _notes(
 # --- reading and encoding -----------------------------------------------------------------------
 
 
-def _encoded(plans: Sequence[Plan], setting: Setting) -> list[Shelf]:
+def _encoded(plans: Sequence[ShelfPlan], setting: Setting) -> list[Shelf]:
     """Shelves in the order of the plans, a thread per core; what is damaged is left out."""
     grids = {image: _grid(depths) for image, depths in by_image(plans).items()}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -258,14 +258,14 @@ def _grid(depths: Sequence[Depth]) -> dict[Depth, int]:
     return {each: place for place, some in enumerate(positions(depths)) for each in some}
 
 
-def _shelf(plan: Plan, setting: Setting, grid: dict[Depth, int]) -> Shelf | None:
+def _shelf(plan: ShelfPlan, setting: Setting, grid: dict[Depth, int]) -> Shelf | None:
     try:
         return _read_shelf(plan, setting, grid)
     except (StoreError, NothingStored):
         return None
 
 
-def _read_shelf(plan: Plan, setting: Setting, grid: dict[Depth, int]) -> Shelf:
+def _read_shelf(plan: ShelfPlan, setting: Setting, grid: dict[Depth, int]) -> Shelf:
     x0 = to_rgb(plan.noise.fixed("x0"))
     fine = partial(_strip, grid, side=setting.side, quality=setting.quality)
     coarse = partial(
@@ -291,7 +291,7 @@ def _strip(
     grid: dict[Depth, int], pixels: Sequence[np.ndarray] | np.ndarray,
     levels: Sequence[tuple[float, float]], *,
     side: int, quality: int, noise: bool = False, series: int | None = None,
-) -> Strip:  # fmt: skip
+) -> Filmstrip:  # fmt: skip
     """Pictures in their squares of a grid; one without a level is alone."""
     from PIL import Image
 
@@ -306,7 +306,7 @@ def _strip(
         sheet.paste(_resized(picture, size, noise), (place * size[0], 0))
     file = io.BytesIO()
     sheet.save(file, "WEBP", quality=quality, method=2)
-    return Strip(file.getvalue(), size, tuple(levels), places, squares, series)
+    return Filmstrip(file.getvalue(), size, tuple(levels), places, squares, series)
 
 
 def _resized(picture: np.ndarray, size: tuple[int, int], noise: bool) -> Image.Image:

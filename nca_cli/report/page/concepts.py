@@ -4,58 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from nca_cli.analysis import HalfLevel
-from nca_cli.concepts import (
-    ConceptRetention,
-    concept_curves,
-    concept_retention,
-    load_probe,
-    portrait_truth,
-    read_labels,
-)
-from nca_cli.concepts.retained import CONCEPT, Accuracy
-from nca_cli.errors import NothingStored
-from nca_cli.report.content import Report
-from nca_cli.report.curves import Chart, Entry, chart, drawable, ends, log_snr_scale
-from nca_cli.report.findings import Turn, at, in_turn, measured_range, turn
-from nca_cli.report.words import RETENTION, count, isolated, listed
-from nca_cli.store import Store
-
-
-def with_concepts(
-    report: Report, store: Store, labels: str | Path | None = None, probe: str | None = None
-) -> Report:
-    """A report with the concepts of its images, where they are known.
-
-    Without `labels`, those of the bundled portraits; where none of them is stored, nothing. Raises
-    as `concept_curves` where labels or a probe were named.
-    """
-    truth = read_labels(labels) if labels else portrait_truth()
-    own = load_probe(probe) if probe else None
-    try:
-        found = concept_curves(store, report.filters, truth, own)
-    except NothingStored:
-        if labels or probe:
-            raise
-        return report
-    return replace(report, concepts=concept_retention(found.readings, found.notes, found.probed))
-
-
-def title(measure: str, found: ConceptRetention | None = None) -> str:
-    """`concept/hair_length` → `hair length`; of a colour, `hair colour`."""
-    colour = found is not None and f"{measure}_g" in found.measures
-    return measure.removeprefix(CONCEPT).replace("_", " ") + (" colour" if colour else "")
-
-
-# --- the page -----------------------------------------------------------------------------------
+from nca_cli.analysis import HalfLevel, Turn
+from nca_cli.concepts import ConceptRetention
+from nca_cli.concepts.retained import Accuracy
+from nca_cli.figures.curves.panel import Trace, drawable, ends
+from nca_cli.figures.curves.svg import Chart
+from nca_cli.figures.curves.titles import RETENTION
+from nca_cli.report.data import Report
+from nca_cli.report.data.concepts import concept_title
+from nca_cli.report.data.words import at, count, in_turn, isolated, listed, measured_range
+from nca_cli.report.page.charts import charted, log_snr_span, of_series
 
 
 @dataclass(frozen=True)
-class Row:
+class ConceptRow:
     """A half-level in the table."""
 
     concept: str
@@ -69,12 +34,12 @@ class Section:
     """What the template draws."""
 
     charts: tuple[Chart, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ConceptRow, ...]
     orders: tuple[str, ...]
     notes: tuple[str, ...]
 
 
-def section(report: Report, drawn: Sequence[Entry]) -> Section | None:
+def section(report: Report, drawn: Sequence[Trace]) -> Section | None:
     """The section, or nothing where no concept is known."""
     found = report.concepts
     if found is None or not found.curves:
@@ -83,10 +48,12 @@ def section(report: Report, drawn: Sequence[Entry]) -> Section | None:
     sure = {curve.measure for curve in found.curves if any(map(ends, curve.points))}
     measures = dict.fromkeys(half.measure for half in halves)
     charts = tuple(_chart(report, found, each, drawn) for each in measures if each in sure)
-    unsure = [title(each, found) for each in measures if each not in sure]
+    unsure = [concept_title(each, found) for each in measures if each not in sure]
     read = {each.measure: each for each in found.accuracies}
-    rows = tuple(Row(title(half.measure, found), half, _accuracy(read.get(half.measure)))
-                 for half in halves)  # fmt: skip
+    rows = tuple(
+        ConceptRow(concept_title(half.measure, found), half, _accuracy(read.get(half.measure)))
+        for half in halves
+    )
     return Section(charts, rows, tuple(_said(found)), tuple(_notes(found, unsure)))
 
 
@@ -95,15 +62,11 @@ def _accuracy(read: Accuracy | None) -> str:
     return f"{read.measured_by} {read.value:.2f}" if read and known else "–"
 
 
-def _chart(report: Report, found: ConceptRetention, measure: str, drawn: Sequence[Entry]) -> Chart:
+def _chart(report: Report, found: ConceptRetention, measure: str, drawn: Sequence[Trace]) -> Chart:
     mine = {(c.model, c.sampler): c for c in found.curves if c.measure == measure and drawable(c)}
-    name = f"{RETENTION}/{title(measure, found)}"
-    series = [(one.model, one.sampler) for one in report.series]
-    entries = [
-        Entry(entry.index, entry.name, entry.style, {name: replace(mine[key], measure=name)})
-        for entry, key in zip(drawn, series, strict=False) if key in mine
-    ]  # fmt: skip
-    return chart(report, name, entries, log_snr_scale(drawn))
+    name = f"{RETENTION}/{concept_title(measure, found)}"
+    entries = of_series(report, drawn, name, mine)
+    return charted(report, name, entries, log_snr_span(drawn))
 
 
 def _said(found: ConceptRetention) -> Iterable[str]:
@@ -139,7 +102,7 @@ def _turns(
     }
     said: dict[Turn, list[str]] = {turn: [] for turn in words}
     for half in sorted(halves, key=in_turn):
-        said.setdefault(turn(half), []).append(title(half.measure, found))
+        said.setdefault(half.turn, []).append(concept_title(half.measure, found))
     return "; ".join(f"{words[turn]} {listed(said[turn])}" for turn in words if said[turn])
 
 

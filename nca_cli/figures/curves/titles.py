@@ -1,0 +1,173 @@
+"""How numbers, measures and references are written, on the page and on paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from nca_cli.analysis import REFERENCE, Reference
+from nca_cli.metrics import Metric, described
+from nca_cli.metrics.registry import family
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def snr(log_snr: float) -> float:
+    """SNR from its natural logarithm; infinite rather than too large."""
+    return math.inf if log_snr >= 700 else math.exp(log_snr)
+
+
+def at_level(t: float, log_snr: float) -> str:
+    """`t = 300 (SNR 0.65)`; `t = 300` where no schedule is known."""
+    known = "" if math.isnan(log_snr) else f" (SNR {scientific(snr(log_snr))})"
+    return f"t = {t:g}{known}"
+
+
+def number(value: float, digits: int) -> str:
+    """Fixed decimals with a true minus sign; `–` for NaN, `∞` for infinity."""
+    if math.isnan(value):
+        return "–"
+    text = "∞" if math.isinf(value) else f"{abs(value):.{digits}f}"
+    return f"−{text}" if value < 0 else text
+
+
+def scientific(value: float, digits: int = 3) -> str:
+    """`1.52`, `0.00264`, `4.04×10⁻⁵`: a number of any size in so many significant digits."""
+    if not math.isfinite(value):
+        return number(value, 0)
+    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
+    return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}" if exponent else mantissa
+
+
+# --- measures -----------------------------------------------------------------------------------
+
+
+EXCESS, RETENTION = "excess", "retention"
+
+
+def _derived(*_: object) -> float:
+    """Taken of no two pictures."""
+    return math.nan
+
+
+DERIVED = {
+    EXCESS: Metric(_derived, "Gain over",
+                    "how much smaller the squared error is than that of a Gaussian denoiser "
+                    "fitted to the other images", "", 2, "dB"),
+    RETENTION: Metric(_derived, "Retention of",
+                         "share of a concept that is still read", "higher", 2),
+    "pairs": Metric(_derived, "Pairs of", "mean square distance per pixel", "", 3),
+    "decided": Metric(_derived, "Decided by the image",
+                       "share of the variance of x̂0 that is between images, not seeds", "", 2,
+                       bounds=(0, 1)),
+    "content": Metric(_derived, "Where SSIM is lost",
+                       "share of what is lost, per unit of log SNR", "", 3),
+}  # fmt: skip
+"""What is drawn as measures are, but derived from them."""
+
+
+def part(measure: str) -> str:
+    """`coherence/3` → `3`; nothing for a measure of one value."""
+    return measure.partition("/")[2]
+
+
+def measure_title(name: str) -> str:
+    """`PSNR`; `8–16 cycles per side` of an octave band; `Gaze` of a concept; `layer 7`."""
+    if not part(name):
+        return family_title(name)
+    if family(name) == EXCESS:
+        return f"{family_title(name)} the {reference_title(part(name))}"
+    if family(name) == RETENTION:
+        return part(name)[:1].upper() + part(name)[1:]
+    if _is_band(name):
+        return band_title(int(part(name)))
+    return f"{family_title(name)} {part(name)}"
+
+
+def _is_band(name: str) -> bool:
+    """Whether it is of an octave band: `coherence/3` is 8 to 16 cycles per picture."""
+    known = described(name)
+    return known is not None and known.bands and part(name).isdigit()
+
+
+def full_title(name: str) -> str:
+    """`Coherence, 8–16 cycles per side`: a title that stands alone."""
+    if _is_band(name):
+        return f"{family_title(name)}, {measure_title(name)}"
+    if family(name) == EXCESS:
+        return measure_title(name)
+    return f"{family_title(name)} {part(name)}".rstrip()
+
+
+def known_measure(name: str) -> Metric:
+    """What is known about a measure, be it derived or not; nothing but its name if need be."""
+    return DERIVED.get(family(name)) or described(name) or Metric(_derived, family(name), "", "")
+
+
+def family_title(name: str) -> str:
+    """`Coherence`, of `coherence/3` and of `coherence`; the name itself where none is known."""
+    return known_measure(name).title
+
+
+def band_title(band: int) -> str:
+    """Of octave `band`: it ends below 2^(band+1) cycles per picture side (the finest does not)."""
+    low = f"{2**band}–" if band else "below "
+    return f"{low}{2 ** (band + 1)} cycles per side"
+
+
+def which_is_closer(name: str) -> str:
+    """`higher` or `lower`; nothing where that is not known, nor where the ideal is in between."""
+    return known_measure(name).better
+
+
+def measure_what(name: str) -> str:
+    """What a measure is, in one line; nothing where that is not known."""
+    return known_measure(name).what
+
+
+def measure_unit(name: str) -> str:
+    """`dB`, or nothing."""
+    return known_measure(name).unit
+
+
+def bounds(name: str) -> tuple[float, float]:
+    """What no value lies beyond."""
+    return known_measure(name).bounds
+
+
+def measured(name: str, value: float) -> str:
+    """A value of a measure with the decimals that are worth printing."""
+    return number(value, known_measure(name).digits)
+
+
+# --- references ---------------------------------------------------------------------------------
+
+REFERENCES = {
+    "copy": "x_t itself", "floor": "autoencoder alone",
+    "gaussian": "Gaussian", "wiener": "Wiener filter",
+}  # fmt: skip
+
+
+def reference_title(name: str, fitted: Reference | None = None) -> str:
+    """`x_t itself`, `Wiener filter, ddim-50`; what is `fitted` says to how much.
+
+    `Gaussian of 31 other images (30 of 12,288 directions)`.
+    """
+    kind, _, chain = name.removeprefix(REFERENCE).partition("/")
+    title = REFERENCES.get(kind, kind)
+    if fitted and fitted.dimensions:
+        title += f" of {fitted.n - 1} other images"
+        if fitted.known < fitted.dimensions:
+            title += f" ({fitted.known:,} of {fitted.dimensions:,} directions)"
+    return f"{title}, {chain}" if chain else title
+
+
+def reference_kind(reference: str) -> str:
+    """`reference:gaussian/ddim-50` → `gaussian`."""
+    return reference.rpartition(":")[2].partition("/")[0]
+
+
+def fitted(references: Iterable[Reference], model: str, name: str) -> Reference | None:
+    """What became of the reference of this model that is called `reference:gaussian`, say."""
+    found = (each for each in references if (each.model, each.name) == (model, name))
+    return next(found, None)

@@ -1,0 +1,89 @@
+"""A report as CSV and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from dataclasses import asdict
+
+from nca_cli.analysis import Value
+from nca_cli.report.data.findings import findings, headlines, title
+from nca_cli.report.data.report import Report
+from nca_cli.report.request import selection
+
+COLUMNS = Value._fields
+"""Of the CSV; a contract."""
+JSON_VERSION = 1
+
+
+def csv_text(report: Report) -> str:
+    """The tidy table: a row per sample and measure, columns `COLUMNS`.
+
+    Floats in full; NaN is an empty cell, the PSNR of equal pictures is `inf`.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(cell) for cell in value] for value in _values(report))
+    return file.getvalue()
+
+
+def _values(report: Report) -> tuple[Value, ...]:
+    """What was measured, what references reach, then what was read of concepts."""
+    read = report.concepts.values if report.concepts else ()
+    return (*report.values, *report.reference_values, *read)
+
+
+def _cell(cell: str | float) -> str:
+    """Shortest text that reads back as the same number."""
+    return "" if cell != cell else str(cell)
+
+
+def json_text(report: Report) -> str:
+    """Settings, values and curves as strict JSON: NaN is null, what is infinite "inf" or "-inf"."""
+    content = {
+        "format": "nca-report",
+        "version": JSON_VERSION,
+        "title": title(report),
+        "findings": findings(report),
+        "headlines": headlines(report),
+        "store": report.store,
+        "selection": selection(report.filters),
+        "models": [asdict(model) for model in report.models],
+        "images": [asdict(image) for image in report.images],
+        "series": [{"model": series.model, "sampler": series.sampler, "artifact": series.artifact,
+                    "recipe": series.recipe} for series in report.series],
+        "stamps": report.stamps,
+        "curves": [asdict(curve) for curve in (*report.curves, *report.references)],
+        "analysis": _analysis(report),
+        "concepts": _concepts(report),
+        "values": [value._asdict() for value in _values(report)],
+        "files": report.files,
+        "notes": report.notes,
+    }  # fmt: skip
+    return json.dumps(_strict(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _analysis(report: Report) -> dict:
+    """Everything but what is in the content already."""
+    found = report.analysis.as_dict()
+    return {key: item for key, item in found.items() if key not in ("curves", "reference_values")}
+
+
+def _concepts(report: Report) -> dict | None:
+    """Curves, half-levels and orders; nothing where no concept is known."""
+    found = asdict(report.concepts) if report.concepts else {}
+    return {key: item for key, item in found.items() if key != "values"} or None
+
+
+def _strict(value: object) -> object:
+    """The same without floats that JSON has no word for: `None` for NaN, "inf" and "-inf"."""
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(float(value))

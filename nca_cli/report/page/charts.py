@@ -1,0 +1,145 @@
+"""The curves of a report as panels and charts: what the legend names, and a chart per measure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from nca_cli.analysis import Curve, Point
+from nca_cli.figures.curves.looks import Look, Stroke, series_looks
+from nca_cli.figures.curves.panel import (
+    Panel,
+    Rule,
+    Span,
+    Trace,
+    areas,
+    drawable,
+    ends,
+    every_point,
+    value_span,
+    widened,
+)
+from nca_cli.figures.curves.svg import Chart, chart, log_snr_scale
+from nca_cli.figures.curves.titles import (
+    family,
+    fitted,
+    full_title,
+    measure_unit,
+    measured,
+    reference_title,
+    scientific,
+    snr,
+)
+from nca_cli.report.data import Report
+
+
+def entries(report: Report) -> list[Trace]:
+    """The series of a report, then its references."""
+    looks = series_looks([(one.model, one.sampler) for one in report.series])
+    found = [
+        Trace(index, one.name, look, {curve.measure: curve for curve in one.curves})
+        for index, (one, look) in enumerate(zip(report.series, looks, strict=True))
+    ]
+    for number, (name, curves) in enumerate(_references(report)):
+        look = Look(Stroke.REFERENCE, number)
+        found.append(Trace(len(report.series) + number, name, look, curves, reference=True))
+    return found
+
+
+def _references(report: Report) -> Iterator[tuple[str, dict[str, Curve]]]:
+    """Name and curves of each; one of several models is one where their numbers agree."""
+    groups: dict[tuple[str, str], dict[str, Curve]] = {}
+    for curve in report.references:
+        if drawable(curve):  # an autoencoder's floor has no level, and is a line of its own
+            groups.setdefault((curve.sampler, curve.model), {})[curve.measure] = curve
+    merged: list[tuple[str, list[str], dict[str, Curve]]] = []
+    for (sampler, model), curves in groups.items():
+        same = next((m for m in merged if m[0] == sampler and _agree(m[2], curves)), None)
+        if same is None:
+            merged.append((sampler, [model], curves))
+        else:
+            same[1].append(model)
+            same[2].update({name: _joined(same[2].get(name), c) for name, c in curves.items()})
+    for sampler, models, curves in merged:
+        known = fitted(report.analysis.references, models[0], sampler)
+        title = reference_title(sampler, known)
+        of_all = models == [""] or len(models) == len(report.models)
+        yield title if of_all else f"{', '.join(models)} · {title}", curves
+
+
+def _agree(some: dict[str, Curve], others: dict[str, Curve]) -> bool:
+    """Whether the same pictures were measured: all numbers are equal where both have one."""
+    both = [name for name in some if name in others]
+    pairs = [pair for name in both for pair in _shared(some[name], others[name])]
+    return bool(pairs) and all((a.mean, a.n) == (b.mean, b.n) for a, b in pairs)
+
+
+def _shared(one: Curve, other: Curve) -> list[tuple[Point, Point]]:
+    at = {point.log_snr: point for point in drawable(one)}
+    return [(at[p.log_snr], p) for p in drawable(other) if p.log_snr in at]
+
+
+def _joined(one: Curve | None, other: Curve) -> Curve:
+    """The points of both."""
+    points = {p.log_snr: p for curve in (other, one) if curve for p in drawable(curve)}
+    return replace(one or other, points=tuple(sorted(points.values(), key=lambda p: p.t)))
+
+
+def charts(report: Report, drawn: Sequence[Trace]) -> list[Chart]:
+    """A chart per measure that has any finite value at a finite logSNR."""
+    x = log_snr_span(drawn)
+    shown = [name for name in report.measures if any(e.points(name) for e in drawn)]
+    return [charted(report, name, [e for e in drawn if e.points(name)], x) for name in shown]
+
+
+def groups(drawn: Sequence[Chart]) -> dict[str, list[Chart]]:
+    """The charts of single measures under "", then those of each family (`kept/0`, `kept/1`, …)."""
+    found: dict[str, list[Chart]] = {"": []}
+    for each in drawn:
+        found.setdefault(family(each.measure) if "/" in each.measure else "", []).append(each)
+    return {name: some for name, some in found.items() if some}
+
+
+# --- one chart ----------------------------------------------------------------------------------
+
+
+def charted(report: Report, measure: str, drawn: Sequence[Trace], x: Span) -> Chart:
+    """A measure of a report, with what its autoencoders alone reach."""
+    rules = tuple(Rule(model.name, model.floor[measure]) for model in report.models
+                  if math.isfinite(model.floor.get(measure, math.nan)))  # fmt: skip
+    y = value_span(measure, drawn, [rule.value for rule in rules])
+    return chart(Panel(measure, tuple(drawn), x, y, areas(drawn), rules))
+
+
+def of_series(
+    report: Report, entries: Sequence[Trace], measure: str, curves: Mapping[tuple[str, str], Curve]
+) -> list[Trace]:
+    """Derived curves by (model, sampler), each in the look of its series."""
+    keys = [(one.model, one.sampler) for one in report.series]
+    return [replace(entry, curves={measure: replace(curves[key], measure=measure)})
+            for entry, key in zip(entries, keys, strict=False) if key in curves]  # fmt: skip
+
+
+def log_snr_span(drawn: Sequence[Trace]) -> Span:
+    """All levels with a little room."""
+    found = [point.log_snr for point in every_point(drawn)] or [0.0]
+    return widened(min(found), max(found), 0.04)
+
+
+def reading(drawn: Chart) -> dict[str, object]:
+    """What the cursor of a chart says at each level, for the script of the page."""
+    panel, x = drawn.panel, log_snr_scale(drawn.panel.x)
+    texts = [[point and said(panel.measure, point) for point in row.points] for row in panel.rows]
+    series = [{"entry": entry.index, "name": entry.name, "text": [row[number] for row in texts]}
+              for number, entry in enumerate(panel.entries)]  # fmt: skip
+    labels = [f"t = {row.t}, SNR {scientific(snr(row.log_snr))}" for row in panel.rows]
+    return {"title": full_title(panel.measure), "x": [x(row.log_snr) for row in panel.rows],
+            "labels": labels, "series": series}  # fmt: skip
+
+
+def said(measure: str, point: Point) -> str:
+    """`24.13 dB [23.80, 24.40]`."""
+    both = ", ".join(measured(measure, end) for end in ends(point))
+    parts = measured(measure, point.mean), measure_unit(measure), both and f"[{both}]"
+    return " ".join(filter(None, parts))

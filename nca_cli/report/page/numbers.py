@@ -1,0 +1,125 @@
+"""The numbers of a page: a table for each series, and the samples of each image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+from nca_cli.analysis import Point, stage
+from nca_cli.figures.curves.titles import part, snr
+from nca_cli.report.data import Gallery, Report, Series, Shelf
+from nca_cli.report.data.words import count
+
+MOST_ROWS = 5000
+"""Samples that are listed one by one; a page of more is slow to open."""
+MOST_MEASURES = 6
+"""Columns of the tables of numbers; every measure has a table behind its curve."""
+
+
+def headline_measures(report: Report) -> list[str]:
+    """The measures of one value that have any, in the order in which they were taken; a few."""
+    return [name for name in report.measures
+            if not part(name) and name not in report.unmeasured][:MOST_MEASURES]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A level in the table of a series: the point of each measure."""
+
+    points: dict[str, Point]
+
+    @property
+    def any(self) -> Point:
+        """Of the measure that most samples have."""
+        return max(self.points.values(), key=attrgetter("n"))
+
+    @property
+    def stage(self) -> str:
+        """Coarse, content or clean-up; nothing where the SNR is not known."""
+        ratio = snr(self.any.log_snr)
+        return "" if math.isnan(ratio) else stage(ratio)
+
+
+@dataclass(frozen=True)
+class SeriesTable:
+    """The levels of a series."""
+
+    series: Series
+    rows: tuple[TableRow, ...]
+
+    @property
+    def count(self) -> str:
+        """`3 images, 4 samples` where that holds of every level, else nothing."""
+        counts = {(row.any.images, row.any.n) for row in self.rows}
+        if len(counts) != 1:
+            return ""
+        images, n = counts.pop()
+        what = count(images, "image")
+        return what if n == images else f"{what}, {count(n, 'sample')}"
+
+
+def series_table(series: Series, measures: Sequence[str]) -> SeriesTable:
+    """The levels of a series, from the least t, with the point of each measure that has one."""
+    levels: dict[float, dict[str, Point]] = {}
+    for name in measures:
+        for point in series.curve(name).points if series.has(name) else ():
+            levels.setdefault(point.t, {})[name] = point
+    return SeriesTable(series, tuple(TableRow(points) for _, points in sorted(levels.items())))
+
+
+# --- images -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """A row of the table of an image."""
+
+    series: str
+    t: float
+    seed: int
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ImagePage:
+    """An image: its pictures, if they are drawn, and its numbers."""
+
+    name: str
+    anchor: str
+    shelves: tuple[Shelf, ...]
+    samples: tuple[SampleRow, ...]
+    """Empty where a page cannot list them all."""
+
+
+def image_pages(report: Report, gallery: Gallery) -> list[ImagePage]:
+    """A page for each image; those with pictures first."""
+    samples = _samples(report)
+    shelves: dict[str, list[Shelf]] = {}
+    for shelf in gallery.shelves:
+        shelves.setdefault(shelf.image, []).append(shelf)
+    pages = [
+        ImagePage(
+            name, f"image-{number}", tuple(shelves.get(name, ())), tuple(samples.get(name, ()))
+        )
+        for number, name in enumerate(report.image_names)
+    ]  # fmt: skip
+    return sorted(pages, key=lambda page: not page.shelves)
+
+
+def _samples(report: Report) -> dict[str, list[SampleRow]]:
+    """Image → its samples, with the measures of the tables; nothing where they are too many."""
+    wanted = set(headline_measures(report))
+    rows: dict[tuple[str, str, int | float, int], dict[str, float]] = {}
+    names = {(series.model, series.sampler): series.name for series in report.series}
+    for value in report.values:
+        if value.measure in wanted and value[1:3] in names:
+            key = value.image, names[value[1:3]], value.t, value.seed
+            rows.setdefault(key, {})[value.measure] = value.value
+    if len(rows) > MOST_ROWS:
+        return {}
+    found: dict[str, list[SampleRow]] = {}
+    for (image, series, t, seed), measured in rows.items():
+        found.setdefault(image, []).append(SampleRow(series, t, seed, measured))
+    return found

@@ -1,0 +1,203 @@
+"""A report as one HTML file that asks nothing of any network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
+
+import nca_cli
+from nca_cli import commands
+from nca_cli.analysis import REFERENCE
+from nca_cli.figures.curves import svg, titles
+from nca_cli.figures.curves.panel import Trace, ends
+from nca_cli.report.data import Filmstrip, Gallery, Report, Shelf, findings, headlines, title
+from nca_cli.report.data.pictures import name_of
+from nca_cli.report.data.words import count
+from nca_cli.report.page import charts, concepts, experiments, gains, numbers, scrub
+from nca_cli.report.page.halves import half_chart
+from nca_cli.report.request import selection
+
+HOME = Path(__file__).parent
+MOST_HEADLINES = 3
+FIRST_IMAGES = 6
+"""Shown at once; the others wait behind a click."""
+
+
+def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
+    """The page. Every text from a store is escaped by the template."""
+    entries = charts.entries(report)
+    sections = _curves(report, entries)
+    strips = [(shelf, strip) for shelf in gallery.shelves for strip in shelf.strips]
+    script = (HOME / "report.js").read_text("utf-8")
+    shown = headlines(report)[:MOST_HEADLINES]
+    said = findings(report)
+    return _template(report, gallery, [strip for _, strip in strips]).render(
+        report=report,
+        version=nca_cli.__version__,
+        style=Markup((HOME / "report.css").read_text("utf-8")),
+        script=Markup(script),
+        policy=_policy(script, gallery),
+        title=title(report),
+        lead=said or shown,
+        beside=shown if said else [],
+        facts=_facts(report),
+        data={
+            **scrub.described(report, gallery, strips),
+            "charts": [charts.reading(chart) for chart in sections["every"]],
+        },
+        entries=entries,
+        unmeasured=report.unmeasured,
+        selection=selection(report.filters),
+        command=commands.report(
+            report.store, selection(report.filters), report.request.options.items()
+        ),
+        **sections,
+        **_pictures(report, gallery, strips),
+        **_numbers(report),
+    )
+
+
+def _curves(report: Report, entries: Sequence[Trace]) -> dict[str, Any]:
+    """The sections of curves, and `every` chart in the order in which the script counts them."""
+    measured = charts.charts(report, entries)
+    derived = gains.gain_charts(report, entries)
+    tried = experiments.charts(report, entries)
+    known = concepts.section(report, entries)
+    every = [*measured, *derived, *tried, *(known.charts if known else ())]
+    return {
+        "every": every,
+        "chart_number": {chart.measure: number for number, chart in enumerate(every)},
+        "groups": charts.groups(measured),
+        "common_t": all(chart.t_ticks for chart in measured),
+        "derived": derived,
+        "fitted": gains.fitted_notes(report.analysis),
+        "experiments": tried,
+        "falling": experiments.falling(report),
+        "experiments_legend": experiments.legend(tried),
+        "concepts": known,
+        "halves": half_chart(report, entries),
+    }
+
+
+def _pictures(
+    report: Report, gallery: Gallery, strips: Sequence[tuple[Shelf, Filmstrip]]
+) -> dict[str, Any]:
+    """The section of pictures: a page for each image, the slider, and the ranking."""
+    levels = scrub.levels(gallery)
+    return {
+        "gallery": gallery,
+        "images": numbers.image_pages(report, gallery),
+        "first_images": FIRST_IMAGES,
+        "anchors": {name: f"image-{number}" for number, name in enumerate(report.image_names)},
+        "levels": levels,
+        "start": scrub.middle(levels),
+        "ranking": scrub.ranking(report),
+        "most_ranked": scrub.MOST_RANKED,
+        "columns": scrub.columns(gallery),
+        "squares": max((strip.squares for _, strip in strips), default=1),
+        "row_length": scrub.row_length,
+    }
+
+
+def _numbers(report: Report) -> dict[str, Any]:
+    """The section of numbers by level."""
+    measures = numbers.headline_measures(report)
+    tables = [numbers.series_table(series, measures) for series in report.series]
+    return {"measures": measures, "tables": tables}
+
+
+# --- templates ----------------------------------------------------------------------------------
+
+
+def _template(report: Report, gallery: Gallery, strips: Sequence[Filmstrip]) -> Template:
+    numbers = {id(strip): number for number, strip in enumerate(strips)}
+    environment = _environment()
+    environment.filters |= {
+        "uri": lambda strip: _uri(strip, gallery.folder),
+        "alt": lambda strip, shelf: scrub.alt_of(report, shelf, strip),
+        "number_in_page": lambda strip: numbers[id(strip)],
+    }
+    return environment.get_template("report.html.j2")
+
+
+@cache
+def _environment() -> Environment:
+    """Made once: a page is rendered twice, without pictures to learn how much room they have."""
+    environment = Environment(
+        loader=FileSystemLoader(HOME), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "number": titles.number, "scientific": titles.scientific, "snr": titles.snr,
+        "measured": _measured, "pretty": _pretty, "with_symbols": with_symbols, "ends": ends,
+        "dashes": svg.dashes, "marker": svg.marker, "uri": None, "alt": None,
+        "number_in_page": None,
+    }  # fmt: skip
+    environment.tests["nan"] = math.isnan
+    environment.globals |= {"words": titles, "count": count, "geometry": svg}
+    return environment
+
+
+_SYMBOLS = {
+    "x_t": '<span class="symbol"><i>x<sub>t</sub></i></span>',
+    "x̂0": '<span class="symbol"><i>x̂</i><sub>0</sub></span>',
+    "x0": '<span class="symbol"><i>x</i><sub>0</sub></span>',
+}
+_WRITTEN = re.compile(r"(?<![\w&#;])(x_t|x̂0|x0)(?!\w)")
+
+
+def with_symbols(text: str) -> Markup:
+    """A sentence as HTML: escaped, then x_t, x0 and x̂0 as they are printed."""
+    found = _WRITTEN.sub(lambda match: _SYMBOLS[match[1]], str(escape(text)))
+    return Markup(found.replace("SNR ", "SNR&nbsp;"))
+
+
+def _measured(value: float, name: str) -> str:
+    return titles.measured(name, value)
+
+
+def _pretty(value: object) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+
+
+def _uri(strip: Filmstrip, folder: str | None) -> str:
+    """The picture itself, or where it lies."""
+    if folder is None:
+        return f"data:image/webp;base64,{base64.b64encode(strip.content).decode()}"
+    return "/".join(quote(part) for part in (*Path(folder).parts, name_of(strip)))
+
+
+def _policy(script: str, gallery: Gallery) -> str:
+    """Nothing may be loaded but what is in the page, and no script run but its own."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    files = "" if gallery.folder is None else " 'self' file:"
+    return (f"default-src 'none'; img-src data:{files}; style-src 'unsafe-inline'; "
+            f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'")  # fmt: skip
+
+
+# --- the top, and the settings ------------------------------------------------------------------
+
+
+def _facts(report: Report) -> list[str]:
+    """How much there is, in a line."""
+    values = {v[:5] for v in report.values if not v.sampler.startswith(REFERENCE)}
+    samplers = len({series.sampler for series in report.series})
+    return [
+        count(len(report.image_names), "image"),
+        count(len(report.models), "model"),
+        count(samplers, "sampler"),
+        count(len(report.levels), "noise level"),
+        count(len(report.seeds), "seed"),
+        count(len(values), "sample"),
+    ]
