@@ -29,7 +29,7 @@ from nca_cli.figures.curves.style import (
     Page,
     looks,
 )  # fmt: skip
-from nca_cli.figures.grid.text import drawable
+from nca_cli.figures.type.fonts import drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nca_cli.errors import NcaError
-from nca_cli.figures.grid.content import Content, Strip
-from nca_cli.figures.grid.table import Missing
+from nca_cli.figures.grid.blanks import Missing
+from nca_cli.figures.grid.selection import Selection, Strip
 from nca_cli.models.aliases import ALIASES
 from nca_cli.models.find import check_name
 from nca_cli.store import Artifact, Filters, ModelFilter, Store
@@ -17,11 +17,11 @@ from nca_cli.store.layout import split_folder
 ONE_STEP = ("one-step",)
 
 
-def fill_command(content: Content, blanks: Sequence[tuple[Strip, Missing]]) -> str | None:
+def fill_command(selection: Selection, blanks: Sequence[tuple[Strip, Missing]]) -> str | None:
     """The line that computes everything in `blanks`; `None` when there are none."""
     grouped: dict[Command, list[tuple[Strip, Missing]]] = {}
     for strip, missing in blanks:
-        grouped.setdefault(_settings(content, strip, missing), []).append((strip, missing))
+        grouped.setdefault(_settings(selection, strip, missing), []).append((strip, missing))
     paths = Paths()
     runs = [
         replace(
@@ -33,7 +33,7 @@ def fill_command(content: Content, blanks: Sequence[tuple[Strip, Missing]]) -> s
         for command, some in grouped.items()
     ]
     runs = [run for run in runs if not _implied(run, runs)]
-    return " && ".join(run.line(content.store) for run in _merged(runs)) or None
+    return " && ".join(run.line(selection.store) for run in _merged(runs)) or None
 
 
 def check_models(store: Store, filters: Filters) -> None:
@@ -79,34 +79,38 @@ def _model(store: Store, filters: Filters, folder: str) -> dict:
     return {"name": next(given, None) or next(same, folder)}
 
 
-def _settings(content: Content, strip: Strip, missing: Missing) -> Command:
+def _settings(selection: Selection, strip: Strip, missing: Missing) -> Command:
     """The command that makes one sample, without its image, level and seed."""
-    recipe = strip.choice.recipe if strip.choice else None
-    artifact = _like(content, strip) if strip.choice and recipe else None
-    unmade = _model(content.store, content.filters, strip.pair.model)
+    recipe = strip.sampling.recipe if strip.sampling else None
+    artifact = _like(selection, strip) if strip.sampling and recipe else None
+    unmade = _model(selection.store, selection.filters, strip.subject.model)
     model = artifact.model_info if artifact else unmade
     made = missing.label if missing.label == "noise" or recipe is None else recipe
     return settings(made, model, _image_info(strip))
 
 
-def _like(content: Content, strip: Strip) -> Artifact | None:
+def _like(selection: Selection, strip: Strip) -> Artifact | None:
     """What the model has of the same recipe: a folder may hold imported and computed ones."""
-    name = strip.choice.name if strip.choice else ""
-    same = (pair.recipes.get(name) for pair in content.pairs if pair.model == strip.pair.model)
+    name = strip.sampling.name if strip.sampling else ""
+    same = (
+        subject.recipes.get(name)
+        for subject in selection.subjects
+        if subject.model == strip.subject.model
+    )
     return next((artifact for artifact in same if artifact), None)
 
 
 def _image_info(strip: Strip) -> dict:
     try:
-        return next((source.image_info for source in strip.pair.artifacts), {})
+        return next((source.image_info for source in strip.subject.artifacts), {})
     except NcaError:
         return {}
 
 
 def _images(strips: Sequence[Strip], paths: Paths) -> tuple[str, ...]:
     """Where the images of some rows lie, each once."""
-    pairs = {strip.pair.image: strip for strip in strips}
-    return tuple(dict.fromkeys(paths.find(_image_info(strip)) for strip in pairs.values()))
+    subjects = {strip.subject.image: strip for strip in strips}
+    return tuple(dict.fromkeys(paths.find(_image_info(strip)) for strip in subjects.values()))
 
 
 def _implied(run: Command, runs: Sequence[Command]) -> bool:

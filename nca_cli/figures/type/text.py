@@ -1,6 +1,6 @@
 """Type for figures: labels of words and mathematics, measured and fitted before they are drawn.
 
-A label is a sequence of runs, each a text in one style. Sizes are pixels per em. The fonts are
+A label is a sequence of spans, each a text in one style. Sizes are pixels per em. The fonts are
 shipped (nca_cli/assets/fonts), so that a figure looks the same on every machine; what they lack
 others lend (`fonts`), and what none has is replaced before it is measured.
 """
@@ -30,7 +30,7 @@ LINE = 1.25  # distance of baselines, in em
 ELLIPSIS = "…"
 
 
-class Run(NamedTuple):
+class Span(NamedTuple):
     """A text in one style: text, bold, math (italic), hat (math under ^), sub, mathsub or sup."""
 
     text: str
@@ -39,43 +39,35 @@ class Run(NamedTuple):
     """Files that lend characters."""
 
 
-Label = tuple[Run, ...]
-
-X0: Label = (Run("x", "math"), Run("0", "sub"))
-X_T: Label = (Run("x", "math"), Run("t", "mathsub"))
-X0_HAT: Label = (Run("x", "hat"), Run("0", "sub"))
-DIFF: Label = (*X0_HAT, Run(" − "), *X0)
-ERROR: Label = (Run("|"), *DIFF, Run("|"))
-FLOOR: Label = (Run("D", "math"), Run("("), Run("E", "math"), Run("("), *X0, Run("))"))
-T: Label = (Run("t", "math"),)
+Label = tuple[Span, ...]
 
 
 def words(text: str, style: str = "text", fonts: Fonts = ()) -> Label:
     """Plain text as a label; what no font can show becomes "?"."""
-    return (Run(drawable(text, fonts), style, fonts),)
+    return (Span(drawable(text, fonts), style, fonts),)
 
 
 def join(labels: list[Label], by: str) -> Label:
     """The labels in one line, with `by` between them."""
-    runs: list[Run] = []
+    spans: list[Span] = []
     for label in labels:
-        runs += [Run(by), *label] if runs and label else label
-    return tuple(runs)
+        spans += [Span(by), *label] if spans and label else label
+    return tuple(spans)
 
 
 def number(value: float | None) -> Label:
     """Two significant digits; powers of ten below 0.1 and from 1000: 8.5, 0.27, 3.8×10⁻²."""
     if value is None or math.isnan(value):
-        return (Run("–"),)
+        return (Span("–"),)
     if math.isinf(value):
-        return (Run("∞"),)
+        return (Span("∞"),)
     if value == 0:
-        return (Run("0"),)
+        return (Span("0"),)
     digits, exponent = f"{value:.1e}".split("e")
     if -1 <= int(exponent) < 3:
-        return (Run(f"{float(f'{value:.1e}'):.{max(0, 1 - int(exponent))}f}"),)
-    power = (Run("10"), Run(str(int(exponent)).replace("-", "−"), "sup"))
-    return power if digits == "1.0" else (Run(f"{digits}×"), *power)
+        return (Span(f"{float(f'{value:.1e}'):.{max(0, 1 - int(exponent))}f}"),)
+    power = (Span("10"), Span(str(int(exponent)).replace("-", "−"), "sup"))
+    return power if digits == "1.0" else (Span(f"{digits}×"), *power)
 
 
 def rough(value: float | None) -> Label:
@@ -84,9 +76,9 @@ def rough(value: float | None) -> Label:
         return number(value)
     digit, exponent = f"{value:.0e}".split("e")
     if -1 <= int(exponent) < 3:
-        return (Run(f"{float(f'{value:.1g}'):g}"),)
-    power = (Run("10"), Run(str(int(exponent)).replace("-", "−"), "sup"))
-    return power if digit == "1" else (Run(f"{digit}×"), *power)
+        return (Span(f"{float(f'{value:.1g}'):g}"),)
+    power = (Span("10"), Span(str(int(exponent)).replace("-", "−"), "sup"))
+    return power if digit == "1" else (Span(f"{digit}×"), *power)
 
 
 def terse(value: float | None) -> Label:
@@ -94,34 +86,36 @@ def terse(value: float | None) -> Label:
     short = rough(value)
     if value is None or short[-1].style != "sup":
         return short
-    return (Run(f"{value:.0e}".replace("e-0", "e−").replace("e+0", "e").replace("e-", "e−")),)
+    return (Span(f"{value:.0e}".replace("e-0", "e−").replace("e+0", "e").replace("e-", "e−")),)
 
 
 @lru_cache(maxsize=4096)
-def _parts(run: Run) -> tuple[tuple[str, str], ...]:
-    """(face, text) from left to right: a face for the run's style, and files where others lend."""
-    own = _FACES.get(run.style, run.style)
+def _parts(span: Span) -> tuple[tuple[str, str], ...]:
+    """(face, text) from left to right: a face for the span's style, and files where others lend."""
+    own = _FACES.get(span.style, span.style)
 
     def has(character: str) -> bool:
-        return lender(character, run.fonts) is not None
+        return lender(character, span.fonts) is not None
 
-    shown = run.text if run.text.isascii() else visual(run.text, has)
-    lent = groupby(shown, key=lambda character: lender(character, run.fonts) or own)
+    shown = span.text if span.text.isascii() else visual(span.text, has)
+    lent = groupby(shown, key=lambda character: lender(character, span.fonts) or own)
     return tuple((face, "".join(characters)) for face, characters in lent)
 
 
-def _of(run: Run, size: int) -> tuple[int, float]:
-    """Size of a run's type, and how far its baseline is below the line's."""
+def _of(span: Span, size: int) -> tuple[int, float]:
+    """Size of a span's type, and how far its baseline is below the line's."""
     small = max(_SMALLEST, round(size * _SMALL))
-    if run.style in ("sub", "mathsub"):
+    if span.style in ("sub", "mathsub"):
         return small, size * _DROP
-    return (small, -size * _RAISE) if run.style == "sup" else (size, 0.0)
+    return (small, -size * _RAISE) if span.style == "sup" else (size, 0.0)
 
 
 def width(label: Label, size: int) -> float:
     """Advance of a label in pixels."""
     return sum(
-        font(face, _of(run, size)[0]).getlength(part) for run in label for face, part in _parts(run)
+        font(face, _of(span, size)[0]).getlength(part)
+        for span in label
+        for face, part in _parts(span)
     )
 
 
@@ -130,28 +124,28 @@ def fit(label: Label, size: int, room: float) -> Label:
     if width(label, size) <= room:
         return label
     for index in range(len(label) - 1, -1, -1):
-        run, before = label[index], label[:index]
-        for length in range(len(run.text) - 1, -1, -1):
-            if run.style == "hat" and length < len(run.text):
+        span, before = label[index], label[:index]
+        for length in range(len(span.text) - 1, -1, -1):
+            if span.style == "hat" and length < len(span.text):
                 break
-            text = run.text[:length].rstrip(" -·") + ELLIPSIS
-            style = run.style if run.style == "bold" else "text"
-            shorter = (*before, Run(text, style, run.fonts))
+            text = span.text[:length].rstrip(" -·") + ELLIPSIS
+            style = span.style if span.style == "bold" else "text"
+            shorter = (*before, Span(text, style, span.fonts))
             if width(shorter, size) <= room:
                 return shorter
     return ()
 
 
 def split(label: Label, size: int, room: float) -> list[Label]:
-    """A label of one run in lines of at most `room`, broken after "-", "_", "." and spaces."""
+    """A label of one span in lines of at most `room`, broken after "-", "_", "." and spaces."""
     if len(label) != 1 or width(label, size) <= room:
         return [label]
-    lines, run = [""], label[0]
-    for piece in _pieces(run.text):
-        if lines[-1] and width((run._replace(text=lines[-1] + piece.rstrip()),), size) > room:
+    lines, span = [""], label[0]
+    for piece in _pieces(span.text):
+        if lines[-1] and width((span._replace(text=lines[-1] + piece.rstrip()),), size) > room:
             lines.append("")
         lines[-1] += piece
-    return [(run._replace(text=line.strip()),) for line in lines]
+    return [(span._replace(text=line.strip()),) for line in lines]
 
 
 def _pieces(text: str) -> list[str]:
@@ -164,17 +158,17 @@ def _pieces(text: str) -> list[str]:
 
 
 def wrap(label: Label, size: int, room: float) -> list[Label]:
-    """A label of one run in lines of at most `room`, broken at spaces; longer words are cut."""
+    """A label of one span in lines of at most `room`, broken at spaces; longer words are cut."""
     if not label:
         return []
-    lines, run = [""], label[0]
-    for word in run.text.split():
+    lines, span = [""], label[0]
+    for word in span.text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and width((run._replace(text=longer),), size) > room:
+        if lines[-1] and width((span._replace(text=longer),), size) > room:
             lines.append(word)
         else:
             lines[-1] = longer
-    return [fit((run._replace(text=line),), size, room) for line in lines]
+    return [fit((span._replace(text=line),), size, room) for line in lines]
 
 
 class Piece(NamedTuple):
@@ -190,13 +184,13 @@ class Piece(NamedTuple):
 
 def pieces(label: Label, x: float, y: float, size: int) -> Iterator[Piece]:
     """A label taken apart into what is drawn, from left to right."""
-    for run in label:
-        pixels, drop = _of(run, size)
-        if run.style == "hat":  # the circumflex stands at its height over the letter's middle
-            middle = x + width((run,), size) / 2 + _SLANT * size
+    for span in label:
+        pixels, drop = _of(span, size)
+        if span.style == "hat":  # the circumflex stands at its height over the letter's middle
+            middle = x + width((span,), size) / 2 + _SLANT * size
             half = font("text", size).getlength(HAT) / 2
             yield Piece(HAT, middle - half, y, "text", size)
-        for face, part in _parts(run):
+        for face, part in _parts(span):
             yield Piece(part, x, y + drop, face, pixels)
             x += font(face, pixels).getlength(part)
 
