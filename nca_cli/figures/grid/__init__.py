@@ -11,9 +11,8 @@ Never computes and never loads torch: what is not stored stays blank.
 from nca_cli.figures.grid.axes import AXES, COLUMNS, ROWS, Axis
 from nca_cli.figures.grid.compose import Grid, compose, compose_grid
 from nca_cli.figures.grid.layouts import LAYOUTS, Layout
-from nca_cli.figures.grid.request import GridRequest
+from nca_cli.figures.grid.request import GridRequest, Zoom
 from nca_cli.figures.grid.symbols import SHOW
-from nca_cli.figures.grid.zoom import Zoom
 
 __all__ = [
     "AXES",

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.figures.grid import save
 from nca_cli.figures.grid.blanks import Missing, blanks, is_drawn
-from nca_cli.figures.grid.crops import zoomed
 from nca_cli.figures.grid.maps import coloured
 from nca_cli.figures.grid.paint import paint
 from nca_cli.figures.grid.placed import Sheet
 from nca_cli.figures.grid.read import read
-from nca_cli.figures.grid.request import GridRequest
+from nca_cli.figures.grid.request import MM_PER_INCH, GridRequest
 from nca_cli.figures.grid.select import select
 from nca_cli.figures.grid.selection import Selection
 from nca_cli.figures.grid.sheet import lay_out
 from nca_cli.figures.grid.sweep import frames
 from nca_cli.figures.grid.table import Table, tabulate
+from nca_cli.figures.grid.zoom import zoomed
 from nca_cli.figures.type.fonts import lacking
 from nca_cli.outputs import write_result
 from nca_cli.recipe import Number
@@ -55,7 +55,7 @@ class Grid:
         return self._laid_out(self.table)
 
     def _laid_out(self, table: Table) -> Sheet:
-        return lay_out(zoomed(table, self.request.zooms), self.request.paper)
+        return lay_out(zoomed(table, self.request.zooms), self.request)
 
     def image(self) -> Image.Image:
         """The sheet, RGB."""
@@ -80,13 +80,13 @@ class Grid:
     def _content(self, suffix: str, animated: bool) -> bytes:
         if animated:
             return save.animation(self.frames(), suffix)
-        paper, width = self.request.paper, self.sheet.size[0]
+        width = self.request.millimetres(self.sheet.size[0])
         if suffix in save.VECTOR:
             from nca_cli.figures.grid import vector
 
             write = vector.pdf if suffix == ".pdf" else vector.svg
-            return write(self.sheet, paper.millimetres(width), self._name)
-        return save.still(self.image(), suffix, paper.stated_dpi(width))
+            return write(self.sheet, width, self._name)
+        return save.still(self.image(), suffix, self.sheet.size[0] / width * MM_PER_INCH)
 
     @property
     def _name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -67,10 +68,10 @@ class Tier:
     """A part of a sheet, as wide as the sheet, that ends at `bottom`."""
 
     bottom: float
-    texts: tuple[Text, ...] = ()
-    pictures: tuple[Placed, ...] = ()
-    ramps: tuple[Ramp, ...] = ()
-    rules: tuple[Box, ...] = ()
+    texts: Sequence[Text] = ()
+    pictures: Sequence[Placed] = ()
+    ramps: Sequence[Ramp] = ()
+    rules: Sequence[Box] = ()
 
 
 @dataclass(frozen=True)

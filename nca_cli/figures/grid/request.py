@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,11 +11,65 @@ from pathlib import Path
 from nca_cli.errors import UsageError
 from nca_cli.figures.grid.axes import AXES, COLUMNS, ROWS, Axis
 from nca_cli.figures.grid.layouts import LAYOUTS, Layout
-from nca_cli.figures.grid.paper import Paper
 from nca_cli.figures.grid.symbols import FIXED, SHOW
-from nca_cli.figures.grid.zoom import Zoom
 from nca_cli.figures.type.fonts import Fonts, checked
 from nca_cli.store import Filters
+
+MOST_PIXELS = 16383
+"""Of a side: WebP's limit."""
+MM_PER_INCH, POINTS_PER_INCH = 25.4, 72.0
+USUAL_POINTS = 7.0
+"""Type on a sheet of a given width, as journals want it in figures."""
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """A rectangle of every picture: in its pixels, or in fractions of its sides."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+    fractions: bool = False
+
+    @classmethod
+    def parse(cls, words: str) -> Zoom:
+        """`x,y,w,h`: whole numbers are pixels, numbers with a point fractions of the sides."""
+        try:
+            x, y, w, h = (float(part) for part in words.split(","))
+        except ValueError:
+            raise _wrong(words) from None
+        zoom = cls(x, y, w, h, fractions="." in words)
+        if not (min(x, y) >= 0 and min(w, h) > 0 and zoom._inside(1, 1)):
+            raise _wrong(words)
+        return zoom
+
+    def _inside(self, width: int, height: int) -> bool:
+        ends = (self.x + self.w, self.y + self.h)
+        return not self.fractions or max(ends) <= 1 + 1e-9
+
+    def box(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom in the pixels of a picture. Raises `UsageError`."""
+        across, down = (width, height) if self.fractions else (1, 1)
+        left, top = round(self.x * across), round(self.y * down)
+        right = max(left + 1, round((self.x + self.w) * across))
+        bottom = max(top + 1, round((self.y + self.h) * down))
+        if right > width or bottom > height:
+            raise UsageError(
+                f"--zoom {self} reaches beyond a picture of {width}×{height} pixels",
+                "pictures of several sizes: fractions, such as 0.4,0.4,0.25,0.25",
+            )
+        return left, top, right, bottom
+
+    def __str__(self) -> str:
+        return ",".join(f"{value:g}" for value in (self.x, self.y, self.w, self.h))
+
+
+def _wrong(words: str) -> UsageError:
+    return UsageError(
+        f"--zoom {words!r} is not x,y,w,h inside the picture",
+        "pixels: 24,16,32,32, or fractions of its sides: 0.4,0.25,0.5,0.5",
+    )
 
 
 @dataclass(frozen=True)
@@ -67,9 +122,24 @@ class GridRequest:
                 f"--rows {self.rows} --columns {self.columns}",
                 f"{self.rows} are either rows or columns",
             )
-        _ = self.zooms, self.paper
+        _ = self.zooms
+        self._check_size()
         if self.scale is not None and not self.scale > 0:
             raise UsageError(f"a range of {self.scale:g}", "a number above 0, such as 0.5")
+
+    def _check_size(self) -> None:
+        if self.cell is not None and self.width is not None:
+            raise UsageError("--cell and --width", "either the cells are given or the sheet is")
+        for what, value, low, high, unit in (
+            ("cells", self.cell, 16, 2048, "pixels"),
+            ("a width", self.width, 10, 2000, "mm"),
+            ("a resolution", self.dpi, 36, 2400, "dpi"),
+            ("type", self.font_size, 3, 72, "points"),
+        ):
+            if value is not None and not (low <= value <= high and math.isfinite(value)):
+                raise UsageError(f"{what} of {value:g} {unit}", f"from {low:g} to {high:g}")
+        if (self.pixels or 0) > MOST_PIXELS:
+            raise UsageError(f"a sheet {self.pixels} pixels wide", "a lower --dpi or --width")
 
     @cached_property
     def shown(self) -> tuple[str, ...]:
@@ -116,10 +186,27 @@ class GridRequest:
         """The crops."""
         return tuple(map(Zoom.parse, self.zoom))
 
-    @cached_property
-    def paper(self) -> Paper:
-        """How large the sheet is."""
-        return Paper(self.cell, self.width, self.dpi, self.font_size)
+    @property
+    def pixels(self) -> int | None:
+        """Width of the sheet, where it is given."""
+        return None if self.width is None else round(self.width / MM_PER_INCH * self.dpi)
+
+    @property
+    def em(self) -> int | None:
+        """Pixels of type, where it is given."""
+        return None if self.font_size is None else self._em(self.font_size)
+
+    @property
+    def usual_em(self) -> int:
+        """Pixels of type on a sheet of a given width."""
+        return self._em(USUAL_POINTS)
+
+    def _em(self, points: float) -> int:
+        return max(4, round(points / POINTS_PER_INCH * self.dpi))
+
+    def millimetres(self, pixels: int) -> float:
+        """Width on paper of a sheet `pixels` wide."""
+        return pixels / self.dpi * MM_PER_INCH if self.width is None else self.width
 
     @cached_property
     def lenders(self) -> Fonts:

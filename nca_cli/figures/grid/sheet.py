@@ -10,76 +10,28 @@ out between neighbours.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import chain, groupby
 
 from nca_cli.errors import UsageError
-from nca_cli.figures.grid import below
-from nca_cli.figures.grid.header import Header, header
-from nca_cli.figures.grid.paper import TALLEST, WIDEST, Paper
-from nca_cli.figures.grid.placed import FAINT, INK, Box, Placed, Sheet, Text, Tier
-from nca_cli.figures.grid.stubs import Stub, group_names, stubs
-from nca_cli.figures.grid.table import Group, Row, Table
+from nca_cli.figures.grid.placed import FAINT, INK, Box, Placed, Ramp, Sheet, Text, Tier
+from nca_cli.figures.grid.request import GridRequest
+from nca_cli.figures.grid.skeleton import SMALLEST, TITLE, Skeleton, Stub
+from nca_cli.figures.grid.table import Bar, Group, Row, Table
 from nca_cli.figures.type import text
-from nca_cli.figures.type.text import Label
 
-SMALLEST = 12
 SMALLEST_FITTED = 8
 """Pixels of a cell below which a sheet of a given width is refused."""
-TITLE = 1.15  # size of the title, in em
+WIDEST, TALLEST = 8192, 16383
+"""Pixels of a sheet at the cell size that is chosen for the reader; 16383 is WebP's limit."""
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """What everything on a sheet is measured by, in pixels."""
-
-    cell: int
-    """Width of a picture."""
-    em: int
-    tight: bool = False
-    """Whether margins are narrow: a page has its own."""
-    spare: int = 0
-    """What is left of a given width, between the fixed columns and the levels."""
-
-    @property
-    def gap(self) -> int:
-        """Between pictures."""
-        return max(1, round(0.02 * self.cell))
-
-    @property
-    def margin(self) -> int:
-        """Around the sheet."""
-        return max(1, round(0.1 * self.em)) if self.tight else max(8, self.em)
-
-    @property
-    def small(self) -> int:
-        """Type of notes and colour bars."""
-        return round(0.85 * self.em) if self.tight else max(SMALLEST, round(0.85 * self.em))
-
-
-@dataclass(frozen=True)
-class Skeleton:
-    """What is decided before anything is placed: columns, and the words around them."""
-
-    sizes: Sizes
-    header: Header
-    names: list[Sequence[Label]] | None
-    """Of groups, beside their first rows; `None`: they stand above their rows."""
-    stubs: list[list[Stub]]
-    """Group → row → its names."""
-    lefts: list[int]
-    """Where columns begin."""
-    right: int
-    """Where all ends, but for the margin."""
-
-
-def lay_out(table: Table, paper: Paper) -> Sheet:
-    """The table on paper. Raises `UsageError` where a given width has no room for it."""
-    if paper.pixels is not None:
-        return _placed(table, _fitted(table, paper.pixels, paper.em or paper.usual_em))
-    cell = paper.cell or usual_cell(table)
-    return _placed(table, skeleton(table, Sizes(cell, paper.em or usual_em(table, cell))))
+def lay_out(table: Table, request: GridRequest) -> Sheet:
+    """The table as large as asked for. Raises `UsageError` where a width has no room for it."""
+    if request.pixels is not None:
+        return _placed(_fitted(table, request.pixels, request.em or request.usual_em))
+    cell = request.cell or usual_cell(table)
+    return _placed(Skeleton(table, cell, request.em or usual_em(table, cell)))
 
 
 def usual_cell(table: Table) -> int:
@@ -100,107 +52,51 @@ def usual_em(table: Table, cell: int) -> int:
 
 def _fitted(table: Table, width: int, em: int) -> Skeleton:
     """Exactly `width` pixels wide, with cells as large as they can be. Raises `UsageError`."""
-
-    def of(cell: int, spare: int = 0) -> Skeleton:
-        return skeleton(table, Sizes(cell, em, tight=True, spare=spare))
-
-    def total(one: Skeleton) -> int:
-        return one.right + one.sizes.margin
-
+    with_cells = partial(Skeleton, table, em=em, tight=True)
     low, high = SMALLEST_FITTED, width
     while low < high:
         cell = (low + high + 1) // 2
-        low, high = (cell, high) if total(of(cell)) <= width else (low, cell - 1)
-    needed = total(of(low))
+        low, high = (cell, high) if with_cells(cell).width <= width else (low, cell - 1)
+    needed = with_cells(low).width
     if needed > width:
         raise UsageError(
             f"{len(table.columns)} columns with names need {needed} pixels, not {width}",
             "fewer levels (--t), a larger --width, smaller --font-size, or higher --dpi",
         )
-    return of(low, width - needed)
+    return with_cells(low, spare=width - needed)
 
 
-# -- widths ----------------------------------------------------------------------------------------
-
-
-def skeleton(table: Table, sizes: Sizes) -> Skeleton:
-    """Where the columns of a table are, and which words stand around them."""
-    head = header(table, sizes.em, sizes.cell + sizes.gap)
-    names = group_names(table, sizes.cell, sizes.em)
-    beside = stubs(table, names, sizes.cell, sizes.em)
-    lefts = _lefts(table, sizes, sizes.margin + _stub_width(beside, head, sizes.em))
-    right = max(lefts[-1] + sizes.cell, sizes.margin + _line_width(table, sizes))
-    return Skeleton(sizes, head, names, beside, lefts, right)
-
-
-def _stub_width(beside: list[list[Stub]], head: Header, em: int) -> int:
-    widths = [stub.width(em) for stub in chain.from_iterable(beside)]
-    widest = max((*widths, *(text.width(name, em) for name in head.names)), default=0)
-    return math.ceil(widest + 0.7 * em) if widest else 0
-
-
-def _line_width(table: Table, sizes: Sizes) -> int:
-    """Room for colour bars, the title and notes on a narrow sheet, within reason."""
-    lines = () if sizes.tight else (table.title, *table.notes)
-    widest = max((text.width(line, round(TITLE * sizes.em)) for line in lines), default=0)
-    bars = (below.bar_width(bar, sizes.small, sizes.cell) for bar in table.bars)
-    return math.ceil(max(max(bars, default=0), min(28 * sizes.em, widest)))
-
-
-def _lefts(table: Table, sizes: Sizes, left: int) -> list[int]:
-    """Left edges of the columns; the levels stand apart from x0."""
-    lefts, fixed = [], [column.fixed for column in table.columns]
-    left += 0 if any(fixed) else sizes.spare
-    for index, each in enumerate(fixed):
-        if index and fixed[index - 1] and not each:
-            left += max(3, 2 * sizes.gap) + sizes.spare
-        lefts.append(left)
-        left += sizes.cell + sizes.gap
-    return lefts
-
-
-# -- from top to bottom ----------------------------------------------------------------------------
-
-
-def _placed(table: Table, frame: Skeleton) -> Sheet:
-    """The whole sheet, tier by tier."""
-    sizes, room = frame.sizes, (frame.sizes.margin, frame.right)
-    title = _title(table, frame)
-    stages = _stages(table, frame, title.bottom)
-    head = _head(table, frame, stages.bottom)
-    rows = _rows(table, frame, round(head.bottom))
-    bars = below.bars(table.bars, round(rows.bottom), room, sizes.small, sizes.cell)
-    notes = below.notes(table.notes, round(bars.bottom), room, sizes.small)
-    caption = below.caption(table.caption, round(notes.bottom), room, sizes.em)
-    texts = chain.from_iterable(
-        tier.texts for tier in (title, stages, head, rows, bars, notes, caption)
-    )
+def _placed(frame: Skeleton) -> Sheet:
+    """The whole sheet, tier by tier, each below the one before."""
+    tiers, bottom = [], float(frame.margin)
+    for tier in (_title, _stages, _header, _rows, _bars, _notes, _caption):
+        tiers.append(tier(frame, bottom))
+        bottom = tiers[-1].bottom
     return Sheet(
-        (frame.right + sizes.margin, round(caption.bottom) + sizes.margin),
-        sizes.cell,
-        sizes.em,
-        rows.pictures,
-        tuple(each for each in texts if each.label),
-        bars.ramps,
-        stages.rules,
+        (frame.width, round(bottom) + frame.margin),
+        frame.cell,
+        frame.em,
+        tuple(chain.from_iterable(tier.pictures for tier in tiers)),
+        tuple(each for tier in tiers for each in tier.texts if each.label),
+        tuple(chain.from_iterable(tier.ramps for tier in tiers)),
+        tuple(chain.from_iterable(tier.rules for tier in tiers)),
     )
 
 
-def _title(table: Table, frame: Skeleton) -> Tier:
-    top, left = float(frame.sizes.margin), frame.sizes.margin
-    if not table.title:
+def _title(frame: Skeleton, top: float) -> Tier:
+    if not frame.table.title:
         return Tier(top)
-    size = round(TITLE * frame.sizes.em)
-    title = text.fit(table.title, size, frame.right - left)
-    return Tier(top + 1.7 * size, (Text(title, left, top + text.ASCENT * size, size),))
+    size = round(TITLE * frame.em)
+    title = text.fit(frame.table.title, size, frame.right - frame.margin)
+    return Tier(top + 1.7 * size, [Text(title, frame.margin, top + text.ASCENT * size, size)])
 
 
-def _stages(table: Table, frame: Skeleton, top: float) -> Tier:
+def _stages(frame: Skeleton, top: float) -> Tier:
     """P2's stages over their columns, a rule below each; nothing where one has no room."""
-    em, lefts = frame.sizes.em, frame.lefts
-    runs = groupby(range(len(lefts)), key=lambda index: table.columns[index].stage)
+    em, lefts = frame.em, frame.lefts
+    runs = groupby(range(len(lefts)), key=lambda index: frame.table.columns[index].stage)
     spans = [(text.words(stage), list(span)) for stage, span in runs if stage]
-    places = [(name, lefts[some[0]], lefts[some[-1]] + frame.sizes.cell) for name, some in spans]
+    places = [(name, lefts[some[0]], lefts[some[-1]] + frame.cell) for name, some in spans]
     if not places or any(text.width(name, em) > right - left for name, left, right in places):
         return Tier(top)
     thick, short, line = max(1, round(0.06 * em)), round(0.12 * em), round(top + 1.15 * em)
@@ -209,56 +105,124 @@ def _stages(table: Table, frame: Skeleton, top: float) -> Tier:
         for name, left, right in places
     ]
     rules = [Box(left + short, line, right - short, line + thick) for _, left, right in places]
-    return Tier(top + 1.4 * em, tuple(texts), rules=tuple(rules))
+    return Tier(top + 1.4 * em, texts, rules=rules)
 
 
-def _head(table: Table, frame: Skeleton, top: float) -> Tier:
+def _header(frame: Skeleton, top: float) -> Tier:
     """The header's lines, each label over the middle of its column."""
-    texts, em = [], frame.sizes.em
-    for number, line in enumerate(frame.header.lines):
+    texts, em = [], frame.em
+    for number, line in enumerate(frame.header()):
         y, ink = top + text.ASCENT * em, FAINT if number else INK
-        if frame.header.names:
-            texts.append(Text(frame.header.names[number], frame.sizes.margin, y, em, ink))
+        if frame.line_names:
+            texts.append(Text(frame.line_names[number], frame.margin, y, em, ink))
         for label, column in line:
-            x = frame.lefts[column] + (frame.sizes.cell - text.width(label, em)) / 2
-            fixed = table.columns[column].fixed
-            texts.append(Text(label, x, y, em, INK if fixed else ink))
+            x = frame.lefts[column] + (frame.cell - text.width(label, em)) / 2
+            texts.append(Text(label, x, y, em, INK if frame.table.columns[column].fixed else ink))
         top += text.LINE * em
-    return Tier(round(top + 0.2 * em), tuple(texts))
+    return Tier(round(top + 0.2 * em), texts)
 
 
-def _rows(table: Table, frame: Skeleton, top: int) -> Tier:
+def _rows(frame: Skeleton, start: float) -> Tier:
     """All groups: their names, their rows' names, and the pictures."""
-    sizes, texts, pictures = frame.sizes, [], []
-    roomy = frame.names is None or any(len(group.rows) > 1 for group in table.groups)
-    number = 0
-    for group, beside in zip(table.groups, frame.stubs, strict=True):
+    groups, top, number = frame.table.groups, round(start), 0
+    texts: list[Text] = []
+    pictures: list[Placed] = []
+    roomy = frame.names is None or any(len(group.rows) > 1 for group in groups)
+    for group in groups:
         if number and roomy:
-            top += round(0.45 * sizes.em)
-        if frame.names is None and (band := _band(group, frame, top)).label:
+            top += round(0.45 * frame.em)
+        if frame.names is None and (band := _band(frame, group, top)).label:
             texts.append(band)
-            top += round(1.35 * sizes.em)
-        for row, stub in zip(group.rows, beside, strict=True):
-            height = max(1, round(sizes.cell * row.aspect))
-            alone = len(group.rows) == 1
-            texts += stub.texts(sizes.margin, top, height, sizes.em, alone)
-            pictures += _cells(row, number, frame, top, height)
+            top += round(1.35 * frame.em)
+        for row in group.rows:
+            height = max(1, round(frame.cell * row.aspect))
+            texts += _stub(frame, frame.stubs[number], top, height, len(group.rows) == 1)
+            pictures += _cells(frame, row, number, top, height)
             number += 1
-            top += height + sizes.gap
-    return Tier(top - sizes.gap, tuple(texts), tuple(pictures))
+            top += height + frame.gap
+    return Tier(top - frame.gap, texts, pictures)
 
 
-def _band(group: Group, frame: Skeleton, top: int) -> Text:
+def _band(frame: Skeleton, group: Group, top: int) -> Text:
     """The names of a group above its rows."""
-    em, left = frame.sizes.em, frame.sizes.margin
-    name = text.fit(text.join(list(group.names), "  "), em, frame.right - left)
-    return Text(name, left, top + text.ASCENT * em, em)
+    name = text.fit(text.join(group.names, "  "), frame.em, frame.right - frame.margin)
+    return Text(name, frame.margin, top + text.ASCENT * frame.em, frame.em)
 
 
-def _cells(row: Row, number: int, frame: Skeleton, top: int, height: int) -> list[Placed]:
+def _stub(frame: Skeleton, stub: Stub, top: int, height: int, centred: bool) -> list[Text]:
+    """A row's names in its middle, the group's above them (at the top if it has more rows)."""
+    (above, own), em = stub, frame.em
+    count = len(above) + len(own)
+    pitch = min(text.LINE * em, height / max(1, count))
+    middle = (height - (count if centred else len(own)) * pitch) / 2
+    first = middle if centred else 0.0
+    second = middle + len(above) * pitch if centred else max(middle, len(above) * pitch)
+    rise = pitch / 2 + 0.27 * em
+
+    texts = [
+        Text(line, frame.margin, top + first + index * pitch + rise, em)
+        for index, line in enumerate(above)
+    ]
+    for index, line in enumerate(own):
+        ink = FAINT if index or (centred and above) else INK
+        texts.append(Text(line, frame.margin, top + second + index * pitch + rise, em, ink))
+    return texts
+
+
+def _cells(frame: Skeleton, row: Row, number: int, top: int, height: int) -> list[Placed]:
     """The pictures of a row, side by side."""
     return [
-        Placed(cell, Box(left, top, left + frame.sizes.cell, top + height), number, column)
+        Placed(cell, Box(left, top, left + frame.cell, top + height), number, column)
         for column, (cell, left) in enumerate(zip(row.cells, frame.lefts, strict=True))
         if cell is not None
     ]
+
+
+def _bars(frame: Skeleton, start: float) -> Tier:
+    """Colour bars below the pictures, side by side as far as there is room."""
+    left, top, size, tiers = frame.margin, round(start), frame.small, []
+    for bar in frame.table.bars:
+        width = frame.bar_width(bar)
+        if left > frame.margin and left + width > frame.right:
+            left, top = frame.margin, round(top + 1.6 * size)
+        tiers.append(_bar(frame, bar, left, top))
+        left = math.ceil(left + width + 2 * size)
+    texts = list(chain.from_iterable(tier.texts for tier in tiers))
+    ramps = list(chain.from_iterable(tier.ramps for tier in tiers))
+    return Tier(round(top + 1.6 * size) if tiers else top, texts, ramps=ramps)
+
+
+def _bar(frame: Skeleton, bar: Bar, left: float, top: int) -> Tier:
+    """`x̂0 − x0  −1 ▒▒▓▓ +1`: what, the low end, the colours, the high end."""
+    size, texts = frame.small, []
+    y = top + 0.55 * size + text.ASCENT * size
+    for label, after in ((bar.label, 0.9), (bar.ends[0], 0.4)):
+        texts.append(Text(label, left, y, size, FAINT))
+        left += text.width(label, size) + after * size
+    start, end = round(left), round(left) + frame.ramp_width
+    texts.append(Text(bar.ends[1], end + 0.4 * size, y, size, FAINT))
+    box = Box(start, round(y - 0.66 * size), end, round(y + 0.04 * size))
+    return Tier(top, texts, ramps=[Ramp(bar.colours, box)])
+
+
+def _notes(frame: Skeleton, start: float) -> Tier:
+    """A line each, cut where it is too long."""
+    top, size, texts = round(start), frame.small, []
+    for note in frame.table.notes:
+        y = top + 0.5 * size + text.ASCENT * size
+        shown = text.fit(note, size, frame.right - frame.margin)
+        texts.append(Text(shown, frame.margin, y, size, FAINT))
+        top = round(y + text.DESCENT * size)
+    return Tier(top, texts)
+
+
+def _caption(frame: Skeleton, start: float) -> Tier:
+    """The caption in as many lines as it needs, as wide as the sheet."""
+    top, em, pitch = round(start), frame.em, text.LINE
+    lines = text.wrap(frame.table.caption, em, frame.right - frame.margin)
+    top += round(0.4 * em) if lines else 0
+    texts = [
+        Text(line, frame.margin, top + number * pitch * em + text.ASCENT * em, em)
+        for number, line in enumerate(lines)
+    ]
+    return Tier(round(top + len(lines) * pitch * em), texts)

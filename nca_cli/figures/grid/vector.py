@@ -18,8 +18,8 @@ import numpy as np
 
 from nca_cli import __version__
 from nca_cli.figures.grid.paint import BLANK, EDGE, outlines, rasters
-from nca_cli.figures.grid.paper import MM_PER_INCH, POINTS_PER_INCH
 from nca_cli.figures.grid.placed import RULE, Box, Sheet, Text
+from nca_cli.figures.grid.request import MM_PER_INCH, POINTS_PER_INCH
 from nca_cli.figures.type.fonts import FILES, file_of, hush, subset
 from nca_cli.figures.type.text import pieces
 

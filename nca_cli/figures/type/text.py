@@ -8,7 +8,7 @@ others lend (`fonts`), and what none has is replaced before it is measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
@@ -47,7 +47,7 @@ def words(text: str, style: str = "text", fonts: Fonts = ()) -> Label:
     return (Span(drawable(text, fonts), style, fonts),)
 
 
-def join(labels: list[Label], by: str) -> Label:
+def join(labels: Sequence[Label], by: str) -> Label:
     """The labels in one line, with `by` between them."""
     spans: list[Span] = []
     for label in labels:
