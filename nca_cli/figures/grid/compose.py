@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.figures.grid import save
-from nca_cli.figures.grid.blanks import Missing, blanks, is_drawn
+from nca_cli.figures.grid.blanks import Missing, blanks
 from nca_cli.figures.grid.maps import coloured
 from nca_cli.figures.grid.paint import paint
 from nca_cli.figures.grid.placed import Sheet
@@ -112,15 +112,17 @@ def compose(store: Store, request: GridRequest) -> Grid:
     Raises `NothingStored`, with the command to run, where no sample fits; `UsageError`.
     """
     selection = _selected(store, request)
-    pictures = read(selection, request.scale or 1.0)
-    table = coloured(tabulate(selection, pictures.cells), request.scale)
-    lacks = blanks(selection, pictures.cells)
+    cells, damaged = read(selection, request.scale or 1.0)
+    table = coloured(tabulate(selection, cells), request.scale)
+    lacks = blanks(selection, cells)
     command = _command(selection, lacks)
-    problems = [*selection.problems, *pictures.problems]
-    if not is_drawn(selection, pictures.cells) and not problems:
+    problems = [*selection.problems, *damaged]
+    fixed_suffice = not request.kinds  # in a figure with levels, x0 and the floor alone do not
+    drawn = any((place in strip.fixed) == fixed_suffice for strip, place in cells)
+    if not drawn and not problems:
         raise NothingStored(f"{store.root} holds nothing that fits", f"fill it: {command}")
     said = "".join([*selection.names, request.title or "", request.caption or ""])
-    grid = Grid(request, table, selection.levels, selection.distance,
+    grid = Grid(request, table, selection.levels, selection.log_snrs.distance(selection.columns),
                 [missing for _, missing in lacks], command, problems,
                 lacking(said, request.lenders))  # fmt: skip
     _ = grid.sheet  # too narrow a sheet is an error here, not where it is drawn

@@ -1,4 +1,4 @@
-"""How a figure may be laid out: one record each."""
+"""How a figure may be laid out, and what its rows and columns may be: one record each."""
 
 from __future__ import annotations
 
@@ -8,9 +8,29 @@ from dataclasses import dataclass
 from nca_cli.recipe import Number
 
 
-def every(levels: list[Number]) -> Iterable[Number]:
-    """All levels."""
-    return levels
+@dataclass(frozen=True)
+class Axis:
+    """What rows or columns run over."""
+
+    property: str = ""
+    """Of a strip, by which rows or columns are told apart; "" for levels."""
+    group: tuple[str, ...] = ()
+    """As rows: the properties that name a group of them, …"""
+    own: tuple[str, ...] = ()
+    """… and those that name a row in its group. Without any, it cannot be rows."""
+    columns: bool = False
+    """Whether it can be columns."""
+
+
+AXES = {
+    "images": Axis("image", ("image",), ("symbol", "sampler", "model", "seed")),
+    "models": Axis("model", ("model", "sampler"), ("image", "seed")),
+    "t": Axis(columns=True),
+    "snr": Axis(columns=True),
+    "seeds": Axis("seed", ("image", "model", "sampler"), ("seed",), columns=True),
+}
+ROWS = tuple(name for name, axis in AXES.items() if axis.own)
+COLUMNS = tuple(name for name, axis in AXES.items() if axis.columns)
 
 
 @dataclass(frozen=True)
@@ -20,10 +40,10 @@ class Layout:
     show: tuple[str, ...]
     """What it shows unless something else is asked for: names of `symbols.SHOW`."""
     rows: str = ""
-    """The axis that its rows always are, of `axes.AXES`; "": the one that is asked for."""
+    """The axis that its rows always are, of `AXES`; "": the one that is asked for."""
     columns: str = ""
     """The axis that its columns always are; "": the one that is asked for."""
-    levels: Callable[[list[Number]], Iterable[Number]] = every
+    levels: Callable[[list[Number]], Iterable[Number]] = list
     """Which of the levels, in the order of the columns, it shows."""
     noisiest_first: bool = False
     """Whether levels run from low to high SNR."""
@@ -36,13 +56,8 @@ class Layout:
 
 
 LAYOUTS = {
-    "strips": Layout(show=("x0", "x_t", "x0_hat")),
-    "p2": Layout(
-        show=("x0", "x0_hat"),
-        noisiest_first=True,
-        stages=True,
-        sampler_below=True,
-    ),
+    "strips": Layout(("x0", "x_t", "x0_hat")),
+    "p2": Layout(("x0", "x0_hat"), noisiest_first=True, stages=True, sampler_below=True),
 }
 """`strips`, of the research repository: x0, the x_t as a strip, and below it a strip of x̂0 for
 each sampler, from low to high noise. `p2`, of P2 weighting's Fig. 3 (Choi et al., 2204.00227): the

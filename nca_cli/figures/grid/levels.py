@@ -60,14 +60,13 @@ class LogSnrs:
 
     def asked(self, log_snrs: Iterable[float]) -> Columns:
         """A column for each logSNR, with every model that reaches it."""
-        found = {
-            log_snr: {model: self.nearest(model, log_snr) for model in self.stored}
-            for log_snr in log_snrs
-        }
         return {
-            log_snr: {model: t for model, t in column.items() if t is not None}
-            for log_snr, column in found.items()
-        }
+            log_snr: {
+                model: t for model in self.stored
+                if (t := self.nearest(model, log_snr)) is not None
+            }
+            for log_snr in log_snrs
+        }  # fmt: skip
 
     def gathered(self, wanted: Mapping[str, Iterable[Number]]) -> Columns:
         """Levels of models (model → t) in columns, and beside them what other models have there.
@@ -91,10 +90,9 @@ class LogSnrs:
         """How far, at most, the logSNR of a level lies from what its column is called."""
         apart = (
             abs(self.log_snr(model, t) - level)
-            for level, ts in columns.items()
-            for model, t in ts.items()
-            if math.isfinite(level)
-        )
+            for level, ts in columns.items() if math.isfinite(level)
+            for model, t in ts.items() if model in self.stored
+        )  # fmt: skip
         return max(apart, default=0.0)
 
     def _completed(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,18 +16,8 @@ AT_ONCE = 32
 """Samples of an artifact that are in memory as floats together."""
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """What could be read."""
-
-    cells: Cells
-    """(strip, t), or (strip, x0 or floor) → its picture; none where it is not stored."""
-    problems: tuple[NcaError, ...]
-    """Damaged artifacts, whose pictures are missing."""
-
-
-def read(selection: Selection, scale: float = 1.0) -> Pictures:
-    """Every picture of a selection that is stored.
+def read(selection: Selection, scale: float = 1.0) -> tuple[Cells, list[NcaError]]:
+    """Every picture of a selection that is stored, and damaged artifacts, whose pictures lack.
 
     Differences are shown from -`scale` to +`scale`; errors are left as numbers (`maps.coloured`).
     """
@@ -49,7 +38,7 @@ def read(selection: Selection, scale: float = 1.0) -> Pictures:
                         cells[strip, t] = cell
         except (DamagedArtifact, NothingStored) as problem:
             problems.append(problem)
-    return Pictures(cells, tuple(problems))
+    return cells, problems
 
 
 def _cell(strip: Strip, values: np.ndarray, originals: _Originals, scale: float) -> Cell | None:

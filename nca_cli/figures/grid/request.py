@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from nca_cli.errors import UsageError
-from nca_cli.figures.grid.axes import AXES, COLUMNS, ROWS, Axis
-from nca_cli.figures.grid.layouts import LAYOUTS, Layout
+from nca_cli.figures.grid.layouts import AXES, COLUMNS, LAYOUTS, ROWS, Axis, Layout
 from nca_cli.figures.grid.symbols import FIXED, SHOW
 from nca_cli.figures.type.fonts import Fonts, checked
 from nca_cli.store import Filters
@@ -38,15 +37,14 @@ class Zoom:
         try:
             x, y, w, h = (float(part) for part in words.split(","))
         except ValueError:
-            raise _wrong(words) from None
-        zoom = cls(x, y, w, h, fractions="." in words)
-        if not (min(x, y) >= 0 and min(w, h) > 0 and zoom._inside(1, 1)):
-            raise _wrong(words)
-        return zoom
-
-    def _inside(self, width: int, height: int) -> bool:
-        ends = (self.x + self.w, self.y + self.h)
-        return not self.fractions or max(ends) <= 1 + 1e-9
+            x = y = w = h = math.nan
+        largest = 1 + 1e-9 if "." in words else math.inf
+        if not (min(x, y) >= 0 and min(w, h) > 0 and max(x + w, y + h) <= largest):
+            raise UsageError(
+                f"--zoom {words!r} is not x,y,w,h inside the picture",
+                "pixels: 24,16,32,32, or fractions of its sides: 0.4,0.25,0.5,0.5",
+            )
+        return cls(x, y, w, h, fractions="." in words)
 
     def box(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Left, top, right, bottom in the pixels of a picture. Raises `UsageError`."""
@@ -63,13 +61,6 @@ class Zoom:
 
     def __str__(self) -> str:
         return ",".join(f"{value:g}" for value in (self.x, self.y, self.w, self.h))
-
-
-def _wrong(words: str) -> UsageError:
-    return UsageError(
-        f"--zoom {words!r} is not x,y,w,h inside the picture",
-        "pixels: 24,16,32,32, or fractions of its sides: 0.4,0.25,0.5,0.5",
-    )
 
 
 @dataclass(frozen=True)
@@ -193,16 +184,9 @@ class GridRequest:
 
     @property
     def em(self) -> int | None:
-        """Pixels of type, where it is given."""
-        return None if self.font_size is None else self._em(self.font_size)
-
-    @property
-    def usual_em(self) -> int:
-        """Pixels of type on a sheet of a given width."""
-        return self._em(USUAL_POINTS)
-
-    def _em(self, points: float) -> int:
-        return max(4, round(points / POINTS_PER_INCH * self.dpi))
+        """Pixels of type, where it is given or the width is."""
+        points = self.font_size or (None if self.width is None else USUAL_POINTS)
+        return None if points is None else max(4, round(points / POINTS_PER_INCH * self.dpi))
 
     def millimetres(self, pixels: int) -> float:
         """Width on paper of a sheet `pixels` wide."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from nca_cli.errors import NothingStored, UsageError
@@ -42,39 +43,40 @@ def select(store: Store, request: GridRequest) -> Selection:
         for model, space in spaces.items()
     }
     chosen = Selection(store, request, subjects, samplings, spaces, schedules)
-    log_snrs = _log_snrs(chosen, headers) if request.by_snr else LogSnrs({}, {})
-    strips = list(_strips(chosen, log_snrs, headers))
-    columns = _columns(chosen, strips, log_snrs, headers) if request.kinds else {}
-    chosen = replace(chosen, columns=columns)
-    chosen = replace(chosen, strips=tuple(_cut(chosen, strip, headers) for strip in strips))
+    if request.by_snr:
+        chosen = replace(chosen, log_snrs=_log_snrs(chosen, headers))
+    chosen = replace(chosen, strips=tuple(_strips(chosen, headers)))
+    if request.kinds:
+        chosen = replace(chosen, columns=_columns(chosen, headers))
+    cut = [_cut(chosen, strip, headers) for strip in chosen.strips]
+    chosen = replace(chosen, strips=tuple(cut))
     _check_levels(chosen)
-    distance = log_snrs.distance(columns) if request.by_snr else 0.0
     snr = {} if request.by_snr else {model: _snr(chosen, model, headers) for model in spaces}
-    chosen = replace(chosen, snr=snr, distance=distance, problems=tuple(headers.problems))
+    chosen = replace(chosen, snr=snr, problems=tuple(headers.problems))
     return replace(chosen, strips=_begun(chosen))
 
 
 # -- strips ----------------------------------------------------------------------------------------
 
 
-def _strips(chosen: Selection, log_snrs: LogSnrs, headers: Headers) -> Iterator[Strip]:
+def _strips(chosen: Selection, headers: Headers) -> Iterator[Strip]:
     """All rows: by image, model and seed; x_t once for models that share it."""
     kinds, noised = chosen.request.kinds, set()
     names = _image_names(chosen.subjects, chosen.request.lenders)
     for subject in chosen.subjects:
-        name = names[subject.model, subject.image]
-        for seed in _seeds(chosen, subject, log_snrs, headers) if kinds else [0]:
+        for seed in _seeds(chosen, subject, headers) if kinds else [0]:
             key = (subject.space, subject.image, seed)
             if ("x_t" in kinds or not kinds) and key not in noised:
                 noised.add(key)
                 kind = "x_t" if kinds else ""
-                yield Strip(kind, subject, name, None, seed, _noises(chosen, subject))
+                sources = _noises(chosen, subject)
+                yield Strip(kind, subject, names[subject.image], None, seed, sources)
             for sampling in chosen.samplings[subject.model]:
                 source = subject.recipes.get(sampling.name)
                 for kind in kinds:
                     if kind != "x_t":
                         sources = (source,) if source else ()
-                        yield Strip(kind, subject, name, sampling, seed, sources)
+                        yield Strip(kind, subject, names[subject.image], sampling, seed, sources)
 
 
 def _noises(chosen: Selection, subject: Subject) -> tuple[Artifact, ...]:
@@ -85,33 +87,28 @@ def _noises(chosen: Selection, subject: Subject) -> tuple[Artifact, ...]:
     return tuple(sorted(found, key=lambda noise: noise is not subject.noise))
 
 
-def _seeds(
-    chosen: Selection, subject: Subject, log_snrs: LogSnrs, headers: Headers
-) -> Collection[int]:
+def _seeds(chosen: Selection, subject: Subject, headers: Headers) -> Collection[int]:
     """Those asked for, else those that are stored."""
     if chosen.filters.seeds:
         return list(dict.fromkeys(chosen.filters.seeds))
     noisy = "x_t" in chosen.request.kinds
     sources = subject.artifacts if noisy else subject.recipes.values()
     stored = [key for source in sources for key in headers.keys(source)]
-    asked = {log_snrs.nearest(subject.model, each) for each in chosen.request.log_snr}
+    asked = {chosen.log_snrs.nearest(subject.model, each) for each in chosen.request.log_snr}
     ts: Collection[Number | None] = asked or chosen.filters.t
     return sorted({seed for t, seed in stored if not ts or t in ts}) or [0]
 
 
-def _image_names(subjects: Sequence[Subject], fonts: Fonts) -> dict[tuple[str, str], str]:
-    """(model, image) → stem; with digits of the digest where a model has two images of a stem."""
-    stems: dict[tuple[str, str], set[str]] = {}
-    for each in subjects:
-        stems.setdefault((each.model, each.stem), set()).add(each.image)
-    twice = {stem for (_, stem), images in stems.items() if len(images) > 1}
+def _image_names(subjects: Sequence[Subject], fonts: Fonts) -> dict[str, str]:
+    """Folder → stem; with digits of the digest where a model has two images of a stem."""
+    stems = Counter((each.model, each.stem) for each in subjects)
+    twice = {stem for (_, stem), count in stems.items() if count > 1}
     names = {}
     for each in subjects:
         hexes = split_folder(each.image)[1]
         written = any(map(str.isalnum, drawable(each.stem, fonts)))
         shown = each.stem if written else hexes[:8]
-        twin = each.stem in twice
-        names[each.model, each.image] = f"{shown} {hexes[:6]}" if twin else shown
+        names[each.image] = f"{shown} {hexes[:6]}" if each.stem in twice else shown
     return names
 
 
@@ -130,28 +127,24 @@ def _begun(chosen: Selection) -> tuple[Strip, ...]:
 # -- columns ---------------------------------------------------------------------------------------
 
 
-def _columns(
-    chosen: Selection, strips: Iterable[Strip], log_snrs: LogSnrs, headers: Headers
-) -> Columns:
+def _columns(chosen: Selection, headers: Headers) -> Columns:
     """The levels that the layout shows, in its order."""
     request, layout = chosen.request, chosen.request.arrangement
     if request.log_snr:
-        found = log_snrs.asked(request.log_snr)
+        found = chosen.log_snrs.asked(request.log_snr)
     else:
-        wanted = _wanted_levels(chosen, strips, headers)
-        found = log_snrs.gathered(wanted) if request.by_snr else _by_t(chosen, wanted)
+        wanted = _wanted_levels(chosen, headers)
+        found = chosen.log_snrs.gathered(wanted) if request.by_snr else _by_t(chosen, wanted)
     ascending = layout.noisiest_first == request.by_snr
     return {level: found[level] for level in layout.levels(sorted(found, reverse=not ascending))}
 
 
-def _wanted_levels(
-    chosen: Selection, strips: Iterable[Strip], headers: Headers
-) -> dict[str, set[Number]]:
+def _wanted_levels(chosen: Selection, headers: Headers) -> dict[str, set[Number]]:
     """Model → levels: those asked for, else those that its rows have. Raises `NothingStored`."""
     found = {model: set(chosen.filters.t) for model in chosen.models}
     if chosen.filters.t:
         return found
-    for strip in strips:
+    for strip in chosen.strips:
         for source in strip.sources:
             found[strip.model] |= {t for t, seed in headers.keys(source) if seed == strip.seed}
     if not any(found.values()) and not headers.problems:

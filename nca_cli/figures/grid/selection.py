@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nca_cli.errors import NcaError
-from nca_cli.figures.grid.levels import Columns
+from nca_cli.figures.grid.levels import Columns, LogSnrs
 from nca_cli.figures.grid.request import GridRequest
 from nca_cli.recipe import Number, Recipe
 from nca_cli.samplers import METHODS
@@ -118,8 +118,8 @@ class Selection:
     """What a column is called (t or logSNR) → model → the t of it that stands there."""
     snr: Mapping[str, Mapping[Number, float]] = field(default_factory=dict)
     """Model → t → SNR, of the columns."""
-    distance: float = 0.0
-    """How far, at most, the logSNR of a level lies from what its column is called."""
+    log_snrs: LogSnrs = field(default_factory=lambda: LogSnrs({}, {}))
+    """Of levels, where columns are by logSNR."""
     problems: tuple[NcaError, ...] = ()
     """Damaged artifacts."""
 

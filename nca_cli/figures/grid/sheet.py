@@ -28,8 +28,8 @@ WIDEST, TALLEST = 8192, 16383
 
 def lay_out(table: Table, request: GridRequest) -> Sheet:
     """The table as large as asked for. Raises `UsageError` where a width has no room for it."""
-    if request.pixels is not None:
-        return _placed(_fitted(table, request.pixels, request.em or request.usual_em))
+    if request.pixels is not None and request.em is not None:
+        return _placed(_fitted(table, request.pixels, request.em))
     cell = request.cell or usual_cell(table)
     return _placed(Skeleton(table, cell, request.em or usual_em(table, cell)))
 

@@ -51,8 +51,6 @@ class Skeleton:
         """Type of notes and colour bars."""
         return round(0.85 * self.em) if self.tight else max(SMALLEST, round(0.85 * self.em))
 
-    # -- across ------------------------------------------------------------------------------------
-
     @cached_property
     def lefts(self) -> list[int]:
         """Left edges of the columns; the levels stand apart from x0."""
@@ -97,8 +95,6 @@ class Skeleton:
         widest = max(widths, default=0)
         return math.ceil(widest + 0.7 * self.em) if widest else 0
 
-    # -- names at the left -------------------------------------------------------------------------
-
     @property
     def _lines(self) -> int:
         """How many fit beside a row."""
@@ -142,8 +138,6 @@ class Skeleton:
             lines[at : at + 2] = [text.join(lines[at : at + 2], " ")]
             room = 17 * self.em
         return [text.fit(line, self.em, room) for line in lines]
-
-    # -- the header, in the longest form that fits every column ------------------------------------
 
     @property
     def _room(self) -> float:

@@ -140,15 +140,13 @@ def tabulate(selection: Selection, cells: Cells) -> Table:
 
 Arranged = tuple[list[Column], list[Group], list[Label]]
 """Columns after the fixed ones, groups of rows, what the header's lines are."""
-Named = tuple[list[Label], Row]
-"""A row, and the names of its group."""
 
 
 def _by_levels(
     selection: Selection, words: Wording, kinds: Sequence[str], cells: Cells
 ) -> Arranged:
     """A row per strip, a column per level."""
-    rows: list[Named] = []
+    rows = []
     for strip in selection.strips:
         outer, own = words.of_row(strip)
         ts = selection.ts(strip.model)
@@ -166,7 +164,7 @@ def _by_property(
     """A row per strip and level, a column per value of what tells strips apart, such as seeds."""
     what = selection.request.column_axis.property
     values = sorted({getattr(strip, what) for strip in selection.strips})
-    rows: list[Named] = []
+    rows = []
     for strips in _alike(selection.strips, what):
         first = next(iter(strips.values()))
         outer, own = words.of_row(first)
@@ -192,8 +190,8 @@ def _fixed(cells: Cells, strip: Strip, kinds: Sequence[str]) -> list[Cell | None
     return [cells.get((strip, kind), Cell(kind)) if kind in strip.fixed else None for kind in kinds]
 
 
-def _groups(rows: Iterable[Named]) -> list[Group]:
-    """Rows of one name together, in the order in which the names come."""
+def _groups(rows: Iterable[tuple[list[Label], Row]]) -> list[Group]:
+    """Rows, each with the names of its group, by these names."""
     names: dict[str, list[Label]] = {}
     found: dict[str, list[Row]] = {}
     for outer, row in rows:

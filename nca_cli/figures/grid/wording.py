@@ -155,7 +155,8 @@ class Wording:
 
 def _snr_line(snr: float | None) -> tuple[Label, ...]:
     """An SNR in a header, from long to short."""
-    return (*SNR, Span(" "), *text.number(snr)), text.number(snr), text.rough(snr), text.terse(snr)
+    said = text.number(snr)
+    return (*SNR, Span(" "), *said), said, text.number(snr, 1), text.terse(snr)
 
 
 def _t_line(t: Number | None) -> tuple[Label, ...]:

@@ -8,6 +8,7 @@ others lend (`fonts`), and what none has is replaced before it is measured.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
@@ -55,35 +56,25 @@ def join(labels: Sequence[Label], by: str) -> Label:
     return tuple(spans)
 
 
-def number(value: float | None) -> Label:
-    """Two significant digits; powers of ten below 0.1 and from 1000: 8.5, 0.27, 3.8×10⁻²."""
+def number(value: float | None, digits: int = 2) -> Label:
+    """As many significant digits; powers of ten below 0.1 and from 1000: 8.5, 0.27, 3.8×10⁻²."""
     if value is None or math.isnan(value):
         return (Span("–"),)
     if math.isinf(value):
         return (Span("∞"),)
     if value == 0:
         return (Span("0"),)
-    digits, exponent = f"{value:.1e}".split("e")
+    rounded = f"{value:.{digits - 1}e}"
+    factor, exponent = rounded.split("e")
     if -1 <= int(exponent) < 3:
-        return (Span(f"{float(f'{value:.1e}'):.{max(0, 1 - int(exponent))}f}"),)
+        return (Span(f"{float(rounded):.{max(0, digits - 1 - int(exponent))}f}"),)
     power = (Span("10"), Span(str(int(exponent)).replace("-", "−"), "sup"))
-    return power if digits == "1.0" else (Span(f"{digits}×"), *power)
-
-
-def rough(value: float | None) -> Label:
-    """One significant digit, for narrow columns: 8, 0.3, 4×10⁻²."""
-    if value is None or not 0 < value < math.inf:
-        return number(value)
-    digit, exponent = f"{value:.0e}".split("e")
-    if -1 <= int(exponent) < 3:
-        return (Span(f"{float(f'{value:.1g}'):g}"),)
-    power = (Span("10"), Span(str(int(exponent)).replace("-", "−"), "sup"))
-    return power if digit == "1" else (Span(f"{digit}×"), *power)
+    return power if float(factor) == 1 else (Span(f"{factor}×"), *power)
 
 
 def terse(value: float | None) -> Label:
-    """As `rough`, powers of ten as programs write them: 4e-2."""
-    short = rough(value)
+    """One significant digit, powers of ten as programs write them: 4e-2."""
+    short = number(value, 1)
     if value is None or short[-1].style != "sup":
         return short
     return (Span(f"{value:.0e}".replace("e-0", "e−").replace("e+0", "e").replace("e-", "e−")),)
@@ -140,35 +131,25 @@ def split(label: Label, size: int, room: float) -> list[Label]:
     """A label of one span in lines of at most `room`, broken after "-", "_", "." and spaces."""
     if len(label) != 1 or width(label, size) <= room:
         return [label]
-    lines, span = [""], label[0]
-    for piece in _pieces(span.text):
-        if lines[-1] and width((span._replace(text=lines[-1] + piece.rstrip()),), size) > room:
-            lines.append("")
-        lines[-1] += piece
-    return [(span._replace(text=line.strip()),) for line in lines]
-
-
-def _pieces(text: str) -> list[str]:
-    pieces = [""]
-    for character in text:
-        pieces[-1] += character
-        if character in "-_. ":
-            pieces.append("")
-    return [piece for piece in pieces if piece]
+    return _lines(label[0], re.findall(r"[^-_. ]*[-_. ]|[^-_. ]+", label[0].text), size, room)
 
 
 def wrap(label: Label, size: int, room: float) -> list[Label]:
     """A label of one span in lines of at most `room`, broken at spaces; longer words are cut."""
     if not label:
         return []
-    lines, span = [""], label[0]
-    for word in span.text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and width((span._replace(text=longer),), size) > room:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return [fit((span._replace(text=line),), size, room) for line in lines]
+    words = [f"{word} " for word in label[0].text.split()]
+    return [fit(line, size, room) for line in _lines(label[0], words, size, room)]
+
+
+def _lines(span: Span, pieces: Sequence[str], size: int, room: float) -> list[Label]:
+    """Pieces of a text in as few lines as they fit in."""
+    lines = [""]
+    for piece in pieces:
+        if lines[-1] and width((span._replace(text=lines[-1] + piece.rstrip()),), size) > room:
+            lines.append("")
+        lines[-1] += piece
+    return [(span._replace(text=line.strip()),) for line in lines]
 
 
 class Piece(NamedTuple):
