@@ -113,7 +113,8 @@ def compose(store: Store, request: GridRequest) -> Grid:
     """
     selection = _selected(store, request)
     cells, damaged = read(selection, request.scale or 1.0)
-    table = coloured(tabulate(selection, cells), request.scale)
+    cells, bars = coloured(selection, cells, request.scale)
+    table = tabulate(selection, cells, bars)
     lacks = blanks(selection, cells)
     command = _command(selection, lacks)
     problems = [*selection.problems, *damaged]

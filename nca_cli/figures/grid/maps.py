@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from nca_cli.figures.grid.selection import Selection
 from nca_cli.figures.grid.symbols import SYMBOLS
-from nca_cli.figures.grid.table import Bar, Cell, Table
+from nca_cli.figures.grid.table import Bar, Cells
 from nca_cli.figures.type.text import Label, Span
 
 MAGMA = (
@@ -27,31 +27,22 @@ def ramp(count: int = 256) -> np.ndarray:
     return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
-def coloured(table: Table, scale: float | None) -> Table:
-    """The table with errors in colours, from 0 to `scale`, and with its colour bars.
+def coloured(selection: Selection, cells: Cells, scale: float | None) -> tuple[Cells, list[Bar]]:
+    """The cells with errors in colours, from 0 to `scale`, and the colour bars of the figure.
 
     Without a `scale`, errors share the range that holds 99.5 % of their pixels.
     """
-    kinds, bars = {cell.kind for cell in table.cells}, []
+    kinds, bars = {strip.kind for strip in selection.strips if strip.cells}, []
     if "diff" in kinds:
         bars.append(_bar(SYMBOLS["diff"], -(scale or 1.0), scale or 1.0, _greys()))
     if "error" in kinds:
-        errors = [cell.error for cell in table.cells if cell.error is not None]
-        top = scale or _usual(errors)
-        largest = max((float(np.nanmax(error)) for error in errors), default=0)
+        errors = {key: cell.error for key, cell in cells.items() if cell.error is not None}
+        top = scale or _usual([*errors.values()])
+        largest = max((float(np.nanmax(error)) for error in errors.values()), default=0)
         bars.append(_bar(SYMBOLS["error"], 0.0, top, ramp(), largest > top))
-        table = table.regrouped(lambda row: [replace(row, cells=_in_colours(row.cells, top))])
-    return replace(table, bars=bars)
-
-
-def _in_colours(cells: Sequence[Cell | None], top: float) -> list[Cell | None]:
-    """Errors with pixels; other cells as they are."""
-    return [
-        replace(cell, pixels=_colours(cell.error, top))
-        if cell is not None and cell.error is not None
-        else cell
-        for cell in cells
-    ]
+        painted = {key: replace(cells[key], pixels=_colours(errors[key], top)) for key in errors}
+        cells = {**cells, **painted}
+    return cells, bars
 
 
 def _usual(errors: list[np.ndarray]) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from nca_cli.figures.grid.layouts import AXES
 from nca_cli.figures.grid.selection import Selection, Strip
 from nca_cli.figures.grid.symbols import FIXED, SYMBOLS
 from nca_cli.figures.grid.wording import Wording, heading
@@ -110,16 +111,8 @@ class Table:
         """All cells, row by row."""
         return [cell for row in self.rows for cell in row.cells if cell is not None]
 
-    def regrouped(self, change: Callable[[Row], Sequence[Row]]) -> Table:
-        """The table with other rows in the place of each."""
-        groups = [
-            replace(group, rows=[new for row in group.rows for new in change(row)])
-            for group in self.groups
-        ]
-        return replace(self, groups=groups)
 
-
-def tabulate(selection: Selection, cells: Cells) -> Table:
+def tabulate(selection: Selection, cells: Cells, bars: Sequence[Bar] = ()) -> Table:
     """The figure as a table; a picture that is not in `cells` is blank."""
     words, request = Wording(selection), selection.request
     kinds = [kind for kind in FIXED if any(kind in strip.fixed for strip in selection.strips)]
@@ -133,6 +126,7 @@ def tabulate(selection: Selection, cells: Cells) -> Table:
         names,
         header_named=len(words.schedules) > 1 and not by_property,
         notes=words.notes,
+        bars=bars,
         title=text.words(request.title, "bold", fonts) if request.title else (),
         caption=text.words(caption, fonts=fonts) if caption else (),
     )
@@ -202,9 +196,10 @@ def _groups(rows: Iterable[tuple[list[Label], Row]]) -> list[Group]:
 
 def _alike(strips: Iterable[Strip], what: str) -> list[Mapping[object, Strip]]:
     """Strips that differ in one property alone, together: its value → strip."""
+    others = ["kind", "sampling", *(axis.property for axis in AXES.values() if axis.property)]
+    others.remove(what)
     found: dict[tuple, dict[object, Strip]] = {}
     for strip in strips:
-        tells = {"model": strip.model, "image": strip.image, "seed": strip.seed}
-        value = tells.pop(what)
-        found.setdefault((strip.kind, strip.sampling, *tells.values()), {})[value] = strip
+        key = tuple(getattr(strip, other) for other in others)
+        found.setdefault(key, {})[getattr(strip, what)] = strip
     return list(found.values())

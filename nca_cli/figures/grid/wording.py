@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import cached_property
 
+from nca_cli.figures.grid.layouts import AXES
 from nca_cli.figures.grid.selection import Selection, Strip
 from nca_cli.figures.grid.symbols import LOG_SNR, SNR, SYMBOLS, X0_HAT, X_T, T
 from nca_cli.figures.type import text
@@ -27,12 +28,12 @@ class Wording:
     @cached_property
     def _several(self) -> dict[str, bool]:
         """Which properties differ over the figure, and so must be said."""
-        seeds = len({strip.seed for strip in self.chosen.strips})
-        return {
-            "model": len({each.model for each in self.chosen.subjects}) > 1,
-            "image": True,
-            "seed": seeds > 1 or self.request.row_axis.property == "seed",
-        }
+        found = {
+            axis.property: axis is self.request.row_axis
+            or len({getattr(strip, axis.property) for strip in self.chosen.strips}) > 1
+            for axis in AXES.values() if axis.property
+        }  # fmt: skip
+        return {**found, "model": len(self.chosen.models) > 1, "image": True}
 
     @cached_property
     def model_names(self) -> dict[str, str]:

@@ -19,7 +19,11 @@ def zoomed(table: Table, zooms: Sequence[Zoom]) -> Table:
     """The table with an enlarged row below each row for every zoom, and frames in x0."""
     if not zooms:
         return table
-    return table.regrouped(lambda row: _rows(row, zooms))
+    groups = [
+        replace(group, rows=[new for row in group.rows for new in _rows(row, zooms)])
+        for group in table.groups
+    ]
+    return replace(table, groups=groups)
 
 
 def _rows(row: Row, zooms: Sequence[Zoom]) -> list[Row]:
