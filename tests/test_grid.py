@@ -28,7 +28,9 @@ from stores import (
 
 import nca_cli.figures.grid as grids
 from nca_cli.errors import ModelError, NothingStored, UsageError
-from nca_cli.figures.grid import compose_grid, text
+from nca_cli.figures.grid import compose_grid
+from nca_cli.figures.grid.sweep import frame
+from nca_cli.figures.type import text
 from nca_cli.images import image_digest, sample_images, to_uint8
 from nca_cli.recipe import Recipe, parse_list
 from nca_cli.schedule import FlowMatching
@@ -47,11 +49,11 @@ def plain(label) -> str:
 
 
 def texts(grid) -> list[str]:
-    return [plain(each.label) for each in grid.layout.texts]
+    return [plain(each.label) for each in grid.sheet.texts]
 
 
 def pixels(grid, row: int, column: int) -> np.ndarray:
-    box = grid.layout.box(row, column)
+    box = grid.sheet.box(row, column)
     return np.asarray(grid.image().crop(box))
 
 
@@ -98,7 +100,7 @@ def test_x0_comes_first_whatever_order_is_asked_for(store):
 
 def test_a_figure_of_x0_alone_has_one_cell_per_image(store):
     grid = compose_grid(store, show="x0", cell=SIDE)
-    assert len(grid.layout.pictures) == 2
+    assert len(grid.sheet.pictures) == 2
     assert not grid.missing
 
 
@@ -117,7 +119,7 @@ def test_cells_of_another_size_are_resampled_not_cut(tmp_path):
     store = Store(tmp_path)
     commit(store, [100], recipe=None)
     grid = compose_grid(store, show="x0", cell=4 * SIDE)
-    found = np.asarray(grid.image().crop(grid.layout.box(0, 0)).resize((SIDE, SIDE)), float)
+    found = np.asarray(grid.image().crop(grid.sheet.box(0, 0)).resize((SIDE, SIDE)), float)
     assert np.abs(found - to_uint8(tensor(0, 0, "cat"))).mean() < 25
 
 
@@ -383,7 +385,7 @@ def test_a_level_of_one_model_is_no_blank_of_another(tmp_path):
     toy = next(row for row, name in enumerate(rows(grid)) if name == "cat xt toy")
     np.testing.assert_array_equal(pixels(grid, toy, 2), to_uint8(tensor(300, 0, "x_t")))
     with pytest.raises(KeyError):
-        grid.layout.box(toy, 1)
+        grid.sheet.box(toy, 1)
 
 
 def test_a_recipe_that_is_not_there_is_an_error_since_no_command_can_make_it(store):
@@ -446,7 +448,7 @@ def overlapping(layout) -> list:
 @pytest.mark.parametrize("by", ["images", "models", "seeds"])
 def test_texts_overlap_neither_each_other_nor_pictures_nor_the_edge(store, cell, by):
     for filters in (Filters(), CAT, Filters(t=range(100, 1000, 100), samplers=["ddim"])):
-        layout = compose_grid(store, filters, rows=by, cell=cell, show="x0,x0_hat,diff").layout
+        layout = compose_grid(store, filters, rows=by, cell=cell, show="x0,x0_hat,diff").sheet
         assert not overlapping(layout)
         for box in [each.box for each in layout.texts]:
             assert 0 <= box.left < box.right <= layout.size[0]
@@ -455,7 +457,7 @@ def test_texts_overlap_neither_each_other_nor_pictures_nor_the_edge(store, cell,
 
 @pytest.mark.parametrize("cell", [16, 32, 48, 64, 96, 128, 256])
 def test_type_is_never_smaller_than_twelve_pixels(store, cell):
-    assert min(each.size for each in compose_grid(store, CAT, cell=cell).layout.texts) >= 12
+    assert min(each.size for each in compose_grid(store, CAT, cell=cell).sheet.texts) >= 12
 
 
 HOSTILE = [
@@ -472,8 +474,8 @@ def test_hostile_names_are_drawn_within_the_sheet(tmp_path, name, cell):
     commit(store, [100], image=name)
     grid = compose_grid(store, cell=cell, title=name * 3)
     grid.image()
-    assert not overlapping(grid.layout)
-    assert all(each.box.right <= grid.layout.size[0] for each in grid.layout.texts)
+    assert not overlapping(grid.sheet)
+    assert all(each.box.right <= grid.sheet.size[0] for each in grid.sheet.texts)
 
 
 def test_what_does_not_fit_ends_in_an_ellipsis():
@@ -508,17 +510,17 @@ def test_a_gif_has_one_frame_per_level_and_loops_for_ever(store, tmp_path):
     with Image.open(grid.save(tmp_path / "grid.gif")) as image:
         assert image.n_frames == len(grid.levels) == 3
         assert image.info["loop"] == 0
-    titles = [plain(grids.frame(grid.table, column).title) for column in (1, 2, 3)]
+    titles = [plain(frame(grid.table, column).title) for column in (1, 2, 3)]
     assert [title.split("SNR")[0].strip() for title in titles] == ["t = 100", "t = 300", "t = 600"]
 
 
 def test_in_a_frame_x0_stands_with_its_own_image(store):
     grid = compose_grid(store, Filters(seeds=[0], samplers=["ddim"]), rows="models", cell=SIDE)
-    frame = grids.frame(grid.table, 1)
-    assert [" ".join(map(plain, group.names)) for group in frame.groups] == [
+    turned = frame(grid.table, 1)
+    assert [" ".join(map(plain, group.names)) for group in turned.groups] == [
         "x0", "xt", "x0 ddim-50",
     ]  # fmt: skip
-    for name, cell in zip(("cat", "dog"), frame.groups[0].rows[0].cells, strict=True):
+    for name, cell in zip(("cat", "dog"), turned.groups[0].rows[0].cells, strict=True):
         np.testing.assert_array_equal(cell.pixels, to_uint8(tensor(0, 0, name)))
 
 
@@ -530,7 +532,7 @@ def test_an_unknown_suffix_is_refused_and_the_known_ones_are_named(store, tmp_pa
 
 
 def test_the_default_cell_shows_every_pixel_and_enlarges_small_pictures(store):
-    assert compose_grid(store).layout.cell == 128  # 16 pixels, eightfold
+    assert compose_grid(store).sheet.cell == 128  # 16 pixels, eightfold
 
 
 def test_a_grid_loads_neither_torch_nor_plotting_nor_hub_libraries(store, tmp_path):

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from nca_cli.cli import app
 from nca_cli.errors import UsageError
-from nca_cli.figures.grid import compose_grid, text
-from nca_cli.figures.type import fonts
+from nca_cli.figures.grid import compose_grid
+from nca_cli.figures.type import fonts, text
 from nca_cli.figures.type.bidi import joined, visual
 from nca_cli.store import Store
 
@@ -45,7 +45,7 @@ def named(folder, *names) -> Store:
 
 
 def words(grid) -> set[str]:
-    return {"".join(run.text for run in each.label) for each in grid.layout.texts}
+    return {"".join(run.text for run in each.label) for each in grid.sheet.texts}
 
 
 # -- the order and the forms of letters ------------------------------------------------------------

@@ -29,11 +29,11 @@ def plain(label) -> str:
 
 
 def texts(grid) -> list[str]:
-    return [plain(each.label) for each in grid.layout.texts]
+    return [plain(each.label) for each in grid.sheet.texts]
 
 
 def pixels(grid, row, column):
-    return np.asarray(grid.image().crop(grid.layout.box(row, column)))
+    return np.asarray(grid.image().crop(grid.sheet.box(row, column)))
 
 
 # -- arrangement -----------------------------------------------------------------------------------
@@ -45,16 +45,16 @@ def test_p2_has_the_input_and_beside_it_x0_hat_from_low_to_high_snr(store):
     np.testing.assert_array_equal(pixels(grid, 0, 0), to_uint8(tensor(0, 0, "cat")))
     for column, t in enumerate(grid.levels, start=1):
         np.testing.assert_array_equal(pixels(grid, 0, column), to_uint8(tensor(t, 0, "x0_hat")))
-    assert len(grid.layout.pictures) == 4
+    assert len(grid.sheet.pictures) == 4
 
 
 def test_p2_names_the_stages_over_their_columns_and_the_sampler_once(store):
     grid = compose_grid(store, CAT, layout="p2", cell=128)
-    stages = {plain(each.label): each.box for each in grid.layout.texts}
+    stages = {plain(each.label): each.box for each in grid.sheet.texts}
     assert {"coarse", "content"} <= stages.keys()  # logSNR -6 | -3, -1
     assert "clean-up" not in stages
-    assert stages["coarse"].right <= grid.layout.box(0, 1).right
-    assert stages["content"].left >= grid.layout.box(0, 2).left
+    assert stages["coarse"].right <= grid.sheet.box(0, 1).right
+    assert stages["content"].left >= grid.sheet.box(0, 2).left
     assert texts(grid).count("x0 from xt by ddim-50") == 1
 
 
@@ -105,19 +105,19 @@ def test_the_width_in_millimetres_is_what_was_asked_for_in_every_format(
 def test_type_has_the_points_that_were_asked_for(store):
     for points in (6, 8, 10):
         grid = compose_grid(store, CAT, width=174, font_size=points, dpi=300)
-        assert grid.layout.em == round(points / 72 * 300)
+        assert grid.sheet.em == round(points / 72 * 300)
 
 
 @pytest.mark.parametrize("width", [60, 84, 174])
 @pytest.mark.parametrize("layout", ["strips", "p2"])
 def test_on_paper_texts_overlap_nothing_and_stay_on_the_sheet(store, width, layout):
     grid = compose_grid(store, layout=layout, width=width, caption="A caption of words. " * 9)
-    boxes = [each.box for each in (*grid.layout.texts, *grid.layout.pictures)]
+    boxes = [each.box for each in (*grid.sheet.texts, *grid.sheet.pictures)]
     for a, b in combinations(boxes, 2):
         across = min(a.right, b.right) - max(a.left, b.left)
         assert across <= 0 or min(a.bottom, b.bottom) - max(a.top, b.top) <= 4
-    assert max(box.right for box in boxes) <= grid.layout.size[0]
-    assert max(box.bottom for box in boxes) <= grid.layout.size[1]
+    assert max(box.right for box in boxes) <= grid.sheet.size[0]
+    assert max(box.bottom for box in boxes) <= grid.sheet.size[1]
 
 
 def test_a_caption_is_wrapped_and_whole(store):
@@ -235,7 +235,7 @@ def test_the_ends_of_the_bar_are_the_range_of_the_differences(store, scale, ends
     np.testing.assert_array_equal(pixels(grid, 0, 2), to_uint8(difference / (scale or 1)))
     said = texts(grid)
     assert said[said.index(ends[0]) + 1] == ends[1]
-    [ramp] = grid.layout.ramps
+    [ramp] = grid.sheet.ramps
     painted = np.asarray(grid.image().crop(ramp.box))
     assert painted[0, 0].tolist() == [0, 0, 0]
     assert painted[0, -1].tolist() == [255, 255, 255]

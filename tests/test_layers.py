@@ -24,8 +24,8 @@ FLOORS = (
     ("cli",),
 )
 """From the ground up. A room imports from its own floor nothing but itself; `recipe` may import
-`errors`, and curves set type and files as grids do."""
-NEIGHBOURS = {("recipe", "errors"), ("figures.curves", "figures.grid")}
+`errors`."""
+NEIGHBOURS = {("recipe", "errors")}
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 

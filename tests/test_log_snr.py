@@ -13,7 +13,7 @@ import nca_cli
 from nca_cli.cli import app
 from nca_cli.errors import UsageError
 from nca_cli.figures.grid import compose_grid
-from nca_cli.figures.grid.axis import TOLERANCE, Point, clusters
+from nca_cli.figures.grid.levels import TOLERANCE, ModelLevel, clusters
 from nca_cli.store import Store
 
 NAMES = ("linear", "cosine", "exploding", "flow")
@@ -208,7 +208,7 @@ def test_what_fits_no_filter_is_suggested_by_log_snr(reconstruct):
 def test_clusters_are_narrow_have_each_model_once_and_lose_no_level():
     stream = random.Random(0)
     for _ in range(50):
-        points = [Point(stream.uniform(-1, 1), stream.choice("abc"), i) for i in range(60)]
+        points = [ModelLevel(stream.uniform(-1, 1), stream.choice("abc"), i) for i in range(60)]
         found = clusters(points)
         assert sorted(point for cluster in found for point in cluster) == sorted(points)
         for cluster in found:
@@ -220,7 +220,7 @@ def test_clusters_are_narrow_have_each_model_once_and_lose_no_level():
 
 
 def test_nearest_levels_come_together_first():
-    found = clusters([Point(0.0, "a", 1), Point(0.06, "b", 1), Point(0.07, "a", 2)])
+    found = clusters([ModelLevel(0.0, "a", 1), ModelLevel(0.06, "b", 1), ModelLevel(0.07, "a", 2)])
     assert [[point.t for point in cluster] for cluster in found] == [[1], [1, 2]]
 
 

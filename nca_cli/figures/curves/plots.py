@@ -27,7 +27,7 @@ from nca_cli.figures.curves.panel import (
 from nca_cli.figures.curves.paper import Drawing, figure
 from nca_cli.figures.curves.style import PAGE, Page, need_matplotlib, styled, with_font
 from nca_cli.figures.curves.titles import fitted, reference_title
-from nca_cli.figures.grid.text import drawable as printable
+from nca_cli.figures.type.fonts import drawable as printable
 from nca_cli.metrics import measure_store
 from nca_cli.outputs import write_result
 from nca_cli.store import Filters, Store

@@ -104,7 +104,7 @@ def line_style(look: Look, page: Page) -> dict[str, Any]:
 
 def with_font(svg: bytes) -> bytes:
     """The SVG with the font inside, cut down to the characters that it may need."""
-    from nca_cli.figures.grid.vector import subset
+    from nca_cli.figures.type.fonts import subset
 
     letters = "".join(sorted({chr(c) for c in range(32, 127)} | set(svg.decode())))
     rules = "".join(

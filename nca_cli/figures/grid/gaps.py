@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from nca_cli.commands import known_model
 from nca_cli.errors import NcaError
-from nca_cli.figures.grid.content import Content, Strip
-from nca_cli.figures.grid.table import Missing
+from nca_cli.figures.grid.blanks import Missing
+from nca_cli.figures.grid.selection import Selection, Strip
 from nca_cli.store import Artifact, Gap
 
 
-def gap(content: Content, strip: Strip, missing: Missing) -> Gap:
+def gap(selection: Selection, strip: Strip, missing: Missing) -> Gap:
     """One sample that is not there, by its row."""
-    recipe = strip.choice.recipe if strip.choice else None
-    artifact = _like(content, strip) if strip.choice and recipe else None
-    unmade = known_model(content.store, content.filters, strip.pair.model)
+    recipe = strip.sampling.recipe if strip.sampling else None
+    artifact = _like(selection, strip) if strip.sampling and recipe else None
+    unmade = known_model(selection.store, selection.filters, strip.subject.model)
     made = missing.label if missing.label == "noise" or recipe is None else recipe
     model = artifact.model_info if artifact else unmade
     return Gap(made, model, _image_info(strip), [(missing.t, missing.seed)])
 
 
-def _like(content: Content, strip: Strip) -> Artifact | None:
+def _like(selection: Selection, strip: Strip) -> Artifact | None:
     """What the model has of the same recipe: a folder may hold imported and computed ones."""
-    name = strip.choice.name if strip.choice else ""
-    same = (pair.recipes.get(name) for pair in content.pairs if pair.model == strip.pair.model)
+    name = strip.sampling.name if strip.sampling else ""
+    same = (
+        subject.recipes.get(name)
+        for subject in selection.subjects
+        if subject.model == strip.subject.model
+    )
     return next((artifact for artifact in same if artifact), None)
 
 
 def _image_info(strip: Strip) -> dict:
     try:
-        return next((source.image_info for source in strip.pair.artifacts), {})
+        return next((source.image_info for source in strip.subject.artifacts), {})
     except NcaError:
         return {}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from nca_cli.figures.grid import text
-from nca_cli.figures.grid.table import Bar, Cell, Table
-from nca_cli.figures.grid.text import Label, Run
+from nca_cli.figures.grid.selection import Selection
+from nca_cli.figures.grid.symbols import SYMBOLS
+from nca_cli.figures.grid.table import Bar, Cells
+from nca_cli.figures.type.text import Label, Span
 
 MAGMA = (
     (0, 0, 4), (24, 15, 61), (68, 15, 118), (114, 31, 129), (158, 47, 127), (205, 64, 113),
@@ -25,25 +27,27 @@ def ramp(count: int = 256) -> np.ndarray:
     return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
-def colour(table: Table, scale: float | None) -> None:
-    """Give errors their colours, from 0 to `scale`, and the table its bars.
+def coloured(selection: Selection, cells: Cells, scale: float | None) -> tuple[Cells, list[Bar]]:
+    """The cells with errors in colours, from 0 to `scale`, and the colour bars of the figure.
 
     Without a `scale`, errors share the range that holds 99.5 % of their pixels.
     """
-    kinds = {cell.kind for cell in table.cells}
+    kinds, bars = {strip.kind for strip in selection.strips if strip.cells}, []
     if "diff" in kinds:
-        table.bars.append(_bar(text.DIFF, -(scale or 1.0), scale or 1.0, _greys()))
+        bars.append(_bar(SYMBOLS["diff"], -(scale or 1.0), scale or 1.0, _greys()))
     if "error" in kinds:
-        errors = [cell for cell in table.cells if cell.error is not None]
-        top = scale or _usual(errors)
-        for cell in errors:
-            cell.pixels = _coloured(cell.error, top)
-        table.bars.append(_bar(text.ERROR, 0.0, top, ramp(), _largest(errors) > top))
+        errors = {key: cell.error for key, cell in cells.items() if cell.error is not None}
+        top = scale or _usual([*errors.values()])
+        largest = max((float(np.nanmax(error)) for error in errors.values()), default=0)
+        bars.append(_bar(SYMBOLS["error"], 0.0, top, ramp(), largest > top))
+        painted = {key: replace(cells[key], pixels=_colours(errors[key], top)) for key in errors}
+        cells = {**cells, **painted}
+    return cells, bars
 
 
-def _usual(cells: list[Cell]) -> float:
+def _usual(errors: list[np.ndarray]) -> float:
     """Below which 99.5 % of the finite errors are, two digits, rounded up; 1 where all are 0."""
-    found = [cell.error[np.isfinite(cell.error)] for cell in cells if cell.error is not None]
+    found = [error[np.isfinite(error)] for error in errors]
     values = np.concatenate(found) if found else np.zeros(0)
     top = float(np.quantile(values, 0.995)) if len(values) else 0.0
     if top <= 0:
@@ -52,14 +56,8 @@ def _usual(cells: list[Cell]) -> float:
     return float(f"{math.ceil(top / unit - 1e-9) * unit:.2g}")
 
 
-def _largest(cells: list[Cell]) -> float:
-    return max(
-        (float(np.nanmax(cell.error)) for cell in cells if cell.error is not None), default=0
-    )
-
-
-def _coloured(error: np.ndarray | None, top: float) -> np.ndarray:
-    share = np.clip(np.nan_to_num(np.asarray(error) / top, nan=0.0, posinf=1.0), 0, 1)
+def _colours(error: np.ndarray, top: float) -> np.ndarray:
+    share = np.clip(np.nan_to_num(error / top, nan=0.0, posinf=1.0), 0, 1)
     return ramp()[np.rint(share * 255).astype(np.uint8)]
 
 
@@ -74,4 +72,4 @@ def _bar(label: Label, low: float, high: float, colours: np.ndarray, beyond: boo
 
 
 def _end(value: float, sign: str = "") -> Label:
-    return (Run(f"{'−' if value < 0 else sign}{abs(value):g}"),)
+    return (Span(f"{'−' if value < 0 else sign}{abs(value):g}"),)

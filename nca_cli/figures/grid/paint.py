@@ -1,4 +1,4 @@
-"""A layout as pixels."""
+"""A sheet as pixels."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nca_cli.figures.grid import text
-from nca_cli.figures.grid.placed import RULE, Box, Layout
+from nca_cli.figures.grid.placed import RULE, Box, Sheet
 from nca_cli.figures.grid.table import WHOLE
+from nca_cli.figures.type import text
 from nca_cli.images import subsampled
 
 if TYPE_CHECKING:
@@ -18,44 +18,44 @@ if TYPE_CHECKING:
 BLANK, EDGE = (246, 246, 246), (205, 205, 205)
 
 
-def paint(layout: Layout) -> Image.Image:
+def paint(sheet: Sheet) -> Image.Image:
     """The sheet as an RGB picture on white."""
     from PIL import Image, ImageDraw
 
-    width, height = layout.size
-    sheet = np.full((height, width, 3), 255, np.uint8)
-    for (left, top, right, bottom), pixels in rasters(layout):
-        sheet[top:bottom, left:right] = pixels
-    image = Image.fromarray(sheet)
+    width, height = sheet.size
+    page = np.full((height, width, 3), 255, np.uint8)
+    for (left, top, right, bottom), pixels in rasters(sheet):
+        page[top:bottom, left:right] = pixels
+    image = Image.fromarray(page)
     canvas = ImageDraw.Draw(image)
-    for picture in layout.pictures:
+    for picture in sheet.pictures:
         if picture.cell.pixels is None:
             _blank(canvas, picture.box)
-    for box, colour, thick in outlines(layout):
+    for box, colour, thick in outlines(sheet):
         left, top, right, bottom = box
         canvas.rectangle((left, top, right - 1, bottom - 1), None, colour, thick)
-    for left, top, right, bottom in layout.rules:
+    for left, top, right, bottom in sheet.rules:
         canvas.rectangle((left, top, right - 1, bottom - 1), RULE)
-    for label, x, y, size, ink, _ in layout.texts:
+    for label, x, y, size, ink in sheet.texts:
         text.draw(canvas, (x, y), label, size, ink)
     return image
 
 
-def rasters(layout: Layout) -> Iterator[tuple[Box, np.ndarray]]:
+def rasters(sheet: Sheet) -> Iterator[tuple[Box, np.ndarray]]:
     """Pictures and colour bars, each with its uint8 (height, width, 3) and where they lie."""
-    for picture in layout.pictures:
+    for picture in sheet.pictures:
         if picture.cell.pixels is not None:
             shown = noisy if picture.cell.kind == "x_t" else resized
             yield picture.box, shown(picture.cell.pixels, picture.box.size)
-    for colours, box in layout.ramps:
+    for colours, box in sheet.ramps:
         across = np.linspace(0, len(colours) - 1, box.size[0]).round().astype(int)
         yield box, np.repeat(colours[None, across], box.size[1], axis=0)
 
 
-def outlines(layout: Layout) -> Iterator[tuple[Box, str, int]]:
+def outlines(sheet: Sheet) -> Iterator[tuple[Box, str, int]]:
     """Frames of zooms, (box, colour, thickness): in colour, and a white line around in x0."""
-    thick = max(1, round(0.014 * layout.cell))
-    for picture in layout.pictures:
+    thick = max(1, round(0.014 * sheet.cell))
+    for picture in sheet.pictures:
         left, top, (width, height) = *picture.box[:2], picture.box.size
         for frame in picture.cell.frames:
             box = Box(

@@ -1,16 +1,17 @@
-"""What a layout consists of: pictures, texts, colour bars and rules in their places, in pixels."""
+"""What a sheet consists of: pictures, texts, colour bars and rules in their places, in pixels."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from nca_cli.figures.grid import text
 from nca_cli.figures.grid.table import Cell
-from nca_cli.figures.grid.text import Label
+from nca_cli.figures.type import text
+from nca_cli.figures.type.text import Label
 
 INK, FAINT, RULE = "#1f1f1f", "#666666", "#9a9a9a"
 
@@ -29,7 +30,7 @@ class Box(NamedTuple):
         return self.right - self.left, self.bottom - self.top
 
 
-class Picture(NamedTuple):
+class Placed(NamedTuple):
     """A cell in its place; `row` counts over all groups."""
 
     cell: Cell
@@ -39,14 +40,20 @@ class Picture(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A label on its baseline."""
+    """A label that begins at x on the baseline y."""
 
     label: Label
     x: float
     y: float
     size: int
-    ink: str
-    box: Box
+    ink: str = INK
+
+    @property
+    def box(self) -> Box:
+        """What it covers."""
+        top, bottom = self.y - text.ASCENT * self.size, self.y + text.DESCENT * self.size
+        right = self.x + text.width(self.label, self.size)
+        return Box(math.floor(self.x), round(top), math.ceil(right), round(bottom))
 
 
 class Ramp(NamedTuple):
@@ -56,17 +63,28 @@ class Ramp(NamedTuple):
     box: Box
 
 
-@dataclass
-class Layout:
+@dataclass(frozen=True)
+class Tier:
+    """A part of a sheet, as wide as the sheet, that ends at `bottom`."""
+
+    bottom: float
+    texts: Sequence[Text] = ()
+    pictures: Sequence[Placed] = ()
+    ramps: Sequence[Ramp] = ()
+    rules: Sequence[Box] = ()
+
+
+@dataclass(frozen=True)
+class Sheet:
     """A sheet of `size` (width, height) with pictures, texts, colour bars and rules."""
 
-    size: tuple[int, int] = (0, 0)
-    cell: int = 0
-    em: int = 0
-    pictures: list[Picture] = field(default_factory=list)
-    texts: list[Text] = field(default_factory=list)
-    ramps: list[Ramp] = field(default_factory=list)
-    rules: list[Box] = field(default_factory=list)
+    size: tuple[int, int]
+    cell: int
+    em: int
+    pictures: tuple[Placed, ...]
+    texts: tuple[Text, ...]
+    ramps: tuple[Ramp, ...]
+    rules: tuple[Box, ...]
 
     def box(self, row: int, column: int) -> Box:
         """Where the picture in a row (over all groups) and a column is. Raises `KeyError`."""
@@ -74,12 +92,3 @@ class Layout:
             if (picture.row, picture.column) == (row, column):
                 return picture.box
         raise KeyError((row, column))
-
-    def write(self, label: Label, x: float, y: float, size: int, ink: str = INK) -> None:
-        """Add a text that begins at x on the baseline y."""
-        if label:
-            top, bottom = y - text.ASCENT * size, y + text.DESCENT * size
-            box = Box(
-                math.floor(x), round(top), math.ceil(x + text.width(label, size)), round(bottom)
-            )
-            self.texts.append(Text(label, x, y, size, ink, box))

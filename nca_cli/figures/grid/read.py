@@ -1,4 +1,4 @@
-"""Pixels from the store into the cells of a figure; each file is opened once per tensor."""
+"""From a selection to its pictures; each file is opened once per tensor."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from nca_cli.errors import DamagedArtifact, NothingStored
-from nca_cli.figures.grid.content import Content, Strip
-from nca_cli.figures.grid.table import Cell
+from nca_cli.errors import DamagedArtifact, NcaError, NothingStored
+from nca_cli.figures.grid.selection import Selection, Strip
+from nca_cli.figures.grid.table import Cell, Cells
 from nca_cli.images import to_rgb
 from nca_cli.store import Artifact, Key
 
@@ -16,68 +16,70 @@ AT_ONCE = 32
 """Samples of an artifact that are in memory as floats together."""
 
 
-def fill(content: Content, scale: float = 1.0) -> None:
-    """Read every cell that is stored. Damaged artifacts leave blanks and are noted.
+def read(selection: Selection, scale: float = 1.0) -> tuple[Cells, list[NcaError]]:
+    """Every picture of a selection that is stored, and damaged artifacts, whose pictures lack.
 
-    Differences are shown from -`scale` to +`scale`; errors are left as numbers (`maps.paint`).
+    Differences are shown from -`scale` to +`scale`; errors are left as numbers (`maps.coloured`).
     """
-    originals = _Originals(content)
-    for strip in content.strips:
-        for kind, cell in strip.fixed.items():
-            cell.pixels = _picture(originals.read(strip, kind))
-    for artifact, wanted in _requests(content).items():
-        dataset = "x_t" if artifact.is_noise else "x0_hat"
+    cells: Cells = {}
+    problems: list[NcaError] = []
+    originals = _Originals(problems)
+    for strip in selection.strips:
+        for kind in strip.fixed:
+            values = originals.read(strip, kind)
+            if values is not None:
+                cells[strip, kind] = Cell(kind, to_rgb(values))
+    for artifact, wanted in _requests(selection).items():
         try:
-            for key, values in _read(artifact, dataset, wanted):
-                for strip, cell in wanted[key]:
-                    if cell.kind in ("diff", "error"):
-                        _compare(cell, values, originals.read(strip, "x0"), scale)
-                    else:
-                        cell.pixels = _picture(values)
+            for (t, seed), values in _samples(artifact, wanted):
+                for strip in wanted[t, seed]:
+                    cell = _cell(strip, values, originals, scale)
+                    if cell is not None:
+                        cells[strip, t] = cell
         except (DamagedArtifact, NothingStored) as problem:
-            content.problems.append(problem)
+            problems.append(problem)
+    return cells, problems
 
 
-def _compare(cell: Cell, x0_hat: np.ndarray, x0: np.ndarray | None, scale: float) -> None:
+def _cell(strip: Strip, values: np.ndarray, originals: _Originals, scale: float) -> Cell | None:
+    """One sample (C, H, W) as its strip shows it; `None` where x0 is missing to compare it with."""
+    if strip.kind not in ("diff", "error"):
+        return Cell(strip.kind, to_rgb(values))
+    x0 = originals.read(strip, "x0")
     if x0 is None:
-        return
-    if cell.kind == "diff":
-        cell.pixels = _picture((x0_hat - x0) / scale)
-    else:
-        cell.error = np.sqrt(np.mean(np.square(x0_hat - x0), axis=0))
+        return None
+    if strip.kind == "diff":
+        return Cell("diff", to_rgb((values - x0) / scale))
+    return Cell("error", error=np.sqrt(np.mean(np.square(values - x0), axis=0)))
 
 
-def _requests(content: Content) -> dict[Artifact, dict[Key, list[tuple[Strip, Cell]]]]:
-    """Artifact → (t, seed) → the cells that show it, each from the first source that has it."""
-    found: dict[Artifact, dict[Key, list[tuple[Strip, Cell]]]] = {}
-    for strip in content.strips:
-        for t, cell in strip.cells.items():
-            key = (t, strip.seed)
-            source = next((each for each in strip.sources if key in content.keys(each)), None)
+def _requests(selection: Selection) -> dict[Artifact, dict[Key, list[Strip]]]:
+    """Artifact → (t, seed) → the strips that show it."""
+    found: dict[Artifact, dict[Key, list[Strip]]] = {}
+    for strip in selection.strips:
+        for t, source in strip.cells.items():
             if source is not None:
-                found.setdefault(source, {}).setdefault(key, []).append((strip, cell))
+                found.setdefault(source, {}).setdefault((t, strip.seed), []).append(strip)
     return found
 
 
-def _read(
-    artifact: Artifact, dataset: str, keys: Iterable[Key]
-) -> Iterator[tuple[Key, np.ndarray]]:
-    keys = list(keys)
+def _samples(artifact: Artifact, wanted: Iterable[Key]) -> Iterator[tuple[Key, np.ndarray]]:
+    keys, dataset = list(wanted), "x_t" if artifact.is_noise else "x0_hat"
     for start in range(0, len(keys), AT_ONCE):
         some = keys[start : start + AT_ONCE]
         yield from zip(some, artifact.read(dataset, some), strict=True)
 
 
 class _Originals:
-    """x0 and floor of each noise artifact, read when first asked for."""
+    """x0 and floor of each noise artifact, read when first asked for; problems are noted."""
 
-    def __init__(self, content: Content):
-        self.content = content
+    def __init__(self, problems: list[NcaError]):
+        self.problems = problems
         self.known: dict[tuple[Artifact, str], np.ndarray | None] = {}
 
     def read(self, strip: Strip, kind: str) -> np.ndarray | None:
         """float32 (C, H, W), or `None` where it is not stored."""
-        noise = strip.pair.noise
+        noise = strip.subject.noise
         if noise is None:
             return None
         if (noise, kind) not in self.known:
@@ -86,9 +88,5 @@ class _Originals:
             except (DamagedArtifact, NothingStored) as problem:
                 self.known[noise, kind] = None
                 if isinstance(problem, DamagedArtifact):
-                    self.content.problems.append(problem)
+                    self.problems.append(problem)
         return self.known[noise, kind]
-
-
-def _picture(values: np.ndarray | None) -> np.ndarray | None:
-    return None if values is None else to_rgb(values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,23 +28,15 @@ def suffix_of(path: str | Path) -> str:
 
 
 def still(image: Image.Image, suffix: str, dpi: float | None = None) -> bytes:
-    """The bytes of a still picture; `dpi` says how large it is on paper."""
-    return STILL[suffix](image, dpi)
-
-
-def _png(image: Image.Image, dpi: float | None) -> bytes:
-    size = {"dpi": (dpi, dpi)} if dpi else {}
-    return _encoded(image, "PNG", compress_level=PNG_LEVEL, **size)
-
-
-def _jpeg(image: Image.Image, dpi: float | None) -> bytes:
+    """The bytes of a still picture; `dpi` says how large it is on paper, but in WebP."""
+    if suffix == ".webp":
+        check_webp(image)
+        return _encoded(image, "WEBP", quality=95, method=2)
+    if suffix == ".png":
+        exact = {"dpi": (dpi, dpi)} if dpi else {}
+        return _encoded(image, "PNG", compress_level=PNG_LEVEL, **exact)
     size = {"dpi": (round(dpi), round(dpi))} if dpi else {}
     return _encoded(image, "JPEG", quality=95, subsampling=0, **size)
-
-
-def _webp(image: Image.Image, dpi: float | None) -> bytes:
-    check_webp(image)
-    return _encoded(image, "WEBP", quality=95, method=2)
 
 
 def check_webp(image: Image.Image) -> None:
@@ -87,7 +79,4 @@ def _indexed(frame: Image.Image) -> Image.Image:
 
 ANIMATED = (".gif", ".webp")
 VECTOR = (".pdf", ".svg")
-STILL: dict[str, Callable[[Image.Image, float | None], bytes]] = {
-    ".png": _png, ".webp": _webp, ".jpg": _jpeg, ".jpeg": _jpeg,
-}  # fmt: skip
 SUFFIXES = (".png", ".webp", ".pdf", ".svg", ".jpg", ".jpeg", ".gif")

@@ -1,24 +1,20 @@
-"""The content of a figure as a table: columns, groups of rows, cells. No pixel positions."""
+"""A selection and its pictures as a table: columns, groups of rows, cells. No pixel positions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from nca_cli.figures.grid.text import Label, join
-
-
-class Missing(NamedTuple):
-    """A cell that has no sample: folder names, `noise` or the sampler's label, and the key."""
-
-    model: str
-    image: str
-    label: str
-    t: int | float
-    seed: int
+from nca_cli.figures.grid.layouts import AXES
+from nca_cli.figures.grid.selection import Selection, Strip
+from nca_cli.figures.grid.symbols import FIXED, SYMBOLS
+from nca_cli.figures.grid.wording import Wording, heading
+from nca_cli.figures.type import text
+from nca_cli.figures.type.text import Label
+from nca_cli.recipe import Number
 
 
 class Frame(NamedTuple):
@@ -34,7 +30,7 @@ class Frame(NamedTuple):
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One picture. Without pixels it is drawn as a blank: what should be there is not stored."""
 
@@ -47,30 +43,32 @@ class Cell:
     frames: tuple[Frame, ...] = ()
 
 
-@dataclass
+Cells = dict[tuple[Strip, Number | str], Cell]
+"""(strip, t), or (strip, x0 or floor) → its picture."""
+
+
+@dataclass(frozen=True)
 class Column:
     """A column and its header: for each line the ways to say it, from long to short."""
 
-    header: list[tuple[Label, ...]]
-    t: int | float | None = None
-    """Noise level, t or logSNR; `None` where the column is no level."""
+    header: Sequence[tuple[Label, ...]]
     fixed: bool = False
     """Whether it stands before the others: x0 and the floor."""
     stage: str = ""
     """P2's stage of the level, where the figure says it."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Row:
     """A strip of cells, one per column (`None`: nothing belongs there), and what it is called."""
 
-    names: list[Label]
-    cells: list[Cell | None]
+    names: Sequence[Label]
+    cells: Sequence[Cell | None]
     aspect: float = 1.0
     """Height of its cells, as a share of their width."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Bar:
     """A colour bar: what it measures, its two ends in words, and its colours from low to high."""
 
@@ -80,70 +78,128 @@ class Bar:
     """uint8 (N, 3)"""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Group:
     """Rows under one name, which may have several parts."""
 
-    names: list[Label]
-    rows: list[Row]
+    names: Sequence[Label]
+    rows: Sequence[Row]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Table:
     """A figure without positions."""
 
-    columns: list[Column]
-    groups: list[Group]
-    header_names: list[Label] = field(default_factory=list)
+    columns: Sequence[Column]
+    groups: Sequence[Group]
+    header_names: Sequence[Label] = ()
     """What the header's lines are, said at the left where the columns have no room for it."""
     header_named: bool = False
     """Whether it must be said at the left, because the columns cannot say it."""
-    notes: list[Label] = field(default_factory=list)
-    bars: list[Bar] = field(default_factory=list)
+    notes: Sequence[Label] = ()
+    bars: Sequence[Bar] = ()
     title: Label = ()
     caption: Label = ()
 
     @property
+    def rows(self) -> list[Row]:
+        """The rows of all groups."""
+        return [row for group in self.groups for row in group.rows]
+
+    @property
     def cells(self) -> list[Cell]:
         """All cells, row by row."""
-        rows = (row for group in self.groups for row in group.rows)
-        return [cell for row in rows for cell in row.cells if cell is not None]
+        return [cell for row in self.rows for cell in row.cells if cell is not None]
 
 
-def frame(table: Table, column: int) -> Table:
-    """One level of a table: rows become columns, groups become rows, the level is the title."""
-    fixed = [index for index, each in enumerate(table.columns) if each.fixed]
-    names = {str(row.names): row.names for group in table.groups for row in group.rows}
-    columns = [Column([(name,) for name in parts], fixed=True) for parts in names.values()]
-    groups = [_as_row(group, column, names) for group in table.groups]
-    if any(_differ(group, index) for group in table.groups for index in fixed):
-        above = [Group([table.columns[index].header[0][0]], []) for index in fixed]
-        for group, index in zip(above, fixed, strict=True):
-            rows = [row for each in table.groups for row in each.rows if row.cells[index]]
-            group.rows = _as_row(Group([], rows), index, names).rows
-        groups = above + groups
-    else:
-        columns = [
-            Column(list(table.columns[index].header), fixed=True) for index in fixed
-        ] + columns
-        for group, before in zip(groups, table.groups, strict=True):
-            group.rows[0].cells[:0] = [_first(before, index) for index in fixed]
-    title = join([line[0] for line in table.columns[column].header], "   ")
+def tabulate(selection: Selection, cells: Cells, bars: Sequence[Bar] = ()) -> Table:
+    """The figure as a table; a picture that is not in `cells` is blank."""
+    words, request = Wording(selection), selection.request
+    kinds = [kind for kind in FIXED if any(kind in strip.fixed for strip in selection.strips)]
+    by_property = bool(request.column_axis.property and request.kinds)
+    arrange = _by_property if by_property else _by_levels
+    columns, groups, names = arrange(selection, words, kinds, cells)
+    fonts, caption = request.lenders, request.caption or request.arrangement.caption
     return Table(
-        columns, groups, notes=table.notes, bars=table.bars, title=title, caption=table.caption
+        [*(Column([(SYMBOLS[kind],)], fixed=True) for kind in kinds), *columns],
+        groups,
+        names,
+        header_named=len(words.schedules) > 1 and not by_property,
+        notes=words.notes,
+        bars=bars,
+        title=text.words(request.title, "bold", fonts) if request.title else (),
+        caption=text.words(caption, fonts=fonts) if caption else (),
     )
 
 
-def _as_row(group: Group, column: int, names: Iterable[str]) -> Group:
-    """The cells of a column side by side, each under the name of its row."""
-    by_name = {str(row.names): row.cells[column] for row in reversed(group.rows)}
-    return Group(group.names, [Row([], [by_name.get(name) for name in names])])
+Arranged = tuple[list[Column], list[Group], list[Label]]
+"""Columns after the fixed ones, groups of rows, what the header's lines are."""
 
 
-def _differ(group: Group, column: int) -> bool:
-    """Whether each of several rows has a cell of its own there, as images under a model have."""
-    return len(group.rows) > 1 and all(row.cells[column] for row in group.rows)
+def _by_levels(
+    selection: Selection, words: Wording, kinds: Sequence[str], cells: Cells
+) -> Arranged:
+    """A row per strip, a column per level."""
+    rows = []
+    for strip in selection.strips:
+        outer, own = words.of_row(strip)
+        ts = selection.ts(strip.model)
+        held = [_cell(cells, strip, ts.get(level)) for level in selection.levels]
+        rows.append((outer, Row(own, [*_fixed(cells, strip, kinds), *held])))
+    columns = [
+        Column(words.header(level), stage=words.stage_of(level)) for level in selection.levels
+    ]
+    return columns, _groups(rows), words.header_names
 
 
-def _first(group: Group, column: int) -> Cell | None:
-    return next((row.cells[column] for row in group.rows if row.cells[column]), None)
+def _by_property(
+    selection: Selection, words: Wording, kinds: Sequence[str], cells: Cells
+) -> Arranged:
+    """A row per strip and level, a column per value of what tells strips apart, such as seeds."""
+    what = selection.request.column_axis.property
+    values = sorted({getattr(strip, what) for strip in selection.strips})
+    rows = []
+    for strips in _alike(selection.strips, what):
+        first = next(iter(strips.values()))
+        outer, own = words.of_row(first)
+        for number, (level, t) in enumerate(selection.ts(first.model).items()):
+            begin = _fixed(cells, first, kinds) if number == 0 else [None] * len(kinds)
+            held = [_cell(cells, strips.get(value), t) for value in values]
+            rows.append((outer, Row([*own, *words.of_level(level)], [*begin, *held])))
+    columns = [
+        Column([(text.words(f"{what} {value}"), text.words(str(value)))]) for value in values
+    ]
+    return columns, _groups(rows), [text.words(what)]
+
+
+def _cell(cells: Cells, strip: Strip | None, t: Number | None) -> Cell | None:
+    """The picture of a level in a strip, a blank, or nothing where none belongs."""
+    if strip is None or t is None or t not in strip.cells:
+        return None
+    return cells.get((strip, t), Cell(strip.kind))
+
+
+def _fixed(cells: Cells, strip: Strip, kinds: Sequence[str]) -> list[Cell | None]:
+    """x0 and the floor, where they stand before a strip."""
+    return [cells.get((strip, kind), Cell(kind)) if kind in strip.fixed else None for kind in kinds]
+
+
+def _groups(rows: Iterable[tuple[list[Label], Row]]) -> list[Group]:
+    """Rows, each with the names of its group, by these names."""
+    names: dict[str, list[Label]] = {}
+    found: dict[str, list[Row]] = {}
+    for outer, row in rows:
+        names.setdefault(str(outer), outer)
+        found.setdefault(str(outer), []).append(row)
+    return [Group(heading(names[key]), some) for key, some in found.items()]
+
+
+def _alike(strips: Iterable[Strip], what: str) -> list[Mapping[object, Strip]]:
+    """Strips that differ in one property alone, together: its value → strip."""
+    others = ["kind", "sampling", *(axis.property for axis in AXES.values() if axis.property)]
+    others.remove(what)
+    found: dict[tuple, dict[object, Strip]] = {}
+    for strip in strips:
+        key = tuple(getattr(strip, other) for other in others)
+        found.setdefault(key, {})[getattr(strip, what)] = strip
+    return list(found.values())

@@ -1,14 +1,13 @@
-"""A layout as SVG or PDF: texts stay texts, with the fonts inside; pictures are rasters.
+"""A sheet as SVG or PDF: texts stay texts, with the fonts inside; pictures are rasters.
 
-Both follow the layout to the pixel, as `paint` does. In the file, fonts are cut down to the
-characters that occur. A picture is embedded without loss at the size that it has in the layout.
+Both follow the sheet to the pixel, as `paint` does. In the file, fonts are cut down to the
+characters that occur. A picture is embedded without loss at the size that it has in the sheet.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,10 +18,10 @@ import numpy as np
 
 from nca_cli import __version__
 from nca_cli.figures.grid.paint import BLANK, EDGE, outlines, rasters
-from nca_cli.figures.grid.placed import RULE, Box, Layout, Text
-from nca_cli.figures.grid.sheet import MM_PER_INCH, POINTS_PER_INCH
-from nca_cli.figures.grid.text import pieces
-from nca_cli.figures.type.fonts import FILES, file_of
+from nca_cli.figures.grid.placed import RULE, Box, Sheet, Text
+from nca_cli.figures.grid.request import MM_PER_INCH, POINTS_PER_INCH
+from nca_cli.figures.type.fonts import FILES, file_of, hush, subset
+from nca_cli.figures.type.text import pieces
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -39,20 +38,20 @@ LETTERS = "direction:ltr;unicode-bidi:bidi-override"
 # -- SVG -------------------------------------------------------------------------------------------
 
 
-def svg(layout: Layout, width_mm: float, title: str) -> bytes:
+def svg(sheet: Sheet, width_mm: float, title: str) -> bytes:
     """One SVG, `width_mm` wide. Browsers take its own fonts, editors the installed ones."""
-    width, height = layout.size
+    width, height = sheet.size
     height_mm = width_mm * height / width
     parts = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width_mm:.4g}mm" '
         f'height="{height_mm:.4f}mm" viewBox="0 0 {width} {height}" role="img">',
         f"<title>{escape(title)}</title>",
-        f"<style>{_faces(layout)}text{{white-space:pre;{LETTERS}}}</style>",
+        f"<style>{_faces(sheet)}text{{white-space:pre;{LETTERS}}}</style>",
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
-        *(_svg_picture(box, pixels) for box, pixels in rasters(layout)),
-        *_svg_shapes(layout),
-        *(_svg_text(each) for each in layout.texts),
+        *(_svg_picture(box, pixels) for box, pixels in rasters(sheet)),
+        *_svg_shapes(sheet),
+        *(_svg_text(each) for each in sheet.texts),
         "</svg>",
     ]
     return "\n".join(parts).encode()
@@ -63,24 +62,24 @@ def _svg_picture(box: Box, pixels: np.ndarray) -> str:
     return f'<image {place} preserveAspectRatio="none" href="{_data("image/png", _png(pixels))}"/>'
 
 
-def _svg_shapes(layout: Layout) -> Iterator[str]:
-    for left, top, right, bottom in _blanks(layout):
+def _svg_shapes(sheet: Sheet) -> Iterator[str]:
+    for left, top, right, bottom in _blanks(sheet):
         yield (
             f'<path d="M{left} {top}H{right}V{bottom}H{left}ZM{left} {bottom}L{right} {top}" '
             f'fill="{_hex(BLANK)}" stroke="{_hex(EDGE)}"/>'
         )
-    for box, colour, thick in outlines(layout):
+    for box, colour, thick in outlines(sheet):
         x, y, end, low = _middle(box, thick)
         yield (
             f'<path d="M{x:g} {y:g}H{end:g}V{low:g}H{x:g}Z" fill="none" '
             f'stroke="{colour}" stroke-width="{thick}"/>'
         )
-    for left, top, right, bottom in layout.rules:
+    for left, top, right, bottom in sheet.rules:
         yield f'<path d="M{left} {top}H{right}V{bottom}H{left}Z" fill="{RULE}"/>'
 
 
 def _svg_text(each: Text) -> str:
-    label, x, y, size, ink, _ = each
+    label, x, y, size, ink = each
     spans = (
         f'<tspan class="{_name(piece.face)}" x="{piece.x:.2f}" y="{piece.y:.2f}" '
         f'font-size="{piece.size}">{escape(piece.text)}</tspan>'
@@ -89,10 +88,10 @@ def _svg_text(each: Text) -> str:
     return f"<text fill={quoteattr(ink)}>{''.join(spans)}</text>"
 
 
-def _faces(layout: Layout) -> str:
+def _faces(sheet: Sheet) -> str:
     """CSS of the fonts that occur."""
     rules = []
-    for face, characters in sorted(_characters(layout).items()):
+    for face, characters in sorted(_characters(sheet).items()):
         source = f"url({_data('font/woff', subset(face, characters))}) format('woff')"
         name, others = _name(face), FALLBACK.get(face, "sans-serif")
         rules.append(
@@ -108,34 +107,13 @@ def _name(face: str) -> str:
     return face if face in FILES else "lent-" + re.sub(r"[^A-Za-z0-9]+", "-", Path(face).stem)
 
 
-def _characters(layout: Layout) -> dict[str, str]:
+def _characters(sheet: Sheet) -> dict[str, str]:
     """Face → the characters that are drawn in it."""
     found: dict[str, set[str]] = {}
-    for label, x, y, size, *_ in layout.texts:
+    for label, x, y, size, *_ in sheet.texts:
         for piece in pieces(label, x, y, size):
             found.setdefault(piece.face, set()).update(piece.text)
     return {face: "".join(sorted(characters)) for face, characters in found.items()}
-
-
-def subset(face: str, characters: str) -> bytes:
-    """The font with these characters alone, as WOFF, without kerning: places are ours."""
-    from fontTools import subset as tools
-
-    _hush()
-    options = tools.Options(flavor="woff", layout_features=[], notdef_outline=True)
-    options.font_number = 0  # the first of a collection
-    font = tools.load_font(file_of(face), options)
-    worker = tools.Subsetter(options)
-    worker.populate(text=characters)
-    worker.subset(font)
-    out = io.BytesIO()
-    tools.save_font(font, out, options)
-    return out.getvalue()
-
-
-def _hush() -> None:
-    """Fonts of others hold tables that are left out, which nobody needs to hear of."""
-    logging.getLogger("fontTools").setLevel(logging.ERROR)
 
 
 def _data(kind: str, content: bytes) -> str:
@@ -153,48 +131,48 @@ def _png(pixels: np.ndarray) -> bytes:
 # -- PDF -------------------------------------------------------------------------------------------
 
 
-def pdf(layout: Layout, width_mm: float, title: str) -> bytes:
+def pdf(sheet: Sheet, width_mm: float, title: str) -> bytes:
     """One page, `width_mm` wide, whose text can be selected and searched."""
     from fpdf import FPDF
     from PIL import Image
 
-    _hush()
-    points = width_mm / MM_PER_INCH * POINTS_PER_INCH / layout.size[0]
-    page = FPDF(unit="pt", format=(layout.size[0] * points, layout.size[1] * points))
+    hush()
+    points = width_mm / MM_PER_INCH * POINTS_PER_INCH / sheet.size[0]
+    page = FPDF(unit="pt", format=(sheet.size[0] * points, sheet.size[1] * points))
     page.set_title(title)
     page.set_creator(f"nca {__version__}")
     page.set_auto_page_break(False)
     page.add_page()
-    for box, pixels in rasters(layout):
+    for box, pixels in rasters(sheet):
         left, top, width, height = (points * value for value in (*box[:2], *box.size))
         page.image(Image.fromarray(pixels), left, top, width, height)
-    _pdf_shapes(page, layout, points)
-    _pdf_texts(page, layout, points)
+    _pdf_shapes(page, sheet, points)
+    _pdf_texts(page, sheet, points)
     return bytes(page.output())
 
 
-def _pdf_shapes(page: FPDF, layout: Layout, points: float) -> None:
+def _pdf_shapes(page: FPDF, sheet: Sheet, points: float) -> None:
     page.set_line_width(points)
     page.set_draw_color(*EDGE)
     page.set_fill_color(*BLANK)
-    for left, top, right, bottom in _scaled(_blanks(layout), points):
+    for left, top, right, bottom in _scaled(_blanks(sheet), points):
         page.rect(left, top, right - left, bottom - top, "DF")
         page.line(left, bottom, right, top)
-    for box, colour, thick in outlines(layout):
+    for box, colour, thick in outlines(sheet):
         left, top, right, bottom = (points * value for value in _middle(box, thick))
         page.set_draw_color(colour)
         page.set_line_width(thick * points)
         page.rect(left, top, right - left, bottom - top)
     page.set_fill_color(RULE)
-    for left, top, right, bottom in _scaled(layout.rules, points):
+    for left, top, right, bottom in _scaled(sheet.rules, points):
         page.rect(left, top, right - left, bottom - top, "F")
 
 
-def _pdf_texts(page: FPDF, layout: Layout, points: float) -> None:
-    for face in _characters(layout):
+def _pdf_texts(page: FPDF, sheet: Sheet, points: float) -> None:
+    for face in _characters(sheet):
         page.add_font(_name(face), fname=file_of(face))
     page.set_text_shaping(False)
-    for label, x, y, size, ink, _ in layout.texts:
+    for label, x, y, size, ink in sheet.texts:
         page.set_text_color(ink)
         for piece in pieces(label, x, y, size):
             page.set_font(_name(piece.face), size=piece.size * points)
@@ -204,8 +182,8 @@ def _pdf_texts(page: FPDF, layout: Layout, points: float) -> None:
 # -- both ------------------------------------------------------------------------------------------
 
 
-def _blanks(layout: Layout) -> list[Box]:
-    return [picture.box for picture in layout.pictures if picture.cell.pixels is None]
+def _blanks(sheet: Sheet) -> list[Box]:
+    return [picture.box for picture in sheet.pictures if picture.cell.pixels is None]
 
 
 def _middle(box: Box, thick: int) -> tuple[float, float, float, float]:

@@ -7,6 +7,8 @@ basic layout is used throughout, so that all formats place letters alike.
 
 from __future__ import annotations
 
+import io
+import logging
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
@@ -49,6 +51,27 @@ def font(face: str, size: int) -> ImageFont.FreeTypeFont:
     from PIL import ImageFont
 
     return ImageFont.truetype(file_of(face), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def subset(face: str, characters: str) -> bytes:
+    """The font with these characters alone, as WOFF, without kerning: places are ours."""
+    from fontTools import subset as tools
+
+    hush()
+    options = tools.Options(flavor="woff", layout_features=[], notdef_outline=True)
+    options.font_number = 0  # the first of a collection
+    cut = tools.load_font(file_of(face), options)
+    worker = tools.Subsetter(options)
+    worker.populate(text=characters)
+    worker.subset(cut)
+    out = io.BytesIO()
+    tools.save_font(cut, out, options)
+    return out.getvalue()
+
+
+def hush() -> None:
+    """Fonts of others hold tables that are left out, which nobody needs to hear of."""
+    logging.getLogger("fontTools").setLevel(logging.ERROR)
 
 
 def checked(files: Iterable[str | Path]) -> Fonts:

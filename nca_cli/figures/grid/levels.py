@@ -19,7 +19,7 @@ Columns = dict[float, dict[str, Number]]
 """logSNR → model → the t of it that stands in this column."""
 
 
-class Point(NamedTuple):
+class ModelLevel(NamedTuple):
     """A level of a model."""
 
     log_snr: float
@@ -27,7 +27,7 @@ class Point(NamedTuple):
     t: Number
 
 
-class Axis:
+class LogSnrs:
     """What is known of the logSNR of models, each by `stored` levels and by its `schedule`."""
 
     def __init__(
@@ -60,14 +60,13 @@ class Axis:
 
     def asked(self, log_snrs: Iterable[float]) -> Columns:
         """A column for each logSNR, with every model that reaches it."""
-        found = {
-            log_snr: {model: self.nearest(model, log_snr) for model in self.stored}
-            for log_snr in log_snrs
-        }
         return {
-            log_snr: {model: t for model, t in column.items() if t is not None}
-            for log_snr, column in found.items()
-        }
+            log_snr: {
+                model: t for model in self.stored
+                if (t := self.nearest(model, log_snr)) is not None
+            }
+            for log_snr in log_snrs
+        }  # fmt: skip
 
     def gathered(self, wanted: Mapping[str, Iterable[Number]]) -> Columns:
         """Levels of models (model → t) in columns, and beside them what other models have there.
@@ -75,7 +74,7 @@ class Axis:
         Levels without SNR stand in no column.
         """
         points = [
-            Point(self.log_snr(model, t), model, t) for model in wanted for t in wanted[model]
+            ModelLevel(self.log_snr(model, t), model, t) for model in wanted for t in wanted[model]
         ]
         placed = {(point.model, point.t) for point in points}
         columns: Columns = {}
@@ -87,20 +86,31 @@ class Axis:
             columns[log_snr] = {point.model: point.t for point in column}
         return columns
 
-    def _completed(self, cluster: list[Point], placed: set[tuple[str, Number]]) -> list[Point]:
+    def distance(self, columns: Columns) -> float:
+        """How far, at most, the logSNR of a level lies from what its column is called."""
+        apart = (
+            abs(self.log_snr(model, t) - level)
+            for level, ts in columns.items() if math.isfinite(level)
+            for model, t in ts.items() if model in self.stored
+        )  # fmt: skip
+        return max(apart, default=0.0)
+
+    def _completed(
+        self, cluster: list[ModelLevel], placed: set[tuple[str, Number]]
+    ) -> list[ModelLevel]:
         """A cluster with the levels of other models that agree with it and stand nowhere else."""
         column, middle = list(cluster), fmean(point.log_snr for point in cluster)
         for model in self.stored:
             t = self.nearest(model, middle)
             if t is not None and (model, t) not in placed:
-                whole = sorted([*column, Point(self.log_snr(model, t), model, t)])
+                whole = sorted([*column, ModelLevel(self.log_snr(model, t), model, t)])
                 if _agree(whole):
                     column = whole
                     placed.add((model, t))
         return column
 
 
-def clusters(points: Iterable[Point]) -> list[list[Point]]:
+def clusters(points: Iterable[ModelLevel]) -> list[list[ModelLevel]]:
     """Points within `TOLERANCE` of each other, no two of one model, together; the nearest first."""
     ordered = sorted(points)
     found = [[point] for point in ordered]
@@ -113,7 +123,7 @@ def clusters(points: Iterable[Point]) -> list[list[Point]]:
     return list({id(cluster): cluster for cluster in found}.values())
 
 
-def _agree(points: list[Point]) -> bool:
+def _agree(points: list[ModelLevel]) -> bool:
     """Whether neighbours, in order, may share a column."""
     models = {point.model for point in points}
     close = _apart(points[0].log_snr, points[-1].log_snr) <= TOLERANCE

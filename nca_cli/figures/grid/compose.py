@@ -1,0 +1,148 @@
+"""From a store and a request to a figure: select, read, tabulate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nca_cli import commands
+from nca_cli.errors import NcaError, NothingStored, UsageError
+from nca_cli.figures.grid import save
+from nca_cli.figures.grid.blanks import Missing, blanks
+from nca_cli.figures.grid.gaps import gap
+from nca_cli.figures.grid.maps import coloured
+from nca_cli.figures.grid.paint import paint
+from nca_cli.figures.grid.placed import Sheet
+from nca_cli.figures.grid.read import read
+from nca_cli.figures.grid.request import MM_PER_INCH, GridRequest
+from nca_cli.figures.grid.select import select
+from nca_cli.figures.grid.selection import Selection
+from nca_cli.figures.grid.sheet import lay_out
+from nca_cli.figures.grid.sweep import frames
+from nca_cli.figures.grid.table import Table, tabulate
+from nca_cli.figures.grid.zoom import zoomed
+from nca_cli.figures.type.fonts import lacking
+from nca_cli.outputs import write_result
+from nca_cli.recipe import Number
+from nca_cli.store import Filters, Store
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A figure: its content, where everything lies, and what could not be shown."""
+
+    request: GridRequest
+    table: Table
+    levels: list[Number]
+    """Of the columns: t, or logSNR where they are by SNR."""
+    distance: float
+    """How far, at most, the logSNR of what stands in a column by SNR lies from the column's."""
+    missing: list[Missing]
+    """Samples that blank cells stand for."""
+    command: str | None
+    """One line that computes what is missing; `None` when nothing is."""
+    problems: list[NcaError]
+    """Damaged artifacts, whose cells are blank."""
+    unwritten: str
+    """Characters of its words that no font here has, and marks over letters."""
+
+    @cached_property
+    def sheet(self) -> Sheet:
+        """Where everything lies. Raises `UsageError` where the sheet is too narrow."""
+        return self._laid_out(self.table)
+
+    def _laid_out(self, table: Table) -> Sheet:
+        return lay_out(zoomed(table, self.request.zooms), self.request)
+
+    def image(self) -> Image.Image:
+        """The sheet, RGB."""
+        return paint(self.sheet)
+
+    def frames(self) -> list[Image.Image]:
+        """The sheet as a sequence, one picture for each level, from low to high noise."""
+        return [paint(sheet) for sheet in map(self._laid_out, frames(self.table))]
+
+    def save(self, path: str | Path, *, sweep: bool = False) -> Path:
+        """Write the figure in the format that the suffix names; replaces the file as a whole.
+
+        PDF and SVG hold text as text. A GIF is always animated over the levels, a WebP with
+        `sweep`. Raises `UsageError` for a suffix that is not known, or that cannot be animated.
+        """
+        path, suffix = Path(path), save.suffix_of(path)
+        if sweep and suffix not in save.ANIMATED:
+            raise UsageError(f"{path}: a sweep is a moving picture", "give -o sweep.webp or .gif")
+        write_result(path, self._content(suffix, sweep or suffix == ".gif"))
+        return path
+
+    def _content(self, suffix: str, animated: bool) -> bytes:
+        if animated:
+            return save.animation(self.frames(), suffix)
+        width = self.request.millimetres(self.sheet.size[0])
+        if suffix in save.VECTOR:
+            from nca_cli.figures.grid import vector
+
+            write = vector.pdf if suffix == ".pdf" else vector.svg
+            return write(self.sheet, width, self._name)
+        return save.still(self.image(), suffix, self.sheet.size[0] / width * MM_PER_INCH)
+
+    @property
+    def _name(self) -> str:
+        """What readers of a PDF or SVG are told that it is."""
+        words = "".join(span.text for span in self.table.title or self.table.caption)
+        return words or "Reconstructions over noise levels"
+
+    def _repr_png_(self) -> bytes:
+        return save.still(self.image(), ".png")
+
+
+def compose_grid(store: Store, filters: Filters = Filters(), **choices: Any) -> Grid:  # noqa: B008
+    """`compose` with a request of these filters and choices: any field of `GridRequest`.
+
+    `compose_grid(store, Filters(t=[100, 500]), rows="models", show="x0,x0_hat", width=174)`
+    """
+    return compose(store, GridRequest(filters, **choices))
+
+
+def compose(store: Store, request: GridRequest) -> Grid:
+    """One figure from what is stored; blank cells where something is missing.
+
+    Raises `NothingStored`, with the command to run, where no sample fits; `UsageError`.
+    """
+    selection = _selected(store, request)
+    cells, damaged = read(selection, request.scale or 1.0)
+    cells, bars = coloured(selection, cells, request.scale)
+    table = tabulate(selection, cells, bars)
+    lacks = blanks(selection, cells)
+    command = _command(selection, lacks)
+    problems = [*selection.problems, *damaged]
+    fixed_suffice = not request.kinds  # in a figure with levels, x0 and the floor alone do not
+    drawn = any((place in strip.fixed) == fixed_suffice for strip, place in cells)
+    if not drawn and not problems:
+        raise NothingStored(f"{store.root} holds nothing that fits", f"fill it: {command}")
+    said = "".join([*selection.names, request.title or "", request.caption or ""])
+    grid = Grid(request, table, selection.levels, selection.log_snrs.distance(selection.columns),
+                [missing for _, missing in lacks], command, problems,
+                lacking(said, request.lenders))  # fmt: skip
+    _ = grid.sheet  # too narrow a sheet is an error here, not where it is drawn
+    return grid
+
+
+def _selected(store: Store, request: GridRequest) -> Selection:
+    try:
+        selection = select(store, request)
+    except NothingStored as nothing:
+        asked = tuple(request.log_snr)
+        hint = nothing.hint or f"fill it: {commands.suggestion(store, request.filters, asked)}"
+        raise NothingStored(nothing.what, hint, nothing.store) from nothing
+    commands.check_models(store, request.filters)
+    return selection
+
+
+def _command(selection: Selection, lacks: list) -> str | None:
+    gaps = [gap(selection, strip, missing) for strip, missing in lacks]
+    return commands.fill(selection.store, gaps) or None

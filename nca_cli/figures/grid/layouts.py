@@ -1,0 +1,64 @@
+"""How a figure may be laid out, and what its rows and columns may be: one record each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from nca_cli.recipe import Number
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What rows or columns run over."""
+
+    property: str = ""
+    """Of a strip, by which rows or columns are told apart; "" for levels."""
+    group: tuple[str, ...] = ()
+    """As rows: the properties that name a group of them, …"""
+    own: tuple[str, ...] = ()
+    """… and those that name a row in its group. Without any, it cannot be rows."""
+    columns: bool = False
+    """Whether it can be columns."""
+
+
+AXES = {
+    "images": Axis("image", ("image",), ("symbol", "sampler", "model", "seed")),
+    "models": Axis("model", ("model", "sampler"), ("image", "seed")),
+    "t": Axis(columns=True),
+    "snr": Axis(columns=True),
+    "seeds": Axis("seed", ("image", "model", "sampler"), ("seed",), columns=True),
+}
+ROWS = tuple(name for name, axis in AXES.items() if axis.own)
+COLUMNS = tuple(name for name, axis in AXES.items() if axis.columns)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way to arrange what is stored."""
+
+    show: tuple[str, ...]
+    """What it shows unless something else is asked for: names of `symbols.SHOW`."""
+    rows: str = ""
+    """The axis that its rows always are, of `AXES`; "": the one that is asked for."""
+    columns: str = ""
+    """The axis that its columns always are; "": the one that is asked for."""
+    levels: Callable[[list[Number]], Iterable[Number]] = list
+    """Which of the levels, in the order of the columns, it shows."""
+    noisiest_first: bool = False
+    """Whether levels run from low to high SNR."""
+    stages: bool = False
+    """Whether P2's stages stand above the columns."""
+    sampler_below: bool = False
+    """Whether the sampler of x̂0, where there is one alone, is said once, below the figure."""
+    caption: str = ""
+    """Below the figure, unless another is given."""
+
+
+LAYOUTS = {
+    "strips": Layout(("x0", "x_t", "x0_hat")),
+    "p2": Layout(("x0", "x0_hat"), noisiest_first=True, stages=True, sampler_below=True),
+}
+"""`strips`, of the research repository: x0, the x_t as a strip, and below it a strip of x̂0 for
+each sampler, from low to high noise. `p2`, of P2 weighting's Fig. 3 (Choi et al., 2204.00227): the
+input, and beside it x̂0 from low to high SNR, under P2's stages."""
