@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from nca_cli.errors import Complain, NcaError, StoreError, UsageError
-from nca_cli.images import FITS, PREPROCESSING_VERSION, image_digest, image_name
+from nca_cli.images import FITS, image_digest, image_name
 from nca_cli.imports.pairs import Pair
 from nca_cli.imports.pictures import read_original, read_reconstruction
 from nca_cli.imports.schedules import Levels
 from nca_cli.models.aliases import ALIASES
 from nca_cli.models.find import safe_name
 from nca_cli.models.space import Space
-from nca_cli.recipe import BUILT_IN, IMPORTED, STORE_DTYPES, Recipe, canonical_json, digest
+from nca_cli.recipe import BUILT_IN, IMPORTED, STORE_DTYPES, Recipe, digest
 from nca_cli.store import Artifact, Key, Place, Samples, Store
+from nca_cli.store.header import header, image_info, model_info
 from nca_cli.store.layout import NOISE
 
 AT_ONCE = 64
@@ -64,20 +65,12 @@ class Home:
     @property
     def model_info(self) -> dict[str, object]:
         """What `model.json` says."""
-        return {"name": self.model, "source": IMPORTED, "licence": None, "space": self.space}
+        return model_info(self.model, IMPORTED, None, self.space)
 
     def header(self, recipe: Recipe | None = None) -> dict[str, str]:
         """Text attributes of the noise artifact, or of the one of a recipe."""
-        identity = {
-            "name": self.image, "digest": self.digest, "file": self.file, "fit": self.fit,
-            "resolution": self.shape[1], "preprocessing": PREPROCESSING_VERSION,
-        }  # fmt: skip
-        texts = {
-            "kind": NOISE if recipe is None else "reconstruction",
-            "model": canonical_json(self.model_info),
-            "image": canonical_json(identity),
-        }
-        return texts if recipe is None else {**texts, "recipe": recipe.canonical()}
+        identity = image_info(self.image, self.digest, self.file, self.fit, self.shape[1])
+        return header(self.model_info, identity, recipe)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,8 @@ from nca_cli.metrics.registry import METRICS, X0_FLOOR, Metric, cheap, described
 from nca_cli.metrics.value import Value
 from nca_cli.metrics.work import POOL_PIXELS, Task, carried_out, portable
 from nca_cli.store import Artifact, Filters, Key, Names, Place, Store, hdf5
+from nca_cli.store.fields import fixed
 from nca_cli.store.layout import NOISE
-from nca_cli.store.samples import FIXED
 
 REFERENCES = {"copy": "x_t", "floor": X0_FLOOR}
 """What may stand in a reconstruction's place, and the dataset of `noise.h5` that it is: x_t itself
@@ -350,7 +350,7 @@ def _head(artifact: Artifact) -> Head:
     for part in artifact.parts:
         with part.opened() as group:
             content, keys = str(group.attrs["content_sha256"]), hdf5.read_keys(group)
-            names = [name for name in FIXED if name in group]
+            names = [name for name in fixed() if name in group]
         for name in names:
             head.fixed.setdefault(name, content)
         for key in keys:

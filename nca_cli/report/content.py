@@ -224,7 +224,7 @@ class _Findings:
             images=tuple(self.images.values()),
             series=tuple(self._series()),
             values=tuple(self.values),
-            files=tuple(name for artifact in self.kept for name in _files(self.store, artifact)),
+            files=tuple(name for artifact in self.kept for name in _files(artifact)),
             notes=tuple(self._notes()),
             held=tuple(self._held()),
             baselines=tuple(self.baselines),
@@ -264,11 +264,9 @@ class _Findings:
         yield from filter(None, [uneven(self.values)])
 
 
-def _files(store: Store, artifact: Artifact) -> list[str]:
+def _files(artifact: Artifact) -> list[str]:
     """Where an artifact lies within the store."""
-    if store.packed:
-        return [part.group for part in artifact.parts]
-    return [part.path.relative_to(store.root).as_posix() for part in artifact.parts]
+    return [part.in_store for part in artifact.parts]
 
 
 # --- what to do about nothing -------------------------------------------------------------------

@@ -14,8 +14,8 @@ from nca_cli.errors import NcaError
 from nca_cli.images import image_digest, sample_images, usual_images
 from nca_cli.recipe import BUILT_IN, IMPORTED, Number, Recipe
 from nca_cli.samplers import taking
-from nca_cli.store.folder import Store
-from nca_cli.store.layout import NOISE
+from nca_cli.store.layout import NOISE, split_label
+from nca_cli.store.store import Store
 
 SIZED = "wiener"
 """The model that has no size of its own."""
@@ -92,8 +92,8 @@ def settings(made: Recipe | str, model: Mapping[str, Any], image: Mapping[str, A
 
 
 def _labelled(label: str) -> tuple[str, tuple[str, ...]]:
-    name, _, steps = label.rpartition("-")
-    return (name, ("--steps", steps)) if name and steps.isdecimal() else (label, ())
+    name, steps = split_label(label)
+    return name, () if steps is None else ("--steps", str(steps))
 
 
 def _options(recipe: Recipe) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Samples of an artifact in memory, and the names of the datasets that hold them."""
+"""Samples of an artifact in memory."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from nca_cli.store.fields import FIELDS, INDEX
+
 Key = tuple[int | float, int]
 """(t, seed) of a sample."""
-
-PER_SAMPLE = ("x_t", "z_t", "x0_hat", "z0_hat")
-FIXED = ("x0", "z0", "x0_floor")
-"""Datasets that belong to all samples of an artifact; they lie in its first part."""
-LATENT = frozenset({"z0", "z_t", "z0_hat"})
-"""Datasets in the space of a latent model; all others are pixels."""
-PREVIEWED = ("x_t", "x0_hat")
-INDEX = ("t", "seed", "log_snr")
 
 
 @dataclass
@@ -84,7 +78,7 @@ class Samples:
         previews = sum(
             3 * tensor.shape[-2] * tensor.shape[-1]
             for name, tensor in self.tensors.items()
-            if name in PREVIEWED
+            if FIELDS[name].previewed
         )
         return tensors + previews + 8 * len(INDEX) + 8
 
