@@ -204,7 +204,8 @@ class Importing:
         noise, known = (self.store.artifact(place, name) for name in (NOISE, recipe.name))
         if noise is None or "x0" not in noise.datasets:
             fixed = {"x0": self._homes[home]}
-            self.store.commit(place, NOISE, home.header(), _samples([]), fixed, self.store_dtype)
+            none = Samples.at([], self.levels.log_snr, {})
+            self.store.commit(place, NOISE, home.header(), none, fixed, self.store_dtype)
         fresh, same = self._sorted(place, known, some)
         if fresh:
             self._commit(place, fresh)
@@ -249,19 +250,12 @@ class Importing:
         return True
 
     def _commit(self, place: Place, fresh: list[Ready]) -> None:
-        recipe, header = fresh[0].recipe, fresh[0].home.header(fresh[0].recipe)
+        recipe, texts = fresh[0].recipe, fresh[0].home.header(fresh[0].recipe)
+        x0_hat = {"x0_hat": np.stack([each.pixels for each in fresh])}
+        samples = Samples.at([each.key for each in fresh], self.levels.log_snr, x0_hat)
         self.store.commit(
-            place, recipe.name, header, _samples(fresh, self.levels),
-            dtype=self.store_dtype, replace=self.replace,
-        )  # fmt: skip
-
-
-def _samples(ready: Sequence[Ready], levels: Levels = Levels()) -> Samples:  # noqa: B008
-    """x̂0 of some pairs; of none: the empty table."""
-    t, seed = (np.array([each.key[i] for each in ready], None if ready else int) for i in (0, 1))
-    log_snr = np.array([levels.log_snr(each.key[0]) for each in ready])
-    tensors = {"x0_hat": np.stack([each.pixels for each in ready])} if ready else {}
-    return Samples(t, seed, log_snr, tensors)
+            place, recipe.name, texts, samples, dtype=self.store_dtype, replace=self.replace
+        )
 
 
 def _equal(stored: np.ndarray, pixels: np.ndarray) -> bool:
