@@ -1,4 +1,7 @@
-"""What a store lies in: a folder of files, which can be written, or one packed file."""
+"""What a store lies in: a folder of files, which can be written, or one packed file.
+
+`Backend` says what each of its methods is for.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ class Backend(Protocol):
         """The files `model.json` that there are or should be."""
 
     def temporaries(self) -> list[Path]:
-        """Files that are being written, or were when a writer was killed."""
+        """Files that are being written, or were when a writer was killed, anywhere in it."""
 
 
 def backend_of(root: Path) -> Backend:
@@ -67,7 +70,6 @@ class Folder:
 
     @property
     def exists(self) -> bool:
-        """Whether the folder is stamped as a store."""
         return self._marker.is_file()
 
     @property
@@ -75,22 +77,18 @@ class Folder:
         return self.root / layout.MARKER
 
     def stamp(self) -> dict[str, object]:
-        """What `nca-store.json` says."""
         try:
             return dict(json.loads(self._marker.read_text()))
         except (OSError, ValueError, TypeError) as error:
             raise StoreError(self._marker, "is not readable JSON") from error
 
     def models(self) -> list[str]:
-        """Folders in the store."""
         return _folders(self.root)
 
     def images(self, model: str) -> list[str]:
-        """Folders in a model's."""
         return _folders(self.root / model)
 
     def parts(self, model: str, image: str) -> Iterator[Location]:
-        """HDF5 files in an image's folder."""
         folder = self.root / model / image
         with _listed(folder) as entries:
             files = [each.name for each in entries if each.name[0] != "." and each.is_file()]
@@ -98,21 +96,17 @@ class Folder:
                     if name.endswith(layout.SUFFIX))  # fmt: skip
 
     def model_text(self, model: str) -> str:
-        """What is in the file."""
         return (self.root / model / layout.MODEL_FILE).read_text(encoding="utf-8")
 
     def require_writable(self) -> None:
-        """Stamp the folder, unless it is a store."""
         if not self.exists:
             with locked(self.root, layout.MARKER):
                 write_atomically(self._marker, f"{canonical_json(layout.STORE_STAMP)}\n".encode())
 
     def model_files(self) -> list[Path]:
-        """One in each model's folder."""
         return [self.root / model / layout.MODEL_FILE for model in self.models()]
 
     def temporaries(self) -> list[Path]:
-        """Those in the root, model and image folders; live ones too."""
         folders = [self.root]
         for model in self.models():
             folders.append(self.root / model)
@@ -130,11 +124,9 @@ class Packed:
 
     @property
     def exists(self) -> bool:
-        """Whether the file is still there."""
         return self.root.is_file()
 
     def stamp(self) -> dict[str, object]:
-        """Attributes of the file."""
         try:
             with hdf5.opened(self.root) as file:
                 return dict(file.attrs)
@@ -150,36 +142,29 @@ class Packed:
             }
 
     def models(self) -> list[str]:
-        """Groups of the file."""
         return sorted(self._tree)
 
     def images(self, model: str) -> list[str]:
-        """Groups of a model's."""
         return sorted(self._tree.get(model, {}))
 
     def parts(self, model: str, image: str) -> Iterator[Location]:
-        """Groups of an image's."""
         for stem in self._tree.get(model, {}).get(image, ()):
             yield Location(self.root, f"/{model}/{image}/{stem}")
 
     def model_text(self, model: str) -> str:
-        """Attribute of the model's group."""
         with hdf5.opened(self.root) as file:
             return str(file[model].attrs["model"])
 
     def require_writable(self) -> None:
-        """Raise `StoreError`."""
         raise StoreError(
             self.root, "is a packed store, read-only", "make a folder of it: nca pack --unpack"
         )
 
     def model_files(self) -> list[Path]:
-        """None: the texts are attributes."""
-        return []
+        return []  # the texts are attributes
 
     def temporaries(self) -> list[Path]:
-        """None: nothing is written here."""
-        return []
+        return []  # nothing is written here
 
 
 def _folders(parent: Path) -> list[str]:

@@ -42,7 +42,7 @@ class Store:
 
     def __init__(self, root: str | Path = "nca-store", *, part_bytes: int = MAX_PART_BYTES):
         self.root = Path(root)
-        self._backend = backend_of(self.root)
+        self.backend = backend_of(self.root)
         self.part_bytes = part_bytes
         self._check_format()
 
@@ -63,17 +63,17 @@ class Store:
     @property
     def packed(self) -> bool:
         """Whether the store is one packed file, which is read-only."""
-        return not self._backend.writable
+        return not self.backend.writable
 
     @property
     def exists(self) -> bool:
         """Whether there is a store at `root`."""
-        return self._backend.exists
+        return self.backend.exists
 
     def _check_format(self) -> None:
         if not self.exists:
             return
-        stamp = self._backend.stamp()
+        stamp = self.backend.stamp()
         if stamp.get("format") != layout.FORMAT:
             raise StoreError(self.root, "is no nca store")
         hdf5.check_version(self.root, stamp)
@@ -82,12 +82,12 @@ class Store:
 
     def models(self) -> list[str]:
         """Model folder names, sorted."""
-        return self._backend.models()
+        return self.backend.models()
 
     def model_text(self, model: str) -> str:
         """The text of `model.json`."""
         try:
-            return self._backend.model_text(model)
+            return self.backend.model_text(model)
         except (OSError, ValueError) as error:
             raise self._no_model(model) from error
 
@@ -107,7 +107,7 @@ class Store:
 
     def images(self, model: str) -> list[str]:
         """Image folder names of a model, sorted."""
-        return self._backend.images(model)
+        return self.backend.images(model)
 
     def find_image(self, model: str, image_digest: str) -> str | None:
         """Folder name of an image, by the hex of its digest alone: a renamed file keeps its cache.
@@ -138,7 +138,7 @@ class Store:
 
     def parts(self, model: str, image: str) -> Iterator[Location]:
         """Every part of every artifact of an image, by name; numbers may have gaps."""
-        return self._backend.parts(model, image)
+        return self.backend.parts(model, image)
 
     def all_parts(self) -> Iterator[Location]:
         """Every part of the store, by model, image and name."""
@@ -195,15 +195,7 @@ class Store:
 
     def require_writable(self) -> None:
         """Raise `StoreError` for a packed store; stamp a folder that is no store yet."""
-        self._backend.require_writable()
-
-    def model_files(self) -> list[Path]:
-        """The files `model.json`, one a model; a packed store has none."""
-        return self._backend.model_files()
-
-    def temporaries(self) -> list[Path]:
-        """Files that are being written now, or were when a writer was killed."""
-        return self._backend.temporaries()
+        self.backend.require_writable()
 
     def commit(
         self, place: Place, name: str, header: Mapping[str, str], samples: Samples,

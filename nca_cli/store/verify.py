@@ -53,9 +53,11 @@ class Verification:
 
     def __init__(self, store: Store, repair: bool, time_limit: float):
         self.store, self.repair, self.time_limit = store, repair, time_limit
-        self._models = store.model_files()
+        self._models = store.backend.model_files()
         self._parts = list(store.all_parts())
-        self._temporaries = [path for path in store.temporaries() if repair or is_stale(path)]
+        self._temporaries = [
+            path for path in store.backend.temporaries() if repair or is_stale(path)
+        ]
 
     def __len__(self) -> int:
         return len(self._models) + len(self._parts) + len(self._temporaries)
