@@ -33,7 +33,8 @@ def table() -> str:
 def _layers() -> ModuleType:
     """The test of layers, which knows every room and its floor."""
     spec = importlib.util.spec_from_file_location("layers", ROOT / "tests" / "test_layers.py")
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

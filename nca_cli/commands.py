@@ -23,7 +23,7 @@ from nca_cli.models.find import check_name
 from nca_cli.recipe import BUILT_IN, IMPORTED, Number, Recipe
 from nca_cli.samplers import taking
 from nca_cli.store import Filters, Gap, ModelFilter, Store
-from nca_cli.store.layout import NOISE, split_folder
+from nca_cli.store.layout import NOISE, split_folder, split_label
 
 SIZED = "wiener"
 """The model that has no size of its own."""
@@ -192,8 +192,8 @@ def settings(made: Recipe | str, model: Mapping[str, Any], image: Mapping[str, A
 
 
 def _labelled(label: str) -> tuple[str, tuple[str, ...]]:
-    name, _, steps = label.rpartition("-")
-    return (name, ("--steps", steps)) if name and steps.isdecimal() else (label, ())
+    name, steps = split_label(label)
+    return name, () if steps is None else ("--steps", str(steps))
 
 
 def _options(recipe: Recipe) -> Iterator[str]:

@@ -22,7 +22,7 @@ from nca_cli.errors import NothingStored, UsageError
 from nca_cli.images import to_uint8
 from nca_cli.outputs import write_result
 from nca_cli.store import Artifact, Filters, Key, Store
-from nca_cli.store.samples import FIXED, LATENT, PER_SAMPLE
+from nca_cli.store.fields import FIELDS, fixed, per_sample
 
 AT_ONCE = 32
 """Samples that are in memory together."""
@@ -82,11 +82,11 @@ def _files(store: Store, folder: Path, filters: Filters, format: str) -> Iterato
     for artifact in store.select(filters):
         keys = filters.keys(artifact)
         whole = bool(keys) or (artifact.is_noise and not artifact.keys)
-        names = [name for name in artifact.datasets if format == "npy" or name not in LATENT]
+        names = [name for name in artifact.datasets if format == "npy" or not FIELDS[name].latent]
         place = folder / artifact.model / artifact.image
-        for name in (name for name in FIXED if name in names and whole):
+        for name in (name for name in fixed() if name in names and whole):
             yield TensorFile(artifact, name, None, place / f"{name}.{format}")
-        for name in (name for name in PER_SAMPLE if name in names):
+        for name in (name for name in per_sample() if name in names):
             for key in keys:
                 path = place / artifact.name / f"{_stem(key)}_{name}.{format}"
                 yield TensorFile(artifact, name, key, path)

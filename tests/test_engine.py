@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import nca_cli.engine.run
+import nca_cli.engine.noise
+import nca_cli.engine.writing
 from nca_cli.engine import (
     Engine,
     Noising,
@@ -473,7 +474,7 @@ def test_noise_waits_for_no_more_than_a_part(calm_pipeline, faces, tmp_path, wri
 
 
 def test_noise_waits_no_longer_than_it_may(calm_pipeline, faces, tmp_path, writes, monkeypatch):
-    monkeypatch.setattr(nca_cli.engine.run, "COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(nca_cli.engine.writing, "COMMIT_SECONDS", 0.0)
     list(noise_of_anna(calm_pipeline, faces, Store(tmp_path / "s")))
     assert writes == [16, 32, 40]
 
@@ -488,7 +489,7 @@ def test_noise_that_was_made_before_an_interrupt_is_stored(
             raise KeyboardInterrupt
         return seeded_noise(*key)
 
-    monkeypatch.setattr(nca_cli.engine.run, "seeded_noise", interrupted)
+    monkeypatch.setattr(nca_cli.engine.noise, "seeded_noise", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(noise_of_anna(calm_pipeline, faces, Store(tmp_path / "s")))
     assert len(Store(tmp_path / "s").select()[0]) == 16

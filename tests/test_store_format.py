@@ -14,8 +14,8 @@ from listing import listing
 from stores import full_store
 
 from nca_cli.store import Store, hdf5
+from nca_cli.store.fields import FIELDS
 from nca_cli.store.layout import FORMAT_VERSION
-from nca_cli.store.samples import FIXED, INDEX, PER_SAMPLE
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "store-format.md"
@@ -56,6 +56,6 @@ def test_every_dataset_axis_and_attribute_is_on_the_page(tmp_path):
         with location.opened() as group:
             for name in (*group, *group.attrs):
                 assert f"`{name}`" in text, name
-    for name in (*FIXED, *INDEX, *PER_SAMPLE):
+    for name in FIELDS:
         assert f"`{name}`" in text, name
     assert f"version {FORMAT_VERSION}\n" in text

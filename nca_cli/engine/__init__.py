@@ -1,9 +1,11 @@
 """The engine: plan what is missing, run it in continuous batches, commit as it finishes."""
 
 from nca_cli.engine.batching import Engine
+from nca_cli.engine.noise import Noising
 from nca_cli.engine.plan import ImagePlan, Plan, Shard, make_plan
 from nca_cli.engine.request import Request, noise_plans, recipes_of, reconstruction_plans
-from nca_cli.engine.run import Done, Noising, Reconstruction
+from nca_cli.engine.run import Reconstruction
+from nca_cli.engine.writing import Done
 
 __all__ = [
     "Done",

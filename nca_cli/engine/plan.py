@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from nca_cli.errors import Complain, NcaError, UsageError
-from nca_cli.images import PREPROCESSING_VERSION, Source, image_digest, image_name
+from nca_cli.images import Source, image_digest, image_name
 from nca_cli.models import Model
-from nca_cli.recipe import Recipe, canonical_json
+from nca_cli.recipe import Recipe
 from nca_cli.samplers import evaluations
 from nca_cli.store import Artifact, Key, Place, Store
+from nca_cli.store.header import header, image_info, model_info
 from nca_cli.store.layout import NOISE, image_folder, split_folder
 
 
@@ -132,32 +133,15 @@ class Plan:
 
     def header(self, image: ImagePlan, recipe: Recipe | None = None) -> dict[str, str]:
         """Text attributes of an artifact: what it is, of which model and image, by which recipe."""
-        space = self.model.space
-        identity = {
-            "name": image.name,
-            "digest": image.digest,
-            "file": image.source.name,
-            "fit": self.fit,
-            "resolution": space.resolution,
-            "preprocessing": PREPROCESSING_VERSION,
-        }
-        texts = {
-            "kind": NOISE if recipe is None else "reconstruction",
-            "model": canonical_json(self.model_info),
-            "image": canonical_json(identity),
-        }
-        return texts if recipe is None else {**texts, "recipe": recipe.canonical()}
+        name, resolution = image.source.name, self.model.space.resolution
+        identity = image_info(image.name, image.digest, name, self.fit, resolution)
+        return header(self.model_info, identity, recipe)
 
     @property
     def model_info(self) -> dict[str, object]:
         """What `model.json` says."""
         model = self.model
-        return {
-            "name": model.name,
-            "source": model.source,
-            "licence": model.licence,
-            "space": model.space.describe(),
-        }
+        return model_info(model.name, model.source, model.licence, model.space.describe())
 
     def look(self) -> Callable[[ImagePlan], dict[str, Artifact]]:
         """A look at the store as it is now: gives an image's artifacts, by name.

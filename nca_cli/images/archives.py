@@ -15,11 +15,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
 from nca_cli.errors import ImageError, NcaError
-from nca_cli.images.source import MAX_PIXELS, Source, damage, has_image_suffix
+from nca_cli.images.source import MAX_PIXELS, damage, has_image_suffix
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_BYTES = 3 * MAX_PIXELS
@@ -37,6 +38,8 @@ _ZIP_HEADER = 30
 """Bytes before a member of a zip file, its name left out."""
 _ZIP_ENTRY = b"PK\1\2"
 """How a member begins in a zip's list of members."""
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "lzma"}
+"""How a compressed tar begins, and the module that reads it: a Python may lack some of them."""
 _AGAIN = "download or make the archive again"
 
 
@@ -112,10 +115,9 @@ class Archive:
         if path in self.members:
             return [self.members[path]]
         start = "" if path == "." else f"{path}/"
-        below = (each for each in self.members.values() if each.path.startswith(start))
         images = [
-            each for each in below
-            if has_image_suffix(each.path) and not _is_hidden(each.path[len(start):])
+            member for name, member in self.members.items()
+            if name.startswith(start) and has_image_suffix(name) and not _hidden(name[len(start):])
         ]  # fmt: skip
         return sorted(images, key=lambda image: image.path.split("/"))
 
@@ -134,17 +136,6 @@ class Archive:
 def open_archive(path: str | Path) -> Archive:
     """The archive at `path`. Raises `ImageError`."""
     return (Zip if os.fspath(path).lower().endswith(".zip") else Tar)(path)
-
-
-def in_reading_order(images: Sequence[Source]) -> list[Source]:
-    """Members of an archive together, as they lie in it: a compressed tar is read in one pass."""
-    groups: dict[Any, list[Source]] = {}
-    for image in images:
-        groups.setdefault(getattr(image, "archive", image), []).append(image)
-    return [
-        image for some in groups.values()
-        for image in sorted(some, key=lambda image: getattr(image, "position", 0))
-    ]  # fmt: skip
 
 
 @lru_cache(maxsize=2)
@@ -225,18 +216,9 @@ class Tar(Archive):
     def handle(self) -> io.BufferedIOBase:
         with open(self.path, "rb") as file:
             start = file.read(6)
-        if start.startswith(b"\x1f\x8b"):
-            import gzip
-
-            return gzip.open(self.path)
-        if start.startswith(b"BZh"):
-            import bz2
-
-            return bz2.open(self.path)
-        if start.startswith(b"\xfd7zXZ\0"):
-            import lzma
-
-            return lzma.open(self.path)
+        for mark, module in _COMPRESSED.items():
+            if start.startswith(mark):
+                return import_module(module).open(self.path)
         return open(self.path, "rb")
 
     def read(self, member: Member) -> io.BytesIO:
@@ -245,9 +227,8 @@ class Tar(Archive):
         return _exactly(file, member.size)
 
     def _list(self) -> Iterator[Member]:
-        headers = _Headers(self.path, _opened(self))
-        name = ""
-        with self._tarfile(headers) as tar:
+        headers, name = _Headers(self.path, _opened(self)), ""
+        with headers.tarfile() as tar:
             while (info := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # or it keeps them all
                 name = info.name
@@ -258,12 +239,6 @@ class Tar(Archive):
             after = f"after {name}" if name else "from its start"
             raise ImageError(self.path, f"truncated or damaged {after}", _AGAIN)
         headers.finish()
-
-    def _tarfile(self, headers: _Headers) -> tarfile.TarFile:
-        try:
-            return tarfile.open(fileobj=headers, mode="r:")  # type: ignore[call-overload]
-        except tarfile.ReadError as error:
-            raise ImageError(self.path, f"no tar archive ({error})", _AGAIN) from error
 
 
 class _Headers:
@@ -290,6 +265,13 @@ class _Headers:
             raise tarfile.ReadError("a header that leads backwards")
         self._check(position)
         self._file.seek(position)
+
+    def tarfile(self) -> tarfile.TarFile:
+        """The archive as it lists itself. Raises `ImageError` for what is none."""
+        try:
+            return tarfile.open(fileobj=self, mode="r:")  # type: ignore[call-overload]
+        except tarfile.ReadError as error:
+            raise ImageError(self._path, f"no tar archive ({error})", _AGAIN) from error
 
     def finish(self) -> None:
         """Read what follows the last member: only then are the checksums of gzip compared."""
@@ -339,9 +321,9 @@ def _plain(name: str) -> str:
     return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
 
 
-def _is_hidden(path: str) -> bool:
-    return any(part == "__MACOSX" or (part.startswith(".") and part != "..")
-               for part in path.split("/"))  # fmt: skip
+def _hidden(path: str) -> bool:
+    parts = path.split("/")
+    return any(part == "__MACOSX" or (part[:1] == "." and part != "..") for part in parts)
 
 
 def _exactly(file: IO[bytes], size: int) -> io.BytesIO:

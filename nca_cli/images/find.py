@@ -6,11 +6,12 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
 from nca_cli.errors import Complain, ImageError, NcaError, UsageError
-from nca_cli.images.archives import Archive, Member, in_reading_order, is_archive, open_archive
+from nca_cli.images.archives import Archive, Member, is_archive, open_archive
 from nca_cli.images.choose import Choice
 from nca_cli.images.source import READABLE, Source, has_image_suffix
 
@@ -47,7 +48,17 @@ def find_images(
             for image, name in finder.expand(line):
                 found.setdefault(_real_path(image), (image, name))
     images, names = [image for image, _ in found.values()], [name for _, name in found.values()]
-    return in_reading_order(choice.of(images, names))
+    return _in_reading_order(choice.of(images, names))
+
+
+def _in_reading_order(images: Sequence[Source]) -> list[Source]:
+    """Members of an archive together, as they lie in it: a compressed tar is read in one pass."""
+    groups: dict[object, list[Source]] = {}
+    for image in images:
+        groups.setdefault(getattr(image, "archive", image), []).append(image)
+    for some in groups.values():
+        some.sort(key=lambda image: getattr(image, "position", 0))
+    return list(chain.from_iterable(groups.values()))
 
 
 def _raise(error: NcaError) -> None:

@@ -68,39 +68,39 @@ def load_image(
     source = as_source(image)
 
     def taken(file: IO[bytes]) -> IO[bytes]:
-        return file if digest is None else _unchanged(file, source, digest, resolution, fit)
+        """The bytes of `file`, in memory: those that were hashed are those that are decoded."""
+        held = io.BytesIO(file.read())
+        if file_digest(held, resolution, fit) != digest:
+            raise ImageError(source, "has changed meanwhile", "run the same command again")
+        return held
 
-    with _decoding(source, taken) as opened:
-        several = getattr(opened, "is_animated", False) and opened.format != "MPO"
-        upright = _eight_bit(_upright(opened), source)
-        transparent = _is_transparent(upright)
-        opaque = _on_white(upright) if transparent else upright
-        square = _fit(opaque.convert("L" if channels == 1 else "RGB"), resolution, fit)
+    with _decoding(source, None if digest is None else taken) as opened:
+        return _squared(opened, source, resolution, fit, channels)
+
+
+def _squared(
+    opened: Image.Image, source: Source, resolution: int, fit: str, channels: int
+) -> Picture:
+    several = getattr(opened, "is_animated", False) and opened.format != "MPO"
+    upright = _eight_bit(_upright(opened), source)
+    transparent = _is_transparent(upright)
+    opaque = _on_white(upright) if transparent else upright
+    square = _fit(opaque.convert("L" if channels == 1 else "RGB"), resolution, fit)
     pixels = to_unit(np.asarray(square).reshape(resolution, resolution, channels))
+    across, down = upright.size
     notes = {
         "several frames, the first is used": several,
         "transparent, put on white": transparent,
-        _small_note(upright.size, resolution): min(upright.size) * 2 <= resolution,
-    }
+        f"{across}×{down} is much smaller than the model's {resolution}×{resolution}":
+            min(across, down) * 2 <= resolution,
+    }  # fmt: skip
     return Picture(pixels, upright.size, tuple(note for note, holds in notes.items() if holds))
 
 
-def _small_note(size: tuple[int, int], resolution: int) -> str:
-    return f"{size[0]}×{size[1]} is much smaller than the model's {resolution}×{resolution}"
-
-
-def _unchanged(
-    file: IO[bytes], source: Source, digest: str, resolution: int, fit: str
-) -> IO[bytes]:
-    """The bytes of `file`, in memory: those that were hashed are those that are decoded."""
-    held = io.BytesIO(file.read())
-    if file_digest(held, resolution, fit) != digest:
-        raise ImageError(source, "has changed meanwhile", "run the same command again")
-    return held
-
-
 @contextmanager
-def _decoding(source: Source, taken: Callable[[IO[bytes]], IO[bytes]]) -> Iterator[Image.Image]:
+def _decoding(
+    source: Source, taken: Callable[[IO[bytes]], IO[bytes]] | None
+) -> Iterator[Image.Image]:
     """Open `source` without decoding it, and turn what decoders throw inside into ImageError.
 
     They throw anything at a damaged file (OSError, SyntaxError, struct.error, IndexError, …).
@@ -110,7 +110,7 @@ def _decoding(source: Source, taken: Callable[[IO[bytes]], IO[bytes]]) -> Iterat
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own, on large files and damaged metadata
-            with source.open("rb") as file, Image.open(taken(file)) as image:
+            with source.open("rb") as file, Image.open(taken(file) if taken else file) as image:
                 _check_format_and_size(image, source)
                 yield image
     except (NcaError, MemoryError):

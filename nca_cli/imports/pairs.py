@@ -11,6 +11,7 @@ from pathlib import Path
 from nca_cli.csv_files import TextTable, read_table
 from nca_cli.errors import Complain, NcaError, UsageError
 from nca_cli.recipe import Number, parse_list, parse_seeds
+from nca_cli.store.layout import split_label
 
 SAMPLER = "imported"
 """Of reconstructions whose sampler is not named."""
@@ -40,8 +41,7 @@ class Pair:
                              "letters, digits, - and _, such as ddim or ddim-50")  # fmt: skip
         if self.sampler == "noise":
             raise UsageError("sampler 'noise' is the name of x_t", "choose another name")
-        name, _, steps = self.sampler.rpartition("-")
-        return (name, int(steps)) if name and steps.isdecimal() else (self.sampler, None)
+        return split_label(self.sampler)
 
     def problem(self, error: NcaError) -> NcaError:
         """`error`, with the place it comes from."""

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from nca_cli.errors import Complain, NcaError, StoreError, UsageError
-from nca_cli.images import FITS, PREPROCESSING_VERSION, image_digest, image_name
+from nca_cli.images import FITS, image_digest, image_name
 from nca_cli.imports.pairs import Pair
 from nca_cli.imports.pictures import read_original, read_reconstruction
 from nca_cli.imports.schedules import Levels
 from nca_cli.models.aliases import ALIASES
 from nca_cli.models.origins.origin import safe_name
 from nca_cli.models.space import Space
-from nca_cli.recipe import BUILT_IN, IMPORTED, STORE_DTYPES, Recipe, canonical_json, digest
+from nca_cli.recipe import BUILT_IN, IMPORTED, STORE_DTYPES, Recipe, digest
 from nca_cli.store import Artifact, Key, Place, Samples, Store
+from nca_cli.store.header import header, image_info, model_info
 from nca_cli.store.layout import NOISE
 
 AT_ONCE = 64
@@ -64,20 +65,12 @@ class Home:
     @property
     def model_info(self) -> dict[str, object]:
         """What `model.json` says."""
-        return {"name": self.model, "source": IMPORTED, "licence": None, "space": self.space}
+        return model_info(self.model, IMPORTED, None, self.space)
 
     def header(self, recipe: Recipe | None = None) -> dict[str, str]:
         """Text attributes of the noise artifact, or of the one of a recipe."""
-        identity = {
-            "name": self.image, "digest": self.digest, "file": self.file, "fit": self.fit,
-            "resolution": self.shape[1], "preprocessing": PREPROCESSING_VERSION,
-        }  # fmt: skip
-        texts = {
-            "kind": NOISE if recipe is None else "reconstruction",
-            "model": canonical_json(self.model_info),
-            "image": canonical_json(identity),
-        }
-        return texts if recipe is None else {**texts, "recipe": recipe.canonical()}
+        identity = image_info(self.image, self.digest, self.file, self.fit, self.shape[1])
+        return header(self.model_info, identity, recipe)
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +204,8 @@ class Importing:
         noise, known = (self.store.artifact(place, name) for name in (NOISE, recipe.name))
         if noise is None or "x0" not in noise.datasets:
             fixed = {"x0": self._homes[home]}
-            self.store.commit(place, NOISE, home.header(), _samples([]), fixed, self.store_dtype)
+            none = Samples.at([], self.levels.log_snr, {})
+            self.store.commit(place, NOISE, home.header(), none, fixed, self.store_dtype)
         fresh, same = self._sorted(place, known, some)
         if fresh:
             self._commit(place, fresh)
@@ -256,19 +250,12 @@ class Importing:
         return True
 
     def _commit(self, place: Place, fresh: list[Ready]) -> None:
-        recipe, header = fresh[0].recipe, fresh[0].home.header(fresh[0].recipe)
+        recipe, texts = fresh[0].recipe, fresh[0].home.header(fresh[0].recipe)
+        x0_hat = {"x0_hat": np.stack([each.pixels for each in fresh])}
+        samples = Samples.at([each.key for each in fresh], self.levels.log_snr, x0_hat)
         self.store.commit(
-            place, recipe.name, header, _samples(fresh, self.levels),
-            dtype=self.store_dtype, replace=self.replace,
-        )  # fmt: skip
-
-
-def _samples(ready: Sequence[Ready], levels: Levels = Levels()) -> Samples:  # noqa: B008
-    """x̂0 of some pairs; of none: the empty table."""
-    t, seed = (np.array([each.key[i] for each in ready], None if ready else int) for i in (0, 1))
-    log_snr = np.array([levels.log_snr(each.key[0]) for each in ready])
-    tensors = {"x0_hat": np.stack([each.pixels for each in ready])} if ready else {}
-    return Samples(t, seed, log_snr, tensors)
+            place, recipe.name, texts, samples, dtype=self.store_dtype, replace=self.replace
+        )
 
 
 def _equal(stored: np.ndarray, pixels: np.ndarray) -> bool:

@@ -13,7 +13,7 @@ from nca_cli.metrics import cache
 from nca_cli.metrics.cache import FLOOR, Kept
 from nca_cli.metrics.choose import Settings, wanted_metrics
 from nca_cli.metrics.registry import Metric, described
-from nca_cli.metrics.sources import REFERENCE_OF, Survey, Wanted
+from nca_cli.metrics.sources import REFERENCE_OF, Survey, WantedSamples
 from nca_cli.metrics.task import Task
 from nca_cli.metrics.value import Value
 from nca_cli.metrics.workers import POOL_PIXELS, carried_out, portable
@@ -137,7 +137,7 @@ class Measuring:
         pixels = shape[-1] * shape[-2] * sum(len(task.keys) for task in tasks)
         return _processors() if pixels >= POOL_PIXELS else 1
 
-    def _keep(self, source: Wanted, found: Kept) -> None:
+    def _keep(self, source: WantedSamples, found: Kept) -> None:
         """Beside the artifact, where that can be written; else in memory alone."""
         path = cache.file_of(self.store, source.artifact)
         if path is None or not all(os.access(p, os.W_OK) for p in (path.parent, self.store.root)):
@@ -150,7 +150,7 @@ class Measuring:
 
     # -- values ----------------------------------------------------------------------------------
 
-    def _values(self, source: Wanted) -> Iterator[Value]:
+    def _values(self, source: WantedSamples) -> Iterator[Value]:
         artifact = source.artifact
         image, model, sampler = self.names(artifact)
         sampler = REFERENCE_OF.get(source.dataset, sampler)
@@ -164,7 +164,7 @@ class Measuring:
                     place = image, model, sampler, t, seed, source.log_snr[key]
                     yield Value(*place, name + suffix, value)
 
-    def _families(self, source: Wanted) -> list[str]:
+    def _families(self, source: WantedSamples) -> list[str]:
         """The measures to tell: those asked for, and by default what is kept of networks too."""
         stamps = source.kept.stamps
         others = (name for name, stamp in self.stamps.items() if stamps.get(name) == stamp)

@@ -11,8 +11,8 @@ from nca_cli.metrics import cache
 from nca_cli.metrics.cache import FLOOR, Kept
 from nca_cli.metrics.registry import X0_FLOOR, Metric
 from nca_cli.store import Artifact, Filters, Key, Place, Store, hdf5
+from nca_cli.store.fields import fixed
 from nca_cli.store.layout import NOISE
-from nca_cli.store.samples import FIXED
 
 REFERENCES = {"copy": "x_t", "floor": X0_FLOOR}
 """What may stand in a reconstruction's place, and the dataset of `noise.h5` that it is: x_t itself
@@ -22,7 +22,7 @@ REFERENCE_OF = {dataset: f"reference:{name}" for name, dataset in REFERENCES.ite
 
 
 @dataclass
-class Wanted:
+class WantedSamples:
     """The samples of one artifact that are wanted, and what is known of them."""
 
     artifact: Artifact
@@ -82,7 +82,7 @@ class Survey:
         self._noises: dict[Place, Artifact] = {}
         self._heads: dict[Artifact, Head] = {}
 
-    def sources(self, made: Iterable[Artifact], references: Sequence[str]) -> list[Wanted]:
+    def sources(self, made: Iterable[Artifact], references: Sequence[str]) -> list[WantedSamples]:
         """The samples of reconstructions, and then those of `references` of the same images."""
         found = [source for one in made for source in self._considered(one, "x0_hat")]
         for noise in list(self._noises.values()):
@@ -90,14 +90,14 @@ class Survey:
                 found += self._considered(noise, dataset)
         return found
 
-    def _considered(self, artifact: Artifact, dataset: str) -> Iterator[Wanted]:
+    def _considered(self, artifact: Artifact, dataset: str) -> Iterator[WantedSamples]:
         """An artifact with its kept values; nothing where it has no such samples or no x0."""
         try:
             yield from self._source(artifact, dataset)
         except (StoreError, NothingStored) as error:
             self.problems.append(error)
 
-    def _source(self, artifact: Artifact, dataset: str) -> Iterator[Wanted]:
+    def _source(self, artifact: Artifact, dataset: str) -> Iterator[WantedSamples]:
         floor = dataset == X0_FLOOR
         if floor and dataset not in self._head(artifact).fixed:
             return
@@ -107,10 +107,12 @@ class Survey:
         noise = self._noise(artifact)
         kept = self._kept(artifact)
         contents, log_snr = self._index(artifact, keys)
-        fixed = self._head(noise).fixed
-        trusted = bool(kept.x0) and kept.x0_content == fixed.get("x0")
-        has_floor = X0_FLOOR in fixed
-        yield Wanted(artifact, noise, dataset, keys, kept, log_snr, trusted, contents, has_floor)
+        whole = self._head(noise).fixed
+        trusted = bool(kept.x0) and kept.x0_content == whole.get("x0")
+        has_floor = X0_FLOOR in whole
+        yield WantedSamples(
+            artifact, noise, dataset, keys, kept, log_snr, trusted, contents, has_floor
+        )
 
     def _kept(self, artifact: Artifact) -> Kept:
         """What is kept of an artifact; nothing, with a note, where that cannot be read."""
@@ -168,7 +170,7 @@ def _head(artifact: Artifact) -> Head:
     for part in artifact.parts:
         with part.opened() as group:
             content, keys = str(group.attrs["content_sha256"]), hdf5.read_keys(group)
-            names = [name for name in FIXED if name in group]
+            names = [name for name in fixed() if name in group]
         for name in names:
             head.fixed.setdefault(name, content)
         for key in keys:

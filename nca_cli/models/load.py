@@ -205,7 +205,9 @@ def building() -> Iterator[None]:
     from torch.overrides import TorchFunctionMode
 
     class Unfilled(TorchFunctionMode):
-        def __torch_function__(self, function, types, args=(), kwargs=None):
+        def __torch_function__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
             if getattr(function, "__name__", "") in RANDOM_FILLS:
                 return args[0] if args else (kwargs or {})["tensor"]
             return function(*args, **(kwargs or {}))

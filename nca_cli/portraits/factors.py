@@ -7,6 +7,7 @@ on the seeds in `TRAIN_SEEDS`; `HELD_OUT_SEEDS` it never saw.
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ HELD_OUT_SEEDS = range(10_000)
 TRAIN_SEEDS = range(10_000, 1_000_000)
 
 Colour = tuple[float, float, float]
+Draw = Callable[..., float]
+"""`uniform` of a stream: from 0 to 1, below one number, or between two."""
 
 SKIN_TONES = (
     (0.98, 0.85, 0.75),
@@ -113,7 +116,7 @@ def _between(tones: tuple[Colour, ...], where: float) -> Colour:
     return red, green, blue
 
 
-def _jitter(colour: Colour, u, amount: float) -> Colour:
+def _jitter(colour: Colour, u: Draw, amount: float) -> Colour:
     red, green, blue = (float(np.clip(c + u(-amount, amount), 0, 1)) for c in colour)
     return red, green, blue
 
@@ -127,7 +130,7 @@ def _hsv(hue: float, saturation: float, value: float) -> Colour:
     return colorsys.hsv_to_rgb(hue, saturation, value)
 
 
-def _sometimes(u, share: float) -> float:
+def _sometimes(u: Draw, share: float) -> float:
     """0 for most; for `share` of all draws, uniform between one half and one."""
     present, strength = u() < share, u(0.5, 1.0)
     return strength if present else 0.0

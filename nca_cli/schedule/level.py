@@ -30,6 +30,12 @@ class Level(NamedTuple):
         """Signal-to-noise ratio a²/s²."""
         return self.a**2 / self.s**2
 
+    @property
+    def log_snr(self) -> float:
+        """Natural logarithm of `snr`; infinite where there is no noise."""
+        with np.errstate(divide="ignore"):
+            return float(2.0 * (np.log(self.a) - np.log(self.s)))
+
 
 class Schedule:
     """What t means: x_t = a_t·x0 + s_t·ε for x0 in [-1, 1].
@@ -155,9 +161,7 @@ class Schedule:
 
     def log_snr(self, t: int | float) -> float:
         """Natural logarithm of SNR(t): the axis on which models are compared."""
-        level = self.level(t)
-        with np.errstate(divide="ignore"):
-            return float(2.0 * (np.log(level.a) - np.log(level.s)))
+        return self.level(t).log_snr
 
     def nearest(self, log_snr: float) -> int | float:
         """The level of a logSNR, to 1e-6 in t; of discrete ones the nearest.

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -17,57 +13,11 @@ import numpy as np
 from nca_cli.errors import DamagedArtifact, NothingStored
 from nca_cli.recipe import Recipe
 from nca_cli.store import hdf5, html
-from nca_cli.store.layout import NOISE, SUFFIX, split_folder, split_part
-from nca_cli.store.samples import FIXED, PER_SAMPLE, Key, Part
-
-
-@dataclass(frozen=True)
-class Location:
-    """Where one part lies: a file and the group in it ("/" unless the store is packed)."""
-
-    path: Path
-    group: str = "/"
-
-    def __str__(self) -> str:
-        return str(self.path) if self.group == "/" else f"{self.path}:{self.group}"
-
-    @property
-    def stem(self) -> str:
-        """`ddim-50-7f31c02a.1`: name and number of the part."""
-        if self.group != "/":
-            return self.group.rpartition("/")[2]
-        return self.path.name.removesuffix(SUFFIX)
-
-    @property
-    def names(self) -> tuple[str, str, str]:
-        """Model, image and artifact (without the number of the part)."""
-        *_, model, image, _ = self.path.parts if self.group == "/" else self.group.split("/")
-        return model, image, split_part(self.stem)[0]
-
-    @property
-    def number(self) -> int:
-        """0 for the first part of an artifact. Numbers may have gaps."""
-        return split_part(self.stem)[1]
-
-    def opened(self) -> AbstractContextManager[h5py.Group]:
-        """The part for reading: `hdf5.opened`."""
-        return hdf5.opened(self.path, self.group)
-
-    def read(self) -> Part:
-        """All of the part, once its content digest is checked: `hdf5.read_part`."""
-        with self.opened() as group:
-            return hdf5.read_part(group)
-
-    @property
-    def bytes(self) -> int:
-        """Size on disk, of the file or of the datasets in the group."""
-        if self.group != "/":
-            with self.opened() as group:
-                return sum(data.id.get_storage_size() for data in group.values())
-        try:
-            return self.path.stat().st_size
-        except FileNotFoundError:
-            return 0
+from nca_cli.store.fields import FIELDS
+from nca_cli.store.header import parsed
+from nca_cli.store.layout import NOISE, split_folder, split_label
+from nca_cli.store.location import Location
+from nca_cli.store.samples import Key
 
 
 @dataclass(frozen=True)
@@ -130,7 +80,7 @@ class Artifact:
     @property
     def sampler(self) -> str:
         """`ddim`: the sampler alone, from the name, so that filtering opens no file."""
-        return re.sub(r"-\d+$", "", self.label)
+        return split_label(self.label)[0]
 
     @cached_property
     def header(self) -> dict[str, str]:
@@ -141,21 +91,21 @@ class Artifact:
     @property
     def recipe(self) -> Recipe | None:
         """Settings of the reconstruction; `None` for noise."""
-        return None if self.is_noise else self._parsed("recipe", Recipe.from_json)
+        return None if self.is_noise else self._parsed("recipe")
 
     @property
     def model_info(self) -> dict:
         """Source, space (schedule, shape, resolution, …), licence."""
-        return self._parsed("model", json.loads)
+        return self._parsed("model")
 
     @property
     def image_info(self) -> dict:
         """Digest, name, fit, resolution, preprocessing version, size of the file in pixels."""
-        return self._parsed("image", json.loads)
+        return self._parsed("image")
 
-    def _parsed(self, key: str, parse: Callable[[str], Any]) -> Any:
+    def _parsed(self, key: str) -> Any:
         try:
-            return parse(self.header[key])
+            return parsed(self.header, key)
         except (LookupError, ValueError, TypeError) as error:
             raise DamagedArtifact(str(self.parts[0]), f"no readable {key!r}") from error
 
@@ -210,11 +160,11 @@ class Artifact:
         found: dict[str, tuple[tuple[int, ...], str]] = {}
         for part in self.parts:
             with part.opened() as group:
-                for name in (*FIXED, *PER_SAMPLE, "preview"):
-                    if name in group and name not in found:
+                for name, field in FIELDS.items():
+                    if field.axes and name in group and name not in found:
                         found[name] = (group[name].shape, str(group[name].dtype))
         return {
-            name: (shape if name in FIXED else (len(self), *shape[1:]), dtype)
+            name: (shape if FIELDS[name].fixed else (len(self), *shape[1:]), dtype)
             for name, (shape, dtype) in found.items()
         }
 
@@ -256,7 +206,7 @@ class Artifact:
         if dataset not in group:
             raise NothingStored(f"{self} holds no {dataset}")
         data, rows = group[dataset], {key: row for row, key in enumerate(hdf5.read_keys(group))}
-        dtype = data.dtype if dataset == "preview" else np.dtype(np.float32)
+        dtype = data.dtype if data.dtype.kind == "u" else np.dtype(np.float32)
         for key in keys:
             if key not in rows:
                 raise self._lacks(key)

@@ -17,8 +17,10 @@ import h5py
 
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.store import hdf5, layout
-from nca_cli.store.artifact import Location
-from nca_cli.store.samples import INDEX, PER_SAMPLE, Key
+from nca_cli.store.fields import FIELDS
+from nca_cli.store.header import parsed
+from nca_cli.store.location import Location
+from nca_cli.store.samples import Key
 
 READY = "ready"
 ADDRESS_SPACE = 16 * 2**30
@@ -77,15 +79,15 @@ def _structure(group: h5py.Group, kind: str) -> str:
     count = len(group["t"])
     if count and needed not in group:
         return f"no dataset {needed}"
-    per_sample = [name for name in (*INDEX, *PER_SAMPLE, "preview", "sample") if name in group]
-    wrong = [name for name in per_sample if group[name].shape[0] != count]
+    counted = [name for name, field in FIELDS.items() if not field.fixed] + ["sample"]
+    wrong = [name for name in counted if name in group and group[name].shape[0] != count]
     return f"{wrong[0]} counts other samples than t" if wrong else ""
 
 
 def _misplaced(location: Location, header: dict[str, str]) -> str:
     """An artifact lies under the names that its attributes give it."""
     _, image, name = location.names
-    image_digest = json.loads(header["image"])["digest"]
+    image_digest = parsed(header, "image")["digest"]
     if layout.split_folder(image)[1] != image_digest[: layout.IMAGE_HEX]:
         return "belongs to another image"
     if header["kind"] == "noise":

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO
 
 import nca_cli
-from nca_cli.store.artifact import Location
 from nca_cli.store.check import READY, Checked
+from nca_cli.store.location import Location
 
 START_LIMIT = 120.0
 """Seconds within which the child must be up. Importing h5py takes one or two."""

@@ -19,13 +19,11 @@ import numpy as np
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.images.pixels import to_rgb
 from nca_cli.recipe import digest
+from nca_cli.store.fields import FIELDS, INDEX, fixed, per_sample
 from nca_cli.store.files import write_atomically
 from nca_cli.store.layout import ARTIFACT_FORMAT, FORMAT_VERSION
-from nca_cli.store.samples import FIXED, INDEX, LATENT, PER_SAMPLE, PREVIEWED, Key, Part, Samples
+from nca_cli.store.samples import Key, Part, Samples
 
-PIXEL_AXES = ("channel", "height", "width")
-LATENT_AXES = ("latent_channel", "latent_height", "latent_width")
-PREVIEW_AXES = ("sample", "height", "width", "rgb")
 STAMP = ("format", "version", "content_sha256")
 """Attributes that every file has and that are no header of its own."""
 IMAGE_TAGS = {
@@ -42,35 +40,31 @@ LIBVER = ("v110", "v110")
 def write_part(group: h5py.Group, part: Part) -> None:
     """Write `part` into an empty group (the root of a file, or a group of a packed store)."""
     for name, values in part.fixed.items():
-        _write_tensor(group, name, values, _axes(name))
+        _write_dataset(group, name, values)
     for name, values in part.samples.tensors.items():
-        _write_tensor(group, name, values, ("sample", *_axes(name)))
-        if name in PREVIEWED:
+        _write_dataset(group, name, values)
+        if FIELDS[name].previewed:
             _write_preview(group, values)
     for name in INDEX:
-        _write_tensor(group, name, getattr(part.samples, name), ("sample",))
+        _write_dataset(group, name, getattr(part.samples, name))
     group.attrs.update(part.header)
     group.attrs["format"] = ARTIFACT_FORMAT
     group.attrs["version"] = FORMAT_VERSION
     group.attrs["content_sha256"] = content_digest(group)
 
 
-def _axes(name: str) -> tuple[str, str, str]:
-    return LATENT_AXES if name in LATENT else PIXEL_AXES
-
-
-def _write_tensor(group: h5py.Group, name: str, values: np.ndarray, axes: tuple[str, ...]) -> None:
+def _write_dataset(group: h5py.Group, name: str, values: np.ndarray) -> None:
     """A checksummed dataset, one chunk per sample, every axis labelled with a dimension scale."""
-    per_sample = axes[0] == "sample"
-    single = (1, *values.shape[1:]) if per_sample and values.ndim > 1 else values.shape
+    field = FIELDS[name]
+    single = (1, *values.shape[1:]) if field.axes and not field.fixed else values.shape
     data = group.create_dataset(
         name, data=values, fletcher32=True,
         chunks=tuple(max(1, size) for size in single),
-        maxshape=((None if per_sample else values.shape[0]), *values.shape[1:]),
+        maxshape=((values.shape[0] if field.fixed else None), *values.shape[1:]),
     )  # fmt: skip
-    if per_sample and name not in INDEX:
+    if field.axes and not field.fixed:
         data.attrs["coordinates"] = " ".join(INDEX)
-    for axis, (label, size) in enumerate(zip(axes, values.shape, strict=True)):
+    for axis, (label, size) in enumerate(zip(field.dims, values.shape, strict=True)):
         data.dims[axis].attach_scale(_scale(group, label, size))
 
 
@@ -87,7 +81,7 @@ def _scale(group: h5py.Group, label: str, size: int) -> h5py.Dataset:
 
 def _write_preview(group: h5py.Group, values: np.ndarray) -> None:
     """uint8 pictures of the samples, marked as the HDF5 Image specification asks for."""
-    _write_tensor(group, "preview", to_rgb(values), PREVIEW_AXES)
+    _write_dataset(group, "preview", to_rgb(values))
     for key, text in IMAGE_TAGS.items():
         group["preview"].attrs[key] = np.bytes_(text)
 
@@ -115,10 +109,10 @@ def read_part(group: h5py.Group) -> Part:
     """
     if content_digest(group) != group.attrs["content_sha256"]:
         raise ValueError(WRONG_DIGEST)
-    tensors = {name: group[name][()] for name in PER_SAMPLE if name in group}
-    fixed = {name: group[name][()] for name in FIXED if name in group}
+    tensors = {name: group[name][()] for name in per_sample() if name in group}
+    shared = {name: group[name][()] for name in fixed() if name in group}
     t, seed, log_snr = (group[key][()] for key in INDEX)
-    return Part(read_header(group), fixed, Samples(t, seed, log_snr, tensors))
+    return Part(read_header(group), shared, Samples(t, seed, log_snr, tensors))
 
 
 def read_header(group: h5py.Group) -> dict[str, str]:

@@ -17,6 +17,8 @@ from pathlib import Path
 FORMAT = "nca-store"
 ARTIFACT_FORMAT = "nca-artifact"
 FORMAT_VERSION = 1
+STORE_STAMP = {"format": FORMAT, "version": FORMAT_VERSION}
+"""What a store says of itself, in its marker or in the attributes of a packed file."""
 MARKER = "nca-store.json"
 MODEL_FILE = "model.json"
 LOCKS = ".locks"
@@ -43,6 +45,12 @@ def split_folder(folder: str) -> tuple[str, str]:
     """`astronaut-1a2b3c4d5e6f` → (`astronaut`, `1a2b3c4d5e6f`); also for model folders."""
     name, _, hexes = folder.rpartition("-")
     return name, hexes
+
+
+def split_label(label: str) -> tuple[str, int | None]:
+    """`ddim-50` → (`ddim`, 50); `one-step`, which has no steps → (`one-step`, None)."""
+    sampler, _, steps = label.rpartition("-")
+    return (sampler, int(steps)) if sampler and steps.isdecimal() else (label, None)
 
 
 def part_name(name: str, part: int) -> str:

@@ -22,7 +22,7 @@ from nca_cli.store.files import (
     write_atomically,
     writing,
 )
-from nca_cli.store.folder import Store
+from nca_cli.store.store import Store
 
 Progress = Callable[[int], None]
 """Told the number of parts that are done, 0 first; `len(list(store.all_parts()))` in all."""
@@ -50,8 +50,7 @@ def pack(store: Store, path: str | Path, progress: Progress | None = None) -> Pa
 
 
 def _write(store: Store, file: h5py.File, progress: Progress) -> None:
-    file.attrs["format"] = layout.FORMAT
-    file.attrs["version"] = layout.FORMAT_VERSION
+    file.attrs.update(layout.STORE_STAMP)
     parts = []
     for model in store.models():
         file.create_group(model).attrs["model"] = store.model_text(model)
@@ -109,8 +108,7 @@ def _require_empty(folder: Path) -> None:
 
 def _spread(source: Store, root: Path, progress: Progress) -> None:
     """Write a packed store as files under `root`."""
-    marker = {"format": layout.FORMAT, "version": layout.FORMAT_VERSION}
-    write_atomically(root / layout.MARKER, f"{json.dumps(marker)}\n".encode())
+    write_atomically(root / layout.MARKER, f"{json.dumps(layout.STORE_STAMP)}\n".encode())
     for model in source.models():
         text = source.model_text(model)
         write_atomically(root / model / layout.MODEL_FILE, text.encode())

@@ -6,9 +6,9 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from nca_cli.store.artifact import Artifact
-from nca_cli.store.folder import Place, Store
 from nca_cli.store.samples import Key
 from nca_cli.store.select import Filters
+from nca_cli.store.store import Place, Store
 
 
 class Removal(NamedTuple):

@@ -1,22 +1,16 @@
-"""Samples of an artifact in memory, and the names of the datasets that hold them."""
+"""Samples of an artifact in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from nca_cli.store.fields import FIELDS, INDEX
+
 Key = tuple[int | float, int]
 """(t, seed) of a sample."""
-
-PER_SAMPLE = ("x_t", "z_t", "x0_hat", "z0_hat")
-FIXED = ("x0", "z0", "x0_floor")
-"""Datasets that belong to all samples of an artifact; they lie in its first part."""
-LATENT = frozenset({"z0", "z_t", "z0_hat"})
-"""Datasets in the space of a latent model; all others are pixels."""
-PREVIEWED = ("x_t", "x0_hat")
-INDEX = ("t", "seed", "log_snr")
 
 
 @dataclass
@@ -27,6 +21,25 @@ class Samples:
     seed: np.ndarray
     log_snr: np.ndarray
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def at(
+        cls, keys: Sequence[Key], log_snr: Callable[[int | float], float],
+        tensors: dict[str, np.ndarray],
+    ) -> Samples:  # fmt: skip
+        """`tensors` at each (t, seed) of `keys`; `log_snr` is a schedule's."""
+        t, seed = (np.array([key[i] for key in keys], None if keys else int) for i in (0, 1))
+        return cls(t, seed, np.array([log_snr(t) for t, _ in keys]), tensors)
+
+    @classmethod
+    def joined(cls, several: Sequence[Samples]) -> Samples:
+        """All of them, in order; they have one layout."""
+        t, seed, log_snr = (np.concatenate([getattr(one, key) for one in several]) for key in INDEX)
+        tensors = {
+            name: np.concatenate([one.tensors[name] for one in several])
+            for name in several[0].tensors
+        }
+        return cls(t, seed, log_snr, tensors)
 
     def __len__(self) -> int:
         return len(self.t)
@@ -66,17 +79,6 @@ class Samples:
                 rows.append(row)
         return self.take(rows)
 
-    def followed_by(self, other: Samples) -> Samples:
-        """These samples and then `other`'s; both have the same layout."""
-        tensors = {
-            name: np.concatenate([tensor, other.tensors[name]])
-            for name, tensor in self.tensors.items()
-        }
-        t, seed, log_snr = (
-            np.concatenate([getattr(self, key), getattr(other, key)]) for key in INDEX
-        )
-        return Samples(t, seed, log_snr, tensors)
-
     @property
     def bytes_per_sample(self) -> int:
         """Size of one sample in a file, preview included, filters and labels left out."""
@@ -84,7 +86,7 @@ class Samples:
         previews = sum(
             3 * tensor.shape[-2] * tensor.shape[-1]
             for name, tensor in self.tensors.items()
-            if name in PREVIEWED
+            if FIELDS[name].previewed
         )
         return tensors + previews + 8 * len(INDEX) + 8
 
@@ -100,7 +102,7 @@ class Part:
     def joined(self, samples: Samples, fixed: Mapping[str, np.ndarray]) -> Part:
         """This part with more samples and more fixed tensors; what it holds stays as it is."""
         if len(self.samples):
-            samples = self.samples.followed_by(samples) if len(samples) else self.samples
+            samples = Samples.joined([self.samples, samples]) if len(samples) else self.samples
         return Part(self.header, {**fixed, **self.fixed}, samples)
 
     def takes(self, samples: Samples) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +9,13 @@ from pathlib import Path
 
 from nca_cli.errors import StoreError
 from nca_cli.store import layout
-from nca_cli.store.artifact import Location
 from nca_cli.store.check import Checked
 from nca_cli.store.child import Child
 from nca_cli.store.files import is_stale, locked, sync_folder, write_atomically, writing
-from nca_cli.store.folder import PACKED_HINT, Store
+from nca_cli.store.header import model_text, parsed
+from nca_cli.store.location import Location
 from nca_cli.store.lost import Gap, gap_left
+from nca_cli.store.store import Store
 
 TIME_LIMIT = 60.0
 """Seconds that reading one part may take. A part is 256 MB at most."""
@@ -50,7 +50,7 @@ def verify(
     Raises `StoreError` for the repair of a packed store.
     """
     if repair and store.packed:
-        raise StoreError(store.root, "is a packed store, read-only", PACKED_HINT)
+        store.require_writable()
     return Verification(store, repair, time_limit, command)
 
 
@@ -60,10 +60,11 @@ class Verification:
     def __init__(self, store: Store, repair: bool, time_limit: float, command: Tell | None):
         self.store, self.repair, self.time_limit = store, repair, time_limit
         self.command = command
-        self._models = [] if store.packed else store.models()
+        self._models = store.backend.model_files()
         self._parts = list(store.all_parts())
-        left = [] if store.packed else _temporaries(store)
-        self._temporaries = [path for path in left if repair or is_stale(path)]
+        self._temporaries = [
+            path for path in store.backend.temporaries() if repair or is_stale(path)
+        ]
 
     def __len__(self) -> int:
         return len(self._models) + len(self._parts) + len(self._temporaries)
@@ -105,8 +106,8 @@ class Verification:
 
     # -- models and temporaries ------------------------------------------------------------------
 
-    def _model(self, model: str) -> Finding:
-        path = self.store.root / model / layout.MODEL_FILE
+    def _model(self, path: Path) -> Finding:
+        model = path.parent.name
         try:
             self.store.model_info(model)
             return Finding(path)
@@ -116,22 +117,21 @@ class Verification:
 
     def _restored(self, model: str, lost: Finding) -> Finding:
         """Write `model.json` again, as the artifacts of the model tell it."""
-        text = next(self._model_texts(model), None)
+        info = next(self._model_infos(model), None)
         with locked(self.store.root, model), writing(lost.path):
             aside = _renamed(lost.path) if lost.path.exists() else None
-            if text is not None:
-                pretty = json.dumps(text, indent=2, sort_keys=True, ensure_ascii=False)
-                write_atomically(lost.path, f"{pretty}\n".encode())
+            if info is not None:
+                write_atomically(lost.path, model_text(info).encode())
         return replace(lost, set_aside=aside, reason=f"{lost.reason}; " + (
-            "nothing to restore it from" if text is None else "restored from an artifact"
+            "nothing to restore it from" if info is None else "restored from an artifact"
         ))  # fmt: skip
 
-    def _model_texts(self, model: str) -> Iterator[dict]:
+    def _model_infos(self, model: str) -> Iterator[dict]:
         for image in self.store.images(model):
             for location in self.store.parts(model, image):
                 found = self._look(location)
                 if not found.reason and "model" in found.header:
-                    yield json.loads(found.header["model"])
+                    yield parsed(found.header, "model")
 
     def _temporary(self, path: Path) -> Finding:
         note = Finding(path, reason="left over from an interrupted write", stale=True)
@@ -148,16 +148,6 @@ def _renamed(path: Path) -> Path:
     os.rename(path, aside)
     sync_folder(path.parent)
     return aside
-
-
-def _temporaries(store: Store) -> list[Path]:
-    """Temporaries in the root, model and image folders; live ones too."""
-    folders = [store.root]
-    for model in store.models():
-        folders.append(store.root / model)
-        folders.extend(store.root / model / image for image in store.images(model))
-    found = (sorted(folder.glob(f".*{layout.TEMPORARY}")) for folder in folders)
-    return [path for paths in found for path in paths]
 
 
 def _lock_key(root: Path, temporary: Path) -> tuple[str, ...]:

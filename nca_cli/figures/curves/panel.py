@@ -21,7 +21,7 @@ ALWAYS = {RETENTION: (0.0, 1.0)}
 
 
 @dataclass(frozen=True)
-class Span:
+class AxisRange:
     """A range of values along an axis."""
 
     low: float
@@ -93,8 +93,8 @@ class Panel:
     measure: str
     entries: tuple[Trace, ...]
     """What is drawn, in the order of the legend."""
-    x: Span
-    y: Span
+    x: AxisRange
+    y: AxisRange
     areas: bool
     """Whether intervals are areas, else bars."""
     rules: tuple[Rule, ...] = ()
@@ -142,13 +142,13 @@ def ends(point: Point) -> tuple[float, ...]:
 # --- axes ---------------------------------------------------------------------------------------
 
 
-def widened(low: float, high: float, share: float, least: float = 0.0) -> Span:
+def widened(low: float, high: float, share: float, least: float = 0.0) -> AxisRange:
     """A range with room at both ends, and never empty: `least`, or a share of its own size."""
     room = (high - low) * share or least or max(abs(high) * share, 1e-3)
-    return Span(low - room, high + room)
+    return AxisRange(low - room, high + room)
 
 
-def value_span(measure: str, drawn: Sequence[Trace], rules: Sequence[float]) -> Span:
+def value_span(measure: str, drawn: Sequence[Trace], rules: Sequence[float]) -> AxisRange:
     """Everything that is drawn with a little room, but nothing that no value can reach.
 
     References may stretch the axis by half of what networks span, at either end; what lies
@@ -164,7 +164,7 @@ def value_span(measure: str, drawn: Sequence[Trace], rules: Sequence[float]) -> 
     own += [min(max(value, low - room), high + room) for value in every]
     span = widened(min(own), max(own), 0.06)
     least, most = bounds(measure)
-    return Span(max(span.low, least), min(span.high, most))
+    return AxisRange(max(span.low, least), min(span.high, most))
 
 
 def _values(entry: Trace, measure: str) -> list[float]:
@@ -198,7 +198,7 @@ def _roundness(t: float) -> tuple[int, float]:
     return next((rank for rank, unit in enumerate((100, 50, 10)) if t % unit == 0), 3), t
 
 
-def stage_areas(x: Span) -> list[StageArea]:
+def stage_areas(x: AxisRange) -> list[StageArea]:
     """P2's stages that lie in a range of logSNR, cut to it, from the noisiest."""
     cut = [StageArea(name, x.within(cleanest), x.within(noisiest))
            for name, (noisiest, cleanest) in BOUNDS.items()]  # fmt: skip

@@ -14,9 +14,9 @@ from nca_cli.errors import NothingStored, UsageError
 from nca_cli.figures.curves.comparable import uneven
 from nca_cli.figures.curves.looks import Look, Stroke, series_looks
 from nca_cli.figures.curves.panel import (
+    AxisRange,
     Panel,
     Rule,
-    Span,
     Trace,
     areas,
     drawable,
@@ -198,7 +198,7 @@ def _rules(measure: str, drawn: Iterable[Trace]) -> Iterable[Rule]:
             yield Rule(entry.name, value, entry.index)
 
 
-def _whole(measure: str, drawn: Sequence[Trace], rules: Iterable[Rule]) -> Span:
+def _whole(measure: str, drawn: Sequence[Trace], rules: Iterable[Rule]) -> AxisRange:
     """Of every mean, of the intervals of networks, and of rules that do not lie in their room."""
     values = [
         value
@@ -213,7 +213,7 @@ def _whole(measure: str, drawn: Sequence[Trace], rules: Iterable[Rule]) -> Span:
     return _roomy(values)
 
 
-def _roomy(values: Sequence[float]) -> Span:
+def _roomy(values: Sequence[float]) -> AxisRange:
     low, high = min(values), max(values)
     if low == high:  # as matplotlib opens an axis of one value
         low, high = low - MARGIN * (abs(low) or 1.0), high + MARGIN * (abs(high) or 1.0)

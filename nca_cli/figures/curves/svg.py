@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from nca_cli.figures.curves.looks import Look, Stroke
 from nca_cli.figures.curves.panel import (
+    AxisRange,
     Panel,
     Rule,
-    Span,
     Trace,
     ends,
     every_point,
@@ -71,7 +71,7 @@ class Scale:
         return round(self.start + share * (self.end - self.start), 1)
 
 
-def log_snr_scale(x: Span, start: float = LEFT, end: float = RIGHT) -> Scale:
+def log_snr_scale(x: AxisRange, start: float = LEFT, end: float = RIGHT) -> Scale:
     """The largest logSNR, hence the least noise, at the left."""
     return Scale(x.high, x.low, start, end)
 
@@ -190,7 +190,7 @@ def _step(span: float, count: int) -> float:
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor * count >= span)
 
 
-def stage_boxes(span: Span, x: Scale) -> tuple[StageBox, ...]:
+def stage_boxes(span: AxisRange, x: Scale) -> tuple[StageBox, ...]:
     """Clean-up, content and coarse, from left to right, cut to the plot."""
     cut = reversed(stage_areas(span))
     return tuple(StageBox(area.name, x(area.cleanest), x(area.noisiest)) for area in cut)

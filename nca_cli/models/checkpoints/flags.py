@@ -40,7 +40,7 @@ def read_flags(default: C, file: Path, model: str) -> C:
     except (OSError, ValueError) as error:
         text = " ".join(str(error).split())
         raise ModelError(model, f"cannot read {file} ({text})") from error
-    config: C = _Reading(file, model).table(default, table)
+    config: C = _FlagReader(file, model).table(default, table)
     for reason, holds in config.complaints().items():
         if holds():
             raise ModelError(model, f"{file}: {reason}")
@@ -48,7 +48,7 @@ def read_flags(default: C, file: Path, model: str) -> C:
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _FlagReader:
     """The reading of one file."""
 
     file: Path

@@ -60,7 +60,7 @@ def collect(
         images=tuple(_images(kept, names)),
         series=tuple(_series(kept, names, values)),
         values=values,
-        files=tuple(file for artifact in kept for file in _files(store, artifact)),
+        files=tuple(part.in_store for artifact in kept for part in artifact.parts),
         notes=tuple(_notes([*work.problems, *damaged], work.notes, values)),
         held=tuple((*names(artifact), artifact) for artifact in kept),
         baselines=baselines,
@@ -137,13 +137,6 @@ def _notes(
     if broken:
         yield f"{len(broken)} of the stored samples hold values that are not numbers."
     yield from filter(None, [uneven(values)])
-
-
-def _files(store: Store, artifact: Artifact) -> list[str]:
-    """Where an artifact lies within the store."""
-    if store.packed:
-        return [part.group for part in artifact.parts]
-    return [part.path.relative_to(store.root).as_posix() for part in artifact.parts]
 
 
 # --- what to do about nothing -------------------------------------------------------------------

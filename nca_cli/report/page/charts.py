@@ -9,9 +9,9 @@ from dataclasses import replace
 from nca_cli.analysis import Curve, Point
 from nca_cli.figures.curves.looks import Look, Stroke, series_looks
 from nca_cli.figures.curves.panel import (
+    AxisRange,
     Panel,
     Rule,
-    Span,
     Trace,
     areas,
     drawable,
@@ -104,7 +104,7 @@ def groups(drawn: Sequence[Chart]) -> dict[str, list[Chart]]:
 # --- one chart ----------------------------------------------------------------------------------
 
 
-def charted(report: Report, measure: str, drawn: Sequence[Trace], x: Span) -> Chart:
+def charted(report: Report, measure: str, drawn: Sequence[Trace], x: AxisRange) -> Chart:
     """A measure of a report, with what its autoencoders alone reach."""
     rules = tuple(Rule(model.name, model.floor[measure]) for model in report.models
                   if math.isfinite(model.floor.get(measure, math.nan)))  # fmt: skip
@@ -121,7 +121,7 @@ def of_series(
             for entry, key in zip(entries, keys, strict=False) if key in curves]  # fmt: skip
 
 
-def log_snr_span(drawn: Sequence[Trace]) -> Span:
+def log_snr_span(drawn: Sequence[Trace]) -> AxisRange:
     """All levels with a little room."""
     found = [point.log_snr for point in every_point(drawn)] or [0.0]
     return widened(min(found), max(found), 0.04)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nca_cli.analysis import HalfLevel, Turn
-from nca_cli.figures.curves.panel import Span, Trace
+from nca_cli.figures.curves.panel import AxisRange, Trace
 from nca_cli.figures.curves.svg import Scale, StageBox, Tick, log_snr_scale, stage_boxes, ticks
 from nca_cli.figures.curves.titles import full_title
 from nca_cli.report.data import Report, Series
@@ -84,16 +84,16 @@ def _first(report: Report, halves: Iterable[HalfLevel]) -> Series:
     return next(s for s in (*leading(report), *report.series) if (s.model, s.sampler) in known)
 
 
-def _span(halves: Iterable[HalfLevel], drawn: Sequence[Trace]) -> Span:
+def _span(halves: Iterable[HalfLevel], drawn: Sequence[Trace]) -> AxisRange:
     """All measured levels."""
     points = (p for entry in drawn for curve in entry.curves.values() for p in curve.points)
     levels = [p.log_snr for p in points if math.isfinite(p.log_snr)]
     levels += [half.log_snr.value for half in halves]
     room = (max(levels) - min(levels)) * 0.02
-    return Span(min(levels) - room, max(levels) + room)
+    return AxisRange(min(levels) - room, max(levels) + room)
 
 
-def _mark(half: HalfLevel, entry: Trace, span: Span, x: Scale) -> Mark:
+def _mark(half: HalfLevel, entry: Trace, span: AxisRange, x: Scale) -> Mark:
     where = half.log_snr
     ends = [where.value if math.isnan(end) else end for end in (where.high, where.low)]
     left, right = (x(span.within(end)) for end in ends)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-import nca_cli
-from nca_cli.errors import DamagedArtifact, NothingStored, StoreError
-from nca_cli.recipe import canonical_json
+from nca_cli.errors import NothingStored, StoreError
 from nca_cli.store import hdf5, html, layout, merge
-from nca_cli.store.artifact import Artifact, Location
+from nca_cli.store.artifact import Artifact
+from nca_cli.store.backend import backend_of
 from nca_cli.store.files import locked, write_atomically, writing
+from nca_cli.store.header import model_text, signed
+from nca_cli.store.location import Location
 from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters
 
@@ -47,6 +45,7 @@ class Store:
         usual: str | Path = DEFAULT_ROOT,
     ):  # fmt: skip
         self.root, self.usual = Path(root), Path(usual)
+        self.backend = backend_of(self.root)
         self.part_bytes = part_bytes
         self._check_format()
 
@@ -66,61 +65,32 @@ class Store:
 
     @property
     def packed(self) -> bool:
-        """Whether the store is one packed file."""
-        return self.root.is_file()
+        """Whether the store is one packed file, which is read-only."""
+        return not self.backend.writable
 
     @property
     def exists(self) -> bool:
         """Whether there is a store at `root`."""
-        return self.packed or (self.root / layout.MARKER).is_file()
+        return self.backend.exists
 
     def _check_format(self) -> None:
-        if self.packed:
-            attributes = self._packed_attributes
-        elif self.exists:
-            attributes = self._marker
-        else:
+        if not self.exists:
             return
-        if attributes.get("format") != layout.FORMAT:
+        stamp = self.backend.stamp()
+        if stamp.get("format") != layout.FORMAT:
             raise StoreError(self.root, "is no nca store")
-        hdf5.check_version(self.root, attributes)
-
-    @property
-    def _packed_attributes(self) -> dict[str, object]:
-        try:
-            with hdf5.opened(self.root) as file:
-                return dict(file.attrs)
-        except DamagedArtifact as error:
-            raise StoreError(self.root, f"is no readable packed store ({error.damage})") from error
-
-    @property
-    def _marker(self) -> dict[str, object]:
-        try:
-            return dict(json.loads((self.root / layout.MARKER).read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise StoreError(self.root / layout.MARKER, "is not readable JSON") from error
+        hdf5.check_version(self.root, stamp)
 
     # -- reading ---------------------------------------------------------------------------------
 
-    @cached_property
-    def _packed_tree(self) -> dict[str, dict[str, list[str]]]:
-        """Model → image → parts, of a packed file."""
-        with hdf5.opened(self.root) as file:
-            return {
-                model: {image: list(file[model][image]) for image in file[model]} for model in file
-            }
-
     def models(self) -> list[str]:
         """Model folder names, sorted."""
-        return sorted(self._packed_tree) if self.packed else _folders(self.root)
+        return self.backend.models()
 
     def model_text(self, model: str) -> str:
         """The text of `model.json`."""
-        if self.packed:
-            with hdf5.opened(self.root) as file:
-                return str(file[model].attrs["model"])
         try:
-            return (self.root / model / layout.MODEL_FILE).read_text(encoding="utf-8")
+            return self.backend.model_text(model)
         except (OSError, ValueError) as error:
             raise self._no_model(model) from error
 
@@ -140,9 +110,7 @@ class Store:
 
     def images(self, model: str) -> list[str]:
         """Image folder names of a model, sorted."""
-        if self.packed:
-            return sorted(self._packed_tree.get(model, {}))
-        return _folders(self.root / model)
+        return self.backend.images(model)
 
     def find_image(self, model: str, image_digest: str) -> str | None:
         """Folder name of an image, by the hex of its digest alone: a renamed file keeps its cache.
@@ -173,14 +141,7 @@ class Store:
 
     def parts(self, model: str, image: str) -> Iterator[Location]:
         """Every part of every artifact of an image, by name; numbers may have gaps."""
-        if self.packed:
-            for stem in self._packed_tree.get(model, {}).get(image, ()):
-                yield Location(self.root, f"/{model}/{image}/{stem}")
-        else:
-            folder = self.root / model / image
-            for name in sorted(_names(folder)):
-                if name.endswith(layout.SUFFIX):
-                    yield Location(folder / name)
+        return self.backend.parts(model, image)
 
     def all_parts(self) -> Iterator[Location]:
         """Every part of the store, by model, image and name."""
@@ -219,9 +180,8 @@ class Store:
         self.require_writable()
         folder = self.root / model
         if not (folder / layout.MODEL_FILE).is_file():
-            text = json.dumps(info, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
             with locked(self.root, model):
-                write_atomically(folder / layout.MODEL_FILE, text.encode())
+                write_atomically(folder / layout.MODEL_FILE, model_text(info).encode())
         name = layout.image_folder(image, image_digest)
         if (folder / name).is_dir():
             return Place(model, name)
@@ -237,12 +197,7 @@ class Store:
 
     def require_writable(self) -> None:
         """Raise `StoreError` for a packed store; stamp a folder that is no store yet."""
-        if self.packed:
-            raise StoreError(self.root, "is a packed store, read-only", PACKED_HINT)
-        if not self.exists:
-            marker = {"format": layout.FORMAT, "version": layout.FORMAT_VERSION}
-            with locked(self.root, layout.MARKER):
-                write_atomically(self.root / layout.MARKER, f"{canonical_json(marker)}\n".encode())
+        self.backend.require_writable()
 
     def commit(
         self, place: Place, name: str, header: Mapping[str, str], samples: Samples,
@@ -264,8 +219,8 @@ class Store:
             missing = merge.lacking(known, fixed or {})
             if known and not len(fresh) and not missing:
                 return 0
-            text = {**header, "written_by": f"nca {nca_cli.__version__}"}
-            folder, new = self.root / place.model / place.image, Part(text, missing, fresh)
+            folder = self.root / place.model / place.image
+            new = Part(signed(header), missing, fresh)
             if known and not held.isdisjoint(fresh.keys):
                 self._forget_derived()
                 merge.replace(folder, name, known, new, self.part_bytes)
@@ -307,32 +262,3 @@ class Store:
             merge.delete(artifact)
         else:
             merge.remove_samples(artifact.parts, gone)
-
-
-PACKED_HINT = "make a folder of it: nca pack --unpack"
-
-
-def _names(folder: Path) -> Iterator[str]:
-    """Names of the files in `folder`, hidden ones left out."""
-    with _listed(folder) as entries:
-        yield from (entry.name for entry in entries if entry.name[0] != "." and entry.is_file())
-
-
-def _folders(parent: Path) -> list[str]:
-    """Names of the folders in `parent`, hidden ones left out, sorted."""
-    with _listed(parent) as entries:
-        return sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
-
-
-@contextmanager
-def _listed(folder: Path) -> Iterator[Iterable[os.DirEntry[str]]]:
-    """What `os.scandir` lists, or nothing where there is no folder."""
-    try:
-        entries = os.scandir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        yield ()
-        return
-    except PermissionError as error:
-        raise StoreError(folder, "no permission to read it") from error
-    with entries:
-        yield entries

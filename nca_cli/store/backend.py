@@ -1,0 +1,187 @@
+"""What a store lies in: a folder of files, which can be written, or one packed file.
+
+`Backend` says what each of its methods is for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from nca_cli.errors import DamagedArtifact, StoreError
+from nca_cli.recipe import canonical_json
+from nca_cli.store import hdf5, layout
+from nca_cli.store.files import locked, write_atomically
+from nca_cli.store.location import Location
+
+
+class Backend(Protocol):
+    """Names and parts of a store, and whether it may be written. Reading locks nothing."""
+
+    writable: ClassVar[bool]
+    """Whether its content may change."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a store."""
+
+    def stamp(self) -> Mapping[str, object]:
+        """Name and version of its format. Raises `StoreError` for what cannot be read."""
+
+    def models(self) -> list[str]:
+        """Model folder names, sorted."""
+
+    def images(self, model: str) -> list[str]:
+        """Image folder names of a model, sorted."""
+
+    def parts(self, model: str, image: str) -> Iterator[Location]:
+        """Every part of every artifact of an image, by name; numbers may have gaps."""
+
+    def model_text(self, model: str) -> str:
+        """The text of `model.json`. Raises `OSError`, `ValueError`."""
+
+    def require_writable(self) -> None:
+        """Raise `StoreError` for what is read-only; stamp a place that holds no store yet."""
+
+    def model_files(self) -> list[Path]:
+        """The files `model.json` that there are or should be."""
+
+    def temporaries(self) -> list[Path]:
+        """Files that are being written, or were when a writer was killed, anywhere in it."""
+
+
+def backend_of(root: Path) -> Backend:
+    """A file is a packed store; everything else is, or will be, a folder."""
+    return PackedBackend(root) if root.is_file() else FolderBackend(root)
+
+
+@dataclass(frozen=True)
+class FolderBackend:
+    """A folder of artifacts, each part a file of its own."""
+
+    root: Path
+    writable: ClassVar[bool] = True
+
+    @property
+    def exists(self) -> bool:
+        return self._marker.is_file()
+
+    @property
+    def _marker(self) -> Path:
+        return self.root / layout.MARKER
+
+    def stamp(self) -> dict[str, object]:
+        try:
+            return dict(json.loads(self._marker.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise StoreError(self._marker, "is not readable JSON") from error
+
+    def models(self) -> list[str]:
+        return _folders(self.root)
+
+    def images(self, model: str) -> list[str]:
+        return _folders(self.root / model)
+
+    def parts(self, model: str, image: str) -> Iterator[Location]:
+        folder = self.root / model / image
+        with _listed(folder) as entries:
+            files = [each.name for each in entries if each.name[0] != "." and each.is_file()]
+        yield from (Location(folder / name) for name in sorted(files)
+                    if name.endswith(layout.SUFFIX))  # fmt: skip
+
+    def model_text(self, model: str) -> str:
+        return (self.root / model / layout.MODEL_FILE).read_text(encoding="utf-8")
+
+    def require_writable(self) -> None:
+        if not self.exists:
+            with locked(self.root, layout.MARKER):
+                write_atomically(self._marker, f"{canonical_json(layout.STORE_STAMP)}\n".encode())
+
+    def model_files(self) -> list[Path]:
+        return [self.root / model / layout.MODEL_FILE for model in self.models()]
+
+    def temporaries(self) -> list[Path]:
+        folders = [self.root]
+        for model in self.models():
+            folders.append(self.root / model)
+            folders.extend(self.root / model / image for image in self.images(model))
+        found = (sorted(folder.glob(f".*{layout.TEMPORARY}")) for folder in folders)
+        return [path for paths in found for path in paths]
+
+
+@dataclass(frozen=True)
+class PackedBackend:
+    """One HDF5 file with the same hierarchy as groups, read-only."""
+
+    root: Path
+    writable: ClassVar[bool] = False
+
+    @property
+    def exists(self) -> bool:
+        return self.root.is_file()
+
+    def stamp(self) -> dict[str, object]:
+        try:
+            with hdf5.opened(self.root) as file:
+                return dict(file.attrs)
+        except DamagedArtifact as error:
+            raise StoreError(self.root, f"is no readable packed store ({error.damage})") from error
+
+    @cached_property
+    def _tree(self) -> dict[str, dict[str, list[str]]]:
+        """Model → image → parts."""
+        with hdf5.opened(self.root) as file:
+            return {
+                model: {image: list(file[model][image]) for image in file[model]} for model in file
+            }
+
+    def models(self) -> list[str]:
+        return sorted(self._tree)
+
+    def images(self, model: str) -> list[str]:
+        return sorted(self._tree.get(model, {}))
+
+    def parts(self, model: str, image: str) -> Iterator[Location]:
+        for stem in self._tree.get(model, {}).get(image, ()):
+            yield Location(self.root, f"/{model}/{image}/{stem}")
+
+    def model_text(self, model: str) -> str:
+        with hdf5.opened(self.root) as file:
+            return str(file[model].attrs["model"])
+
+    def require_writable(self) -> None:
+        raise StoreError(
+            self.root, "is a packed store, read-only", "make a folder of it: nca pack --unpack"
+        )
+
+    def model_files(self) -> list[Path]:
+        return []  # the texts are attributes
+
+    def temporaries(self) -> list[Path]:
+        return []  # nothing is written here
+
+
+def _folders(parent: Path) -> list[str]:
+    """Names of the folders in `parent`, hidden ones left out, sorted."""
+    with _listed(parent) as entries:
+        return sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
+
+
+@contextmanager
+def _listed(folder: Path) -> Iterator[Iterable[os.DirEntry[str]]]:
+    """What `os.scandir` lists, or nothing where there is no folder."""
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        yield ()
+        return
+    except PermissionError as error:
+        raise StoreError(folder, "no permission to read it") from error
+    with entries:
+        yield entries
