@@ -21,7 +21,7 @@ from nca_cli.metrics import METRICS, Measuring, Metric, Settings, Value, measure
 from nca_cli.metrics import workers as workers_
 from nca_cli.metrics.cache import VERSION
 from nca_cli.metrics.lpips import lpips_measures
-from nca_cli.report import collect, json_text
+from nca_cli.report import ReportRequest, collect, json_text
 from nca_cli.store import Filters, Store
 from nca_cli.store.pack import pack
 
@@ -437,7 +437,7 @@ def test_values_of_other_weights_are_not_told_as_one_measure(store, tmp_path):
     (note,) = (note for note in work.notes if "lpips-alex" in note)
     assert "different weights" in note
     assert "2 of 3" in note
-    report = collect(store)
+    report = collect(store, ReportRequest(Filters(images=("large",))))
     assert f"{note}." in report.notes
     stamp = json.loads(json_text(report))["stamps"]["lpips-alex"]
     assert stamp == lpips_measures([first])["lpips-alex"].stamp
