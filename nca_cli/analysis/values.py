@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nca_cli.metrics.value import Value
+from nca_cli.metrics.registry import Value
 
 REFERENCE = "reference:"
 """How the sampler of a row begins that no network made."""

@@ -19,16 +19,12 @@ text of the function changes. In a module of its own it is computed in parallel;
 notebook, in one process.
 """
 
-from nca_cli.metrics.choose import Settings
-from nca_cli.metrics.colours import colour
-from nca_cli.metrics.fidelity import ms_ssim, mse, psnr, ssim
-from nca_cli.metrics.gradients import edges
+from nca_cli.metrics.fidelity import colour, edges, ms_ssim, mse, psnr, ssim
 from nca_cli.metrics.measuring import Measuring, measure_store
 from nca_cli.metrics.prepared import Prepared
-from nca_cli.metrics.registry import METRICS, Metric, described, measure
+from nca_cli.metrics.registry import METRICS, Metric, Settings, Value, described, measure
 from nca_cli.metrics.sources import REFERENCES
 from nca_cli.metrics.spectrum import band_edges, band_energies, coherence, kept
-from nca_cli.metrics.value import Value
 
 __all__ = [
     "METRICS",

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from nca_cli.errors import StoreError
 from nca_cli.store import Artifact, Key, Store
@@ -41,6 +42,11 @@ class Entry:
     digest: str
     values: Values = field(default_factory=dict)
 
+    def without(self, names: set[str]) -> Entry:
+        """A copy that lacks some measures."""
+        values = {name: value for name, value in self.values.items() if name not in names}
+        return replace(self, values=values)
+
 
 @dataclass
 class Kept:
@@ -58,25 +64,19 @@ class Kept:
         """The values of measures that can be told from others: those that may be kept."""
         passing = {name for name, stamp in self.stamps.items() if not stamp}
         stamps = {name: stamp for name, stamp in self.stamps.items() if stamp}
-        entries = {key: _without(entry, passing) for key, entry in self.entries.items()}
+        entries = {key: entry.without(passing) for key, entry in self.entries.items()}
         return Kept(stamps, self.x0_content, self.x0, entries)
 
     def joined(self, new: Kept) -> Kept:
         """These values and then `new` ones, which win; those of another x0 or stamp are dropped."""
         old = self if self.x0 == new.x0 else Kept()
         stale = {name for name, stamp in new.stamps.items() if old.stamps.get(name) != stamp}
-        entries = {key: _without(entry, stale) for key, entry in old.entries.items()}
+        entries = {key: entry.without(stale) for key, entry in old.entries.items()}
         for key, entry in new.entries.items():
             known = entries.get(key)
-            same = known is not None and known.digest == entry.digest
-            values = {**(known.values if known and same else {}), **entry.values}
-            entries[key] = Entry(entry.content, entry.digest, values)
+            same = known.values if known and known.digest == entry.digest else {}
+            entries[key] = replace(entry, values={**same, **entry.values})
         return Kept({**old.stamps, **new.stamps}, new.x0_content, new.x0, entries)
-
-
-def _without(entry: Entry, names: set[str]) -> Entry:
-    values = {name: value for name, value in entry.values.items() if name not in names}
-    return Entry(entry.content, entry.digest, values)
 
 
 def file_of(store: Store, artifact: Artifact) -> Path | None:
@@ -125,47 +125,27 @@ def save(store: Store, artifact: Artifact, new: Kept) -> Path:
 def _parsed(data: dict) -> Kept:
     if (data["format"], data["version"]) != (FORMAT, VERSION):
         raise ValueError("another format")
-    entries = {
-        (_number(sample["t"]), int(_number(sample["seed"]))): Entry(
-            _string(sample["content"]), _string(sample["digest"]), _values(sample["values"])
-        )
-        for sample in data["samples"]
-    }
-    stamps = {name: _string(stamp) for name, stamp in data["measures"].items()}
-    x0 = data["x0"]
-    return Kept(stamps, _string(x0["content"]), _string(x0["digest"]), entries)
+    x0, entries = data["x0"], {}
+    for sample in data["samples"]:
+        key = +sample["t"], int(sample["seed"])  # +: a text is no t
+        values = _each(lambda value: math.nan if value is None else float(value), sample["values"])
+        entries[key] = Entry(str(sample["content"]), str(sample["digest"]), values)
+    stamps = {name: str(stamp) for name, stamp in data["measures"].items()}
+    return Kept(stamps, str(x0["content"]), str(x0["digest"]), entries)
 
 
-def _values(found: Mapping[str, Mapping[str, object]]) -> Values:
+def _each(function: Callable[[Any], Any], values: Mapping[str, Mapping[str, Any]]) -> dict:
+    """A function of each value, under the same names."""
     return {
-        name: {suffix: _float(value) for suffix, value in several.items()}
-        for name, several in found.items()
+        name: {suffix: function(value) for suffix, value in several.items()}
+        for name, several in values.items()
     }
-
-
-def _number(value: object) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is no number")
-    return value
-
-
-def _string(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _float(value: object) -> float:
-    if value is None:
-        return math.nan
-    return float(str(value)) if value in ("inf", "-inf") else float(_number(value))
 
 
 def _text(kept: Kept) -> str:
     samples = [
         {"t": t, "seed": seed, "content": entry.content, "digest": entry.digest,
-         "values": {name: {suffix: _plain(value) for suffix, value in several.items()}
-                    for name, several in entry.values.items()}}
+         "values": _each(_plain, entry.values)}
         for (t, seed), entry in sorted(kept.entries.items())
     ]  # fmt: skip
     rows = ",\n".join(json.dumps(sample, ensure_ascii=False, allow_nan=False) for sample in samples)

@@ -49,13 +49,9 @@ def _named(backbone: str, commit: str | None) -> tuple[str, str]:
     if not folder.is_dir():
         return backbone.replace("/", "--"), commit or backbone
     files = sorted(file for file in folder.iterdir() if file.suffix in WEIGHTS)
-    weights = digest([[file.name, _sha256(file)] for file in files])[:16]
+    contents = [[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
+    weights = digest(contents)[:16]
     return f"{folder.resolve().name}-{weights[:8]}", weights
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _loaded(backbone: str) -> tuple[Any, dict[str, Any]]:

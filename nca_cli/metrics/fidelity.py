@@ -1,10 +1,11 @@
-"""Fidelity: MSE, PSNR, SSIM and multi-scale SSIM."""
+"""Fidelity: MSE, PSNR, SSIM, multi-scale SSIM, colours and edges."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from nca_cli.metrics.prepared import BLANK, Pixels, Prepared, prepared, usable
+from nca_cli.metrics.spectrum import spectrum
 
 PEAK = 2.0
 """Peak-to-peak range of pixels in [-1, 1]."""
@@ -18,6 +19,14 @@ MS_SIDE = MS_WINDOW * 2 ** (len(SCALE_WEIGHTS) - 1)
 """Least side of a picture whose coarsest scale still holds a window: 176."""
 C1, C2 = 0.01**2, 0.03**2
 """(K1·L)² and (K2·L)² for pixels in [0, 1]."""
+CELLS = 16
+"""The coarse picture has 16×16 cells: no detail finer than 8 cycles per side."""
+LUMA = (0.299, 0.587, 0.114)
+"""Of red, green and blue (ITU-R BT.601)."""
+LEAST_SIDE = 5
+"""Of a picture that has edges, in pixels."""
+LEAST_SPREAD = 1e-6
+"""Standard deviation of gradients below which there are no edges, only rounding."""
 
 
 def mse(x0: Pixels, x0_hat: Pixels) -> float:
@@ -102,3 +111,59 @@ def _halved(x: np.ndarray) -> np.ndarray:
     """Means of 2×2 pixels; an odd last row or column is left out."""
     x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
     return (x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 4
+
+
+def colour(x0: Pixels, x0_hat: Pixels) -> float:
+    """Mean ΔE00 (CIEDE2000, Sharma, Wu & Dalal 2005) of the coarse pictures; 1 is just visible.
+
+    Pixels are taken as sRGB under D65. They are low-passed as they are stored and not in linear
+    light: what a reconstruction blurs, it blurs in these values, and lost detail alone shall
+    change no colour. NaN for pictures below 16 pixels or without three channels.
+    """
+    a, b = prepared(x0, x0_hat)
+    if not usable(a, b, CELLS) or a.shape[0] != 3:
+        return BLANK
+    from skimage.color import deltaE_ciede2000
+
+    return float(np.mean(deltaE_ciede2000(a.once(low_passed_lab), b.once(low_passed_lab))))
+
+
+def low_passed_lab(picture: Prepared) -> np.ndarray:
+    """CIELAB of the lowest 16×16 cosine coefficients, resampled on as many cells `(16, 16, 3)`."""
+    from scipy.fft import idctn
+    from skimage.color import rgb2lab
+
+    _, height, width = picture.shape
+    lowest = picture.once(spectrum)[:, :CELLS, :CELLS] * (CELLS / np.sqrt(height * width))
+    cells = idctn(lowest, axes=(1, 2), norm="ortho")
+    return np.asarray(rgb2lab(np.clip((np.moveaxis(cells, 0, -1) + 1) / 2, 0, 1)))
+
+
+def edges(x0: Pixels, x0_hat: Pixels) -> float:
+    """Pearson correlation of the two maps of gradient length: 1 the same edges, 0 unrelated ones.
+
+    Sobel gradients of the luma. A fainter picture with the same edges still has 1. Blank where x0
+    has no edges, 0 where x̂0 has none; NaN for pictures below 5 pixels.
+    """
+    a, b = prepared(x0, x0_hat)
+    if not usable(a, b, LEAST_SIDE):
+        return BLANK
+    g, h = (x - x.mean() for x in (a.once(gradient), b.once(gradient)))
+    spread_g, spread_h = (float(np.sqrt(np.mean(x * x))) for x in (g, h))
+    if spread_g <= LEAST_SPREAD:
+        return BLANK
+    return float(np.mean(g * h) / (spread_g * spread_h)) if spread_h > LEAST_SPREAD else 0.0
+
+
+def gradient(picture: Prepared) -> np.ndarray:
+    """Length of the Sobel gradient of the luma, float64 `(H-2, W-2)`: per pixel, without borders.
+
+    By slices, in three quarters of the time of SciPy's, which would filter the borders as well.
+    """
+    x = picture.clipped.astype(np.float64)
+    weights = LUMA if x.shape[0] == 3 else (1 / x.shape[0],) * x.shape[0]
+    luma = sum(weight * channel for weight, channel in zip(weights, x, strict=True))
+    across, down = luma[:, 2:] - luma[:, :-2], luma[2:] - luma[:-2]
+    by_x = (across[:-2] + 2 * across[1:-1] + across[2:]) / 8
+    by_y = (down[:, :-2] + 2 * down[:, 1:-1] + down[:, 2:]) / 8
+    return np.asarray(np.hypot(by_x, by_y))

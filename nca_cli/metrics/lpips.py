@@ -84,7 +84,7 @@ def lpips_measures(files: Iterable[str | Path], device: str = "cpu") -> dict[str
     paths = [Path(file) for file in files]
     states: dict[str, State] = {}
     for file in paths:
-        state = _load(file)
+        state = {key: each for name, each in _tensors(file).items() if (key := _plain(name))}
         states.setdefault(_network_of(file, state), {}).update(state)
     return {name: _measure(name, state, paths, device) for name, state in states.items()}
 
@@ -114,14 +114,6 @@ def _check(network: Network, state: State, files: list[Path]) -> None:
         what, hint = missing[0], "a complete file is needed"
     hint = f"{hint}: another --lpips-weights"
     raise UsageError(f"{named}: {network.name} without its {what}", hint)
-
-
-# --- files --------------------------------------------------------------------------------------
-
-
-def _load(file: Path) -> State:
-    """The tensors of a weights file by their names in torchvision's layout, and `lin0`, …"""
-    return {key: tensor for name, tensor in _tensors(file).items() if (key := _plain(name))}
 
 
 def _tensors(file: Path) -> Mapping[str, Any]:
@@ -171,9 +163,6 @@ def _network_of(file: Path, state: State) -> str:
     )
 
 
-# --- the distance -------------------------------------------------------------------------------
-
-
 class Distance:
     """LPIPS between two pictures, with the weights of one network."""
 
@@ -200,7 +189,8 @@ class Distance:
         x = torch.from_numpy(pixels).to(self.device)
         shift, scale = (x.new_tensor(each)[:, None, None] for each in (SHIFT, SCALE))
         with torch.inference_mode():
-            return [_unit(tap) for tap in self._taps((x - shift) / scale)]
+            taps = list(self._taps((x - shift) / scale))
+            return [tap / (tap.square().sum(1, keepdim=True).sqrt() + EPSILON) for tap in taps]
 
     def _taps(self, x: Tensor) -> Iterable[Tensor]:
         from torch.nn import functional as F
@@ -229,8 +219,3 @@ class Distance:
         x = self._conv(x, f"{name}.squeeze")
         wide = self._conv(x, f"{name}.expand1x1"), self._conv(x, f"{name}.expand3x3", padding=1)
         return torch.cat(wide, 1)
-
-
-def _unit(x: Tensor) -> Tensor:
-    """Of length 1 over the channels."""
-    return x / (x.square().sum(1, keepdim=True).sqrt() + EPSILON)

@@ -11,12 +11,9 @@ from pathlib import Path
 from nca_cli.errors import NcaError, NothingStored, StoreError
 from nca_cli.metrics import cache
 from nca_cli.metrics.cache import FLOOR, Kept
-from nca_cli.metrics.choose import Settings, wanted_metrics
-from nca_cli.metrics.registry import Metric, described
+from nca_cli.metrics.registry import Settings, Value, described, wanted_metrics
 from nca_cli.metrics.sources import REFERENCE_OF, Survey, WantedSamples
-from nca_cli.metrics.task import Task
-from nca_cli.metrics.value import Value
-from nca_cli.metrics.workers import POOL_PIXELS, carried_out, portable
+from nca_cli.metrics.workers import POOL_PIXELS, Task, carried_out
 from nca_cli.store import Artifact, Filters, Names, Store
 
 LIST_HINT = "see what there is: nca ls"
@@ -84,13 +81,11 @@ class Measuring:
         found = dict.fromkeys(cache.file_of(self.store, source.artifact) for source in self.sources)
         return [path for path in found if path and path.exists()]
 
-    # -- what is missing -------------------------------------------------------------------------
-
     def _planned(self) -> Iterator[Task]:
         """Chunks of what must be read. What runs in this process alone stays apart."""
         for source in self.sources:
             fitting = source.fitting(self.measures)
-            light = {name: each for name, each in fitting.items() if _is_light(each)}
+            light = {name: each for name, each in fitting.items() if each.portable}
             heavy = {name: each for name, each in fitting.items() if name not in light}
             for measures in filter(None, (light, heavy)):
                 keys = source.lacking(measures)
@@ -122,20 +117,9 @@ class Measuring:
         self, workers: int | None, tick: Callable[[int], None]
     ) -> Iterator[tuple[Task, Kept | NcaError]]:
         """The light tasks in processes, where that is worth it, and then the others in this one."""
-        light = [task for task in self._tasks if all(map(_is_light, task.measures.values()))]
-        heavy = [task for task in self._tasks if not all(map(_is_light, task.measures.values()))]
-        yield from carried_out(light, self._workers(workers, light), tick)
-        yield from carried_out(heavy, 1, tick)
-
-    def _workers(self, wanted: int | None, tasks: Sequence[Task]) -> int:
-        if wanted is not None or not tasks:
-            return wanted or 1
-        try:
-            shape = tasks[0].artifact.datasets[tasks[0].dataset][0]
-        except (StoreError, LookupError):
-            return 1
-        pixels = shape[-1] * shape[-2] * sum(len(task.keys) for task in tasks)
-        return _processors() if pixels >= POOL_PIXELS else 1
+        light = [task for task in self._tasks if task.portable]
+        yield from carried_out(light, _workers(workers, light), tick)
+        yield from carried_out([task for task in self._tasks if not task.portable], 1, tick)
 
     def _keep(self, source: WantedSamples, found: Kept) -> None:
         """Beside the artifact, where that can be written; else in memory alone."""
@@ -147,8 +131,6 @@ class Measuring:
         except StoreError as error:
             text = f"measures are not kept: {error.reason}"
             self.notes += [] if text in self.notes else [text]
-
-    # -- values ----------------------------------------------------------------------------------
 
     def _values(self, source: WantedSamples) -> Iterator[Value]:
         artifact = source.artifact
@@ -187,16 +169,17 @@ class Measuring:
         return {name: each[0] for name, each in found.items()}
 
 
-def _is_light(measure: Metric) -> bool:
-    """Whether other processes can take it: no network, and a function that they find."""
-    return not measure.needs and portable(measure)
-
-
-def _processors() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _workers(wanted: int | None, tasks: Sequence[Task]) -> int:
+    """How many processes: those that are wanted, or all that there are where that is worth it."""
+    if wanted is not None or not tasks:
+        return wanted or 1
+    try:
+        shape = tasks[0].artifact.datasets[tasks[0].dataset][0]
+    except (StoreError, LookupError):
+        return 1
+    if shape[-1] * shape[-2] * sum(len(task.keys) for task in tasks) < POOL_PIXELS:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _passing(name: str) -> str:
@@ -207,8 +190,7 @@ def _passing(name: str) -> str:
 def _mixed(name: str, counts: Counter[str]) -> str:
     """What is told where samples were measured with different weights."""
     told = max(counts.values())
-    known = described(name)
-    option = known.named_by if known else ""
+    option = known.named_by if (known := described(name)) else ""
     return (f"{name} was measured with different weights, and only what most samples have is told "
             f"({told} of {counts.total()}): to have all of one, nca measure {option}")  # fmt: skip
 

@@ -36,11 +36,6 @@ class Prepared:
         """Whether every pixel is a number."""
         return bool(np.isfinite(self.x).all())
 
-    @property
-    def side(self) -> int:
-        """The shorter side, in pixels."""
-        return min(self.shape[-2:])
-
     @cached_property
     def unit(self) -> np.ndarray:
         """`(H, W, C)` in [0, 1]."""
@@ -68,4 +63,4 @@ def prepared(x0: Pixels, x0_hat: Pixels) -> tuple[Prepared, Prepared]:
 
 def usable(a: Prepared, b: Prepared, least_side: int = 1) -> bool:
     """Whether a measure that needs so many pixels a side can be taken of both."""
-    return a.side >= least_side and a.finite and b.finite
+    return min(a.shape[-2:]) >= least_side and a.finite and b.finite

@@ -1,18 +1,38 @@
-"""The metrics by name: a plain dict, which anyone may add to."""
+"""The metrics by name: a plain dict, which anyone may add to; and which of them are asked for."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from nca_cli.devices import pick_device
 from nca_cli.errors import UsageError
-from nca_cli.metrics import colours, fidelity, functions, gradients, spectrum
+from nca_cli.metrics import fidelity, functions, spectrum
 from nca_cli.metrics.prepared import Prepared, prepared
 
-Result = float | Mapping[str, float]
+
+class Value(NamedTuple):
+    """One number about one sample; the field names are the columns of the tidy table.
+
+    What belongs to no level (an autoencoder's floor) has t and logSNR NaN: empty cells. What holds
+    for every seed has seed -1.
+    """
+
+    image: str
+    model: str
+    sampler: str
+    t: int | float
+    seed: int
+    log_snr: float
+    measure: str
+    value: float
+
+
 OWN = "nca_cli."
 FEATURES = "features"
 X0, X0_FLOOR = "x0", "x0_floor"
@@ -29,7 +49,7 @@ some energy in each band, and some coherence with each image."""
 class Metric:
     """A metric and all that is known of it: how it is taken, shown, and lost in noise."""
 
-    function: Callable[..., Result]
+    function: Callable[..., float | Mapping[str, float]]
     """Of two arrays `(x0, x0_hat)` `(C, H, W)` in [-1, 1]; the built-in ones take `Pixels`."""
     title: str
     what: str
@@ -70,15 +90,25 @@ class Metric:
         """
         text = "" if self._is_own else functions.digest(self.function)
         if text is None:
-            declared = self.weights or self.version != 1
-            text = functions.text_digest(self.function) if declared else None
-        return (
-            "" if text is None else " ".join(filter(None, [str(self.version), self.weights, text]))
-        )
+            if not self.weights and self.version == 1:
+                return ""
+            text = functions.text_digest(self.function)
+        return " ".join(filter(None, [str(self.version), self.weights, text]))
+
+    @property
+    def portable(self) -> bool:
+        """Whether other processes can take it: no network, and a function that they find by name,
+        not one of a script or a notebook."""
+        name = getattr(self.function, "__qualname__", "<")
+        return not self.needs and "<" not in name and self._module != "__main__"
+
+    @property
+    def _module(self) -> str:
+        return getattr(self.function, "__module__", "")
 
     @property
     def _is_own(self) -> bool:
-        return getattr(self.function, "__module__", "").startswith(OWN)
+        return self._module.startswith(OWN)
 
     def __call__(self, a: Prepared, b: Prepared) -> dict[str, float]:
         """Suffix (`""`, `"/0"`, …) → value. The built-in functions share what `a` and `b` keep."""
@@ -113,9 +143,9 @@ METRICS: dict[str, Metric] = {
     "coherence": Metric(spectrum.coherence, "Coherence",
                         "share of an octave band of x0 that x̂0 explains", "higher", bounds=(0, 1),
                         bands=True, ends=ONE_HALF, half_level=True, version=2),
-    "colour": Metric(colours.colour, "Colour", "ΔE00 of the coarse pictures in CIELAB", "lower", 2,
+    "colour": Metric(fidelity.colour, "Colour", "ΔE00 of the coarse pictures in CIELAB", "lower", 2,
                      bounds=(0, math.inf), ends=(0.0, None), half_level=True),
-    "edges": Metric(gradients.edges, "Edges", "correlation of gradient lengths", "higher",
+    "edges": Metric(fidelity.edges, "Edges", "correlation of gradient lengths", "higher",
                     bounds=(-1, 1), ends=(1.0, None), half_level=True),
     "psnr-floor": Metric(fidelity.psnr, "PSNR to D(E(x0))",
                          "that of x̂0 to what the autoencoder alone makes of x0", "higher", 2, "dB",
@@ -145,8 +175,7 @@ def described(name: str) -> Metric | None:
 
 def ends_of(name: str) -> Ends:
     """`Metric.ends` of a stored name; as measured where nothing is known of it."""
-    known = described(name)
-    return known.ends if known else (None, None)
+    return known.ends if (known := described(name)) else (None, None)
 
 
 def cheap(against: str = X0) -> list[str]:
@@ -173,3 +202,61 @@ def taken(a: Prepared, b: Prepared, measures: Mapping[str, Metric]) -> dict[str,
         for name, each in measures.items()
         for suffix, value in each(a, b).items()
     }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the measures that need torch are computed with."""
+
+    lpips_weights: tuple[str | Path, ...] = ()
+    """Files: convolutions and lin weights, together or apart; see `metrics.lpips`."""
+    backbone: str | None = None
+    """A vision model that transformers knows: a hub id or a folder."""
+    device: str = "auto"
+
+
+def wanted_metrics(names: Iterable[str] | None, settings: Settings) -> dict[str, Metric]:
+    """The measures to compute, ready to be: those that need a network with their weights loaded.
+
+    Raises `UsageError` for a name that is unknown or lacks its weights.
+    """
+    ready = {name: METRICS[name] for name in (*cheap(), *cheap(X0_FLOOR))} | _networks(settings)
+    if names is None:
+        return ready
+    found: dict[str, Metric] = {}
+    for name in names:
+        chosen = {other: each for other, each in ready.items() if other == name or
+                  (_named_by(name) and other.startswith(f"{name}-"))}  # fmt: skip
+        if not chosen:
+            raise _unavailable(name)
+        found |= chosen
+    return found
+
+
+def _networks(settings: Settings) -> dict[str, Metric]:
+    found: dict[str, Metric] = {}
+    if settings.lpips_weights:
+        from nca_cli.metrics.lpips import lpips_measures
+
+        found |= lpips_measures(settings.lpips_weights, pick_device(settings.device))
+    if settings.backbone:
+        from nca_cli.metrics.features import feature_measures
+
+        found |= feature_measures(settings.backbone, pick_device(settings.device))
+    return found
+
+
+def _named_by(kind: str) -> str:
+    """The option that names the networks of a family such as `lpips`; nothing if it has none."""
+    found = (each for name, each in METRICS.items() if name.partition("-")[0] == kind)
+    return next((each.named_by for each in found), "")
+
+
+def _unavailable(name: str) -> UsageError:
+    known, whole = described(name), family(name)
+    option = _named_by(whole.partition("-")[0])
+    if option and (known or _named_by(whole)):
+        return UsageError(f"measure {name} needs a network", f"name its weights: {option}")
+    if known:
+        return UsageError(f"{name!r} is one value of the measure {whole}", f"--measure {whole}")
+    return UsageError(f"unknown measure {name!r}", f"one of: {', '.join(METRICS)}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 
 from nca_cli.errors import NcaError, NothingStored, StoreError, UsageError
-from nca_cli.metrics import cache
-from nca_cli.metrics.cache import FLOOR, Kept
+from nca_cli.metrics.cache import FLOOR, Kept, file_of, load
 from nca_cli.metrics.registry import X0_FLOOR, Metric
 from nca_cli.store import Artifact, Filters, Key, Place, Store, hdf5
 from nca_cli.store.fields import fixed
@@ -31,11 +31,11 @@ class WantedSamples:
     keys: list[Key]
     kept: Kept
     log_snr: dict[Key, float]
-    trusted: bool = False
+    trusted: bool
     """Whether the kept values are known to belong to this x0."""
-    contents: dict[Key, str] = field(default_factory=dict)
+    contents: dict[Key, str]
     """(t, seed) → content of the part that holds it."""
-    has_floor: bool = False
+    has_floor: bool
     """Whether there is a D(E(x0)) to compare with."""
     problem: NcaError | None = None
 
@@ -65,7 +65,7 @@ class WantedSamples:
     def _has(self, key: Key, measures: Mapping[str, Metric]) -> bool:
         entry = self.kept.entries.get(key)
         return (
-            self.trusted and entry is not None and entry.content == self.contents[key]
+            self.trusted and entry is not None and entry.content == self.contents.get(key)
             and measures.keys() <= entry.values.keys()
         )  # fmt: skip
 
@@ -80,7 +80,7 @@ class Survey:
         self.notes: list[str] = []
         """What else is worth telling."""
         self._noises: dict[Place, Artifact] = {}
-        self._heads: dict[Artifact, Head] = {}
+        self._head = cache(_head)
 
     def sources(self, made: Iterable[Artifact], references: Sequence[str]) -> list[WantedSamples]:
         """The samples of reconstructions, and then those of `references` of the same images."""
@@ -98,44 +98,30 @@ class Survey:
             self.problems.append(error)
 
     def _source(self, artifact: Artifact, dataset: str) -> Iterator[WantedSamples]:
-        floor = dataset == X0_FLOOR
-        if floor and dataset not in self._head(artifact).fixed:
-            return
-        keys = [FLOOR] if floor else self.filters.keys(artifact)
-        if not keys:
-            return
-        noise = self._noise(artifact)
-        kept = self._kept(artifact)
-        contents, log_snr = self._index(artifact, keys)
-        whole = self._head(noise).fixed
-        trusted = bool(kept.x0) and kept.x0_content == whole.get("x0")
-        has_floor = X0_FLOOR in whole
-        yield WantedSamples(
-            artifact, noise, dataset, keys, kept, log_snr, trusted, contents, has_floor
-        )
+        head = self._head(artifact)
+        if dataset == X0_FLOOR:
+            keys, log_snr = [FLOOR] if dataset in head.fixed else [], {FLOOR: math.nan}
+        else:
+            keys = self.filters.keys(artifact)
+            stored = zip(artifact.t.tolist(), artifact.seed.tolist(), strict=True)
+            log_snr = dict(zip(stored, artifact.log_snr.tolist(), strict=True))
+        if keys:
+            noise, kept = self._noise(artifact), self._kept(artifact)
+            whole = self._head(noise).fixed
+            trusted = bool(kept.x0) and kept.x0_content == whole.get("x0")
+            yield WantedSamples(artifact, noise, dataset, keys, kept, log_snr, trusted,
+                                head.contents, X0_FLOOR in whole)  # fmt: skip
 
     def _kept(self, artifact: Artifact) -> Kept:
         """What is kept of an artifact; nothing, with a note, where that cannot be read."""
-        path, reason = cache.file_of(self.store, artifact), "not readable"
+        path, reason = file_of(self.store, artifact), "not readable"
         try:
-            kept = cache.load(path)
+            kept = load(path)
         except StoreError as error:
             kept, reason = None, error.reason
         if kept is None:
             self.notes.append(f"{path}: {reason}, so measured anew")
         return kept or Kept()
-
-    def _index(
-        self, artifact: Artifact, keys: list[Key]
-    ) -> tuple[dict[Key, str], dict[Key, float]]:
-        """Of each sample the content of its part, and logSNR."""
-        head = self._head(artifact)
-        if keys == [FLOOR]:
-            return {FLOOR: head.fixed.get(X0_FLOOR, "")}, {FLOOR: math.nan}
-        stored = zip(artifact.t.tolist(), artifact.seed.tolist(), strict=True)
-        log_snr = dict(zip(stored, artifact.log_snr.tolist(), strict=True))
-        contents = {key: head.contents.get(key, "") for key in keys}
-        return contents, {key: log_snr[key] for key in keys}
 
     def _noise(self, artifact: Artifact) -> Artifact:
         """The artifact that holds the image itself."""
@@ -148,11 +134,6 @@ class Survey:
                                     "write it again: nca noise")  # fmt: skip
             self._noises[place] = noise
         return self._noises[place]
-
-    def _head(self, artifact: Artifact) -> Head:
-        if artifact not in self._heads:
-            self._heads[artifact] = _head(artifact)
-        return self._heads[artifact]
 
 
 @dataclass(frozen=True)
@@ -173,7 +154,7 @@ def _head(artifact: Artifact) -> Head:
             names = [name for name in fixed() if name in group]
         for name in names:
             head.fixed.setdefault(name, content)
-        for key in keys:
+        for key in (*keys, *([FLOOR] if X0_FLOOR in names else ())):
             head.contents.setdefault(key, content)
     return head
 

@@ -54,7 +54,7 @@ def coherence(x0: Pixels, x0_hat: Pixels) -> dict[str, float]:
     a, b = prepared(x0, x0_hat)
     if not usable(a, b):
         return _blank(a)
-    cross = about_mean(a.once(spectrum) * b.once(spectrum))
+    cross = _sums(a.once(spectrum) * b.once(spectrum))
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.minimum(cross**2 / (a.once(energies) * b.once(energies)), 1.0)
     return _by_band(np.where(_empty(a), BLANK, np.where(_empty(b), 0.0, share)))
@@ -69,12 +69,12 @@ def spectrum(picture: Prepared) -> np.ndarray:
 
 def energies(picture: Prepared) -> np.ndarray:
     """Energy in each octave band but for the means, coarse to fine."""
-    return about_mean(picture.once(spectrum) ** 2)
+    return _sums(picture.once(spectrum) ** 2)
 
 
 def band_energies(x: Pixels) -> np.ndarray:
     """Σ X² in each band, coarse to fine; their sum is Σ x² of the clipped pixels (Parseval)."""
-    return _sums(spectrum(prepared(x, x)[0]) ** 2)
+    return _sums(spectrum(prepared(x, x)[0]) ** 2, first=0)
 
 
 def band_edges(height: int, width: int) -> list[tuple[float, float]]:
@@ -84,13 +84,11 @@ def band_edges(height: int, width: int) -> list[tuple[float, float]]:
     return list(zip(lower, [*lower[1:], float("inf")], strict=True))
 
 
-def about_mean(numbers: np.ndarray) -> np.ndarray:
-    """Sums over each band and all channels of something `(C, H, W)` but its coefficients (0, 0)."""
-    return _sums(numbers, first=1)
+def _sums(numbers: np.ndarray, first: int = 1) -> np.ndarray:
+    """Over each band and all channels of something `(C, H, W)`, float64 `(bands,)`.
 
-
-def _sums(numbers: np.ndarray, first: int = 0) -> np.ndarray:
-    """Over each band and all channels, float64 `(bands,)`, from the `first` coefficient on."""
+    From the `first` coefficient on: without the means (0, 0), where nothing else is said.
+    """
     bands, weights = _bands(*numbers.shape[-2:]), numbers.sum(axis=0)
     count = _count(*bands.shape)
     return np.bincount(bands.ravel()[first:], weights.ravel()[first:], minlength=count)
@@ -114,7 +112,7 @@ def _bands(height: int, width: int) -> np.ndarray:
 @lru_cache(maxsize=16)
 def _sizes(height: int, width: int) -> np.ndarray:
     """Coefficients of a channel in each band, without (0, 0)."""
-    return about_mean(np.ones((1, height, width)))
+    return _sums(np.ones((1, height, width)))
 
 
 def _empty(x: Prepared) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Tasks of measuring, carried out in this process or in several.
+"""Measuring itself: tasks, tensors in and values out, carried out in this process or in several.
 
 A worker is a Python of its own that reads tasks from its standard input and answers on its standard
 output. It never runs the main script of its parent again, as the workers of `multiprocessing` would
@@ -7,18 +7,23 @@ where that has no `if __name__ == "__main__"`; and it ends when its parent does,
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from subprocess import PIPE, Popen
 
-from nca_cli.errors import NcaError
-from nca_cli.metrics.cache import Kept
-from nca_cli.metrics.registry import Metric
-from nca_cli.metrics.task import Task, measured
+import numpy as np
+
+from nca_cli.errors import NcaError, NothingStored
+from nca_cli.metrics.cache import FLOOR, Entry, Kept
+from nca_cli.metrics.prepared import Prepared
+from nca_cli.metrics.registry import X0, X0_FLOOR, Metric
+from nca_cli.store import Artifact, Key, hdf5
 
 POOL_PIXELS = 40 * 256 * 256
 """With fewer pixels to measure, processes take longer to start than to work: a second or two."""
@@ -29,6 +34,90 @@ sys.path[:] = pickle.load(sys.stdin.buffer)
 from nca_cli.metrics.workers import serve
 serve()
 """
+
+
+@dataclass(frozen=True)
+class Task:
+    """Samples of one artifact, to be measured against the x0 (or D(E(x0))) in `noise`."""
+
+    artifact: Artifact
+    noise: Artifact
+    dataset: str
+    """`x0_hat`, `x_t` (the noised picture as its own reconstruction) or `x0_floor`."""
+    keys: tuple[Key, ...]
+    measures: Mapping[str, Metric]
+    known: Kept = field(default_factory=Kept)
+    """Values that hold for tensors of the same digest."""
+
+    @property
+    def portable(self) -> bool:
+        """Whether other processes can carry it out."""
+        return all(each.portable for each in self.measures.values())
+
+
+def measured(task: Task) -> Kept:
+    """The values of a task, read from the files. Raises `StoreError` and `NothingStored`.
+
+    D(E(x0)) needs no digest of its own: x0 and the space, which is the folder, settle it.
+    """
+    content, tensor = _fixed(task.noise, X0)
+    stamps = {name: each.stamp for name, each in task.measures.items()}
+    found, truths = Kept(stamps, content, digest(tensor)), {X0: Prepared(tensor)}
+    for name in {each.against for each in task.measures.values()} - set(truths):
+        truths[name] = Prepared(_fixed(task.noise, name)[1])
+    known = _still_good(task.known, found)
+    for key, content, tensor in _tensors(task):
+        sha = digest(tensor)
+        values = known.get((key, sha), {})
+        missing = {name: each for name, each in task.measures.items() if name not in values}
+        picture = Prepared(tensor)
+        fresh = {name: each(truths[each.against], picture) for name, each in missing.items()}
+        found.entries[key] = Entry(content, sha, {**values, **fresh})
+    return found
+
+
+def _still_good(known: Kept, now: Kept) -> dict[tuple[Key, str], dict[str, dict[str, float]]]:
+    """(key, digest) → what was measured already, with the same x0 and the same stamps."""
+    same = {name for name, stamp in now.stamps.items() if stamp and known.stamps.get(name) == stamp}
+    if known.x0 != now.x0:
+        return {}
+    return {
+        (key, entry.digest): {name: each for name, each in entry.values.items() if name in same}
+        for key, entry in known.entries.items()
+    }
+
+
+def digest(tensor: np.ndarray) -> str:
+    """SHA-256 (hex) of the numbers of a tensor as float32."""
+    return hashlib.sha256(np.ascontiguousarray(tensor, np.float32).data).hexdigest()
+
+
+def _tensors(task: Task) -> Iterator[tuple[Key, str, np.ndarray]]:
+    """Each sample with the content of its part, both from one look at the file."""
+    if task.dataset == X0_FLOOR:
+        yield FLOOR, *_fixed(task.artifact, X0_FLOOR)
+        return
+    wanted = set(task.keys)
+    for part in task.artifact.parts:
+        with part.opened() as group:
+            content, keys = str(group.attrs["content_sha256"]), hdf5.read_keys(group)
+            rows = {key: row for row, key in enumerate(keys) if key in wanted}
+            data = {key: group[task.dataset][row] for key, row in rows.items()}
+        for key, tensor in data.items():
+            yield key, content, tensor.astype(np.float32, copy=False)
+        wanted -= set(data)
+    if wanted:
+        t, seed = min(wanted)
+        raise NothingStored(f"{task.artifact} holds no t={t} seed={seed}")
+
+
+def _fixed(artifact: Artifact, name: str) -> tuple[str, np.ndarray]:
+    """A tensor that belongs to all samples, with the content of the part that holds it."""
+    for part in artifact.parts:
+        with part.opened() as group:
+            if name in group:
+                return str(group.attrs["content_sha256"]), group[name][()].astype(np.float32)
+    raise NothingStored(f"{artifact} holds no {name}", "compute it again: nca reconstruct")
 
 
 def carried_out(
@@ -119,9 +208,3 @@ def serve() -> None:
             found = None
         pickle.dump(found, answers)
         answers.flush()
-
-
-def portable(metric: Metric) -> bool:
-    """Whether another process finds the function by its name: not one of a script or a notebook."""
-    name = getattr(metric.function, "__qualname__", "<")
-    return "<" not in name and getattr(metric.function, "__module__", "") != "__main__"
