@@ -5,42 +5,34 @@ about pairs, variance and references read tensors. Nothing here loads torch or w
 """
 
 from nca_cli.analysis.analyse import Analysis, analyse
-from nca_cli.analysis.bits import Bits, bits
+from nca_cli.analysis.bits import bits
 from nca_cli.analysis.bootstrap import MIN_IMAGES, Estimate
 from nca_cli.analysis.curves import Curve, Point, curves
 from nca_cli.analysis.gaussian import MIN_REFERENCE
-from nca_cli.analysis.halflevel import HalfLevel, Order, Turn, half_levels, orders
-from nca_cli.analysis.pairs import PairCurve, PairPoint, pair_distances
+from nca_cli.analysis.halflevel import HalfLevel, Turn, half_levels, orders
+from nca_cli.analysis.pairs import PairCurve, pair_distances
 from nca_cli.analysis.references import Excess, Reference, excess, references
-from nca_cli.analysis.stages import BOUNDS, CLEAN_UP, COARSE, Stage, schedule_of, stage, stages
+from nca_cli.analysis.stages import BOUNDS, stage, stages
 from nca_cli.analysis.values import ANY_SEED, REFERENCE, Value
-from nca_cli.analysis.variance import VarianceCurve, Variances, variances
+from nca_cli.analysis.variance import variances
 from nca_cli.analysis.weights import WeightShare, p2_weights, weight_shares
 
 __all__ = [
     "ANY_SEED",
     "BOUNDS",
-    "CLEAN_UP",
-    "COARSE",
     "MIN_IMAGES",
     "MIN_REFERENCE",
     "REFERENCE",
     "Analysis",
-    "Bits",
     "Curve",
     "Estimate",
     "Excess",
     "HalfLevel",
-    "Order",
     "PairCurve",
-    "PairPoint",
     "Point",
     "Reference",
-    "Stage",
     "Turn",
     "Value",
-    "VarianceCurve",
-    "Variances",
     "WeightShare",
     "analyse",
     "bits",
@@ -51,7 +43,6 @@ __all__ = [
     "p2_weights",
     "pair_distances",
     "references",
-    "schedule_of",
     "stage",
     "stages",
     "variances",

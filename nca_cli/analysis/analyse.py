@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,9 +11,10 @@ from nca_cli.analysis.bits import Bits, bits
 from nca_cli.analysis.curves import Curve, curves
 from nca_cli.analysis.halflevel import HalfLevel, Order, half_levels, orders
 from nca_cli.analysis.pairs import Distance, PairCurve, pair_distances
+from nca_cli.analysis.read import StoredModel
 from nca_cli.analysis.references import Excess, Reference, excess, references
 from nca_cli.analysis.remember import remembered
-from nca_cli.analysis.stages import Stage, schedule_of, stages
+from nca_cli.analysis.stages import Stage, stages
 from nca_cli.analysis.values import REFERENCE, Value
 from nca_cli.analysis.variance import VarianceCurve, variances
 from nca_cli.analysis.weights import WeightShare, weight_shares
@@ -90,20 +92,17 @@ class _Tensors:
         self.latent: set[str] = set()
         self.channels: dict[str, int] = {}
         for folder, model in {artifact.model: name[1] for artifact, name in self.artifacts}.items():
-            self._describe(folder, model)
+            assert store is not None  # it has artifacts
+            with suppress(StoreError):
+                self._describe(StoredModel(model, store.model_info(folder)))
 
-    def _describe(self, folder: str, model: str) -> None:
-        assert self.store is not None
-        try:
-            info = self.store.model_info(folder)
-        except StoreError:
-            return
-        schedule, space = schedule_of(info), info.get("space") or {}
-        if schedule is not None:
-            self.schedules[model] = schedule
-        if space.get("autoencoder"):
-            self.latent.add(model)
-        self.channels[model] = int(space.get("channels") or 3)
+    def _describe(self, stored: StoredModel) -> None:
+        schedule = stored.schedule
+        if schedule is not None and schedule.holds(0):  # the whole levels of flow matching do not
+            self.schedules[stored.model] = schedule
+        if stored.latent:
+            self.latent.add(stored.model)
+        self.channels[stored.model] = stored.channels
 
     def has_bits(self, value: Value) -> bool:
         """Whether errors tell information: not of latent models, whose noise is not in pixels, nor

@@ -28,7 +28,8 @@ PIECES = 8
 ALL = "all"
 """Name of everything between the first and the last measured level."""
 ONE_STEP = ("one-step", "reference:gaussian", "reference:wiener")
-"""How the samplers begin whose error estimates the MMSE; a chain's does not."""
+"""How the samplers begin whose error estimates the MMSE; a chain's does not, nor that
+of a reference for a chain, which it names after a slash."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,12 @@ def bits(values: Iterable[Value], channels: Mapping[str, int] | int = CHANNELS) 
     `channels` of the images, or per model. Not for latent models: their error in pixels is not that
     of what the noise was added to.
     """
-    rows = [value for value in values if value.measure == "mse" and _is_one_step(value.sampler)]
-    return [
-        found
-        for table in tables(rows)
-        for found in _of_table(table, _channels(channels, table.model))
-    ]
-
-
-def _channels(channels: Mapping[str, int] | int, model: str) -> int:
-    return channels if isinstance(channels, int) else channels.get(model, CHANNELS)
-
-
-def _is_one_step(sampler: str) -> bool:
-    """`one-step`, or a reference for one step (those of chains name the chain after a slash)."""
-    return sampler.startswith(ONE_STEP) and "/" not in sampler
+    found: list[Bits] = []
+    one_step = (v for v in values if v.sampler.startswith(ONE_STEP) and "/" not in v.sampler)
+    for table in tables(value for value in one_step if value.measure == "mse"):
+        known = channels if isinstance(channels, int) else channels.get(table.model, CHANNELS)
+        found += _of_table(table, known)
+    return found
 
 
 def _of_table(table: Matrices, channels: int) -> Iterable[Bits]:

@@ -1,4 +1,4 @@
-"""95 % intervals by a bootstrap that resamples images.
+"""95 % intervals: of means by a bootstrap that resamples images, of variances by the jackknife.
 
 The image is the unit of replication: seeds of one image share its content, so they are averaged
 first, and images are drawn with replacement (Davison & Hinkley 1997, sec. 3.8, clusters). The
@@ -119,3 +119,21 @@ def student(freedom: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
     return z + sum(term / freedom**power for power, term in enumerate(terms, 1))
+
+
+def positive_interval(value: float, left_out: np.ndarray) -> tuple[float, float]:
+    """Ends for a positive number of n images, from those `(n,)` without each of them.
+
+    A variance of few images is skewed and cannot be below 0, and a bootstrap of it is too short:
+    what makes a variance large is an image that most resamples lack. The jackknife on the log scale
+    (Miller 1968, Ann. Math. Statist. 39, 567-582) takes the pseudo-values n·ln V - (n-1)·ln V₋ᵢ as
+    a sample of n, with Student's t for their mean; its ends are above 0 by themselves. NaN where a
+    number is not positive and finite, or n below 3.
+    """
+    n = len(left_out)
+    if n < 3 or not (0 < value < math.inf and np.all((left_out > 0) & (left_out < math.inf))):
+        return math.nan, math.nan
+    pseudo = n * math.log(value) - (n - 1) * np.log(left_out)
+    centre, reach = float(pseudo.mean()), student(n - 1) * float(pseudo.std(ddof=1)) / math.sqrt(n)
+    low, high = np.exp([centre - reach, centre + reach]).tolist()
+    return min(low, value), max(high, value)

@@ -73,19 +73,12 @@ def _point(t: int | float, log_snr: float, grid: Matrix, level: int, draws: np.n
     cells, samples = grid.mean[:, level], int(grid.samples[:, level].sum())
     infinite = int(grid.infinite[:, level].sum())
     finite = cells[np.isfinite(cells)]
-    if not len(finite):
-        return _without_mean(t, log_snr, cells, samples, infinite)
+    if not len(finite):  # infinite where all values are, else NaN
+        known = cells[~np.isnan(cells)]
+        mean = float(known[0]) if len(set(known)) == 1 else np.nan
+        why = "every value is infinite" if infinite else "no values"
+        return Point(t, log_snr, mean, np.nan, len(known), samples, infinite=infinite, blank=why)
     n, mean = len(finite), float(finite.mean())
     std = float(finite.std(ddof=1)) if n > 1 else np.nan
     ends = interval(mean, draws, n, mean=True)
     return Point(t, log_snr, mean, std, n, samples, *ends, infinite, too_few(n))
-
-
-def _without_mean(
-    t: int | float, log_snr: float, cells: np.ndarray, samples: int, infinite: int
-) -> Point:
-    """A level at which nothing is finite: infinite where all values are, else NaN."""
-    known = cells[~np.isnan(cells)]
-    mean = float(known[0]) if len(set(known)) == 1 else np.nan
-    why = "every value is infinite" if infinite else "no values"
-    return Point(t, log_snr, mean, np.nan, len(known), samples, infinite=infinite, blank=why)

@@ -22,14 +22,7 @@ from itertools import combinations
 
 import numpy as np
 
-from nca_cli.analysis.bootstrap import (
-    MIN_IMAGES,
-    Estimate,
-    estimate,
-    interval,
-    resampled_means,
-    too_few,
-)
+from nca_cli.analysis.bootstrap import Estimate, estimate, interval, resampled_means, too_few
 from nca_cli.analysis.values import REFERENCE, Matrices, Value, tables
 from nca_cli.metrics.registry import Ends, ends_of, family
 
@@ -127,8 +120,6 @@ def _orders(table: Matrices) -> Iterable[Order]:
             yield from (ordered(one, other) for one, other in combinations(found, 2))
 
 
-# -- one measure ---------------------------------------------------------------------------------
-
 Found = tuple[HalfLevel, float, np.ndarray]
 """A half-level, the crossing and its draws `(draws,)`: +inf before the first level, -inf never."""
 
@@ -199,7 +190,7 @@ def _changes(range_: np.ndarray, ends: Sequence[np.ndarray], n: int) -> bool:
     if abs(range_[0]) < 1e-12:
         return False
     low, high = interval(float(range_[0]), ends[0] - ends[1], n)
-    return n < MIN_IMAGES or low > 0 or high < 0
+    return bool(too_few(n)) or low > 0 or high < 0
 
 
 def located(value: float, halves: np.ndarray, n: int) -> Estimate:
@@ -246,9 +237,6 @@ def isotonic(numbers: np.ndarray) -> np.ndarray:
         lowest = np.minimum.accumulate(means[:, ::-1], axis=1)[:, ::-1]
         fit[:, i:] = np.maximum(fit[:, i:], lowest)
     return fit
-
-
-# -- two measures --------------------------------------------------------------------------------
 
 
 def ordered(one: Found, other: Found) -> Order:

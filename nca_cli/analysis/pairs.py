@@ -19,11 +19,17 @@ from itertools import combinations
 
 import numpy as np
 
-from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means, too_few, weights
-from nca_cli.analysis.jackknife import positive_interval
-from nca_cli.analysis.read import Namer, StoredModel, by_level, gram, stored_models
+from nca_cli.analysis.bootstrap import (
+    Estimate,
+    estimate,
+    positive_interval,
+    resampled_means,
+    too_few,
+    weights,
+)
+from nca_cli.analysis.read import StoredModel, by_level, gram, stored_models
 from nca_cli.schedule import Level
-from nca_cli.store import Artifact, Filters, Store
+from nca_cli.store import Artifact, Filters, Namer, Store
 
 NOISY = "x_t"
 """Sampler of the pairs of noisy pictures."""
@@ -83,31 +89,21 @@ def _curve(
     noisy = sampler == NOISY
     artifacts = stored.noise if noisy else stored.recipes[sampler]
     l2 = noisy and distance is None
-    dataset, schedule = _dataset(noisy, stored.latent, l2), stored.schedule if l2 else None
+    dataset = "x0_hat" if not noisy else "z_t" if stored.latent and l2 else "x_t"
+    schedule = stored.schedule if l2 else None
     apart = _images_apart(artifacts, stored.latent) if schedule else None
     order = sorted(artifacts)
     points = []
     for t, log_snr, images in by_level(artifacts, filters, dataset):
-        point = _measured(t, log_snr, list(images.values()), distance)
+        pictures = list(images.values())
+        firsts = [seeds[0] for seeds in pictures]
+        point = PairPoint(t, log_snr, shared(pictures, distance), unshared(firsts, distance))
         if schedule is not None and apart is not None:
             here = [order.index(image) for image in images]
             exact = _closed_form(schedule.level(t), apart[np.ix_(here, here)])
             point = replace(point, shared_exact=exact[0], unshared_exact=exact[1])
         points.append(point)
     return PairCurve(stored.model, sampler, name, tuple(points))
-
-
-def _measured(
-    t: int | float, log_snr: float, pictures: Sequence[np.ndarray], distance: Distance | None
-) -> PairPoint:
-    firsts = [tensors[0] for tensors in pictures]
-    return PairPoint(t, log_snr, shared(pictures, distance), unshared(firsts, distance))
-
-
-def _dataset(noisy: bool, latent: bool, l2: bool) -> str:
-    if not noisy:
-        return "x0_hat"
-    return "z_t" if latent and l2 else "x_t"
 
 
 def shared(pictures: Sequence[np.ndarray], distance: Distance | None = None) -> Estimate:

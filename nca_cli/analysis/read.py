@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from nca_cli.errors import NothingStored, StoreError
-from nca_cli.recipe import Recipe
+from nca_cli.recipe import Number, Recipe
 from nca_cli.schedule import Schedule
-from nca_cli.store import Artifact, Filters, Key, Namer, Names, Place, Store
-from nca_cli.store import Name as Name
+from nca_cli.store import Artifact, Filters, Namer, Names, Place, Store
 from nca_cli.store.layout import NOISE
 
 MOST_BYTES = 256 * 2**20
@@ -47,7 +46,8 @@ class StoredModel:
 
     @cached_property
     def schedule(self) -> Schedule | None:
-        """Where it can be rebuilt from what the store says."""
+        """Where it can be rebuilt from what the store says: learned betas are a digest there, and
+        imported reconstructions may have none."""
         return Schedule.from_description((self.info.get("space") or {}).get("schedule") or {})
 
     def recipe(self, sampler: str) -> Recipe | None:
@@ -82,9 +82,9 @@ def _readable(artifact: Artifact) -> bool:
         return False
 
 
-def levels(artifacts: Iterable[Artifact], filters: Filters) -> dict[int | float, float]:
+def levels(artifacts: Iterable[Artifact], filters: Filters) -> dict[Number, float]:
     """t → logSNR of every wanted sample, sorted by t."""
-    found: dict[int | float, float] = {}
+    found: dict[Number, float] = {}
     for artifact in artifacts:
         stored = zip(artifact.t.tolist(), artifact.log_snr.tolist(), strict=True)
         known, wanted = dict(stored), {t for t, _ in filters.keys(artifact)}
@@ -92,39 +92,28 @@ def levels(artifacts: Iterable[Artifact], filters: Filters) -> dict[int | float,
     return dict(sorted(found.items()))
 
 
-def at_level(
-    artifacts: dict[str, Artifact], filters: Filters, t: int | float
-) -> Iterator[tuple[str, Artifact, list[Key]]]:
-    """Images that have samples at t, sorted, and the (t, seed) of these samples."""
-    for image, artifact in sorted(artifacts.items()):
-        keys = [key for key in filters.keys(artifact) if key[0] == t]
-        if keys:
-            yield image, artifact, keys
-
-
 def by_level(
     artifacts: dict[str, Artifact], filters: Filters, dataset: str
-) -> Iterator[tuple[int | float, float, dict[str, np.ndarray]]]:
+) -> Iterator[tuple[Number, float, dict[str, np.ndarray]]]:
     """t, logSNR and image → tensors `(seeds, C, H, W)`, level by level, images sorted.
 
     Samples that hold NaN or infinities are left out. Opening a file costs more than reading a small
     sample, so a file is read for as many levels at once as `MOST_BYTES` allow.
     """
     known = levels(artifacts.values(), filters)
-    for ts in batched(known, _levels_at_once(artifacts, filters, dataset, len(known))):
-        found: dict[int | float, dict[str, np.ndarray]] = {t: {} for t in ts}
+    every, size = list(known), _levels_at_once(artifacts, filters, dataset, len(known))
+    for start in range(0, len(every), size):
+        found: dict[Number, dict[str, np.ndarray]] = {t: {} for t in every[start : start + size]}
         for image, artifact in sorted(artifacts.items()):
             keys = [key for key in filters.keys(artifact) if key[0] in found]
             if keys and dataset in artifact.datasets:
-                _sort_in(found, image, keys, artifact.read(dataset, keys))
-        for t in ts:
+                tensors = artifact.read(dataset, keys)
+                sound = np.isfinite(tensors).reshape(len(keys), -1).all(axis=1)
+                for t in found:
+                    rows = [row for row, key in enumerate(keys) if key[0] == t and sound[row]]
+                    found[t] |= {image: tensors[rows]} if rows else {}
+        for t in list(found):
             yield t, known[t], found.pop(t)
-
-
-def batched(items: Iterable, size: int) -> Iterator[list]:
-    """Lists of `size` items; the last one may be shorter."""
-    every = list(items)
-    return (every[start : start + size] for start in range(0, len(every), size))
 
 
 def _levels_at_once(
@@ -136,17 +125,6 @@ def _levels_at_once(
         if dataset in artifact.datasets
     ]
     return max(1, MOST_BYTES * count // max(1, sum(sizes)))
-
-
-def _sort_in(
-    found: dict[int | float, dict[str, np.ndarray]],
-    image: str, keys: Sequence[Key], tensors: np.ndarray,
-) -> None:  # fmt: skip
-    good = np.isfinite(tensors).reshape(len(keys), -1).all(axis=1)
-    for t in dict.fromkeys(key[0] for key in keys):
-        rows = [row for row, key in enumerate(keys) if key[0] == t and good[row]]
-        if rows:
-            found[t][image] = tensors[rows]
 
 
 def gram(rows: np.ndarray, chunk: int = 1 << 15) -> np.ndarray:

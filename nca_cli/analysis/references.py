@@ -23,11 +23,11 @@ import numpy as np
 from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means
 from nca_cli.analysis.chains import linear, why_not
 from nca_cli.analysis.gaussian import MIN_REFERENCE, Modes, full, power, spectrum
-from nca_cli.analysis.read import Namer, StoredModel, at_level, levels, stored_models
+from nca_cli.analysis.read import StoredModel, levels, stored_models
 from nca_cli.analysis.values import ANY_SEED, NO_LEVEL, REFERENCE, Matrices, Value, tables
 from nca_cli.metrics.fidelity import PEAK
 from nca_cli.recipe import Recipe
-from nca_cli.store import Artifact, Filters, Store
+from nca_cli.store import Artifact, Filters, Namer, Store
 
 GAUSSIANS: dict[str, Callable[[np.ndarray], Modes]] = {"gaussian": full, "wiener": power}
 DESCRIPTIONS = {
@@ -84,8 +84,6 @@ def references(
     return list(dict.fromkeys(rows)), notes  # two recipes of one step share a reference
 
 
-# -- Gaussians -----------------------------------------------------------------------------------
-
 _Found = tuple[list[Value], Reference]
 
 
@@ -140,22 +138,15 @@ def _rows(
     schedule = stored.schedule
     assert schedule is not None  # `_unfit` has seen to it
     for t, log_snr in levels(artifacts.values(), filters).items():
-        there = {image for image, *_ in at_level(artifacts, filters, t)}
+        there = {image for image, artifact in artifacts.items()
+                 if any(key[0] == t for key in filters.keys(artifact))}  # fmt: skip
         errors = modes.error(linear(recipe, schedule, t, spectrum()))
         for image, error in zip(images, errors.tolist(), strict=True):
             if image in there:
-                yield from both(
-                    Value(image, stored.model, name, t, ANY_SEED, log_snr, "mse", error)
-                )
-
-
-def both(row: Value) -> tuple[Value, Value]:
-    """A row of MSE and the same as PSNR, 10·log10(2²/MSE)."""
-    psnr = 10 * math.log10(PEAK**2 / row.value) if row.value > 0 else math.inf
-    return row, row._replace(measure="psnr", value=psnr)
-
-
-# -- against the network -------------------------------------------------------------------------
+                psnr = 10 * math.log10(PEAK**2 / error) if error > 0 else math.inf
+                for measure, value in (("mse", error), ("psnr", psnr)):
+                    place = image, stored.model, name, t, ANY_SEED, log_snr
+                    yield Value(*place, measure, value)
 
 
 def excess(values: Iterable[Value]) -> list[Excess]:

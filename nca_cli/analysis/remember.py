@@ -17,10 +17,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from nca_cli.analysis.read import Name
 from nca_cli.errors import StoreError
 from nca_cli.recipe import digest
-from nca_cli.store import Artifact, Filters, Place, Store
+from nca_cli.store import Artifact, Filters, Name, Place, Store
 from nca_cli.store.files import locked, write_atomically
 from nca_cli.store.layout import DERIVED, NOISE
 

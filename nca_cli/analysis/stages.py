@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,14 +60,3 @@ def log_snrs(schedule: Schedule) -> np.ndarray:
     """logSNR of every level; -inf at a level of pure noise."""
     with np.errstate(divide="ignore"):
         return np.log(schedule.alpha_bar) - np.log1p(-schedule.alpha_bar)
-
-
-def schedule_of(info: Mapping) -> Schedule | None:
-    """The schedule that a stored model's `space` describes; `None` where it cannot be rebuilt.
-
-    Learned betas are stored as a digest alone, imported reconstructions may have none, and the
-    whole levels of flow matching do not begin at 0.
-    """
-    described = (info.get("space") or {}).get("schedule") or {}
-    schedule = Schedule.from_description(described)
-    return schedule if schedule is not None and schedule.holds(0) else None

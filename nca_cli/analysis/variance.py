@@ -24,10 +24,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nca_cli.analysis.bootstrap import Estimate, too_few
-from nca_cli.analysis.jackknife import positive_interval
-from nca_cli.analysis.read import Namer, by_level, gram, stored_models
-from nca_cli.store import Artifact, Filters, Store
+from nca_cli.analysis.bootstrap import Estimate, positive_interval, too_few
+from nca_cli.analysis.read import by_level, gram, stored_models
+from nca_cli.store import Filters, Namer, Store
 
 FEWEST = 12
 """Images; the variance of fewer has no interval that keeps its word."""
@@ -68,36 +67,30 @@ def variances(
     store: Store, filters: Filters = Filters(), names: Namer | None = None  # noqa: B008
 ) -> list[VarianceCurve]:  # fmt: skip
     """Variance of x̂0, as stored (unclipped), for every model and sampler."""
-    return [
-        _curve(stored.model, sampler, artifacts, filters)
-        for stored in stored_models(store, filters, names)
-        for sampler, artifacts in stored.recipes.items()
-    ]
-
-
-def _curve(
-    model: str, sampler: str, artifacts: dict[str, Artifact], filters: Filters
-) -> VarianceCurve:
-    points = tuple(
-        Variances(t, log_snr, *components(images.values()))
-        for t, log_snr, images in by_level(artifacts, filters, "x0_hat")
-    )
-    return VarianceCurve(model, sampler, points, _falls(points))
+    found = []
+    for stored in stored_models(store, filters, names):
+        for sampler, artifacts in stored.recipes.items():
+            points = tuple(
+                Variances(t, log_snr, *components(images.values()))
+                for t, log_snr, images in by_level(artifacts, filters, "x0_hat")
+            )
+            found.append(VarianceCurve(stored.model, sampler, points, _falls(points)))
+    return found
 
 
 def components(images: Iterable[np.ndarray]) -> tuple[Estimate, Estimate, Estimate, int]:
     """Within, between, share and the least number of seeds, from x̂0 `(seeds, …)` of each image."""
-    several = (x.reshape(len(x), -1) for x in images if len(x) > 1)
-    seen = [(len(x), x.mean(axis=0, dtype=np.float64), _spread(x)) for x in several]
-    n = len(seen)
+    several = [x.reshape(len(x), -1) for x in images if len(x) > 1]
+    n, seeds = len(several), [len(x) for x in several]
     if n < 2:
         blank = Estimate(n=n, blank=ONE_IMAGE if n else ONE_SEED)
-        return blank, blank, blank, seen[0][0] if n else 1
-    seeds, means, spreads = (list(column) for column in zip(*seen, strict=True))
+        return blank, blank, blank, seeds[0] if n else 1
+    means = [x.mean(axis=0, dtype=np.float64) for x in several]
+    spreads = np.array([float(x.var(axis=0, ddof=1, dtype=np.float64).mean()) for x in several])
     # sets of images need no pixels: Σ‖m‖² and ‖Σm‖² with the Gram matrix of centred means
     centre = np.mean(means, axis=0)
     products = gram(np.stack([mean - centre for mean in means])) / len(centre)
-    data = products, np.array(spreads), np.array(spreads) / np.array(seeds)
+    data = products, spreads, spreads / np.array(seeds)
     whole = _positive(np.ones((1, n)), *data)[:, 0]
     without = _positive(1 - np.eye(n), *data) if n >= FEWEST else np.full((3, n), np.nan)
     within, around, ratio = (
@@ -108,11 +101,6 @@ def components(images: Iterable[np.ndarray]) -> tuple[Estimate, Estimate, Estima
     part = noise / within.value if within.value else 0.0
     share = _mapped(ratio, lambda r: 1 - 1 / (1 + np.maximum(r - part, 0)))
     return within, _mapped(around, lambda v: v - noise), share, min(seeds)
-
-
-def _spread(x: np.ndarray) -> float:
-    """Unbiased variance over seeds `(seeds, d)`, mean over pixels."""
-    return float(x.var(axis=0, ddof=1, dtype=np.float64).mean())
 
 
 def _positive(

@@ -8,8 +8,9 @@ are normalised to a sum of 1 over the levels of a schedule.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -60,9 +61,8 @@ def p2_weights(
 
 
 def weight_shares(
-    values: Iterable[Value], schedules: dict[str, Schedule], measure: str = "ssim",
-    gamma: float = GAMMA, k: float = K,
-) -> list[WeightShare]:  # fmt: skip
+    values: Iterable[Value], schedules: dict[str, Schedule], measure: str = "ssim"
+) -> list[WeightShare]:
     """P2's weights against the content that a measure says is lost, between measured levels.
 
     `schedules` by model; models without one are left out.
@@ -71,32 +71,26 @@ def weight_shares(
     return [
         share
         for table in tables(rows) if table.model in schedules
-        for share in _shares(table, measure, schedules[table.model], gamma, k)
+        for share in _shares(table, measure, schedules[table.model])
     ]  # fmt: skip
 
 
-def _shares(
-    table: Matrices, measure: str, schedule: Schedule, gamma: float, k: float
-) -> Iterable[WeightShare]:
+def _shares(table: Matrices, measure: str, schedule: Schedule) -> Iterable[WeightShare]:
     cells = table.grids[measure].mean
     levels = np.flatnonzero(np.isfinite(cells).any(axis=0) & np.isfinite(table.log_snr))
     cells = cells[:, levels][np.isfinite(cells[:, levels]).all(axis=1)]
     if len(levels) < 2 or not len(cells):
         return
-    epsilon, bound = (p2_weights(schedule, gamma, k, bound=kind) for kind in (False, True))
+    epsilon, bound = (p2_weights(schedule, bound=kind) for kind in (False, True))
     plain = p2_weights(schedule, 0.0)
     content = _content(cells, ends_of(measure)[0])
-    for (low, high), lost in zip(_neighbours(levels), content, strict=True):
+    for (low, high), lost in zip(pairwise(levels.tolist()), content, strict=True):
         t = table.t[low], table.t[high]
         log_snr = float(table.log_snr[high]), float(table.log_snr[low])
         yield WeightShare(
             table.model, table.sampler, measure, *t, *log_snr,
             _between(epsilon, *t), _between(bound, *t), _between(plain, *t), lost,
         )  # fmt: skip
-
-
-def _neighbours(levels: np.ndarray) -> Sequence[tuple[int, int]]:
-    return list(zip(levels[:-1].tolist(), levels[1:].tolist(), strict=True))
 
 
 def _between(weight: np.ndarray, t_low: float, t_high: float) -> float:

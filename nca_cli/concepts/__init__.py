@@ -5,8 +5,6 @@ the factors of its portraits; users bring labels as CSV and a probe of their own
 """
 
 from nca_cli.concepts.curves import (
-    ConceptCurves,
-    ConceptPoint,
     Reading,
     concept_curves,
     concept_error,
@@ -20,8 +18,6 @@ from nca_cli.concepts.truth import Truth, factor_labels, portrait_truth
 
 __all__ = [
     "Concept",
-    "ConceptCurves",
-    "ConceptPoint",
     "ConceptRetention",
     "FunctionProbe",
     "Probe",

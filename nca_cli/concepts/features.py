@@ -6,7 +6,6 @@ centres of spherical k-means, both signs of an answer are thresholded and pooled
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +29,8 @@ class FilterBank:
 
     def features(self, pictures: np.ndarray) -> np.ndarray:
         """(N, 3, 64, 64) in [-1, 1] → (N, F) float32. What is not finite stays so."""
-        return np.concatenate([self._of(some) for some in _batches(pictures)])
+        starts = range(0, max(1, len(pictures)), AT_ONCE)
+        return np.concatenate([self._of(pictures[start : start + AT_ONCE]) for start in starts])
 
     def _of(self, x: np.ndarray) -> np.ndarray:
         answer = patches(x, STRIDE) @ self.weights + self.bias
@@ -50,9 +50,8 @@ def fit_filters(pictures: np.ndarray, count: int, seed: int = 0) -> FilterBank:
     found = found[random.permutation(len(found))[:MOST_PATCHES]]
     mean, whiten = found.mean(0), _whitening(found)
     white = (found - mean) @ whiten
-    weights = whiten @ _centres(
-        white / (np.linalg.norm(white, axis=1, keepdims=True) + 1), count, random
-    )
+    points = white / (np.linalg.norm(white, axis=1, keepdims=True) + 1)
+    weights = whiten @ _centres(points, count, random)
     bias = -mean @ weights
     return FilterBank(weights, bias, float(np.abs(found[:2000] @ weights + bias).mean() / 2))
 
@@ -100,8 +99,3 @@ def _resized(picture: np.ndarray) -> np.ndarray:
     shrinks = min(picture.shape[1:]) > SIDE
     how = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
     return np.stack([np.asarray(Image.fromarray(c).resize((SIDE, SIDE), how)) for c in picture])
-
-
-def _batches(pictures: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, max(1, len(pictures)), AT_ONCE):
-        yield pictures[start : start + AT_ONCE]

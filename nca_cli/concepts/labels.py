@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from nca_cli.concepts.truth import Labels, Truth, named, number_or_name
+from nca_cli.concepts.truth import CHANNELS, Labels, Truth, named, number_or_name
 from nca_cli.csv_files import TextTable, read_table
 from nca_cli.errors import UsageError
 from nca_cli.images import SUFFIXES, image_name
 
 IMAGE_COLUMNS = ("image", "image_id", "image_name", "image_number", "file_name", "filename", "file")
 """What the column that names the images may be called; of several, the first of these."""
-CHANNELS = ("_r", "_g", "_b")
 WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0, "": np.nan, "na": np.nan}
 _NEEDED = "columns image (or image_id, file_name), and one for each concept"
 

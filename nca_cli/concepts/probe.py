@@ -84,24 +84,17 @@ class Probe:
 
     def save(self, path: str | Path) -> Path:
         """Write an `.npz` file that `load` reads; weights in half precision."""
-        meta = {
-            "format": "nca-probe",
-            "version": VERSION,
-            "threshold": self.filters.threshold,
-            "concepts": [asdict(concept) for concept in self.concepts],
-        }
+        filters, concepts = self.filters, [asdict(concept) for concept in self.concepts]
+        meta = {"format": "nca-probe", "version": VERSION, "threshold": filters.threshold}
         arrays: dict[str, Any] = {
-            "filters": self.filters.weights,
-            "bias": self.filters.bias,
+            "meta": np.array(json.dumps({**meta, "concepts": concepts})),
+            "weights": self.weights.astype(np.float16),
+            "filters": filters.weights,
+            "bias": filters.bias,
             "offset": self.offset,
         }
         with open(path, "wb") as file:
-            np.savez_compressed(
-                file,
-                meta=np.array(json.dumps(meta)),
-                weights=self.weights.astype(np.float16),
-                **arrays,
-            )
+            np.savez_compressed(file, **arrays)
         return Path(path)
 
     @cached_property
@@ -137,14 +130,12 @@ def _load(path: Path, mtime: int) -> Probe:
             meta = json.loads(str(file["meta"]))
             weights, offset = file["weights"].astype(np.float32), file["offset"]
             filters = FilterBank(file["filters"], file["bias"], float(meta["threshold"]))
-        concepts = tuple(
-            Concept(**{**each, "mean": tuple(each["mean"])}) for each in meta["concepts"]
-        )
+        concepts = [Concept(**{**each, "mean": tuple(each["mean"])}) for each in meta["concepts"]]
     except FileNotFoundError as error:
         raise NcaError(f"{path}: no such probe", "save one: fit_probe(…).save(FILE)") from error
     except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
         raise NcaError(f"{path}: not a probe", "save one: fit_probe(…).save(FILE)") from error
-    return Probe(concepts, filters, weights, offset)
+    return Probe(tuple(concepts), filters, weights, offset)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,9 +161,8 @@ class FunctionProbe:
         found = self.function(np.asarray(pictures, np.float32))
         if not isinstance(found, Mapping):
             raise NcaError(f"probe {self.name}: gave no dict of concept → readings")
-        return {
-            str(name): self._column(name, values, len(pictures)) for name, values in found.items()
-        }
+        count = len(pictures)
+        return {str(name): self._column(name, values, count) for name, values in found.items()}
 
     def _column(self, name: object, values: object, count: int) -> np.ndarray:
         try:
@@ -180,9 +170,8 @@ class FunctionProbe:
         except (ValueError, TypeError):
             column = np.empty(0)
         if column.ndim not in (1, 2) or len(column) != count:
-            raise NcaError(
-                f"probe {self.name}: {name} has not one reading for each of {count} pictures"
-            )
+            what = f"{name} has not one reading for each of {count} pictures"
+            raise NcaError(f"probe {self.name}: {what}")
         return column.reshape(count, -1)
 
 
@@ -200,17 +189,13 @@ def load_probe(text: str | None = None) -> Probe | FunctionProbe:
     try:
         function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(
-            f"probe {text!r} cannot be imported: {error}", "module:function"
-        ) from error
+        what = f"probe {text!r} cannot be imported: {error}"
+        raise UsageError(what, "module:function") from error
     finally:
         sys.path.remove("")
     if not callable(function):
         raise UsageError(f"probe {text!r} is no function")
     return FunctionProbe(function, text)
-
-
-# --- fitting ------------------------------------------------------------------------------------
 
 
 def fit_probe(
@@ -287,9 +272,8 @@ def described(name: str, truth: np.ndarray, read: np.ndarray) -> Concept:
     if there.all() or not there.any():
         return Concept(name, "present", 1, mean, variance)
     threshold = float(read[there].mean() + read[~there].mean()) / 2
-    return Concept(
-        name, "present", 1, mean, variance, threshold, balanced(there, read[:, 0] > threshold)
-    )
+    accuracy = balanced(there, read[:, 0] > threshold)
+    return Concept(name, "present", 1, mean, variance, threshold, accuracy)
 
 
 def balanced(there: np.ndarray, seen: np.ndarray) -> float:

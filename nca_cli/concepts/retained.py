@@ -20,6 +20,7 @@ import numpy as np
 from nca_cli.analysis.bootstrap import MIN_IMAGES, Estimate, interval, weights
 from nca_cli.analysis.curves import Curve, Point
 from nca_cli.analysis.halflevel import (
+    Found,
     HalfLevel,
     Order,
     crossings,
@@ -30,6 +31,7 @@ from nca_cli.analysis.halflevel import (
 from nca_cli.analysis.values import Value
 from nca_cli.concepts.curves import READABLE, Reading
 from nca_cli.concepts.probe import Concept
+from nca_cli.concepts.truth import CHANNELS
 from nca_cli.recipe import Number
 
 CONCEPT = "concept/"
@@ -38,7 +40,6 @@ FEWEST = 8
 """Images; of fewer, a slope says next to nothing about other images."""
 USABLE = 0.9
 """Share of the draws that must show the concept to vary, for there to be an interval."""
-CHANNELS = ("_r", "_g", "_b")
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,11 @@ def concept_retention(
     for reading in readings:
         groups.setdefault((reading.model, reading.sampler), []).append(reading)
     found = [_of_series(*key, some) for key, some in groups.items()]
+    halves = [[half for _, half in some] for some in found]
     return ConceptRetention(
-        tuple(each.curve for some in found for each in some),
-        tuple(each.half for some in found for each in some),
-        tuple(_order(*pair) for some in found for pair in combinations(some, 2)),
+        tuple(curve for some in found for curve, _ in some),
+        tuple(half for some in halves for half, *_ in some),
+        tuple(_order(*pair) for some in halves for pair in combinations(some, 2)),
         tuple(row for reading in readings for row in _rows(reading)),
         tuple(notes),
         tuple(_accuracies(readings, probed)),
@@ -123,17 +125,6 @@ def _rows(reading: Reading) -> Iterable[Value]:
         yield Value(*reading[:6], name, value)
 
 
-# -- one concept ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    curve: Curve
-    half: HalfLevel
-    crossing: float
-    draws: np.ndarray
-
-
 @dataclass(frozen=True, eq=False)
 class _Reading:
     """Readings of one concept as arrays; NaN where an image or a level has none."""
@@ -149,13 +140,15 @@ class _Reading:
     log_snr: np.ndarray
 
 
-def _of_series(model: str, sampler: str, readings: Sequence[Reading]) -> list[_Found]:
+def _of_series(model: str, sampler: str, readings: Sequence[Reading]) -> list[tuple[Curve, Found]]:
     images = sorted({reading.image for reading in readings})
     concepts: dict[str, list[Reading]] = {}
     for reading in readings:
         concepts.setdefault(reading.concept, []).append(reading)
-    return [_found((model, sampler, CONCEPT + name), _table(images, some))
-            for name, some in concepts.items()]  # fmt: skip
+    tables = {
+        (model, sampler, CONCEPT + name): _table(images, some) for name, some in concepts.items()
+    }
+    return [(_curve(names, table), _half(names, table)) for names, table in tables.items()]
 
 
 def _table(images: Sequence[str], readings: Sequence[Reading]) -> _Reading:
@@ -173,14 +166,15 @@ def _table(images: Sequence[str], readings: Sequence[Reading]) -> _Reading:
             samples[i, j] += 1
     with np.errstate(invalid="ignore"):
         read = total / np.where(samples, samples, np.nan)[:, :, None]
-    return _Reading(
-        truth, clean, read, samples, tuple(level), np.array(list(level.values()), float)
-    )
+    log_snr = np.array(list(level.values()), float)
+    return _Reading(truth, clean, read, samples, tuple(level), log_snr)
 
 
-def _found(names: tuple[str, str, str], table: _Reading) -> _Found:
-    points = tuple(_point(table, level) for level in range(len(table.t)))
-    curve = Curve(*names, points)
+def _curve(names: tuple[str, str, str], table: _Reading) -> Curve:
+    return Curve(*names, tuple(_point(table, level) for level in range(len(table.t))))
+
+
+def _half(names: tuple[str, str, str], table: _Reading) -> Found:
     levels = np.flatnonzero(np.isfinite(table.log_snr) & (table.samples > 0).any(0))
     levels = levels[np.argsort(-table.log_snr[levels], kind="stable")]
     known = np.all(table.samples[:, levels] > 0, axis=1) & (len(levels) > 0)
@@ -190,7 +184,7 @@ def _found(names: tuple[str, str, str], table: _Reading) -> _Found:
     n = int(known.sum())
     if why:
         blank = HalfLevel(*names, Estimate(n=n, blank=why), math.nan, 1.0, 0.0, False, 0.0)
-        return _Found(curve, blank, math.nan, np.full(1, np.nan))
+        return blank, math.nan, np.full(1, np.nan)
     log_snr = table.log_snr[levels]
     crossing, halves = float(crossings(1 - value[None], log_snr)[0]), crossings(1 - draws, log_snr)
     where = located(crossing, halves, n)
@@ -201,7 +195,7 @@ def _found(names: tuple[str, str, str], table: _Reading) -> _Found:
     if math.isfinite(crossing):
         t = float(np.interp(-crossing, -log_snr, np.array(table.t, float)[levels]))
     half = HalfLevel(*names, where, t, 1.0, 0.0, False, float(np.mean(np.isfinite(halves))))
-    return _Found(curve, half, crossing, halves)
+    return half, crossing, halves
 
 
 def _point(table: _Reading, level: int) -> Point:
@@ -270,17 +264,14 @@ def _covariance(drawn: np.ndarray, truth: np.ndarray, other: np.ndarray) -> np.n
     return product - np.einsum("ds,dls->dl", drawn @ truth, means)
 
 
-# -- two concepts --------------------------------------------------------------------------------
-
-
-def _order(one: _Found, other: _Found) -> Order:
+def _order(one: Found, other: Found) -> Order:
     """As of any two measures; blank where one of them has no interval for want of images."""
-    found = ordered(*((each.half, each.crossing, each.draws) for each in (one, other)))
-    n = min(one.half.log_snr.n, other.half.log_snr.n)
-    for each in (one, other):
-        why = each.half.log_snr.blank
+    found = ordered(one, other)
+    n = min(one[0].log_snr.n, other[0].log_snr.n)
+    for half, *_ in (one, other):
+        why = half.log_snr.blank
         if why.startswith("too few") or n < FEWEST:
-            why = f"{each.half.measure}: {why}" if why else "too few images"
+            why = f"{half.measure}: {why}" if why else "too few images"
             blank = Estimate(n=n, blank=why)
             return replace(found, probability=math.nan, difference=blank, certain=False)
     return found

@@ -22,6 +22,8 @@ PRESENT = ("glasses", "freckles", "stripes")
 """Factors that are there or not: an opacity above 0."""
 FACTORS = (*COLOURS, *VALUES, *PRESENT)
 
+CHANNELS = ("_r", "_g", "_b")
+"""How the three columns of a colour end."""
 Labels = Mapping[str, tuple[float, ...]]
 """Concept → its numbers for one image."""
 
@@ -58,16 +60,12 @@ class Truth:
         for model in store.models():
             folders = store.images(model)
             stems = Counter(number_or_name(split_folder(folder)[0]) for folder in folders)
-            self._check_stems(stems)
+            for stem, count in stems.items():
+                if count > 1 and stem in self._written:
+                    what = f"{self._written[stem]} is the name of {count} stored images"
+                    raise UsageError(f"{self.source}: {what}", "label them by folder name: nca ls")
             known.update(folders, stems)
         return [name for stem, name in self._written.items() if not known & {stem, name}]
-
-    def _check_stems(self, stems: Mapping[str, int]) -> None:
-        for stem, count in stems.items():
-            if count > 1 and stem in self._written:
-                name = self._written[stem]
-                raise UsageError(f"{self.source}: {name} is the name of {count} stored images",
-                                 "label them by folder name: nca ls")  # fmt: skip
 
     def require(self, concepts: Iterable[str]) -> None:
         """Raise `UsageError` when not one labelled concept is among `concepts`."""
@@ -83,10 +81,8 @@ def nothing_labelled(truth: Truth, unknown: Sequence[str]) -> NothingStored:
     if truth.by_digest:
         return NothingStored("no image with known concepts is stored",
                              "nca reconstruct --model demo, or give labels as CSV")  # fmt: skip
-    which = (
-        f"labels {named(unknown)}, none of them stored" if unknown else "labels nothing that fits"
-    )
-    return NothingStored(f"{truth.source}: {which}", "name images as in the store: nca ls")
+    which = f"{named(unknown)}, none of them stored" if unknown else "nothing that fits"
+    return NothingStored(f"{truth.source}: labels {which}", "name images as in the store: nca ls")
 
 
 def number_or_name(name: str) -> str:

@@ -1,5 +1,5 @@
 """`python -m nca_cli.portraits --out DIR`."""
 
-from nca_cli.portraits.many import main
+from nca_cli.portraits import main
 
 main()

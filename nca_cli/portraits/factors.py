@@ -6,8 +6,8 @@ on the seeds in `TRAIN_SEEDS`; `HELD_OUT_SEEDS` it never saw.
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Callable
+from colorsys import hsv_to_rgb
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,7 +93,7 @@ def draw_factors(seed: int) -> Factors:
     u = np.random.Generator(np.random.Philox(key=seed)).uniform
     skin = _jitter(_between(SKIN_TONES, u()), u, 0.03)
     return Factors(
-        background=_hsv(u(), u(0.1, 0.55), u(0.6, 0.95)), glow=u(0.2, 1.0),
+        background=hsv_to_rgb(u(), u(0.1, 0.55), u(0.6, 0.95)), glow=u(0.2, 1.0),
         skin=skin, hair=_jitter(_between(HAIR_TONES, u()), u, 0.03),
         hair_length=u() ** 1.3, hair_volume=u(), hair_curl=max(0.0, u(-0.6, 1.0)),
         fringe=u(), parting=u(-1, 1),
@@ -103,8 +103,8 @@ def draw_factors(seed: int) -> Factors:
         smile=u(-0.3, 1.0), mouth_width=u(0.11, 0.19), mouth_open=max(0.0, u(-1.0, 1.0)),
         lips=_tint(skin, (u(0.78, 1.0), u(0.45, 0.65), u(0.48, 0.68))),
         blush=u(), freckles=_sometimes(u, 0.4), glasses=_sometimes(u, 0.35), glasses_round=u(),
-        frame=_hsv(u(), u(0.0, 0.9), u(0.08, 0.6)),
-        shirt=_hsv(u(), u(0.2, 0.9), u(0.25, 0.95)), stripes=_sometimes(u, 0.4), neckline=u(),
+        frame=hsv_to_rgb(u(), u(0.0, 0.9), u(0.08, 0.6)),
+        shirt=hsv_to_rgb(u(), u(0.2, 0.9), u(0.25, 0.95)), stripes=_sometimes(u, 0.4), neckline=u(),
         shift_x=u(-0.07, 0.07), shift_y=u(-0.05, 0.05), scale=u(1.05, 1.17), tilt=u(-0.09, 0.09),
     )  # fmt: skip
 
@@ -124,10 +124,6 @@ def _jitter(colour: Colour, u: Draw, amount: float) -> Colour:
 def _tint(colour: Colour, gains: Colour) -> Colour:
     red, green, blue = (c * gain for c, gain in zip(colour, gains, strict=True))
     return red, green, blue
-
-
-def _hsv(hue: float, saturation: float, value: float) -> Colour:
-    return colorsys.hsv_to_rgb(hue, saturation, value)
 
 
 def _sometimes(u: Draw, share: float) -> float:

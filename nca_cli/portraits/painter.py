@@ -77,17 +77,14 @@ class _Painter:
         collar = _ellipse(x, y - 0.66, 0.24, 0.08 + 0.2 * f.neckline)
         self.fill(np.maximum(collar - 0.045, shirt - 0.03), _column(f.shirt) * 0.85)
         self.fill(np.maximum(collar, shirt - 0.05), skin * 0.93)
-        self.fill(
-            _box(self.u, self.v - 0.46, 0.17, 0.26, 0.08),
-            skin * (0.93 - 0.2 * np.clip(1.6 - 2.2 * self.v, 0, 1)),
-        )
+        shade = 0.93 - 0.2 * np.clip(1.6 - 2.2 * self.v, 0, 1)
+        self.fill(_box(self.u, self.v - 0.46, 0.17, 0.26, 0.08), skin * shade)
 
     def face(self) -> None:
         f, u, v = self.f, self.u, self.v
         for side in (-1, 1):
-            self.fill(
-                _ellipse(u - side * f.face_width, v - 0.04, 0.065, 0.11), _column(f.skin) * 0.9
-            )
+            ear = _ellipse(u - side * f.face_width, v - 0.04, 0.065, 0.11)
+            self.fill(ear, _column(f.skin) * 0.9)
         narrowing = 1 - (0.12 + 0.22 * f.jaw) * np.clip(v / f.face_height, 0, 1) ** 2
         self.head = _ellipse(u / narrowing, v, f.face_width, f.face_height)
         rim = np.clip(1 + self.head / 0.3, 0, 1) ** 2
@@ -144,9 +141,8 @@ class _Painter:
     def front_hair(self) -> None:
         f, part = self.f, self.u - 0.2 * self.f.parting
         sweep = 0.55 - 0.40 * f.fringe
-        wisps = 0.025 * f.fringe * np.sin(30 * self.u) + 0.02 * f.hair_curl * np.sin(
-            22 * self.u + 1
-        )
+        wisps = 0.025 * f.fringe * np.sin(30 * self.u)
+        wisps = wisps + 0.02 * f.hair_curl * np.sin(22 * self.u + 1)
         hairline = -0.44 + 0.22 * f.fringe + sweep * np.sqrt(part**2 + 0.01) + wisps
         shape = np.maximum(self.cap, self.v - np.minimum(hairline, 0.02 + 0.1 * f.hair_length))
         self.blend(0.35 * self.cover(np.maximum(shape - 0.03, self.head)), _column(f.skin) * 0.45)
@@ -201,6 +197,5 @@ def _superellipse(x: Plane, y: Plane, rx: float, ry: float, power: float) -> Pla
 def _box(x: Plane, y: Plane, half_width: float, half_height: float, corner: float) -> Plane:
     """Distance to a box centred on the origin, its corners rounded."""
     dx, dy = np.abs(x) - half_width + corner, np.abs(y) - half_height + corner
-    return (
-        np.hypot(np.maximum(dx, 0), np.maximum(dy, 0)) + np.minimum(np.maximum(dx, dy), 0) - corner
-    )
+    outside = np.hypot(np.maximum(dx, 0), np.maximum(dy, 0))
+    return outside + np.minimum(np.maximum(dx, dy), 0) - corner
