@@ -10,12 +10,11 @@ from nca_cli.analysis.bootstrap import MIN_IMAGES, Estimate
 from nca_cli.analysis.curves import Curve, Point, curves
 from nca_cli.analysis.gaussian import MIN_REFERENCE
 from nca_cli.analysis.halflevel import HalfLevel, Turn, half_levels, orders
+from nca_cli.analysis.p2 import BOUNDS, WeightShare, p2_weights, stage, stages, weight_shares
 from nca_cli.analysis.pairs import PairCurve, pair_distances
 from nca_cli.analysis.references import Excess, Reference, excess, references
-from nca_cli.analysis.stages import BOUNDS, stage, stages
 from nca_cli.analysis.values import ANY_SEED, REFERENCE, Value
 from nca_cli.analysis.variance import variances
-from nca_cli.analysis.weights import WeightShare, p2_weights, weight_shares
 
 __all__ = [
     "ANY_SEED",

@@ -10,14 +10,13 @@ from typing import Any
 from nca_cli.analysis.bits import Bits, bits
 from nca_cli.analysis.curves import Curve, curves
 from nca_cli.analysis.halflevel import HalfLevel, Order, half_levels, orders
+from nca_cli.analysis.p2 import Stage, WeightShare, stages, weight_shares
 from nca_cli.analysis.pairs import Distance, PairCurve, pair_distances
 from nca_cli.analysis.read import StoredModel
 from nca_cli.analysis.references import Excess, Reference, excess, references
 from nca_cli.analysis.remember import remembered
-from nca_cli.analysis.stages import Stage, stages
 from nca_cli.analysis.values import REFERENCE, Value
 from nca_cli.analysis.variance import VarianceCurve, variances
-from nca_cli.analysis.weights import WeightShare, weight_shares
 from nca_cli.errors import StoreError
 from nca_cli.schedule import Schedule
 from nca_cli.store import Filters, Namer, Names, Store

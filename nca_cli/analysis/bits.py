@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means
-from nca_cli.analysis.stages import BOUNDS
+from nca_cli.analysis.p2 import BOUNDS
 from nca_cli.analysis.values import Matrices, Value, tables
 
 CHANNELS = 3

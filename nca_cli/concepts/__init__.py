@@ -11,10 +11,9 @@ from nca_cli.concepts.curves import (
     concept_readings,
     retention,
 )
-from nca_cli.concepts.labels import read_labels
 from nca_cli.concepts.probe import Concept, FunctionProbe, Probe, fit_probe, load_probe
 from nca_cli.concepts.retained import ConceptRetention, concept_retention
-from nca_cli.concepts.truth import Truth, factor_labels, portrait_truth
+from nca_cli.concepts.truth import Truth, factor_labels, portrait_truth, read_labels
 
 __all__ = [
     "Concept",

@@ -80,14 +80,11 @@ class Cosines:
         self.network, self.device = network, device
         self.mean, self.spread = (scaling.get(key, HALF) for key in ("image_mean", "image_std"))
         self.side = getattr(network.config, "image_size", None)
-        self._last: tuple[Prepared, list[Tensor]] | None = None
 
     def __call__(self, x0: Pixels, x0_hat: Pixels) -> dict[str, float]:
         """Layer → cosine; 0 is the embedding, or what comes before the first layer."""
         a, b = prepared(x0, x0_hat)
-        if self._last is None or self._last[0] is not a:
-            self._last = a, self.features(a)
-        layers = self._last[1]
+        layers = a.once(self.features)
         if not usable(a, b):
             return {str(layer): BLANK for layer in range(len(layers))}
         pairs = enumerate(zip(layers, self.features(b), strict=True))

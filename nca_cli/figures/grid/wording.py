@@ -129,7 +129,7 @@ class Wording:
         """P2's stage of a level, where the layout has them and all models agree on its SNR."""
         if not self.request.arrangement.stages:
             return ""
-        from nca_cli.analysis.stages import stage
+        from nca_cli.analysis.p2 import stage
 
         if self.request.by_snr:
             return stage(math.exp(level))
