@@ -126,16 +126,33 @@ Found = tuple[HalfLevel, float, np.ndarray]
 
 def _found(table: Matrices, measure: str) -> Found:
     """Images that lack one of the levels are left out: a mean must not jump with its images."""
-    levels = _levels(table, measure)
-    cells = table.grids[measure].mean[:, levels]
-    complete = np.isfinite(cells).all(axis=1) if len(levels) else np.zeros(len(cells), bool)
-    theory = ends_of(measure)
-    any_value = bool(np.isfinite(table.grids[measure].mean).any())
-    why = unlevelled(any_value, len(levels), bool(complete.any()))
+    names, theory = (table.model, table.sampler, measure), ends_of(measure)
+    levels, grid = _levels(table, measure), table.grids[measure].mean
+    log_snr, cells = table.log_snr[levels], grid[:, levels]
+    complete = np.isfinite(cells).all(axis=1) & (len(levels) > 0)
+    n = int(complete.sum())
+    why = unlevelled(bool(np.isfinite(grid).any()), len(levels), n > 0)
     if why:
-        return _blank(table, measure, int(complete.sum()), why, theory)
+        return _blank(names, n, why, theory)
     cells = np.where(complete[:, None], cells, np.nan)
-    return _measured(table, measure, levels, cells, theory)
+    lost, start, end = _lost(np.nanmean(cells, axis=0)[None], theory)
+    draws, *ends = _lost(resampled_means(cells), theory)
+    if not _changes(start - end, ends, n):
+        return _blank(names, n, "does not change beyond its uncertainty", theory)
+    value, halves = float(crossings(lost, log_snr)[0]), crossings(draws, log_snr)
+    t = float(np.interp(-value, -log_snr, np.array(table.t, float)[levels]))
+    half = HalfLevel(
+        *names, located(value, halves, n), t if math.isfinite(value) else math.nan,
+        float(start[0]), float(end[0]), None in theory, float(np.mean(np.isfinite(halves))),
+    )  # fmt: skip
+    return half, value, halves
+
+
+def _blank(names: tuple[str, str, str], n: int, why: str, theory: Ends) -> Found:
+    start, end = (math.nan if known is None else known for known in theory)
+    nowhere = Estimate(n=n, blank=why)
+    half = HalfLevel(*names, nowhere, math.nan, start, end, None in theory, 0.0)
+    return half, math.nan, np.full(1, np.nan)
 
 
 def unlevelled(any_value: bool, levels: int, complete: bool) -> str:
@@ -155,26 +172,6 @@ def _levels(table: Matrices, measure: str) -> np.ndarray:
     known = np.isfinite(table.grids[measure].mean).any(axis=0) & np.isfinite(table.log_snr)
     levels = np.flatnonzero(known)
     return levels[np.argsort(-table.log_snr[levels], kind="stable")]
-
-
-def _measured(
-    table: Matrices, measure: str, levels: np.ndarray, cells: np.ndarray, theory: Ends
-) -> Found:
-    n, log_snr = int(np.isfinite(cells[:, 0]).sum()), table.log_snr[levels]
-    mean, draws = np.nanmean(cells, axis=0)[None], resampled_means(cells)
-    lost, start, end = _lost(mean, theory)
-    if not _changes(start - end, _lost(draws, theory)[1:], n):
-        return _blank(table, measure, n, "does not change beyond its uncertainty", theory)
-    value = float(crossings(lost, log_snr)[0])
-    halves = crossings(_lost(draws, theory)[0], log_snr)
-    crossed = float(np.mean(np.isfinite(halves)))
-    where = located(value, halves, n)
-    t = float(np.interp(-value, -log_snr, np.array(table.t, float)[levels]))
-    half = HalfLevel(
-        table.model, table.sampler, measure, where, t if math.isfinite(value) else math.nan,
-        float(start[0]), float(end[0]), None in theory, crossed,
-    )  # fmt: skip
-    return half, value, halves
 
 
 def _lost(means: np.ndarray, theory: Ends) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -199,15 +196,6 @@ def located(value: float, halves: np.ndarray, n: int) -> Estimate:
         return estimate(value, halves, n)
     before, never = BEYOND
     return Estimate(n=n, blank=before if value > 0 else never)
-
-
-def _blank(table: Matrices, measure: str, n: int, why: str, theory: Ends) -> Found:
-    start, end = (math.nan if known is None else known for known in theory)
-    half = HalfLevel(
-        table.model, table.sampler, measure, Estimate(n=n, blank=why), math.nan,
-        start, end, None in theory, 0.0,
-    )  # fmt: skip
-    return half, math.nan, np.full(1, np.nan)
 
 
 def crossings(lost: np.ndarray, log_snr: np.ndarray, half: float = HALF) -> np.ndarray:

@@ -184,9 +184,9 @@ def concept_points(readings: Iterable[Reading]) -> list[ConceptPoint]:
         key = (reading.model, reading.sampler, reading.concept, reading.t)
         groups.setdefault(key, []).append(reading)
     return [
-        ConceptPoint(model, sampler, concept, t, some[0].log_snr, _retention(some),
-                     len({each.image for each in some}), len(some))
-        for (model, sampler, concept, t), some in groups.items()
+        ConceptPoint(*key, some[0].log_snr, _retention(some), len({each.image for each in some}),
+                     len(some))
+        for key, some in groups.items()
     ]  # fmt: skip
 
 

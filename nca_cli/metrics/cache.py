@@ -107,19 +107,15 @@ def load(path: Path | None) -> Kept | None:
         return None
 
 
-def save(store: Store, artifact: Artifact, new: Kept) -> Path:
-    """Merge new values into the artifact's file, under its lock.
+def save(path: Path, store: Store, artifact: Artifact, new: Kept) -> None:
+    """Merge new values into the artifact's file (`file_of`), under its lock.
 
     Raises `StoreError`, for a file of a newer nca too, which stays as it is.
     """
-    path = file_of(store, artifact)
-    if path is None:
-        raise StoreError(store.root, "is a packed store, read-only")
     with locked(store.root, artifact.model, artifact.image, path.name):
         if artifact.parts[0].path.exists():
             text = _text((load(path) or Kept()).joined(new.lasting))
             write_atomically(path, text.encode())
-    return path
 
 
 def _parsed(data: dict) -> Kept:

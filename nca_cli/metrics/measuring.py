@@ -127,7 +127,7 @@ class Measuring:
         if path is None or not all(os.access(p, os.W_OK) for p in (path.parent, self.store.root)):
             return
         try:
-            cache.save(self.store, source.artifact, found)
+            cache.save(path, self.store, source.artifact, found)
         except StoreError as error:
             text = f"measures are not kept: {error.reason}"
             self.notes += [] if text in self.notes else [text]

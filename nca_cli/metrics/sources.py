@@ -98,19 +98,19 @@ class Survey:
             self.problems.append(error)
 
     def _source(self, artifact: Artifact, dataset: str) -> Iterator[WantedSamples]:
-        head = self._head(artifact)
         if dataset == X0_FLOOR:
-            keys, log_snr = [FLOOR] if dataset in head.fixed else [], {FLOOR: math.nan}
+            found = dataset in self._head(artifact).fixed
+            keys, log_snr = [FLOOR] if found else [], {FLOOR: math.nan}
         else:
             keys = self.filters.keys(artifact)
             stored = zip(artifact.t.tolist(), artifact.seed.tolist(), strict=True)
             log_snr = dict(zip(stored, artifact.log_snr.tolist(), strict=True))
         if keys:
             noise, kept = self._noise(artifact), self._kept(artifact)
-            whole = self._head(noise).fixed
+            contents, whole = self._head(artifact).contents, self._head(noise).fixed
             trusted = bool(kept.x0) and kept.x0_content == whole.get("x0")
-            yield WantedSamples(artifact, noise, dataset, keys, kept, log_snr, trusted,
-                                head.contents, X0_FLOOR in whole)  # fmt: skip
+            yield WantedSamples(artifact, noise, dataset, keys, kept, log_snr, trusted, contents,
+                                X0_FLOOR in whole)  # fmt: skip
 
     def _kept(self, artifact: Artifact) -> Kept:
         """What is kept of an artifact; nothing, with a note, where that cannot be read."""
