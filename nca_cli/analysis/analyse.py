@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from nca_cli.analysis.bits import Bits, bits
@@ -87,27 +88,25 @@ class _Tensors:
         made = [a for a in (store.select(filters) if store else []) if not a.is_noise]
         self.names = names or Names(made)
         self.artifacts = [(artifact, self.names(artifact)) for artifact in made]
-        self.schedules: dict[str, Schedule] = {}
-        self.latent: set[str] = set()
-        self.channels: dict[str, int] = {}
+        self.models: dict[str, StoredModel] = {}
         for folder, model in {artifact.model: name[1] for artifact, name in self.artifacts}.items():
             assert store is not None  # it has artifacts
             with suppress(StoreError):
-                self._describe(StoredModel(model, store.model_info(folder)))
+                self.models[model] = StoredModel(model, store.model_info(folder))
+        self.channels = {name: model.channels for name, model in self.models.items()}
 
-    def _describe(self, stored: StoredModel) -> None:
-        schedule = stored.schedule
-        if schedule is not None and schedule.holds(0):  # the whole levels of flow matching do not
-            self.schedules[stored.model] = schedule
-        if stored.latent:
-            self.latent.add(stored.model)
-        self.channels[stored.model] = stored.channels
+    @cached_property
+    def schedules(self) -> dict[str, Schedule]:
+        """By model, those that begin at level 0: the whole levels of flow matching do not."""
+        known = {name: model.schedule for name, model in self.models.items()}
+        return {name: one for name, one in known.items() if one is not None and one.holds(0)}
 
     def has_bits(self, value: Value) -> bool:
         """Whether errors tell information: not of latent models, whose noise is not in pixels, nor
         of the full Gaussian, which has no variance in most directions and errs there without end.
         """
-        return value.model not in self.latent and value.sampler != f"{REFERENCE}gaussian"
+        latent = value.model in self.models and self.models[value.model].latent
+        return not latent and value.sampler != f"{REFERENCE}gaussian"
 
     def references(self) -> tuple[list[Value], list[Reference]]:
         type_ = tuple[list[Value], list[Reference]]

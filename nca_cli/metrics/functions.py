@@ -22,10 +22,9 @@ class Unknown(Exception):
 def text_digest(function: Callable) -> str:
     """Of the source of a function alone, or of its name where there is none."""
     try:
-        text = inspect.getsource(function)
-    except (OSError, TypeError):
-        text = getattr(function, "__qualname__", "")
-    return _sha(text)
+        return _sha(_source(function))
+    except Unknown:
+        return _sha(getattr(function, "__qualname__", ""))
 
 
 def digest(function: Callable) -> str | None:
