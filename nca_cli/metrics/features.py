@@ -49,9 +49,14 @@ def _named(backbone: str, commit: str | None) -> tuple[str, str]:
     if not folder.is_dir():
         return backbone.replace("/", "--"), commit or backbone
     files = sorted(file for file in folder.iterdir() if file.suffix in WEIGHTS)
-    contents = [[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
+    contents = [[file.name, _sha256(file)] for file in files]
     weights = digest(contents)[:16]
     return f"{folder.resolve().name}-{weights[:8]}", weights
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:  # in pieces: weights may be larger than memory
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _loaded(backbone: str) -> tuple[Any, dict[str, Any]]:
