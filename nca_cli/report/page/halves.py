@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nca_cli.analysis import HalfLevel, Turn
-from nca_cli.figures.curves.panel import AxisRange, Trace
-from nca_cli.figures.curves.svg import Scale, StageBox, Tick, log_snr_scale, stage_boxes, ticks
+from nca_cli.figures.curves.panel import AxisRange, StageArea, Trace
+from nca_cli.figures.curves.svg import Scale, Tick, log_snr_scale, stage_boxes, ticks
 from nca_cli.figures.curves.titles import full_title
 from nca_cli.report.data import Report, Series
 from nca_cli.report.data.findings import leading
@@ -54,7 +54,7 @@ class HalfChart:
     """The name of that series."""
     rows: tuple[HalfRow, ...]
     x_ticks: tuple[Tick, ...]
-    stages: tuple[StageBox, ...]
+    stages: tuple[StageArea, ...]
 
 
 def half_chart(report: Report, drawn: Sequence[Trace]) -> HalfChart | None:
