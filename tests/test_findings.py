@@ -87,7 +87,7 @@ def test_rows_are_in_the_order_of_one_series_whatever_the_others_have(report):
     changed = with_halves(report, *halves)
     drawn = half_chart(changed, entries(changed))
     assert drawn.first == "demo · one-step"
-    assert [row.title for row in drawn.rows] == [full_title(f"coherence/{k}") for k in (2, 1, 0)]
+    assert [title for title, _ in drawn.rows] == [full_title(f"coherence/{k}") for k in (2, 1, 0)]
     page = render(changed)
     assert "the rows are in the order of demo · one-step" in page
 
@@ -96,7 +96,7 @@ def test_an_open_interval_ends_in_an_arrow(report):
     ends = (-3.0, -math.inf, -2.0), (1.0, 0.5, math.inf), (0.0, -1.0, 1.0)
     changed = with_halves(report, *(half("demo", "one-step", k, e) for k, e in enumerate(ends)))
     drawn = half_chart(changed, entries(changed))
-    found = {row.title: row.marks[0].open for row in drawn.rows}
+    found = {title: marks[0].open for title, marks in drawn.rows}
     wanted = (False, True), (True, False), (False, False)
     assert found == {full_title(f"coherence/{k}"): open_ for k, open_ in enumerate(wanted)}
     page = render(changed)

@@ -53,7 +53,8 @@ def plot_curves(
     values = measure_store(store, filters, names, tick=tick, references=measured)
     rows, gaussians = fit_gaussians(store, filters) if references else ([], [])
     values = [*values, *(row for row in rows if row.measure in names)]
-    drawn = tuple(curve for curve in curves(values) if drawable(curve) or is_floor(curve))
+    drawn = tuple(curve for curve in curves(values)
+                  if drawable(curve) or _floor(curve) is not None)  # fmt: skip
     if not drawn:
         raise NothingStored(f"{store.root} holds no values at known noise levels",
                             "see what there is: nca ls")  # fmt: skip
@@ -84,9 +85,10 @@ def _differ(sets: Iterable[set]) -> bool:
     return len(set(map(frozenset, sets))) > 1
 
 
-def is_floor(curve: Curve) -> bool:
-    """Whether it is what an autoencoder alone reaches, drawn as a horizontal line."""
-    return curve.sampler == f"{REFERENCE}floor" and any(math.isfinite(p.mean) for p in curve.points)
+def _floor(curve: Curve) -> float | None:
+    """What an autoencoder alone reaches, drawn as a horizontal line; None for all other curves."""
+    known = (p.mean for p in curve.points if math.isfinite(p.mean))
+    return next(known, None) if curve.sampler == f"{REFERENCE}floor" else None
 
 
 def legend(drawn: Sequence[Curve], references: Sequence[Reference]) -> list[Trace]:
@@ -117,17 +119,10 @@ def _panel(measure: str, entries: Sequence[Trace]) -> Panel:
     """On paper nothing is cut: both axes span all that is drawn, and x that of all panels."""
     levels = [point.log_snr for point in every_point(entries)] or [0.0]
     drawn = tuple(entry for entry in entries if measure in entry.curves)
-    rules = tuple(_rules(measure, drawn))
+    floors = ((entry, _floor(entry.curves[measure])) for entry in drawn)
+    rules = tuple(Rule(entry.name, at, entry.index) for entry, at in floors if at is not None)
     x = widened(min(levels), max(levels), MARGIN, least=1.0)
     return Panel(measure, drawn, x, _whole(measure, drawn, rules), areas(entries), rules)
-
-
-def _rules(measure: str, drawn: Iterable[Trace]) -> Iterable[Rule]:
-    for entry in drawn:
-        curve = entry.curves[measure]
-        if is_floor(curve):
-            value = next(p.mean for p in curve.points if math.isfinite(p.mean))
-            yield Rule(entry.name, value, entry.index)
 
 
 def _whole(measure: str, drawn: Sequence[Trace], rules: Iterable[Rule]) -> AxisRange:

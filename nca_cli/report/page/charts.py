@@ -64,14 +64,11 @@ def _references(report: Report) -> Iterator[tuple[str, dict[str, Curve]]]:
 
 def _agree(some: dict[str, Curve], others: dict[str, Curve]) -> bool:
     """Whether the same pictures were measured: all numbers are equal where both have one."""
-    both = [name for name in some if name in others]
-    pairs = [pair for name in both for pair in _shared(some[name], others[name])]
+    pairs: list[tuple[Point, Point]] = []
+    for name in some.keys() & others.keys():
+        at = {point.log_snr: point for point in drawable(some[name])}
+        pairs += [(at[p.log_snr], p) for p in drawable(others[name]) if p.log_snr in at]
     return bool(pairs) and all((a.mean, a.n) == (b.mean, b.n) for a, b in pairs)
-
-
-def _shared(one: Curve, other: Curve) -> list[tuple[Point, Point]]:
-    at = {point.log_snr: point for point in drawable(one)}
-    return [(at[p.log_snr], p) for p in drawable(other) if p.log_snr in at]
 
 
 def _joined(one: Curve | None, other: Curve) -> Curve:
