@@ -25,7 +25,7 @@ from nca_cli.concepts import concept_curves, concept_retention, read_labels
 from nca_cli.figures.curves import Page, plot_curves
 from nca_cli.images import sample_images
 from nca_cli.portraits import HELD_OUT_SEEDS, write_portraits
-from nca_cli.report.data.concepts import concept_title
+from nca_cli.report.data.words import concept_title
 from nca_cli.store import Filters, ModelFilter, Store
 
 HERE = Path(__file__).parent

@@ -458,7 +458,7 @@ def test_a_chart_is_read_by_pointer_and_by_keyboard(look, report_file, store):
     report = collect(store)
     said = reader.get_attribute("aria-valuetext")
     for series in report.series:
-        point = min(series.curve("psnr").points, key=lambda point: point.t)
+        point = min(series.points("psnr"), key=lambda point: point.t)
         assert f"{series.name}: {point.mean:.2f} dB" in said
         assert f"{point.mean:.2f} dB" in tip.inner_text()
     page.keyboard.press("ArrowRight")

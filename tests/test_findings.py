@@ -10,8 +10,8 @@ from gaussians import fill as fill_gaussian
 from test_report import DDIM, ONE_STEP, fill
 
 from nca_cli.analysis import Estimate, HalfLevel
-from nca_cli.figures.curves.comparable import uneven
-from nca_cli.figures.curves.titles import full_title, which_is_closer
+from nca_cli.figures.curves.plots import uneven
+from nca_cli.figures.curves.titles import full_title, known_measure
 from nca_cli.report import collect, render
 from nca_cli.report.data import findings
 from nca_cli.report.page.charts import entries
@@ -87,7 +87,7 @@ def test_rows_are_in_the_order_of_one_series_whatever_the_others_have(report):
     changed = with_halves(report, *halves)
     drawn = half_chart(changed, entries(changed))
     assert drawn.first == "demo · one-step"
-    assert [row.title for row in drawn.rows] == [full_title(f"coherence/{k}") for k in (2, 1, 0)]
+    assert [title for title, _ in drawn.rows] == [full_title(f"coherence/{k}") for k in (2, 1, 0)]
     page = render(changed)
     assert "the rows are in the order of demo · one-step" in page
 
@@ -96,7 +96,7 @@ def test_an_open_interval_ends_in_an_arrow(report):
     ends = (-3.0, -math.inf, -2.0), (1.0, 0.5, math.inf), (0.0, -1.0, 1.0)
     changed = with_halves(report, *(half("demo", "one-step", k, e) for k, e in enumerate(ends)))
     drawn = half_chart(changed, entries(changed))
-    found = {row.title: row.marks[0].open for row in drawn.rows}
+    found = {title: marks[0].open for title, marks in drawn.rows}
     wanted = (False, True), (True, False), (False, False)
     assert found == {full_title(f"coherence/{k}"): open_ for k, open_ in enumerate(wanted)}
     page = render(changed)
@@ -152,9 +152,9 @@ def test_nothing_is_gained_over_gaussians_of_three_images(report):
 
 def test_a_title_says_closer_only_where_that_is_so():
     assert full_title("kept/0") == "Energy kept, below 2 cycles per side"
-    assert which_is_closer("kept/0") == which_is_closer("excess/wiener") == ""
-    assert which_is_closer("coherence/4") == "higher"
-    assert which_is_closer("mse") == "lower"
+    assert known_measure("kept/0").better == known_measure("excess/wiener").better == ""
+    assert known_measure("coherence/4").better == "higher"
+    assert known_measure("mse").better == "lower"
 
 
 # -- what may be compared --------------------------------------------------------------------------

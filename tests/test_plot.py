@@ -16,7 +16,7 @@ from nca_cli.analysis import curves
 from nca_cli.cli import app
 from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.figures.curves import style, svg
-from nca_cli.figures.curves.looks import COLOUR_COUNT, DASH_COUNT, Stroke
+from nca_cli.figures.curves.panel import COLOUR_COUNT, DASH_COUNT, Stroke
 from nca_cli.metrics import measure_store
 from nca_cli.report import page
 from nca_cli.store import Filters, Store
@@ -98,7 +98,7 @@ def test_references_are_grey_and_named(store):
 
 
 def test_models_and_samplers_are_told_apart_in_black_and_white():
-    from nca_cli.figures.curves.looks import series_looks
+    from nca_cli.figures.curves.panel import series_looks
 
     names = [(model, sampler) for model in "ab" for sampler in ("ddim-50", "one-step", "pndm-50")]
     found = series_looks(names)

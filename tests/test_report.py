@@ -21,8 +21,7 @@ from skimage.metrics import structural_similarity
 
 from nca_cli.analysis import Curve, Point
 from nca_cli.errors import DamagedArtifact, NcaError, NothingStored
-from nca_cli.figures.curves.looks import Look, Stroke
-from nca_cli.figures.curves.panel import Trace
+from nca_cli.figures.curves.panel import Look, Stroke, Trace
 from nca_cli.figures.curves.svg import BOTTOM, TOP
 from nca_cli.metrics import measure as measures_of
 from nca_cli.recipe import Recipe, digest
@@ -416,7 +415,7 @@ def test_strips_of_all_levels_are_in_the_page(store):
     pictures = [a for tag, a in Page(render(report, shown)).tags if tag == "img"]
     assert all(a["src"].startswith("data:image/webp;base64,") for a in pictures)
     assert len(pictures) == 2 * (1 + 1 + 2)  # images × (x0, x_t, two series)
-    assert [level[0] for level in shown.levels] == [100, 300, 900]
+    assert [level.t for level in scrub.levels(shown)] == ["100", "300", "900"]
     for strip in shown.shelves[0].x0_hats:
         with Image.open(io.BytesIO(strip.content)) as picture:
             assert picture.size == (SIDE * len(LEVELS), SIDE)
@@ -519,7 +518,7 @@ def test_the_headline_states_the_level_nearest_to_equal_signal_and_noise(store):
     text = strict(report)["headlines"][0]
     assert "t = 300 (SNR 0.65)" in text
     for series in report.series:
-        mean = next(p.mean for p in series.curve("psnr").points if p.t == 300)
+        mean = next(p.mean for p in series.points("psnr") if p.t == 300)
         assert f"{mean:.1f} dB with {series.sampler}" in text
 
 

@@ -12,22 +12,23 @@ from typing import Any
 
 from nca_cli.outputs import write_result
 from nca_cli.report.data import (
+    MAX_MB,
     Gallery,
     Progress,
     Report,
+    ReportRequest,
     collect,
     csv_text,
     gallery,
     json_text,
     no_progress,
 )
-from nca_cli.report.page import render
-from nca_cli.report.request import MAX_MB, ReportRequest
+from nca_cli.report.page.render import render
 from nca_cli.store import Filters, Store
 
 __all__ = [
-    "MAX_MB", "Gallery", "Report", "ReportRequest", "build", "build_report", "collect",
-    "csv_text", "gallery", "json_text", "render",
+    "MAX_MB", "Gallery", "Report", "ReportRequest", "build_report", "collect", "csv_text",
+    "gallery", "json_text", "render",
 ]  # fmt: skip
 
 MEGABYTE = 1e6
@@ -37,26 +38,16 @@ def build_report(
     store: Store, path: str | Path | None = "report.html", filters: Filters = Filters(),  # noqa: B008
     *, progress: Progress = no_progress, **settings: Any,
 ) -> Report:  # fmt: skip
-    """Collect a report and write it: HTML to `path`, and what else the `settings` name.
+    """Collect a report and write its files, each as a whole or not at all: HTML to `path`.
 
-    They are those of `ReportRequest`: `csv`, `json`, `max_mb`, `assets`, `labels` and `probe`;
-    files may be text. The rest is as in `build`.
+    `settings` are those of `ReportRequest`: `csv`, `json`, `max_mb`, `assets`, `labels`, `probe`;
+    files may be text. `progress` is as in `collect`. Raises `NothingStored` where the store has no
+    fitting reconstruction, `UsageError` for labels or a probe that do not fit, and `NcaError`
+    where a file cannot be written.
     """
     files = {name: Path(settings[name]) for name in ("csv", "json", "assets", "labels")
              if settings.get(name) is not None}  # fmt: skip
     request = ReportRequest(filters, None if path is None else Path(path), **settings | files)
-    return build(store, request, progress)
-
-
-def build(
-    store: Store, request: ReportRequest = ReportRequest(), progress: Progress = no_progress,  # noqa: B008
-) -> Report:  # fmt: skip
-    """Collect a report and write its files, each as a whole or not at all.
-
-    `progress` is as in `collect`. Raises `NothingStored` where the store has no fitting
-    reconstruction, `UsageError` for labels or a probe that do not fit, and `NcaError` where a file
-    cannot be written.
-    """
     report = collect(store, request, progress)
     texts = ((request.csv, csv_text), (request.json, json_text))
     ready = [(file, make(report)) for file, make in texts if file is not None]

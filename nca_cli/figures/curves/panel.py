@@ -1,23 +1,71 @@
 """The geometry of curves: a panel is a measure over logSNR, in the units of both axes.
 
-Page (`svg`) and paper (`paper`) draw the same panels; nothing here knows of pixels or millimetres.
+Page (`svg`) and paper (`paper`) draw the same panels, and spell the looks of lines in their own
+way; nothing here knows of pixels or millimetres.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
+from typing import Any
 
 from nca_cli.analysis import BOUNDS, Curve, Point
-from nca_cli.figures.curves.looks import Look
-from nca_cli.figures.curves.titles import RETENTION, bounds, family
+from nca_cli.figures.curves.titles import RETENTION, family, known_measure
 
 MOST_AREAS = 3
 """Intervals of so many series are areas; those of more would cover one another and are bars."""
 ALWAYS = {RETENTION: (0.0, 1.0)}
 """What the axis of a family spans in any case; only means stretch it, and intervals are cut."""
+COLOUR_COUNT, DASH_COUNT = 7, 4
+"""How many page and paper have of each for series; as many markers as colours."""
+
+
+class Stroke(Enum):
+    """What a line stands for; each kind has dashes of its own."""
+
+    SERIES = 0
+    REFERENCE = 1
+    ONE_IMAGE = 2
+    """Pairs of two seeds of an image, beside those of different images."""
+    CLOSED_FORM = 3
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a line looks: by colour, and without colour."""
+
+    stroke: Stroke
+    dash: int = 0
+    """Which of the dashes of its stroke, counted round and round."""
+    colour: int | None = None
+    """Which colour; None: the grey of what is of no series."""
+    marker: int | None = None
+    """Which marker; None: a line alone."""
+    hollow: bool = False
+
+    def dashes(self, known: Mapping[Stroke, Sequence[Any]]) -> Any:
+        """Its dashes, of those that page or paper has for each stroke."""
+        return known[self.stroke][self.dash % len(known[self.stroke])]
+
+
+def series_looks(series: Sequence[tuple[str, str]]) -> list[Look]:
+    """The look of each (model, sampler): colour and marker tell one, dash and filling the other.
+
+    The first tells samplers and the second models, where both are few enough; else each series
+    has a colour of its own, and a new dash when colours come again.
+    """
+    models = list(dict.fromkeys(model for model, _ in series))
+    samplers = list(dict.fromkeys(sampler for _, sampler in series))
+    if len(models) <= DASH_COUNT and 1 < len(samplers) <= COLOUR_COUNT:
+        slots = [(samplers.index(sampler), models.index(model)) for model, sampler in series]
+    else:
+        slots = [(index % COLOUR_COUNT, index // COLOUR_COUNT % DASH_COUNT)
+                 for index in range(len(series))]  # fmt: skip
+    return [Look(Stroke.SERIES, dash, kind, kind, hollow=bool(dash % 2)) for kind, dash in slots]
 
 
 @dataclass(frozen=True)
@@ -70,11 +118,11 @@ class Rule:
 
 @dataclass(frozen=True)
 class StageArea:
-    """One of P2's stages, as far as it lies in the panel, in logSNR."""
+    """One of P2's stages, as far as it lies in the panel, from its cleaner end."""
 
     name: str
-    cleanest: float
-    noisiest: float
+    left: float
+    right: float
 
 
 @dataclass(frozen=True)
@@ -163,7 +211,7 @@ def value_span(measure: str, drawn: Sequence[Trace], rules: Sequence[float]) -> 
     every = (value for entry in drawn for value in _values(entry, measure))
     own += [min(max(value, low - room), high + room) for value in every]
     span = widened(min(own), max(own), 0.06)
-    least, most = bounds(measure)
+    least, most = known_measure(measure).bounds
     return AxisRange(max(span.low, least), min(span.high, most))
 
 
@@ -202,4 +250,4 @@ def stage_areas(x: AxisRange) -> list[StageArea]:
     """P2's stages that lie in a range of logSNR, cut to it, from the noisiest."""
     cut = [StageArea(name, x.within(cleanest), x.within(noisiest))
            for name, (noisiest, cleanest) in BOUNDS.items()]  # fmt: skip
-    return [area for area in cut if area.cleanest > area.noisiest]
+    return [area for area in cut if area.left > area.right]

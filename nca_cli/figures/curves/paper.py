@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nca_cli.figures.curves.panel import (
-    Panel,
-    Trace,
-    ends,
-    every_point,
-    named_levels,
-    stage_areas,
-)
-from nca_cli.figures.curves.style import (
-    FAINT,
-    GREY,
-    MATHS,
-    MM_PER_INCH,
-    POINTS_PER_INCH,
-    SHADES,
-    SMALL,
-    Page,
-    colour,
-    dashes,
-    line_style,
-)
-from nca_cli.figures.curves.titles import full_title, measure_unit, part, which_is_closer
+from nca_cli.analysis import Curve, Point
+from nca_cli.errors import UsageError
+from nca_cli.figures.curves import style
+from nca_cli.figures.curves.panel import Panel, Trace, ends, every_point, named_levels, stage_areas
+from nca_cli.figures.curves.style import PAGE, Page
+from nca_cli.figures.curves.titles import full_title, known_measure, part
+from nca_cli.outputs import write_result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from nca_cli.analysis import Point
+SUFFIXES = (".pdf", ".svg", ".png")
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """What stands on a page: panels side by side, and who is in them."""
+@dataclass(frozen=True, eq=False)
+class Plot:
+    """Curves in panels side by side, drawn when they are saved."""
 
-    panels: tuple[Panel, ...]
+    curves: tuple[Curve, ...]
     entries: tuple[Trace, ...]
     """Of all panels, in the order of the legend."""
-    page: Page
+    panels: tuple[Panel, ...]
+    page: Page = PAGE
     title: str | None = None
+    note: str = ""
+    """Why not all curves may be compared, or nothing."""
+
+    @property
+    def measures(self) -> list[str]:
+        """A panel for each."""
+        return [panel.measure for panel in self.panels]
 
     @property
     def series(self) -> list[Trace]:
@@ -62,7 +57,7 @@ class Drawing:
         return [entry.name + (f" (n = {count})" if differ else "") for entry, count in pairs]
 
     @property
-    def note(self) -> str:
+    def caption(self) -> str:
         """What a point is the mean of, and what the intervals are, or why there are none."""
         points = every_point(self.series)
         images = _counted(points)
@@ -72,100 +67,113 @@ class Drawing:
             return f"{text}; {areas}: 95 % bootstrap intervals."
         return f"{text}; too few for intervals." if points else ""
 
+    def figure(self) -> Figure:
+        """As a matplotlib figure, to be changed at will. Raises `NcaError` without matplotlib."""
+        with style.styled(self.page):
+            return _figure(self)
 
-def figure(drawing: Drawing) -> Figure:
+    def save(self, path: str | Path) -> Path:
+        """Write the figure; the suffix says whether as PDF, SVG or PNG. Raises `UsageError`."""
+        path = Path(path)
+        if path.suffix.lower() not in SUFFIXES:
+            raise UsageError(f"{path}: curves are not written in this format",
+                             f"one of: {', '.join(SUFFIXES)}")  # fmt: skip
+        write_result(path, self._content(path.suffix.lower()[1:]))
+        return path
+
+    def _content(self, kind: str) -> bytes:
+        with style.styled(self.page):
+            made, out = _figure(self), io.BytesIO()
+            # no date: the same values are the same file
+            stated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind, {})
+            made.savefig(out, format=kind, dpi=self.page.dpi, metadata=stated)
+        return style.with_font(out.getvalue()) if kind == "svg" else out.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        return self._content("png")
+
+
+def _figure(plot: Plot) -> Figure:
     """As a matplotlib figure of the page's size."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    page, count = drawing.page, len(drawing.panels)
+    page, count = plot.page, len(plot.panels)
     columns = min(count, max(1, round(page.width / 80)))
     rows = math.ceil(count / columns)
-    width, em = page.width / MM_PER_INCH, page.font_size / POINTS_PER_INCH
-    legend = math.ceil(len(drawing.entries) / _legend_columns(drawing, width / em)) * 1.35 * em
-    legend += 1.6 * em
-    height = (page.height or 0) / MM_PER_INCH or rows * 0.74 * width / columns + legend
+    width, em = page.width / style.MM_PER_INCH, page.font_size / style.POINTS_PER_INCH
+    widest = max(map(len, plot.names)) * 0.5 + 4.5
+    beside = max(1, min(len(plot.entries), int(width / em / widest)))
+    legend = math.ceil(len(plot.entries) / beside) * 1.35 * em + 1.6 * em
+    height = (page.height or 0) / style.MM_PER_INCH or rows * 0.74 * width / columns + legend
     share = legend / height
     engine = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, rect=(0, share, 1, 1 - share))
     made = Figure(figsize=(width, height), layout=engine)
-    for number, panel in enumerate(drawing.panels, 1):
-        _draw_panel(made.add_subplot(rows, columns, number), panel, drawing)
-    if drawing.title:
-        made.suptitle(drawing.title, fontweight=600, x=0.01, ha="left")
-    _draw_legend(made, drawing)
-    made.text(0.004, 0.3 * em / height, drawing.note, color=FAINT, va="bottom",
-              fontsize=SMALL * page.font_size)  # fmt: skip
+    for number, panel in enumerate(plot.panels, 1):
+        _draw_panel(made.add_subplot(rows, columns, number), panel, plot)
+    if plot.title:
+        made.suptitle(plot.title, fontweight=600, x=0.01, ha="left")
+    _draw_legend(made, plot, beside)
+    made.text(0.004, 0.3 * em / height, plot.caption, color=style.FAINT, va="bottom",
+              fontsize=style.SMALL * page.font_size)  # fmt: skip
     return made
 
 
-def _legend_columns(drawing: Drawing, ems: float) -> int:
-    widest = max(len(name) for name in drawing.names) * 0.5 + 4.5
-    return max(1, min(len(drawing.entries), int(ems / widest)))
-
-
-def _draw_legend(made: Figure, drawing: Drawing) -> None:
+def _draw_legend(made: Figure, plot: Plot, columns: int) -> None:
     from matplotlib.lines import Line2D
 
-    page = drawing.page
-    ems = page.width / MM_PER_INCH * POINTS_PER_INCH / page.font_size
-    handles = [Line2D([], [], **line_style(entry.look, page)) for entry in drawing.entries]
+    page = plot.page
+    handles = [Line2D([], [], **style.line_style(entry.look, page)) for entry in plot.entries]
     made.legend(
-        handles, drawing.names, loc="lower left", ncols=_legend_columns(drawing, ems),
-        bbox_to_anchor=(0.0, 1.35 * page.font_size / POINTS_PER_INCH / made.get_figheight()),
+        handles, plot.names, loc="lower left", ncols=columns,
+        bbox_to_anchor=(0.0, 1.35 * page.font_size / style.POINTS_PER_INCH / made.get_figheight()),
         borderpad=0, borderaxespad=0.3, handlelength=2.6, columnspacing=1.6, labelspacing=0.3,
     )  # fmt: skip
 
 
-# --- a panel ------------------------------------------------------------------------------------
-
-
-def _draw_panel(axes: Axes, panel: Panel, drawing: Drawing) -> None:
+def _draw_panel(axes: Axes, panel: Panel, plot: Plot) -> None:
     rules = {rule.index: rule.value for rule in panel.rules}
     for entry in panel.entries:
         if entry.index in rules:
-            axes.axhline(rules[entry.index], color=GREY, linewidth=0.8,
-                         linestyle=dashes(entry.look))  # fmt: skip
+            axes.axhline(rules[entry.index], color=style.GREY, linewidth=0.8,
+                         linestyle=entry.look.dashes(style.DASHES))  # fmt: skip
         else:
-            _draw_line(axes, panel, entry, drawing)
+            _draw_line(axes, panel, entry, plot)
     axes.set_xlim(panel.x.high, panel.x.low)
     axes.set_ylim(panel.y.low, panel.y.high + 0.07 * panel.y.width)  # room for names of stages
-    _draw_stages(axes, panel, drawing.page)
+    _draw_stages(axes, panel, plot.page)
     axes.set_xlabel("log SNR")
     axes.set_ylabel(_title(panel.measure))
     axes.tick_params(top=False)
-    _draw_levels(axes, panel, drawing.entries)
+    _draw_levels(axes, panel, plot.entries)
 
 
-def _draw_line(axes: Axes, panel: Panel, entry: Trace, drawing: Drawing) -> None:
+def _draw_line(axes: Axes, panel: Panel, entry: Trace, plot: Plot) -> None:
     points = panel.line(entry)
     x, y = [p.log_snr for p in points], [p.mean for p in points]
-    axes.plot(x, y, **line_style(entry.look, drawing.page), zorder=3)
+    axes.plot(x, y, **style.line_style(entry.look, plot.page), zorder=3)
     sure = [p for p in points if ends(p)]
     if not sure or entry.reference:
         return
     at, low, high = zip(*((p.log_snr, p.low, p.high) for p in sure), strict=True)
+    colour = style.colour(entry.look)
     if panel.areas:
-        axes.fill_between(at, low, high, color=colour(entry.look), alpha=0.16, linewidth=0,
-                          zorder=2)  # fmt: skip
-    else:
-        aside = _aside(panel, drawing.series, entry)
-        axes.vlines([x + aside for x in at], low, high, color=colour(entry.look), linewidth=0.7,
-                    alpha=0.7, zorder=2)  # fmt: skip
-
-
-def _aside(panel: Panel, series: Sequence[Trace], entry: Trace) -> float:
-    """How far the bars of a series stand from its points, so that all are seen."""
-    return -0.006 * panel.x.width * (series.index(entry) - (len(series) - 1) / 2)
+        axes.fill_between(at, low, high, color=colour, alpha=0.16, linewidth=0, zorder=2)
+        return
+    series = plot.series  # whose bars stand beside their points, so that all are seen
+    aside = -0.006 * panel.x.width * (series.index(entry) - (len(series) - 1) / 2)
+    axes.vlines([x + aside for x in at], low, high, color=colour, linewidth=0.7, alpha=0.7,
+                zorder=2)  # fmt: skip
 
 
 def _draw_stages(axes: Axes, panel: Panel, page: Page) -> None:
     """P2's stages as shades, their names at the top where there is room."""
     for area in stage_areas(panel.x):
-        left, right = area.cleanest, area.noisiest
-        axes.axvspan(left, right, color=SHADES[area.name], linewidth=0, zorder=0)
-        if left - right > 0.16 * panel.x.width:
-            axes.text((left + right) / 2, 0.985, area.name, color=FAINT, ha="center", va="top",
-                      fontsize=SMALL * page.font_size,
+        axes.axvspan(area.left, area.right, color=style.SHADES[area.name], linewidth=0, zorder=0)
+        if area.left - area.right > 0.16 * panel.x.width:
+            middle = (area.left + area.right) / 2
+            axes.text(middle, 0.985, area.name, color=style.FAINT, ha="center", va="top",
+                      fontsize=style.SMALL * page.font_size,
                       transform=axes.get_xaxis_transform())  # fmt: skip
 
 
@@ -176,7 +184,7 @@ def _draw_levels(axes: Axes, panel: Panel, entries: Sequence[Trace]) -> None:
         return
     above = axes.secondary_xaxis("top")
     above.set_xticks([at for _, at in named], [t for t, _ in named])
-    above.set_xlabel("t", labelpad=2, color=FAINT, family=MATHS, style="italic")
+    above.set_xlabel("t", labelpad=2, color=style.FAINT, family=style.MATHS, style="italic")
 
 
 def _counted(points: Iterable[Point]) -> str:
@@ -187,8 +195,7 @@ def _counted(points: Iterable[Point]) -> str:
 
 def _title(measure: str) -> str:
     """`PSNR (dB; higher is closer)`; what is long has two lines."""
-    unit, closer = measure_unit(measure), which_is_closer(measure)
-    remark = "; ".join(filter(None, [unit, closer and f"{closer} is closer"]))
-    return full_title(measure) + (
-        f"{chr(10) if part(measure) else ' '}({remark})" if remark else ""
-    )
+    known = known_measure(measure)
+    remark = "; ".join(filter(None, [known.unit, known.better and f"{known.better} is closer"]))
+    gap = "\n" if part(measure) else " "
+    return f"{full_title(measure)}{gap}({remark})" if remark else full_title(measure)

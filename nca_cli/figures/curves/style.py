@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nca_cli.errors import NcaError, UsageError
-from nca_cli.figures.curves.looks import Look, Stroke
+from nca_cli.figures.curves.panel import Look, Stroke
 from nca_cli.figures.type.fonts import FILES, FONTS
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8609a", "#c98a00", "#3a9ad9", "#55585f")
@@ -86,16 +86,10 @@ def colour(look: Look) -> str:
     return GREY if look.colour is None else COLOURS[look.colour]
 
 
-def dashes(look: Look) -> Any:
-    """matplotlib's line style."""
-    known = DASHES[look.stroke]
-    return known[look.dash % len(known)]
-
-
 def line_style(look: Look, page: Page) -> dict[str, Any]:
     """What matplotlib draws a line by."""
     return {
-        "color": colour(look), "linestyle": dashes(look), "linewidth": 1.1,
+        "color": colour(look), "linestyle": look.dashes(DASHES), "linewidth": 1.1,
         "marker": "" if look.marker is None else MARKERS[look.marker],
         "markersize": 0.42 * page.font_size, "markeredgewidth": 0.8,
         "markerfacecolor": "white" if look.hollow else colour(look),

@@ -9,11 +9,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nca_cli.figures.curves.looks import Look, Stroke
 from nca_cli.figures.curves.panel import (
     AxisRange,
     Panel,
     Rule,
+    StageArea,
+    Stroke,
     Trace,
     ends,
     every_point,
@@ -33,6 +34,7 @@ DASHES = {
     Stroke.ONE_IMAGE: ("3 2.5",),
     Stroke.CLOSED_FORM: ("1 2.5",),
 }
+"""`stroke-dasharray` of lines; nothing where they are whole."""
 MARKERS = (
     "M-3.2 0a3.2 3.2 0 1 0 6.4 0a3.2 3.2 0 1 0-6.4 0z",  # disc
     "M-2.9-2.9h5.8v5.8h-5.8z",  # square
@@ -42,19 +44,9 @@ MARKERS = (
     "M-1.3-3.8h2.6v2.5h2.5v2.6h-2.5v2.5h-2.6v-2.5h-2.5v-2.6h2.5z",  # plus
     "M0-4l3.8 2.8l-1.5 4.4h-4.6l-1.5-4.4z",  # pentagon
 )
+"""Paths around (0, 0)."""
 T_SPACING = 24
 """Least distance of two t marks."""
-
-
-def dashes(look: Look) -> str:
-    """`stroke-dasharray` of a line; nothing where it is whole."""
-    known = DASHES[look.stroke]
-    return known[look.dash % len(known)]
-
-
-def marker(look: Look) -> str:
-    """Path of its marker around (0, 0), or nothing."""
-    return "" if look.marker is None else MARKERS[look.marker]
 
 
 @dataclass(frozen=True)
@@ -85,20 +77,6 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class StageBox:
-    """One of P2's stages, from its left to its right edge."""
-
-    name: str
-    left: float
-    right: float
-
-    @property
-    def roomy(self) -> bool:
-        """Whether its name fits."""
-        return self.right - self.left > 6.2 * len(self.name)
-
-
-@dataclass(frozen=True)
 class Dot:
     """A point of a line."""
 
@@ -126,7 +104,7 @@ class Chart:
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     t_ticks: tuple[Tick, ...]
-    stages: tuple[StageBox, ...]
+    stages: tuple[StageArea, ...]
     lines: tuple[DrawnLine, ...]
     rules: tuple[tuple[Rule, float], ...]
     """Each with its y."""
@@ -171,9 +149,6 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:g} {y:g}" for x, y in points) if points else ""
 
 
-# --- axes ---------------------------------------------------------------------------------------
-
-
 def ticks(scale: Scale, most: int) -> tuple[Tick, ...]:
     """Round numbers along an axis."""
     low, high = sorted((scale.low, scale.high))
@@ -190,7 +165,7 @@ def _step(span: float, count: int) -> float:
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor * count >= span)
 
 
-def stage_boxes(span: AxisRange, x: Scale) -> tuple[StageBox, ...]:
+def stage_boxes(span: AxisRange, x: Scale) -> tuple[StageArea, ...]:
     """Clean-up, content and coarse, from left to right, cut to the plot."""
     cut = reversed(stage_areas(span))
-    return tuple(StageBox(area.name, x(area.cleanest), x(area.noisiest)) for area in cut)
+    return tuple(StageArea(area.name, x(area.left), x(area.right)) for area in cut)

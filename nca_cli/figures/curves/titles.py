@@ -39,9 +39,6 @@ def scientific(value: float, digits: int = 3) -> str:
     return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}" if exponent else mantissa
 
 
-# --- measures -----------------------------------------------------------------------------------
-
-
 EXCESS, RETENTION = "excess", "retention"
 
 
@@ -73,15 +70,14 @@ def part(measure: str) -> str:
 
 def measure_title(name: str) -> str:
     """`PSNR`; `8–16 cycles per side` of an octave band; `Gaze` of a concept; `layer 7`."""
+    title = known_measure(name).title
     if not part(name):
-        return family_title(name)
+        return title
     if family(name) == EXCESS:
-        return f"{family_title(name)} the {reference_title(part(name))}"
+        return f"{title} the {reference_title(part(name))}"
     if family(name) == RETENTION:
         return part(name)[:1].upper() + part(name)[1:]
-    if _is_band(name):
-        return band_title(int(part(name)))
-    return f"{family_title(name)} {part(name)}"
+    return band_title(int(part(name))) if _is_band(name) else f"{title} {part(name)}"
 
 
 def _is_band(name: str) -> bool:
@@ -92,21 +88,15 @@ def _is_band(name: str) -> bool:
 
 def full_title(name: str) -> str:
     """`Coherence, 8–16 cycles per side`: a title that stands alone."""
+    title = known_measure(name).title
     if _is_band(name):
-        return f"{family_title(name)}, {measure_title(name)}"
-    if family(name) == EXCESS:
-        return measure_title(name)
-    return f"{family_title(name)} {part(name)}".rstrip()
+        return f"{title}, {measure_title(name)}"
+    return measure_title(name) if family(name) == EXCESS else f"{title} {part(name)}".rstrip()
 
 
 def known_measure(name: str) -> Metric:
     """What is known about a measure, be it derived or not; nothing but its name if need be."""
     return DERIVED.get(family(name)) or described(name) or Metric(_derived, family(name), "", "")
-
-
-def family_title(name: str) -> str:
-    """`Coherence`, of `coherence/3` and of `coherence`; the name itself where none is known."""
-    return known_measure(name).title
 
 
 def band_title(band: int) -> str:
@@ -115,32 +105,10 @@ def band_title(band: int) -> str:
     return f"{low}{2 ** (band + 1)} cycles per side"
 
 
-def which_is_closer(name: str) -> str:
-    """`higher` or `lower`; nothing where that is not known, nor where the ideal is in between."""
-    return known_measure(name).better
-
-
-def measure_what(name: str) -> str:
-    """What a measure is, in one line; nothing where that is not known."""
-    return known_measure(name).what
-
-
-def measure_unit(name: str) -> str:
-    """`dB`, or nothing."""
-    return known_measure(name).unit
-
-
-def bounds(name: str) -> tuple[float, float]:
-    """What no value lies beyond."""
-    return known_measure(name).bounds
-
-
 def measured(name: str, value: float) -> str:
     """A value of a measure with the decimals that are worth printing."""
     return number(value, known_measure(name).digits)
 
-
-# --- references ---------------------------------------------------------------------------------
 
 REFERENCES = {
     "copy": "x_t itself", "floor": "autoencoder alone",

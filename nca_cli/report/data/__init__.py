@@ -3,11 +3,18 @@
 from nca_cli.report.data.collect import Progress, collect, no_progress
 from nca_cli.report.data.findings import findings, headlines, title
 from nca_cli.report.data.pictures import Filmstrip, Gallery, Shelf, gallery
-from nca_cli.report.data.report import Report, ReportedImage, ReportedModel, Series
+from nca_cli.report.data.report import (
+    MAX_MB,
+    Report,
+    ReportedImage,
+    ReportedModel,
+    ReportRequest,
+    Series,
+)
 from nca_cli.report.data.written import csv_text, json_text
 
 __all__ = [
-    "Filmstrip", "Gallery", "Progress", "Report", "ReportedImage", "ReportedModel", "Series",
-    "Shelf", "collect", "csv_text", "findings", "gallery", "headlines", "json_text",
-    "no_progress", "title",
+    "MAX_MB", "Filmstrip", "Gallery", "Progress", "Report", "ReportRequest", "ReportedImage",
+    "ReportedModel", "Series", "Shelf", "collect", "csv_text", "findings", "gallery",
+    "headlines", "json_text", "no_progress", "title",
 ]  # fmt: skip

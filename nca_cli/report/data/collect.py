@@ -12,13 +12,19 @@ import numpy as np
 
 from nca_cli import commands
 from nca_cli.analysis import REFERENCE, Curve, Value, analyse, curves
+from nca_cli.concepts import (
+    ConceptRetention,
+    concept_curves,
+    concept_retention,
+    load_probe,
+    portrait_truth,
+    read_labels,
+)
 from nca_cli.errors import NcaError, NothingStored, StoreError
-from nca_cli.figures.curves.comparable import uneven
+from nca_cli.figures.curves.plots import uneven
 from nca_cli.metrics import REFERENCES, Measuring
-from nca_cli.report.data.concepts import read_concepts
-from nca_cli.report.data.report import Report, ReportedImage, ReportedModel, Series
-from nca_cli.report.request import ReportRequest, selection
-from nca_cli.store import Artifact, Filters, Names, Store
+from nca_cli.report.data.report import Report, ReportedImage, ReportedModel, ReportRequest, Series
+from nca_cli.store import Artifact, Names, Store
 
 FLOOR = f"{REFERENCE}floor"
 
@@ -43,12 +49,13 @@ def collect(
     `concept_curves` where labels or a probe were named.
     """
     filters = request.filters
-    _require_some(store, filters)
+    if all(artifact.is_noise for artifact in store.require().select(filters)):
+        raise _nothing(store, request)
     work = Measuring(store, filters, references=tuple(REFERENCES))
     with progress(len(work)) as tick:
         rows = work.run(tick=tick)
     if not work.artifacts:
-        raise work.problems[0] if work.problems else _nothing(store, filters)
+        raise work.problems[0] if work.problems else _nothing(store, request)
     names, (kept, damaged) = work.names, _described(work.artifacts)
     places = {names(artifact) for artifact in kept}
     values = tuple(value for value in rows if value[:3] in places)
@@ -66,14 +73,8 @@ def collect(
         baselines=baselines,
         stamps=work.stamps,
         analysis=analyse((*values, *baselines), store, filters),
-        concepts=read_concepts(store, request),
+        concepts=_concepts(store, request),
     )
-
-
-def _require_some(store: Store, filters: Filters) -> None:
-    """Raise `NothingStored`, with the command that computes them, if no reconstruction fits."""
-    if all(artifact.is_noise for artifact in store.require().select(filters)):
-        raise _nothing(store, filters)
 
 
 # --- what was measured --------------------------------------------------------------------------
@@ -139,23 +140,33 @@ def _notes(
     yield from filter(None, [uneven(values)])
 
 
-# --- what to do about nothing -------------------------------------------------------------------
+# --- concepts, and what to do about nothing -----------------------------------------------------
 
 
-def _nothing(store: Store, filters: Filters) -> NothingStored:
+def _concepts(store: Store, request: ReportRequest) -> ConceptRetention | None:
+    """The concepts of the images in a report, where they are known.
+
+    Without labels, those of the bundled portraits; where none of them is stored, or one of the
+    artifacts is damaged (a note of the report names it), nothing. Raises as `concept_curves` where
+    labels or a probe were named.
+    """
+    truth = read_labels(request.labels) if request.labels else portrait_truth()
+    own = load_probe(request.probe) if request.probe else None
+    try:
+        found = concept_curves(store, request.filters, truth, own)
+    except (NothingStored, StoreError):
+        if request.labels or request.probe:
+            raise
+        return None
+    return concept_retention(found.readings, found.notes, found.probed)
+
+
+def _nothing(store: Store, request: ReportRequest) -> NothingStored:
+    """With the command that computes what is missing."""
+    asked = request.selection
+    fits = "; ".join(f"{name} {', '.join(values)}" for name, values in asked.items())
+    samplers = tuple(dict.fromkeys(asked.get("sampler", ())))
+    fill = commands.suggestion(store, replace(request.filters, samplers=samplers))
     return NothingStored(
-        f"{store.root} holds no reconstruction that fits{_asked(filters)}",
-        f"fill it: {_command(store, filters)}",
+        f"{store.root} holds no reconstruction that fits{fits and f' ({fits})'}", f"fill it: {fill}"
     )
-
-
-def _asked(filters: Filters) -> str:
-    """` (t 300, image cat)`, or nothing."""
-    parts = [f"{name} {', '.join(values)}" for name, values in selection(filters).items()]
-    return f" ({'; '.join(parts)})" if parts else ""
-
-
-def _command(store: Store, filters: Filters) -> str:
-    """What computes the missing reconstructions."""
-    samplers = [*filters.samplers, *(model.sampler for model in filters.models if model.sampler)]
-    return commands.suggestion(store, replace(filters, samplers=tuple(dict.fromkeys(samplers))))

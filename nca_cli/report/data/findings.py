@@ -8,16 +8,7 @@ from dataclasses import dataclass
 
 from nca_cli.analysis import MIN_IMAGES, Analysis, Estimate, Excess, HalfLevel, Point, Turn
 from nca_cli.analysis.references import GAUSSIANS
-from nca_cli.figures.curves.titles import (
-    at_level,
-    band_title,
-    family,
-    fitted,
-    number,
-    part,
-    reference_kind,
-    reference_title,
-)
+from nca_cli.figures.curves import titles
 from nca_cli.report.data.report import Report, Series
 from nca_cli.report.data.words import BLANK, at, at_between, count, isolated, listed, measured_range
 
@@ -42,20 +33,20 @@ def headlines(report: Report) -> list[str]:
 
 
 def _headline(model: str, series: list[Series]) -> str:
-    points = [
-        {p.t: p for p in one.curve("psnr").points if p.n} for one in series if one.has("psnr")
-    ]
+    measured = [one for one in series if one.points("psnr")]
+    points = [{p.t: p for p in one.points("psnr") if p.n} for one in measured]
     shared = set(points[0]).intersection(*points) or set(points[0]) if points else set()
     if not shared:
         return ""
     t = min(sorted(shared), key=lambda t: abs(points[0][t].log_snr))
-    measured = [one for one in series if one.has("psnr")]
     known = [(one, found[t]) for one, found in zip(measured, points, strict=True) if t in found]
     images = max(point.images for _, point in known)
-    results = [f"{number(point.mean, 1)} dB with {isolated(one.sampler)}{_fewer(point, images)}"
-               for one, point in known]  # fmt: skip
+    results = [
+        f"{titles.number(point.mean, 1)} dB with {isolated(one.sampler)}{_fewer(point, images)}"
+        for one, point in known
+    ]
     what = "a mean PSNR of" if any(point.n > 1 for _, point in known) else "a PSNR of"
-    return (f"From x_t at {at_level(t, known[0][1].log_snr)}, {isolated(model)} "
+    return (f"From x_t at {titles.at_level(t, known[0][1].log_snr)}, {isolated(model)} "
             f"reconstructs {count(images, 'image')} at {what} {listed(results)}.")  # fmt: skip
 
 
@@ -106,7 +97,7 @@ class Band:
     @property
     def title(self) -> str:
         """`below 2 cycles per side`, `at 2–4 cycles per side`."""
-        title = band_title(int(part(self.half.measure)))
+        title = titles.band_title(int(titles.part(self.half.measure)))
         return title if title.startswith("below") else f"at {title}"
 
     @property
@@ -118,9 +109,9 @@ class Band:
 def _bands(analysis: Analysis, series: Series) -> dict[int, Band]:
     """Octave → half-level of its coherence, of those where one can be told; coarsest first."""
     levels = {curve.measure: measured_range(curve) for curve in series.curves}
-    halves = [half for half in analysis.half_levels if family(half.measure) == "coherence"
+    halves = [half for half in analysis.half_levels if titles.family(half.measure) == "coherence"
               and (half.model, half.sampler) == (series.model, series.sampler)]  # fmt: skip
-    found = {int(part(half.measure)): Band(half, *levels[half.measure]) for half in halves}
+    found = {int(titles.part(half.measure)): Band(half, *levels[half.measure]) for half in halves}
     return {octave: band for octave, band in sorted(found.items())
             if band.half.turn is not Turn.UNKNOWN}  # fmt: skip
 
@@ -173,18 +164,19 @@ def _best_gain(report: Report, analysis: Analysis) -> Iterator[str]:
     near, noisiest = max(gains, key=lambda some: some[0].gain.value)
     told = [f"{_decibels(each.gain)} at SNR {at(each.log_snr)}"
             for each in dict.fromkeys((near, noisiest))]  # fmt: skip
-    known = fitted(analysis.references, near.model, near.reference)
+    fitted = titles.fitted(analysis.references, near.model, near.reference)
+    gaussian = titles.reference_title(near.reference, fitted)
     images = count(near.gain.n, "image")
     name = next(s.name for s in leading(report) if s.model == near.model)
-    yield (f"Beyond what a Gaussian knows, {isolated(name)} gains {listed(told)} (over the "
-           f"{reference_title(near.reference, known)}; n{BLANK}={BLANK}{images}).")  # fmt: skip
+    yield (f"Beyond what a Gaussian knows, {isolated(name)} gains {listed(told)} "
+           f"(over the {gaussian}; n{BLANK}={BLANK}{images}).")  # fmt: skip
 
 
 def _closest(analysis: Analysis, series: Series) -> tuple[Excess, Excess] | None:
     """A series' gain near SNR 1 and at the noisiest level, over the Gaussian that is closest."""
     own = [each for each in analysis.excess
            if (each.model, each.sampler) == (series.model, series.sampler)
-           and reference_kind(each.reference) in GAUSSIANS and math.isfinite(each.gain.low)
+           and titles.reference_kind(each.reference) in GAUSSIANS and math.isfinite(each.gain.low)
            and math.isfinite(each.log_snr)]  # fmt: skip
     if not own:
         return None
@@ -196,5 +188,5 @@ def _closest(analysis: Analysis, series: Series) -> tuple[Excess, Excess] | None
 
 def _decibels(gain: Estimate) -> str:
     """`5.0 dB [4.8, 5.2]`."""
-    value, low, high = (number(each, 1) for each in (gain.value, gain.low, gain.high))
+    value, low, high = (titles.number(each, 1) for each in (gain.value, gain.low, gain.high))
     return f"{value} dB [{low},{BLANK}{high}]"

@@ -27,13 +27,13 @@ from nca_cli.report.data.report import Report
 from nca_cli.report.data.shelf_plans import (
     LONGEST_STRIP,
     Depth,
+    Level,
     ShelfPlan,
     by_image,
     depth,
-    log_snr_of,
+    levels_of,
     plans_of,
     positions,
-    sample,
     spread,
     with_few_levels,
 )
@@ -85,8 +85,7 @@ class Filmstrip:
     content: bytes
     size: tuple[int, int]
     """Width and height of one square of it."""
-    levels: tuple[tuple[float, float], ...]
-    """(t, logSNR)"""
+    levels: tuple[Level, ...]
     places: tuple[int, ...] = (0,)
     """The square of each level."""
     squares: int = 1
@@ -135,13 +134,6 @@ class Gallery:
     """Where the files lie, relative to the page; None: inlined."""
 
     @property
-    def levels(self) -> list[tuple[float, float]]:
-        """Every (t, logSNR) that is drawn, from the highest logSNR to the lowest."""
-        strips = [strip for shelf in self.shelves for strip in shelf.strips]
-        found = {(depth(level), level[0]): level for strip in strips for level in strip.levels}
-        return [level for _, level in sorted(found.items())]
-
-    @property
     def files(self) -> dict[str, bytes]:
         """Name → content of each picture."""
         return {name_of(strip): strip.content for shelf in self.shelves for strip in shelf.strips}
@@ -165,8 +157,8 @@ def gallery(store: Store, report: Report, budget: float = math.inf) -> Gallery:
         return _drawn(store, report, room)
     held = [(artifact, (image, model, sampler)) for image, model, sampler, artifact in report.held]
     return remembered(
-        store, report.filters, held, "pictures", Gallery, lambda: _drawn(store, report, room),
-        [VERSION, room],
+        store, report.request.filters, held, "pictures", Gallery,
+        lambda: _drawn(store, report, room), [VERSION, room],
     )  # fmt: skip
 
 
@@ -185,9 +177,10 @@ def _drawn(store: Store, report: Report, budget: float) -> Gallery:
         return Gallery(notes=tuple(notes) if plans else ())
     plans, short = with_few_levels(plans)
     setting, each = _setting(plans, budget)
-    chosen = sample(plans, int(budget / each)) if each * len(plans) > budget else plans
+    most = len(plans) if each * len(plans) <= budget else int(budget / each)
+    chosen = [plans[index] for index in spread(len(plans), most)]
     if not chosen:
-        share = budget / each * len(positions(plans[0].depths))
+        share = budget / each * len(positions(plans[0].levels))
         chosen, fewer = with_few_levels(plans[:1], max(1, int(share)))
         short = short or fewer
     shelves = _fitting(_encoded(chosen, setting), budget)
@@ -247,50 +240,44 @@ def _notes(
 
 def _encoded(plans: Sequence[ShelfPlan], setting: Setting) -> list[Shelf]:
     """Shelves in the order of the plans, a thread per core; what is damaged is left out."""
-    grids = {image: _grid(depths) for image, depths in by_image(plans).items()}
+    grids = {image: _grid(levels) for image, levels in by_image(plans).items()}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         shelves = pool.map(lambda plan: _shelf(plan, setting, grids[plan.image]), plans)
         return [shelf for shelf in shelves if shelf]
 
 
-def _grid(depths: Sequence[Depth]) -> dict[Depth, int]:
+def _grid(levels: Sequence[Level]) -> dict[Depth, int]:
     """The square of each level of an image, in all its strips."""
-    return {each: place for place, some in enumerate(positions(depths)) for each in some}
+    return {depth(each): place for place, some in enumerate(positions(levels)) for each in some}
 
 
 def _shelf(plan: ShelfPlan, setting: Setting, grid: dict[Depth, int]) -> Shelf | None:
-    try:
-        return _read_shelf(plan, setting, grid)
-    except (StoreError, NothingStored):
-        return None
-
-
-def _read_shelf(plan: ShelfPlan, setting: Setting, grid: dict[Depth, int]) -> Shelf:
-    x0 = to_rgb(plan.noise.fixed("x0"))
+    """Nothing where a file is damaged or gone."""
     fine = partial(_strip, grid, side=setting.side, quality=setting.quality)
     coarse = partial(
         _strip, grid, side=setting.noise_side, quality=setting.noise_quality, noise=True
     )
-    x_t = coarse(*_pictures(plan.noise, plan.noise_keys)) if plan.noise_keys else None
-    hats = tuple(fine(*_pictures(artifact, keys), series=number)
-                 for number, artifact, keys in plan.series)  # fmt: skip
+    try:
+        x0 = to_rgb(plan.noise.fixed("x0"))
+        x_t = coarse(*_pictures(plan.noise, plan.noise_keys)) if plan.noise_keys else None
+        hats = tuple(fine(*_pictures(artifact, keys), series=number)
+                     for number, artifact, keys in plan.series)  # fmt: skip
+    except (StoreError, NothingStored):
+        return None
     height, width = x0.shape[:2]
-    resolution = width, height
-    return Shelf(plan.image, plan.models, plan.seed, resolution, fine([x0], []), x_t, hats)
+    given = fine([x0], [])
+    return Shelf(plan.image, plan.models, plan.seed, (width, height), given, x_t, hats)
 
 
-def _pictures(
-    artifact: Artifact, keys: Sequence[Key]
-) -> tuple[np.ndarray, list[tuple[float, float]]]:
+def _pictures(artifact: Artifact, keys: Sequence[Key]) -> tuple[np.ndarray, list[Level]]:
     """uint8 (N, H, W, 3) and (t, logSNR) of each."""
-    log_snr = log_snr_of(artifact)
-    return artifact.read("preview", keys), [(key[0], log_snr[key]) for key in keys]
+    return artifact.read("preview", keys), levels_of(artifact, keys)
 
 
 def _strip(
     grid: dict[Depth, int], pixels: Sequence[np.ndarray] | np.ndarray,
-    levels: Sequence[tuple[float, float]], *,
-    side: int, quality: int, noise: bool = False, series: int | None = None,
+    levels: Sequence[Level], *, side: int, quality: int, noise: bool = False,
+    series: int | None = None,
 ) -> Filmstrip:  # fmt: skip
     """Pictures in their squares of a grid; one without a level is alone."""
     from PIL import Image

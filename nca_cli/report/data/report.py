@@ -1,15 +1,56 @@
-"""What a report says, as plain data: settings, models, images, values, curves, statistics."""
+"""What a report is asked to be, and what it says, as plain data."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
-from nca_cli.analysis import ANY_SEED, Analysis, Curve, Value, curves
+from nca_cli.analysis import ANY_SEED, Analysis, Curve, Point, Value, curves
 from nca_cli.concepts import ConceptRetention
-from nca_cli.report.request import ReportRequest
 from nca_cli.store import Artifact, Filters
+
+MAX_MB = 20.0
+"""Of a page, with all its pictures."""
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """Which part of a store is reported, with what knowledge, and into which files."""
+
+    filters: Filters = Filters()  # noqa: RUF009
+    path: Path | None = Path("report.html")
+    """Of the page. None of the three files need be written."""
+    csv: Path | None = None
+    json: Path | None = None
+    max_mb: float = MAX_MB
+    """Of the page: its pictures are made smaller, and in the end only some drawn, until it fits."""
+    assets: Path | None = None
+    """A folder for the pictures; without one they are in the page."""
+    labels: Path | None = None
+    """A CSV of what is truly in the images; the bundled portraits need none."""
+    probe: str | None = None
+    """What reads it: `module:function`, or a file; the bundled portraits need none."""
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What but filters shapes the page: option → its value, where it is not the usual one."""
+        asked = {"labels": self.labels, "probe": self.probe, "assets": self.assets,
+                 "max-mb": None if self.max_mb == MAX_MB else f"{self.max_mb:g}"}  # fmt: skip
+        return {name: str(value) for name, value in asked.items() if value is not None}
+
+    @property
+    def selection(self) -> dict[str, list[str]]:
+        """The filters that are set, as text, by the name of their option."""
+        asked = self.filters
+        samplers = [*asked.samplers, *(model.sampler for model in asked.models if model.sampler)]
+        wanted = {
+            "t": asked.t, "seed": asked.seeds, "image": asked.images,
+            "model": dict.fromkeys(model.name for model in asked.models),
+            "sampler": samplers, "recipe": asked.recipes,
+        }  # fmt: skip
+        return {name: [str(value) for value in values] for name, values in wanted.items() if values}
 
 
 @dataclass(frozen=True)
@@ -54,13 +95,9 @@ class Series:
         """`demo · ddim-50`."""
         return f"{self.model} · {self.sampler}"
 
-    def has(self, name: str) -> bool:
-        """Whether a measure was taken."""
-        return any(curve.measure == name for curve in self.curves)
-
-    def curve(self, name: str) -> Curve:
-        """The curve of a measure."""
-        return next(curve for curve in self.curves if curve.measure == name)
+    def points(self, name: str) -> tuple[Point, ...]:
+        """Those of a measure; none where it was not taken."""
+        return next((curve.points for curve in self.curves if curve.measure == name), ())
 
 
 @dataclass(frozen=True)
@@ -86,11 +123,6 @@ class Report:
     """What goes at which level, with intervals."""
     concepts: ConceptRetention | None
     """What is left of concepts; None where the truth of none is known."""
-
-    @property
-    def filters(self) -> Filters:
-        """Which part of the store was asked for."""
-        return self.request.filters
 
     @cached_property
     def measures(self) -> tuple[str, ...]:

@@ -19,11 +19,13 @@ LONGEST_STRIP = 16383
 NEAR = 1e-6
 """logSNR of levels that are one."""
 
+Level = tuple[float, float]
+"""(t, logSNR); NaN where no schedule is known."""
 Depth = tuple[int, float]
 
 
-def depth(level: tuple[float, float]) -> Depth:
-    """How noisy a (t, logSNR) is, for sorting: where no schedule is known, t says it."""
+def depth(level: Level) -> Depth:
+    """How noisy a level is, for sorting: where no schedule is known, t says it."""
     t, log_snr = level
     return (1, t) if math.isnan(log_snr) else (0, -log_snr)
 
@@ -35,13 +37,13 @@ def distance(one: Depth, other: Depth) -> float:
     return 0.0 if one == other else abs(one[1] - other[1])
 
 
-def positions(depths: Iterable[Depth]) -> list[list[Depth]]:
+def positions(levels: Iterable[Level]) -> list[list[Level]]:
     """From little noise to much; levels of one logSNR are one, whatever their t."""
-    found: list[list[Depth]] = []
-    for each in sorted(set(depths)):
-        if not found or distance(found[-1][0], each) > NEAR:
+    found: list[list[Level]] = []
+    for (here, _), level in sorted({(depth(each), each[0]): each for each in levels}.items()):
+        if not found or distance(depth(found[-1][0]), here) > NEAR:
             found.append([])
-        found[-1].append(each)
+        found[-1].append(level)
     return found
 
 
@@ -57,10 +59,10 @@ class ShelfPlan:
     series: tuple[tuple[int, Artifact, tuple[Key, ...]], ...]
 
     @property
-    def depths(self) -> list[Depth]:
+    def levels(self) -> list[Level]:
         """Of all that it shows."""
         strips = ((self.noise, self.noise_keys), *(strip[1:] for strip in self.series))
-        return [each for strip in strips for each in depths_of(*strip)]
+        return [level for strip in strips for level in levels_of(*strip)]
 
 
 def plans_of(store: Store, report: Report) -> Iterator[ShelfPlan]:
@@ -96,7 +98,7 @@ def _plan(
     members: Sequence[tuple[str, int, Artifact]],
     seed: int,
 ) -> ShelfPlan | None:
-    keys = {artifact: report.filters.keys(artifact) for _, _, artifact in members}
+    keys = {artifact: report.request.filters.keys(artifact) for _, _, artifact in members}
     seeds = sorted({key[1] for held in keys.values() for key in held})
     if not seeds:
         return None
@@ -115,48 +117,40 @@ def _plan(
 
 def _of_seed(keys: Iterable[Key], artifact: Artifact, seed: int) -> tuple[Key, ...]:
     """The (t, seed) of one seed, from little noise to much."""
-    log_snr = log_snr_of(artifact)
-    mine = (key for key in keys if key[1] == seed)
-    return tuple(sorted(mine, key=lambda key: (depth((key[0], log_snr[key])), key)))
+    mine = [key for key in keys if key[1] == seed]
+    depths = map(depth, levels_of(artifact, mine))
+    return tuple(key for _, key in sorted(zip(depths, mine, strict=True)))
 
 
-def depths_of(artifact: Artifact, keys: Sequence[Key]) -> list[Depth]:
-    """How noisy each (t, seed) of an artifact is."""
-    log_snr = log_snr_of(artifact)
-    return [depth((key[0], log_snr[key])) for key in keys]
-
-
-def log_snr_of(artifact: Artifact) -> dict[Key, float]:
-    """(t, seed) → logSNR of every sample."""
+def levels_of(artifact: Artifact, keys: Sequence[Key]) -> list[Level]:
+    """The level of each (t, seed) of an artifact."""
     stored = zip(artifact.t.tolist(), artifact.seed.tolist(), strict=True)
-    return dict(zip(stored, artifact.log_snr.tolist(), strict=True))
-
-
-# --- a sample of it ------------------------------------------------------------------------------
+    log_snr = dict(zip(stored, artifact.log_snr.tolist(), strict=True))
+    return [(key[0], log_snr[key]) for key in keys]
 
 
 def with_few_levels(plans: Sequence[ShelfPlan], most: int = 0) -> tuple[list[ShelfPlan], bool]:
     """Plans whose strips a WebP can hold, and whether levels had to go."""
     most = most or LONGEST_STRIP // 256
-    if all(len(positions(depths)) <= most for depths in by_image(plans).values()):
+    if all(len(positions(levels)) <= most for levels in by_image(plans).values()):
         return list(plans), False
-    every = positions(each for plan in plans for each in plan.depths)
-    kept = {each for index in spread(len(every), most) for each in every[index]}
+    every = positions(level for plan in plans for level in plan.levels)
+    kept = {depth(level) for index in spread(len(every), most) for level in every[index]}
     return [_thinned(plan, kept) for plan in plans], True
 
 
-def by_image(plans: Iterable[ShelfPlan]) -> dict[str, list[Depth]]:
-    """Image → depths of all that its plans show."""
-    found: dict[str, list[Depth]] = {}
+def by_image(plans: Iterable[ShelfPlan]) -> dict[str, list[Level]]:
+    """Image → levels of all that its plans show."""
+    found: dict[str, list[Level]] = {}
     for plan in plans:
-        found.setdefault(plan.image, []).extend(plan.depths)
+        found.setdefault(plan.image, []).extend(plan.levels)
     return found
 
 
 def _thinned(plan: ShelfPlan, kept: set[Depth]) -> ShelfPlan:
     def some(artifact: Artifact, keys: Sequence[Key]) -> tuple[Key, ...]:
-        depths = depths_of(artifact, keys)
-        return tuple(key for key, each in zip(keys, depths, strict=True) if each in kept)
+        levels = levels_of(artifact, keys)
+        return tuple(key for key, level in zip(keys, levels, strict=True) if depth(level) in kept)
 
     series = ((number, artifact, some(artifact, keys)) for number, artifact, keys in plan.series)
     shown = tuple(item for item in series if item[2])
@@ -165,9 +159,4 @@ def _thinned(plan: ShelfPlan, kept: set[Depth]) -> ShelfPlan:
 
 def spread(count: int, most: int) -> list[int]:
     """At most so many of `count` indices, evenly spaced, both ends among them."""
-    return sorted({round(at) for at in np.linspace(0, count - 1, min(count, max(1, most)))})
-
-
-def sample(plans: Sequence[ShelfPlan], most: int) -> list[ShelfPlan]:
-    """At most so many, evenly spaced."""
-    return [plans[index] for index in spread(len(plans), most)] if most else []
+    return sorted({round(at) for at in np.linspace(0, count - 1, min(count, most))})

@@ -6,6 +6,8 @@ import math
 import unicodedata
 
 from nca_cli.analysis import Analysis, Curve, Estimate, HalfLevel, Turn
+from nca_cli.concepts import ConceptRetention
+from nca_cli.concepts.retained import CONCEPT
 from nca_cli.figures.curves.panel import drawable
 from nca_cli.figures.curves.titles import scientific, snr
 from nca_cli.metrics import described
@@ -30,7 +32,10 @@ def listed(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
-# --- half-levels --------------------------------------------------------------------------------
+def concept_title(measure: str, found: ConceptRetention | None = None) -> str:
+    """`concept/hair_length` → `hair length`; of a colour, `hair colour`."""
+    colour = found is not None and f"{measure}_g" in found.measures
+    return measure.removeprefix(CONCEPT).replace("_", " ") + (" colour" if colour else "")
 
 
 def in_turn(half: HalfLevel) -> tuple[int, float]:

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from nca_cli.analysis import Value
 from nca_cli.report.data.findings import findings, headlines, title
 from nca_cli.report.data.report import Report
-from nca_cli.report.request import selection
 
 COLUMNS = Value._fields
 """Of the CSV; a contract."""
@@ -50,15 +49,15 @@ def json_text(report: Report) -> str:
         "findings": findings(report),
         "headlines": headlines(report),
         "store": report.store,
-        "selection": selection(report.filters),
+        "selection": report.request.selection,
         "models": [asdict(model) for model in report.models],
         "images": [asdict(image) for image in report.images],
         "series": [{"model": series.model, "sampler": series.sampler, "artifact": series.artifact,
                     "recipe": series.recipe} for series in report.series],
         "stamps": report.stamps,
         "curves": [asdict(curve) for curve in (*report.curves, *report.references)],
-        "analysis": _analysis(report),
-        "concepts": _concepts(report),
+        "analysis": _without(report.analysis.as_dict(), "curves", "reference_values"),
+        "concepts": _without(asdict(report.concepts) if report.concepts else {}, "values") or None,
         "values": [value._asdict() for value in _values(report)],
         "files": report.files,
         "notes": report.notes,
@@ -66,16 +65,9 @@ def json_text(report: Report) -> str:
     return json.dumps(_strict(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _analysis(report: Report) -> dict:
-    """Everything but what is in the content already."""
-    found = report.analysis.as_dict()
-    return {key: item for key, item in found.items() if key not in ("curves", "reference_values")}
-
-
-def _concepts(report: Report) -> dict | None:
-    """Curves, half-levels and orders; nothing where no concept is known."""
-    found = asdict(report.concepts) if report.concepts else {}
-    return {key: item for key, item in found.items() if key != "values"} or None
+def _without(found: dict, *told: str) -> dict:
+    """What is not told elsewhere in the file."""
+    return {key: item for key, item in found.items() if key not in told}
 
 
 def _strict(value: object) -> object:

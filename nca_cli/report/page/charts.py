@@ -7,30 +7,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from nca_cli.analysis import Curve, Point
-from nca_cli.figures.curves.looks import Look, Stroke, series_looks
+from nca_cli.figures.curves import titles
 from nca_cli.figures.curves.panel import (
     AxisRange,
+    Look,
     Panel,
     Rule,
+    Stroke,
     Trace,
     areas,
     drawable,
     ends,
     every_point,
+    series_looks,
     value_span,
     widened,
 )
 from nca_cli.figures.curves.svg import Chart, chart, log_snr_scale
-from nca_cli.figures.curves.titles import (
-    family,
-    fitted,
-    full_title,
-    measure_unit,
-    measured,
-    reference_title,
-    scientific,
-    snr,
-)
+from nca_cli.figures.curves.titles import known_measure, measured, scientific, snr
 from nca_cli.report.data import Report
 
 
@@ -62,22 +56,19 @@ def _references(report: Report) -> Iterator[tuple[str, dict[str, Curve]]]:
             same[1].append(model)
             same[2].update({name: _joined(same[2].get(name), c) for name, c in curves.items()})
     for sampler, models, curves in merged:
-        known = fitted(report.analysis.references, models[0], sampler)
-        title = reference_title(sampler, known)
+        known = titles.fitted(report.analysis.references, models[0], sampler)
+        title = titles.reference_title(sampler, known)
         of_all = models == [""] or len(models) == len(report.models)
         yield title if of_all else f"{', '.join(models)} · {title}", curves
 
 
 def _agree(some: dict[str, Curve], others: dict[str, Curve]) -> bool:
     """Whether the same pictures were measured: all numbers are equal where both have one."""
-    both = [name for name in some if name in others]
-    pairs = [pair for name in both for pair in _shared(some[name], others[name])]
+    pairs: list[tuple[Point, Point]] = []
+    for name in some.keys() & others.keys():
+        at = {point.log_snr: point for point in drawable(some[name])}
+        pairs += [(at[p.log_snr], p) for p in drawable(others[name]) if p.log_snr in at]
     return bool(pairs) and all((a.mean, a.n) == (b.mean, b.n) for a, b in pairs)
-
-
-def _shared(one: Curve, other: Curve) -> list[tuple[Point, Point]]:
-    at = {point.log_snr: point for point in drawable(one)}
-    return [(at[p.log_snr], p) for p in drawable(other) if p.log_snr in at]
 
 
 def _joined(one: Curve | None, other: Curve) -> Curve:
@@ -97,11 +88,9 @@ def groups(drawn: Sequence[Chart]) -> dict[str, list[Chart]]:
     """The charts of single measures under "", then those of each family (`kept/0`, `kept/1`, …)."""
     found: dict[str, list[Chart]] = {"": []}
     for each in drawn:
-        found.setdefault(family(each.measure) if "/" in each.measure else "", []).append(each)
+        name = titles.family(each.measure) if titles.part(each.measure) else ""
+        found.setdefault(name, []).append(each)
     return {name: some for name, some in found.items() if some}
-
-
-# --- one chart ----------------------------------------------------------------------------------
 
 
 def charted(report: Report, measure: str, drawn: Sequence[Trace], x: AxisRange) -> Chart:
@@ -113,12 +102,13 @@ def charted(report: Report, measure: str, drawn: Sequence[Trace], x: AxisRange) 
 
 
 def of_series(
-    report: Report, entries: Sequence[Trace], measure: str, curves: Mapping[tuple[str, str], Curve]
-) -> list[Trace]:
-    """Derived curves by (model, sampler), each in the look of its series."""
+    report: Report, entries: Sequence[Trace], measure: str,
+    lines: Mapping[tuple[str, str], Sequence[Point]],
+) -> list[Trace]:  # fmt: skip
+    """Derived points by (model, sampler), each line in the look of its series."""
     keys = [(one.model, one.sampler) for one in report.series]
-    return [replace(entry, curves={measure: replace(curves[key], measure=measure)})
-            for entry, key in zip(entries, keys, strict=False) if key in curves]  # fmt: skip
+    return [replace(entry, curves={measure: Curve(*key, measure, tuple(lines[key]))})
+            for entry, key in zip(entries, keys, strict=False) if key in lines]  # fmt: skip
 
 
 def log_snr_span(drawn: Sequence[Trace]) -> AxisRange:
@@ -134,12 +124,12 @@ def reading(drawn: Chart) -> dict[str, object]:
     series = [{"entry": entry.index, "name": entry.name, "text": [row[number] for row in texts]}
               for number, entry in enumerate(panel.entries)]  # fmt: skip
     labels = [f"t = {row.t}, SNR {scientific(snr(row.log_snr))}" for row in panel.rows]
-    return {"title": full_title(panel.measure), "x": [x(row.log_snr) for row in panel.rows],
+    return {"title": titles.full_title(panel.measure), "x": [x(row.log_snr) for row in panel.rows],
             "labels": labels, "series": series}  # fmt: skip
 
 
 def said(measure: str, point: Point) -> str:
     """`24.13 dB [23.80, 24.40]`."""
     both = ", ".join(measured(measure, end) for end in ends(point))
-    parts = measured(measure, point.mean), measure_unit(measure), both and f"[{both}]"
+    parts = measured(measure, point.mean), known_measure(measure).unit, both and f"[{both}]"
     return " ".join(filter(None, parts))

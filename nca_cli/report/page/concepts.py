@@ -14,8 +14,15 @@ from nca_cli.figures.curves.panel import Trace, drawable, ends
 from nca_cli.figures.curves.svg import Chart
 from nca_cli.figures.curves.titles import RETENTION
 from nca_cli.report.data import Report
-from nca_cli.report.data.concepts import concept_title
-from nca_cli.report.data.words import at, count, in_turn, isolated, listed, measured_range
+from nca_cli.report.data.words import (
+    at,
+    concept_title,
+    count,
+    in_turn,
+    isolated,
+    listed,
+    measured_range,
+)
 from nca_cli.report.page.charts import charted, log_snr_span, of_series
 
 
@@ -63,7 +70,8 @@ def _accuracy(read: Accuracy | None) -> str:
 
 
 def _chart(report: Report, found: ConceptRetention, measure: str, drawn: Sequence[Trace]) -> Chart:
-    mine = {(c.model, c.sampler): c for c in found.curves if c.measure == measure and drawable(c)}
+    mine = {(c.model, c.sampler): c.points
+            for c in found.curves if c.measure == measure and drawable(c)}  # fmt: skip
     name = f"{RETENTION}/{concept_title(measure, found)}"
     entries = of_series(report, drawn, name, mine)
     return charted(report, name, entries, log_snr_span(drawn))

@@ -1,7 +1,7 @@
-"""P2's experiments in the page, as charts of derived measures.
+"""Charts of derived measures: what networks gain over Gaussian denoisers, and P2's experiments.
 
-Pairs that share an image and pairs that do not (Choi et al., 2204.00227, Fig. 2), the share of x̂0
-that x_t still decides, and where content is lost beside the weights of training.
+The experiments: pairs that share an image and pairs that do not (Choi et al., 2204.00227, Fig. 2),
+the share of x̂0 that x_t still decides, and where content is lost beside the weights of training.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import replace
 
 from nca_cli.analysis import Analysis, Curve, Estimate, PairCurve, Point, WeightShare
 from nca_cli.analysis.pairs import NOISY
+from nca_cli.analysis.references import GAUSSIANS
 from nca_cli.analysis.variance import FEWEST
-from nca_cli.figures.curves.looks import COLOUR_COUNT, Look, Stroke
-from nca_cli.figures.curves.panel import Trace
+from nca_cli.figures.curves.panel import COLOUR_COUNT, Look, Stroke, Trace
 from nca_cli.figures.curves.svg import Chart
+from nca_cli.figures.curves.titles import EXCESS, reference_kind, reference_title
 from nca_cli.report.data import Report
 from nca_cli.report.data.words import isolated, listed
 from nca_cli.report.page.charts import charted, log_snr_span, of_series
@@ -24,6 +25,38 @@ SHARED, UNSHARED = "one image", "different images"
 CLOSED = "closed form"
 WEIGHTS = (("plain training", "plain", 0), ("P2 weights", "epsilon", 1))
 NOISY_PAIRS, PAIRS, DECIDED, CONTENT = "pairs/xₜ", "pairs/x̂₀", "decided", "content"
+WHAT_IS_FITTED = {
+    "gaussian": "the mean and the covariance of the other {others} images, which know {known:,} of "
+    "{dimensions:,} directions",
+    "wiener": "the mean image and the power spectrum of the other {others} images; nothing of how "
+    "frequencies go together",
+}
+
+
+def fitted_notes(analysis: Analysis) -> list[str]:
+    """What each Gaussian knows that networks are compared with: a sentence for those alike."""
+    known = [each for each in analysis.references if each.dimensions]
+    sentences = (
+        f"The {reference_title(kind)} has {WHAT_IS_FITTED[kind]}.".format(
+            others=each.n - 1, known=each.known, dimensions=each.dimensions
+        )
+        for each in known for kind in [reference_kind(each.name)]
+    )  # fmt: skip
+    return list(dict.fromkeys(sentences))
+
+
+def gain_charts(report: Report, entries: Sequence[Trace]) -> list[Chart]:
+    """Charts of the gain over each Gaussian that was fitted."""
+    found: dict[str, dict[tuple[str, str], list[Point]]] = {}
+    for each in report.analysis.excess:
+        kind = reference_kind(each.reference)
+        if math.isfinite(each.gain.value) and kind in GAUSSIANS:
+            lines = found.setdefault(f"{EXCESS}/{kind}", {})
+            points = lines.setdefault((each.model, each.sampler), [])
+            points.append(Point.of(each.t, each.log_snr, each.gain))
+    span = log_snr_span(entries)
+    return [charted(report, name, of_series(report, entries, name, lines), span)
+            for name, lines in found.items()]  # fmt: skip
 
 
 def charts(report: Report, entries: Sequence[Trace]) -> list[Chart]:
@@ -74,9 +107,6 @@ def falling(report: Report) -> str:
     return f"The variance of x̂0 between images {'; it '.join(parts)}." if parts else ""
 
 
-# --- pairs --------------------------------------------------------------------------------------
-
-
 def _pairs(analysis: Analysis) -> list[PairCurve]:
     return [curve for curve in analysis.pairs if curve.distance == "l2"]
 
@@ -99,10 +129,10 @@ def _of_noise(curve: PairCurve, free: int, marker: int, several: bool) -> Iterat
     for kind, pairs in (("unshared", UNSHARED), ("shared", SHARED)):
         one = kind == "shared"
         look = Look(Stroke.ONE_IMAGE if one else Stroke.SERIES, marker=marker, hollow=one)
-        measured, exact = _points(curve, kind), _points(curve, f"{kind}_exact")
-        yield _entry(free, f"x_t of {pairs}{of_model}", look, NOISY_PAIRS, curve, measured)
-        closed = _entry(free, CLOSED, Look(Stroke.CLOSED_FORM), NOISY_PAIRS, curve, exact)
-        yield replace(closed, reference=True)
+        yield _entry(free, f"x_t of {pairs}{of_model}", look, NOISY_PAIRS, curve, kind)
+        closed = Look(Stroke.CLOSED_FORM)
+        exact = _entry(free, CLOSED, closed, NOISY_PAIRS, curve, f"{kind}_exact")
+        yield replace(exact, reference=True)
 
 
 def _reconstructed(analysis: Analysis, report: Report, series: Sequence[Trace]) -> list[Trace]:
@@ -116,32 +146,30 @@ def _reconstructed(analysis: Analysis, report: Report, series: Sequence[Trace]) 
         whole = replace(entry.look, dash=0)
         dashed = replace(whole, stroke=Stroke.ONE_IMAGE, hollow=True)
         for kind, pairs, look in (("unshared", UNSHARED, whole), ("shared", SHARED, dashed)):
-            name, points = f"{entry.name}, {pairs}", _points(curve, kind)
-            entries.append(_entry(entry.index, name, look, PAIRS, curve, points))
+            name = f"{entry.name}, {pairs}"
+            entries.append(_entry(entry.index, name, look, PAIRS, curve, kind))
     return entries
 
 
-def _points(curve: PairCurve, what: str) -> list[Point]:
-    """Of an estimate with its interval, or of a number that is exact."""
+def _entry(index: int, name: str, look: Look, measure: str, curve: PairCurve, what: str) -> Trace:
+    """A line of pairs: `what` is an estimate with its interval, or a number that is exact."""
     points = []
     for each in curve.points:
         known = getattr(each, what)
         estimate = known if isinstance(known, Estimate) else Estimate(known)
         points.append(Point.of(each.t, each.log_snr, estimate))
-    return points
-
-
-# --- variance and weights -----------------------------------------------------------------------
+    drawn = Curve(curve.model, curve.sampler, measure, tuple(points))
+    return Trace(index, name, look, {measure: drawn})
 
 
 def _decided(analysis: Analysis, report: Report, series: Sequence[Trace]) -> list[Trace]:
-    curves = {
-        (curve.model, curve.sampler): Curve(curve.model, curve.sampler, DECIDED, tuple(
+    lines = {
+        (curve.model, curve.sampler): [
             Point.of(each.t, each.log_snr, each.share) for each in curve.points
-        ))
+        ]
         for curve in analysis.variances
-    }  # fmt: skip
-    return of_series(report, series, DECIDED, curves)
+    }
+    return of_series(report, series, DECIDED, lines)
 
 
 def _content(analysis: Analysis, report: Report, series: Sequence[Trace], free: int) -> list[Trace]:
@@ -149,9 +177,8 @@ def _content(analysis: Analysis, report: Report, series: Sequence[Trace], free: 
     shares: dict[tuple[str, str], list[WeightShare]] = {}
     for share in analysis.weights:
         shares.setdefault((share.model, share.sampler), []).append(share)
-    curves = {key: Curve(*key, CONTENT, tuple(_between(each, each.content) for each in some))
-              for key, some in shares.items()}  # fmt: skip
-    found = of_series(report, series, CONTENT, curves)
+    lines = {key: [_between(each, each.content) for each in some] for key, some in shares.items()}
+    found = of_series(report, series, CONTENT, lines)
     first = {model: shares[model, sampler] for model, sampler in reversed(shares)}
     for model, some in first.items():
         suffix = f" ({model})" if len(first) > 1 else ""
@@ -170,10 +197,3 @@ def _between(share: WeightShare, estimate: Estimate) -> Point:
         name: getattr(estimate, name) / (width or math.nan) for name in ("value", "low", "high")
     })  # fmt: skip
     return Point.of((share.t_low + share.t_high) / 2, middle, each)
-
-
-def _entry(
-    index: int, name: str, look: Look, measure: str, curve: PairCurve, points: Sequence[Point]
-) -> Trace:
-    drawn = Curve(curve.model, curve.sampler, measure, tuple(points))
-    return Trace(index, name, look, {measure: drawn})

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nca_cli.analysis import HalfLevel, Turn
-from nca_cli.figures.curves.panel import AxisRange, Trace
-from nca_cli.figures.curves.svg import Scale, StageBox, Tick, log_snr_scale, stage_boxes, ticks
+from nca_cli.figures.curves.panel import AxisRange, StageArea, Trace, widened
+from nca_cli.figures.curves.svg import Scale, Tick, log_snr_scale, stage_boxes, ticks
 from nca_cli.figures.curves.titles import full_title
 from nca_cli.report.data import Report, Series
 from nca_cli.report.data.findings import leading
@@ -39,22 +39,15 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class HalfRow:
-    """A measure, and where each series loses half of it."""
-
-    title: str
-    marks: tuple[Mark, ...]
-
-
-@dataclass(frozen=True)
 class HalfChart:
     """What goes when, from what one series loses first to what it loses last."""
 
     first: str
     """The name of that series."""
-    rows: tuple[HalfRow, ...]
+    rows: tuple[tuple[str, list[Mark]], ...]
+    """Title of each measure, and where each series loses half of it."""
     x_ticks: tuple[Tick, ...]
-    stages: tuple[StageBox, ...]
+    stages: tuple[StageArea, ...]
 
 
 def half_chart(report: Report, drawn: Sequence[Trace]) -> HalfChart | None:
@@ -74,7 +67,7 @@ def half_chart(report: Report, drawn: Sequence[Trace]) -> HalfChart | None:
             if (half.model, half.sampler) == (first.model, first.sampler)}  # fmt: skip
     unknown = Turn.UNKNOWN.value, 0.0
     order = sorted(rows, key=lambda name: (lost.get(name, unknown), rows[name][0].at))
-    found = tuple(HalfRow(full_title(measure), tuple(rows[measure])) for measure in order)
+    found = tuple((full_title(measure), rows[measure]) for measure in order)
     return HalfChart(first.name, found, ticks(x, 8), stage_boxes(span, x))
 
 
@@ -89,8 +82,7 @@ def _span(halves: Iterable[HalfLevel], drawn: Sequence[Trace]) -> AxisRange:
     points = (p for entry in drawn for curve in entry.curves.values() for p in curve.points)
     levels = [p.log_snr for p in points if math.isfinite(p.log_snr)]
     levels += [half.log_snr.value for half in halves]
-    room = (max(levels) - min(levels)) * 0.02
-    return AxisRange(min(levels) - room, max(levels) + room)
+    return widened(min(levels), max(levels), 0.02)
 
 
 def _mark(half: HalfLevel, entry: Trace, span: AxisRange, x: Scale) -> Mark:

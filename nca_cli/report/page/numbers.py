@@ -64,12 +64,9 @@ def series_table(series: Series, measures: Sequence[str]) -> SeriesTable:
     """The levels of a series, from the least t, with the point of each measure that has one."""
     levels: dict[float, dict[str, Point]] = {}
     for name in measures:
-        for point in series.curve(name).points if series.has(name) else ():
+        for point in series.points(name):
             levels.setdefault(point.t, {})[name] = point
     return SeriesTable(series, tuple(TableRow(points) for _, points in sorted(levels.items())))
-
-
-# --- images -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -88,9 +85,14 @@ class ImagePage:
 
     name: str
     anchor: str
-    shelves: tuple[Shelf, ...]
-    samples: tuple[SampleRow, ...]
+    shelves: Sequence[Shelf]
+    samples: Sequence[SampleRow]
     """Empty where a page cannot list them all."""
+
+    @property
+    def columns(self) -> int:
+        """Pictures beside one another."""
+        return sum(shelf.columns for shelf in self.shelves)
 
 
 def image_pages(report: Report, gallery: Gallery) -> list[ImagePage]:
@@ -99,12 +101,10 @@ def image_pages(report: Report, gallery: Gallery) -> list[ImagePage]:
     shelves: dict[str, list[Shelf]] = {}
     for shelf in gallery.shelves:
         shelves.setdefault(shelf.image, []).append(shelf)
-    pages = [
-        ImagePage(
-            name, f"image-{number}", tuple(shelves.get(name, ())), tuple(samples.get(name, ()))
-        )
+    pages = (
+        ImagePage(name, f"image-{number}", shelves.get(name, []), samples.get(name, []))
         for number, name in enumerate(report.image_names)
-    ]  # fmt: skip
+    )
     return sorted(pages, key=lambda page: not page.shelves)
 
 

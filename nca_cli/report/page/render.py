@@ -8,12 +8,12 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 import nca_cli
@@ -24,9 +24,8 @@ from nca_cli.figures.curves.panel import Trace, ends
 from nca_cli.report.data import Filmstrip, Gallery, Report, Shelf, findings, headlines, title
 from nca_cli.report.data.pictures import name_of
 from nca_cli.report.data.words import count
-from nca_cli.report.page import charts, concepts, experiments, gains, numbers, scrub
+from nca_cli.report.page import charts, concepts, experiments, numbers, scrub
 from nca_cli.report.page.halves import half_chart
-from nca_cli.report.request import selection
 
 HOME = Path(__file__).parent
 MOST_HEADLINES = 3
@@ -40,9 +39,9 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
     sections = _curves(report, entries)
     strips = [(shelf, strip) for shelf in gallery.shelves for strip in shelf.strips]
     script = (HOME / "report.js").read_text("utf-8")
-    shown = headlines(report)[:MOST_HEADLINES]
+    shown, measures = headlines(report)[:MOST_HEADLINES], numbers.headline_measures(report)
     said = findings(report)
-    return _template(report, gallery, [strip for _, strip in strips]).render(
+    return _environment().get_template("report.html.j2").render(
         report=report,
         version=nca_cli.__version__,
         style=Markup((HOME / "report.css").read_text("utf-8")),
@@ -57,21 +56,20 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
             "charts": [charts.reading(chart) for chart in sections["every"]],
         },
         entries=entries,
-        unmeasured=report.unmeasured,
-        selection=selection(report.filters),
+        measures=measures,
+        tables=[numbers.series_table(series, measures) for series in report.series],
         command=commands.report(
-            report.store, selection(report.filters), report.request.options.items()
+            report.store, report.request.selection, report.request.options.items()
         ),
         **sections,
         **_pictures(report, gallery, strips),
-        **_numbers(report),
-    )
+    )  # fmt: skip
 
 
 def _curves(report: Report, entries: Sequence[Trace]) -> dict[str, Any]:
     """The sections of curves, and `every` chart in the order in which the script counts them."""
     measured = charts.charts(report, entries)
-    derived = gains.gain_charts(report, entries)
+    derived = experiments.gain_charts(report, entries)
     tried = experiments.charts(report, entries)
     known = concepts.section(report, entries)
     every = [*measured, *derived, *tried, *(known.charts if known else ())]
@@ -81,7 +79,7 @@ def _curves(report: Report, entries: Sequence[Trace]) -> dict[str, Any]:
         "groups": charts.groups(measured),
         "common_t": all(chart.t_ticks for chart in measured),
         "derived": derived,
-        "fitted": gains.fitted_notes(report.analysis),
+        "fitted": experiments.fitted_notes(report.analysis),
         "experiments": tried,
         "falling": experiments.falling(report),
         "experiments_legend": experiments.legend(tried),
@@ -95,40 +93,24 @@ def _pictures(
 ) -> dict[str, Any]:
     """The section of pictures: a page for each image, the slider, and the ranking."""
     levels = scrub.levels(gallery)
+    pages = numbers.image_pages(report, gallery)
+    places = {id(strip): number for number, (_, strip) in enumerate(strips)}
     return {
         "gallery": gallery,
-        "images": numbers.image_pages(report, gallery),
+        "images": pages,
         "first_images": FIRST_IMAGES,
-        "anchors": {name: f"image-{number}" for number, name in enumerate(report.image_names)},
+        "anchors": {page.name: page.anchor for page in pages},
         "levels": levels,
         "start": scrub.middle(levels),
         "ranking": scrub.ranking(report),
         "most_ranked": scrub.MOST_RANKED,
-        "columns": scrub.columns(gallery),
+        "columns": max([1, *(page.columns for page in pages)]),
         "squares": max((strip.squares for _, strip in strips), default=1),
         "row_length": scrub.row_length,
-    }
-
-
-def _numbers(report: Report) -> dict[str, Any]:
-    """The section of numbers by level."""
-    measures = numbers.headline_measures(report)
-    tables = [numbers.series_table(series, measures) for series in report.series]
-    return {"measures": measures, "tables": tables}
-
-
-# --- templates ----------------------------------------------------------------------------------
-
-
-def _template(report: Report, gallery: Gallery, strips: Sequence[Filmstrip]) -> Template:
-    numbers = {id(strip): number for number, strip in enumerate(strips)}
-    environment = _environment()
-    environment.filters |= {
         "uri": lambda strip: _uri(strip, gallery.folder),
         "alt": lambda strip, shelf: scrub.alt_of(report, shelf, strip),
-        "number_in_page": lambda strip: numbers[id(strip)],
+        "number_in_page": lambda strip: places[id(strip)],
     }
-    return environment.get_template("report.html.j2")
 
 
 @cache
@@ -140,9 +122,9 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters |= {
         "number": titles.number, "scientific": titles.scientific, "snr": titles.snr,
-        "measured": _measured, "pretty": _pretty, "with_symbols": with_symbols, "ends": ends,
-        "dashes": svg.dashes, "marker": svg.marker, "uri": None, "alt": None,
-        "number_in_page": None,
+        "measured": lambda value, name: titles.measured(name, value), "ends": ends,
+        "pretty": partial(json.dumps, indent=1, sort_keys=True, ensure_ascii=False),
+        "with_symbols": with_symbols,
     }  # fmt: skip
     environment.tests["nan"] = math.isnan
     environment.globals |= {"words": titles, "count": count, "geometry": svg}
@@ -163,14 +145,6 @@ def with_symbols(text: str) -> Markup:
     return Markup(found.replace("SNR ", "SNR&nbsp;"))
 
 
-def _measured(value: float, name: str) -> str:
-    return titles.measured(name, value)
-
-
-def _pretty(value: object) -> str:
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
-
-
 def _uri(strip: Filmstrip, folder: str | None) -> str:
     """The picture itself, or where it lies."""
     if folder is None:
@@ -186,18 +160,14 @@ def _policy(script: str, gallery: Gallery) -> str:
             f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'")  # fmt: skip
 
 
-# --- the top, and the settings ------------------------------------------------------------------
-
-
 def _facts(report: Report) -> list[str]:
     """How much there is, in a line."""
-    values = {v[:5] for v in report.values if not v.sampler.startswith(REFERENCE)}
-    samplers = len({series.sampler for series in report.series})
-    return [
-        count(len(report.image_names), "image"),
-        count(len(report.models), "model"),
-        count(samplers, "sampler"),
-        count(len(report.levels), "noise level"),
-        count(len(report.seeds), "seed"),
-        count(len(values), "sample"),
-    ]
+    found = {
+        "image": report.image_names,
+        "model": report.models,
+        "sampler": {series.sampler for series in report.series},
+        "noise level": report.levels,
+        "seed": report.seeds,
+        "sample": {v[:5] for v in report.values if not v.sampler.startswith(REFERENCE)},
+    }
+    return [count(len(some), what) for what, some in found.items()]

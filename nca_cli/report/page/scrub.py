@@ -10,7 +10,7 @@ from statistics import fmean
 from nca_cli.analysis import REFERENCE
 from nca_cli.figures.curves.titles import at_level, measured, number, scientific, snr
 from nca_cli.report.data import Filmstrip, Gallery, Report, Shelf
-from nca_cli.report.data.shelf_plans import NEAR, Depth, depth, distance
+from nca_cli.report.data.shelf_plans import NEAR, Depth, depth, distance, positions
 from nca_cli.report.data.words import count
 
 CAPTION = "psnr"
@@ -31,14 +31,10 @@ class SliderLevel:
     @property
     def shown(self) -> dict[str, str]:
         """Its numbers as text. σ is noise per signal, s/a."""
-        return {
-            "t": self.t,
-            "snr": scientific(snr(self.log_snr)),
-            "logSnr": number(self.log_snr, 2),
-            "sigma": scientific(
-                math.sqrt(1 / snr(self.log_snr)) if snr(self.log_snr) else math.inf
-            ),
-        }
+        ratio = snr(self.log_snr)
+        sigma = math.sqrt(1 / ratio) if ratio else math.inf
+        return {"t": self.t, "snr": scientific(ratio), "logSnr": number(self.log_snr, 2),
+                "sigma": scientific(sigma)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,14 +58,12 @@ class Ranking:
 
 def levels(gallery: Gallery) -> list[SliderLevel]:
     """From little noise to much; levels of one logSNR are one, whatever their t."""
-    found: list[tuple[list[str], float, Depth]] = []
-    for t, log_snr in gallery.levels:
-        here = depth((t, log_snr))
-        if not found or distance(found[-1][2], here) > NEAR:
-            found.append(([], log_snr, here))
-        found[-1][0].append(f"{t:g}")
-    return [SliderLevel(" / ".join(dict.fromkeys(names)), log_snr, where)
-            for names, log_snr, where in found]  # fmt: skip
+    strips = (strip for shelf in gallery.shelves for strip in shelf.strips)
+    found = []
+    for some in positions(level for strip in strips for level in strip.levels):
+        names = dict.fromkeys(f"{t:g}" for t, _ in some)
+        found.append(SliderLevel(" / ".join(names), some[0][1], depth(some[0])))
+    return found
 
 
 def middle(positions: Sequence[SliderLevel]) -> int:
@@ -172,11 +166,3 @@ def alt_of(report: Report, shelf: Shelf, strip: Filmstrip) -> str:
 def row_length(columns: int) -> int:
     """Pictures in a row where there is room: all, or as many as make all rows about as long."""
     return math.ceil(columns / math.ceil(columns / MOST_IN_ROW))
-
-
-def columns(gallery: Gallery) -> int:
-    """Pictures beside one another, of the image that has most."""
-    found: dict[str, int] = {}
-    for shelf in gallery.shelves:
-        found[shelf.image] = found.get(shelf.image, 0) + shelf.columns
-    return max(found.values(), default=1)
