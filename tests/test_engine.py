@@ -560,7 +560,7 @@ def test_an_autoencoder_that_runs_out_of_memory_is_given_less_for_the_whole_run(
 ):
     import torch
 
-    from nca_cli.models.autoencoder import Autoencoder
+    from nca_cli.models.denoiser import Autoencoder
 
     def ask(store):
         return run(tmp_path / store, latent_pipeline, faces / "anna.png", samplers=["one-step"])

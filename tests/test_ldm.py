@@ -253,7 +253,7 @@ def test_without_a_configuration_beside_it_a_checkpoint_is_taken_for_that_of_ffh
 
 def counts(file):
     """Whole millions of parameters of each network that a checkpoint's configuration describes."""
-    from nca_cli.models.checkpoints.convert import _shapes
+    from nca_cli.models.checkpoints.file import _shapes
 
     parts = find_checkpoint(file).config.parts()
     return {part: int(sum(map(np.prod, _shapes(config).values())) / 1e6)

@@ -29,7 +29,7 @@ from nca_cli.models import (
     recipe_for,
 )
 from nca_cli.models.aliases import ALIASES
-from nca_cli.models.wiener import OPPONENT, mmse, spectrum
+from nca_cli.models.wiener import OPPONENT, spectrum
 from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.samplers import METHODS
 from nca_cli.schedule import Schedule
@@ -172,7 +172,7 @@ def test_the_list_of_models_names_every_alias_and_what_is_here():
 
 
 def test_the_demo_is_a_folder_of_the_installation(tmp_path, made, monkeypatch):
-    monkeypatch.setattr("nca_cli.models.origins.folder.ASSETS", tmp_path)
+    monkeypatch.setattr("nca_cli.models.origins.ASSETS", tmp_path)
     assert_refused(lambda: find_model("demo"), "model demo", "not in this installation")
     shutil.copytree(made["nested"], tmp_path / "demo")
     model = find_model("demo")
@@ -828,7 +828,8 @@ def test_wiener_reaches_the_closed_form_error_on_its_own_prior(size, t):
     guess = denoiser(x, torch.full((count,), t)).x0.double().numpy()
     errors = ((guess - x0) ** 2).sum(axis=(1, 2, 3))
     deviation = errors.std() / np.sqrt(count)
-    assert abs(errors.mean() - mmse(size, level.snr)) < 4 * deviation
+    mmse = (spectrum(size) / (1 + level.snr * spectrum(size))).sum()
+    assert abs(errors.mean() - mmse) < 4 * deviation
     assert deviation < 0.02 * errors.mean()
 
 

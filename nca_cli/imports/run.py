@@ -16,7 +16,7 @@ from nca_cli.imports.pairs import Pair
 from nca_cli.imports.pictures import read_original, read_reconstruction
 from nca_cli.imports.schedules import Levels
 from nca_cli.models.aliases import ALIASES
-from nca_cli.models.origins.origin import safe_name
+from nca_cli.models.origins import safe_name
 from nca_cli.models.space import Space
 from nca_cli.recipe import BUILT_IN, IMPORTED, STORE_DTYPES, Recipe, digest
 from nca_cli.store import Artifact, Key, Place, Samples, Store

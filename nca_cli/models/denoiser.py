@@ -1,4 +1,5 @@
-"""A network as a denoiser: x̂0 = E[x0|x_t], whatever it was trained to predict, guided or not."""
+"""Networks at work: a denoiser, x̂0 = E[x0|x_t], whatever its network was trained to predict, guided
+or not; and the autoencoder of a latent model."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from nca_cli.errors import ModelError
-from nca_cli.models.families.family import ask_as_diffusers, time_of_schedule
+from nca_cli.models.families import ask_as_diffusers, time_of_schedule
 from nca_cli.samplers import Prediction
 from nca_cli.schedule import Schedule
 
@@ -112,9 +113,10 @@ class Denoiser:
         """
         with torch.inference_mode(), matmul_precision(self._tf32):
             x = x.to(self.device)
-            output, variance = self._split(self._answer(x, t, condition))
+            answer, channels = self._answer(x, t, condition), self.shape[0]
+            learned = answer[:, channels:].contiguous() if answer.shape[1] > channels else None
             a, s = level_scales(self._asked.schedule, t, self.device)
-            return Prediction(self._parametrization.x0(x, output, a, s), variance)
+            return Prediction(self._parametrization.x0(x, answer[:, :channels], a, s), learned)
 
     def _answer(
         self, x: torch.Tensor, t: torch.Tensor, condition: Condition | None
@@ -139,13 +141,6 @@ class Denoiser:
     def _ready(self, condition: torch.Tensor) -> torch.Tensor:
         dtype = self._dtype if condition.is_floating_point() else condition.dtype
         return condition.to(self.device, dtype)
-
-    def _split(self, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Prediction and learned variance of a network with twice the channels."""
-        channels = self.shape[0]
-        if output.shape[1] == channels:
-            return output, None
-        return output[:, :channels], output[:, channels:].contiguous()
 
 
 class Guided:
@@ -184,3 +179,43 @@ class Guided:
 
 def _repeated(condition: Condition, count: int) -> Condition:
     return {name: row.expand(count, *row.shape[1:]) for name, row in condition.items()}
+
+
+class Autoencoder:
+    """A VQModel or AutoencoderKL with the scale and shift of its latents: float32, full precision,
+    deterministic."""
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        scale: float,
+        shape: tuple[int, int, int],
+        *,
+        device: str,
+        shift: float = 0.0,
+        notes: tuple[str, ...] = (),
+    ):
+        self.shape, self.scale, self.shift = shape, scale, shift
+        self.device = torch.device(device)
+        self.notes = list(notes)
+        # torch's stub of `to` lacks memory_format
+        self._network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """z `(B, c, h, w)` = (encode(x) - shift)·scale from pixels `(B, C, H, W)` in [-1, 1].
+
+        VQModel: before quantisation. AutoencoderKL: the mode of its posterior.
+        """
+        with torch.inference_mode(), matmul_precision(False):
+            encoded = self._network.encode(self._ready(pixels))
+            latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+            return ((latents - self.shift) * self.scale).contiguous()
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Pixels `(B, C, H, W)` from z `(B, c, h, w)`, unclipped. VQModel quantises first."""
+        with torch.inference_mode(), matmul_precision(False):
+            latents = self._ready(z) / self.scale + self.shift
+            return self._network.decode(latents).sample.contiguous()
+
+    def _ready(self, x: torch.Tensor) -> torch.Tensor:
+        return x.to(self.device, torch.float32, memory_format=torch.channels_last)

@@ -45,7 +45,9 @@ def file_digest(path: Path) -> str:
         return str(remembered["sha256"])
     value = _hash(path)
     if _stamp(path) == stamp and time.time() - stamp[1] / 1e9 > SETTLED:
-        _remember(memory, {"path": str(path), "stamp": stamp, "sha256": value})
+        known = {"path": str(path), "stamp": stamp, "sha256": value}
+        with contextlib.suppress(OSError):  # a cache that cannot be written is no error
+            replace(memory, json.dumps(known).encode())
     return value
 
 
@@ -66,9 +68,3 @@ def _recall(memory: Path) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) and isinstance(value.get("sha256"), str) else {}
-
-
-def _remember(memory: Path, value: dict[str, object]) -> None:
-    """Kept whole or not at all; a cache that cannot be written is no error."""
-    with contextlib.suppress(OSError):
-        replace(memory, json.dumps(value).encode())

@@ -11,16 +11,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from nca_cli.errors import ModelError, NcaError
-from nca_cli.models.aliases import ALIASES, Alias
+from nca_cli.models.aliases import ALIASES, Alias, UserAlias, user_aliases
 from nca_cli.models.checkpoints.file import is_checkpoint
-from nca_cli.models.origins.checkpoint import CheckpointFile
-from nca_cli.models.origins.folder import Folder
-from nca_cli.models.origins.hub import Hub
-from nca_cli.models.origins.origin import Origin, StoredAs, Wanted, last_part
-from nca_cli.models.origins.own import Own, is_own
+from nca_cli.models.origins import (
+    CheckpointFile,
+    Folder,
+    Hub,
+    Origin,
+    StoredAs,
+    Wanted,
+    last_part,
+)
+from nca_cli.models.own import Own, is_own
 from nca_cli.models.space import Model
-from nca_cli.models.users import UserAlias, user_aliases
-from nca_cli.sampler_choice import SamplerChoice
 
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\w[\w./-]*))?")
 
@@ -43,7 +46,7 @@ def find_model(
     asks. `size` is the side of `wiener` in pixels. Raises `ModelError`.
     """
     mine = user_aliases().get(name)
-    meant = mine.model if mine else name
+    meant = mine.source if mine else name
     model = origin_of(meant).find(Wanted(weights, offline, refresh, size))
     model = ALIASES[meant].rename(model) if meant in ALIASES else model
     model = replace(model, sampler=model.sampler.within(model.space.schedule.steps))
@@ -76,7 +79,7 @@ def origin_of(name: str, known: Iterable[str] = ()) -> Origin:
 def stored_as(name: str) -> StoredAs:
     """What stores know what `--model` takes by; what it could not take may be a stored name."""
     mine = user_aliases().get(name)
-    wanted = mine.model if mine else name
+    wanted = mine.source if mine else name
     try:
         stored = origin_of(wanted).stored_as()
     except ModelError:
@@ -107,39 +110,23 @@ class ModelRow:
 def list_models() -> list[ModelRow]:
     """The short names, built in and of `models.toml`, and which this disk has. Asks no network."""
     mine = user_aliases()
-    built_in = [_row(alias) for alias in ALIASES.values() if alias.name not in mine]
-    return [*built_in, *map(_user_row, mine.values())]
+    built_in = (alias for alias in ALIASES.values() if alias.name not in mine)
+    return [*map(_row, built_in), *map(_row, mine.values())]
 
 
-def _row(alias: Alias) -> ModelRow:
-    on_disk, resolution = alias.origin.look()
+def _row(alias: Alias | UserAlias) -> ModelRow:
+    """What is not on this disk is described by its short name alone."""
+    try:
+        model = find_model(alias.name, offline=True)
+    except NcaError:
+        model = None
+    sampler = model.sampler if model else alias.sampler
     return ModelRow(
         name=alias.name,
         what=alias.what,
-        resolution=resolution or alias.resolution,
-        sampler=_label(alias.sampler),
-        licence=alias.licence,
+        resolution=model.space.resolution if model else alias.resolution,
+        sampler=sampler.name if sampler.name == "one-step" else f"{sampler.name}-{sampler.steps}",
+        licence=(model and model.licence) or alias.licence,
         source=alias.source,
-        on_disk=on_disk,
-    )
-
-
-def _user_row(mine: UserAlias) -> ModelRow:
-    """A short name of the user's; what is not on this disk has no known size."""
-    try:
-        model = find_model(mine.name, offline=True)
-    except NcaError:
-        model = None
-    return ModelRow(
-        name=mine.name,
-        what=mine.settings.get("what", mine.model),
-        resolution=model.space.resolution if model else 0,
-        sampler=_label(model.sampler if model else mine.choice(SamplerChoice())),
-        licence=(model and model.licence) or mine.settings.get("licence", "not stated"),
-        source=mine.model,
         on_disk=model is not None,
     )
-
-
-def _label(choice: SamplerChoice) -> str:
-    return choice.name if choice.name == "one-step" else f"{choice.name}-{choice.steps}"

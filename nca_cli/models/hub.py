@@ -73,20 +73,16 @@ def download(repo: str, revision: str | None, names: Sequence[str]) -> Path:
 @contextlib.contextmanager
 def _quiet_bars() -> Iterator[None]:
     """No progress bars where stderr is not a terminal."""
-    from huggingface_hub.utils import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
+    from huggingface_hub import utils
 
-    quieten = not sys.stderr.isatty() and not are_progress_bars_disabled()
+    quieten = not sys.stderr.isatty() and not utils.are_progress_bars_disabled()
     if quieten:
-        disable_progress_bars()
+        utils.disable_progress_bars()
     try:
         yield
     finally:
         if quieten:
-            enable_progress_bars()
+            utils.enable_progress_bars()
 
 
 @contextlib.contextmanager

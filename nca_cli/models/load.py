@@ -22,8 +22,7 @@ from nca_cli.recipe import DTYPES
 if TYPE_CHECKING:
     import torch
 
-    from nca_cli.models.autoencoder import Autoencoder
-    from nca_cli.models.denoiser import Condition, Denoiser, Guided
+    from nca_cli.models.denoiser import Autoencoder, Condition, Denoiser, Guided
     from nca_cli.models.wiener import WienerDenoiser
 
     AnyDenoiser: TypeAlias = "Denoiser | Guided | WienerDenoiser"
@@ -35,11 +34,9 @@ OLD_TEXT = "text_model."
 """Before the names of a text encoder's tensors, until transformers 5."""
 COUNTS = ".position_ids"
 """0, 1, 2, … in older text encoders: nothing that was learned."""
-RANDOM_FILLS = frozenset(
-    f"{name}_" for name in (
-        "normal", "uniform", "trunc_normal", "kaiming_normal", "kaiming_uniform", "xavier_normal",
-        "xavier_uniform",
-    )
+RANDOM_FILLS = (
+    "normal_", "uniform_", "trunc_normal_", "kaiming_normal_", "kaiming_uniform_",
+    "xavier_normal_", "xavier_uniform_",
 )  # fmt: skip
 IDLE_VARIANCE = (
     "the network learned a variance; its scheduler names none such, so ddpm leaves it out"
@@ -95,7 +92,7 @@ def load_denoiser(
 
 def load_autoencoder(model: Model, *, device: str) -> Autoencoder:
     """The autoencoder of a latent model on `device`. Raises `ModelError`."""
-    from nca_cli.models.autoencoder import Autoencoder
+    from nca_cli.models.denoiser import Autoencoder
 
     pipeline = model.origin.pipeline(model)
     coder, scale = pipeline.autoencoder, pipeline.latent_scale

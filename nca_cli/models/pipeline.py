@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from nca_cli.errors import ModelError
 from nca_cli.models.digests import content_digest
 from nca_cli.models.families import Family
-from nca_cli.models.files import TEXT_ENCODER, TOKENIZER, join, stems_of
 from nca_cli.models.space import Space
 from nca_cli.models.text import TextEncoder
 from nca_cli.schedule import Schedule, kind_of
@@ -18,6 +17,12 @@ from nca_cli.schedule import Schedule, kind_of
 if TYPE_CHECKING:
     import torch
 
+STEM = "diffusion_pytorch_model"
+TEXT_ENCODER = "text_encoder"
+TOKENIZER = "tokenizer"
+STEMS = {"safetensors": STEM, "bin": STEM}
+TEXT_STEMS = {"safetensors": "model", "bin": "pytorch_model"}
+"""Weight files are named by diffusers, those of a text encoder by transformers."""
 KL_SCALE = 0.18215
 """diffusers' default `scaling_factor` of AutoencoderKL."""
 AUTOENCODERS = {"VQModel": 1.0, "AutoencoderKL": KL_SCALE}
@@ -207,6 +212,16 @@ class Pipeline:
             return content_digest([self.root / file for file in files], base)
         except OSError as error:
             raise ModelError(name, f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def stems_of(folder: str) -> dict[str, str]:
+    """Suffix → name of the weight file in a part's folder, the preferred one first."""
+    return TEXT_STEMS if folder.startswith(TEXT_ENCODER) else STEMS
+
+
+def join(folder: str, name: str) -> str:
+    """`folder/name`, or `name` at the root."""
+    return f"{folder}/{name}" if folder else name
 
 
 def side_of(sample_size: Any) -> int:

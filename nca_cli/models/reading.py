@@ -9,7 +9,9 @@ for latent scales they are wrong (issue 6725).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,19 +19,17 @@ from typing import Any
 
 from nca_cli.errors import ModelError
 from nca_cli.models.checks import check_pipeline
-from nca_cli.models.families import FAMILIES, Family
-from nca_cli.models.families.family import of_diffusers
-from nca_cli.models.families.unet import UNET
-from nca_cli.models.files import (
+from nca_cli.models.families import FAMILIES, UNET, Family, of_diffusers
+from nca_cli.models.pipeline import (
+    AUTOENCODERS,
     TEXT_ENCODER,
     TOKENIZER,
-    choose_tokenizer,
-    choose_weights,
+    Component,
+    Pipeline,
+    TextComponent,
     join,
-    list_files,
-    read_json,
+    stems_of,
 )
-from nca_cli.models.pipeline import AUTOENCODERS, Component, Pipeline, TextComponent
 from nca_cli.models.text import TextEncoder, make_encoder
 
 INDEX = "model_index.json"
@@ -39,18 +39,19 @@ FLAT = UNET.part
 CODERS = ("vqvae", "vae")
 TEXTS = ("", "_2", "_3")
 """Endings of text encoders and their tokenizers."""
+TOKENIZER_FILES = (
+    "vocab.json", "merges.txt", "tokenizer.json",
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+)  # fmt: skip
 
 
 class IncompletePipeline(ModelError):
     """Files are missing: more of them may be had from the hub."""
 
 
-def _networks() -> dict[str, list[str]]:
-    """The components that denoise, and the classes of them that nca runs."""
-    parts: dict[str, list[str]] = {}
-    for family in FAMILIES.values():
-        parts.setdefault(family.part, []).append(family.network)
-    return parts
+def _networks() -> list[str]:
+    """The components that denoise."""
+    return list(dict.fromkeys(family.part for family in FAMILIES.values()))
 
 
 def config_files() -> list[str]:
@@ -60,18 +61,12 @@ def config_files() -> list[str]:
     return [*flat, *(f"{part}/config.json" for part in parts)]
 
 
-def _folders() -> Iterator[str]:
-    """Where files of a pipeline are, beside the root."""
-    yield from ("scheduler", *_networks(), *CODERS)
-    yield from (f"{part}{ending}" for part in (TEXT_ENCODER, TOKENIZER) for ending in TEXTS)
-
-
 def read_pipeline(root: Path, name: str) -> Pipeline:
     """The pipeline in the folder `root`, called `name` in errors. Weights may be absent.
 
     Raises `ModelError` for anything that nca cannot run, naming what stands in the way.
     """
-    files = list_files(root, _folders())
+    files = list_files(root)
     if INDEX not in files and "config.json" not in files:
         reason = f"{root} is no diffusers pipeline (no {INDEX} or config.json)"
         raise IncompletePipeline(name, reason)
@@ -131,16 +126,18 @@ class _Files:
 
     def _check_class(self, kind: str, known: Collection[str], part: str) -> None:
         if kind not in known:
-            reason = f"its {part} is a {kind}; nca runs {' and '.join(known)} only"
-            raise ModelError(self.name, reason)
+            raise self._other(kind, known, part)
+
+    def _other(self, kind: str, known: Collection[str], part: str) -> ModelError:
+        return ModelError(self.name, f"its {part} is a {kind}; nca runs {' and '.join(known)} only")
 
     def _family(self, kind: str, part: str) -> Family:
         """The family whose network is the component `part` of class `kind`."""
-        for family in FAMILIES.values():
-            if family.part == part and kind in (family.network, family.older_name):
+        families = [family for family in FAMILIES.values() if family.part == part]
+        for family in families:
+            if kind in (family.network, family.older_name):
                 return family
-        self._check_class(kind, _networks()[part], part)
-        raise AssertionError(kind)
+        raise self._other(kind, [family.network for family in families], part)
 
     def _config(self, part: str) -> tuple[str, dict[str, Any], str]:
         """Folder, configuration and class of a component; that of a flat layout is at the root."""
@@ -197,3 +194,59 @@ def _class_of(config: Mapping[str, Any]) -> str:
     architectures = config.get("architectures")
     name = architectures[0] if isinstance(architectures, list) and architectures else None
     return str(config.get("_class_name", name))
+
+
+def choose_weights(files: Iterable[str], folder: str) -> tuple[str, ...]:
+    """The weight files of the network in `folder`: safetensors before .bin, whole before shards.
+
+    Variants (fp16, non_ema) and other dumps are never chosen. Sharded weights come index first.
+    """
+    names = set(files)
+    for suffix, stem in stems_of(folder).items():
+        whole = join(folder, f"{stem}.{suffix}")
+        if whole in names:
+            return (whole,)
+        shards = _shards(names, join(folder, stem), suffix)
+        if f"{whole}.index.json" in names and shards:
+            return (f"{whole}.index.json", *shards)
+    return ()
+
+
+def choose_tokenizer(
+    files: Iterable[str], folder: str, vocabularies: Iterable[Collection[str]]
+) -> tuple[str, ...]:
+    """The files of the tokenizer in `folder`; nothing while it has none of the vocabularies."""
+    names = set(files)
+    found = [name for name in TOKENIZER_FILES if join(folder, name) in names]
+    whole = any(set(vocabulary) <= set(found) for vocabulary in vocabularies)
+    return tuple(join(folder, name) for name in found) if whole else ()
+
+
+def _shards(names: Collection[str], start: str, suffix: str) -> list[str]:
+    """All shards `start-00001-of-00003.suffix`, or nothing while one is missing."""
+    pattern = re.compile(re.escape(start) + rf"-(\d+)-of-(\d+)\.{suffix}")
+    matches = sorted((match for match in map(pattern.fullmatch, names) if match), key=str)
+    counts = {int(match[2]) for match in matches}
+    return sorted(match[0] for match in matches) if counts == {len(matches)} else []
+
+
+def list_files(root: Path) -> set[str]:
+    """Names of the files at the root and in the folders of a pipeline, with forward slashes."""
+    texts = (f"{part}{ending}" for part in (TEXT_ENCODER, TOKENIZER) for ending in TEXTS)
+    folders = [root / part for part in ("", "scheduler", *_networks(), *CODERS, *texts)]
+    return {
+        file.relative_to(root).as_posix()
+        for folder in folders if folder.is_dir()
+        for file in folder.iterdir() if file.is_file()
+    }  # fmt: skip
+
+
+def read_json(path: Path, name: str) -> dict[str, Any]:
+    """A JSON object from a file, or `ModelError`."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(name, f"cannot read {path} as JSON ({type(error).__name__})") from error
+    if not isinstance(value, dict):
+        raise ModelError(name, f"{path} is not a JSON object")
+    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from nca_cli.errors import ModelError, UsageError
-from nca_cli.models.origins.own import VARIANCES
+from nca_cli.models.own import VARIANCES
 from nca_cli.models.space import Model
 from nca_cli.recipe import Recipe
 from nca_cli.sampler_choice import SamplerChoice

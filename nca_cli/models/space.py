@@ -16,7 +16,7 @@ from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.schedule import Schedule
 
 if TYPE_CHECKING:
-    from nca_cli.models.origins.origin import Origin
+    from nca_cli.models.origins import Origin
 
 
 @dataclass(frozen=True)

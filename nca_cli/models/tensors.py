@@ -51,7 +51,7 @@ def read_tensors(file: Path, name: str) -> Mapping[str, torch.Tensor]:
     """
     _check_kind(file, name)
     try:
-        return _read_safetensors(file) if file.suffix == ".safetensors" else _read_pickle(file)
+        return _read(file)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
         what = f"holds more than tensors ({named[1]})" if named else "is no table of tensors"
@@ -67,15 +67,12 @@ def read_tensors(file: Path, name: str) -> Mapping[str, torch.Tensor]:
         raise ModelError(name, reason, "fetch it again") from error
 
 
-def _read_safetensors(file: Path) -> Mapping[str, torch.Tensor]:
+def _read(file: Path) -> Mapping[str, torch.Tensor]:
+    import torch
     from safetensors.torch import load_file
 
-    return load_file(file, device="cpu")
-
-
-def _read_pickle(file: Path) -> Mapping[str, torch.Tensor]:
-    import torch
-
+    if file.suffix == ".safetensors":
+        return load_file(file, device="cpu")
     inert = [(Inert, name) for name in LIGHTNING]
     with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(inert):  # type: ignore[arg-type]
         mapped = zipfile.is_zipfile(file)

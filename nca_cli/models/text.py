@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nca_cli.errors import ModelError, NcaError, UsageError
-from nca_cli.models.files import VOCABULARIES, WHOLE_VOCABULARY
 
 if TYPE_CHECKING:
     import torch
 
     from nca_cli.models.pipeline import TextComponent
+
+VOCABULARIES = (("vocab.json", "merges.txt"), ("tokenizer.json",))
+"""The vocabulary of a tokenizer, in either of two formats."""
+WHOLE_VOCABULARY = VOCABULARIES[1:]
+"""Of tokenizers whose other format takes a library of its own (SentencePiece)."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from nca_cli.errors import UsageError
 from nca_cli.images.pixels import OPPONENT
 from nca_cli.models.load import Running
-from nca_cli.models.origins.origin import Origin, StoredAs, Wanted
+from nca_cli.models.origins import Origin, StoredAs, Wanted
 from nca_cli.models.space import Model, Space
 from nca_cli.recipe import BUILT_IN
 from nca_cli.schedule import Schedule
@@ -41,12 +41,6 @@ def spectrum(size: int) -> np.ndarray:
     squared = (f[:, None] ** 2 + f[None, :] ** 2)[None]
     amplitude, corner = (np.reshape(value, (3, 1, 1)) for value in (AMPLITUDE, CORNER))
     return size**2 * amplitude / (squared + corner**2)
-
-
-def mmse(size: int, snr: float) -> float:
-    """Σ S/(1 + SNR·S): expected squared error of the one-step reconstruction, over all pixels."""
-    power = spectrum(size)
-    return float((power / (1 + snr * power)).sum())
 
 
 class WienerDenoiser:
@@ -93,9 +87,6 @@ class Wiener(Origin):
 
     def stored_as(self) -> StoredAs:
         return StoredAs("wiener")
-
-    def look(self) -> tuple[bool, int | None]:
-        return True, None
 
     def identity(self, model: Model) -> str:
         return f"{model.name}-{WIENER_VERSION}:{model.space.resolution}"

@@ -30,6 +30,9 @@ class AdmConfig:
     SAMPLER: ClassVar = SamplerChoice("ddpm", 250)
     """As guided-diffusion samples: 250 ancestral steps, here with the variance that was learned."""
     PIPELINE: ClassVar = "DDPMPipeline"
+    first_stage_config: ClassVar = None
+    scale_factor: ClassVar = None
+    """It works on pixels, without an autoencoder."""
     IDLE: ClassVar[frozenset[str]] = frozenset(
         ("dropout", "use_checkpoint", "use_fp16", "use_ddim", "timestep_respacing", "use_kl",
          "rescale_learned_sigmas", "p2_gamma", "p2_k", "clip_denoised", "batch_size", "lr",
@@ -69,37 +72,20 @@ class AdmConfig:
         """The network."""
         mult = self.channel_mult or CHANNEL_MULT.get(self.image_size, (1,))
         sides = (self.image_size // 2**level for level in range(len(mult)))
-        return Unet(
+        return Unet.of(
+            self,
             image_size=self.image_size,
             width=self.num_channels,
             channel_mult=mult,
-            num_res_blocks=self.num_res_blocks,
             attention=tuple(side in self.attention_resolutions for side in sides),
-            num_heads=self.num_heads,
-            num_head_channels=self.num_head_channels,
-            resblock_updown=self.resblock_updown,
-            use_scale_shift_norm=self.use_scale_shift_norm,
-            use_new_attention_order=self.use_new_attention_order,
             out_channels=6 if self.learn_sigma else 3,
             classes=self.num_classes if self.class_cond else None,
         )
-
-    @property
-    def resolution(self) -> int:
-        """Side of the image in pixels."""
-        return self.image_size
-
-    @property
-    def latent_scale(self) -> None:
-        """None: it works on pixels."""
 
     def identity(self) -> dict[str, Any]:
         """Plain data that tells it from any other configuration."""
         idle = ("num_heads_upsample", *(() if self.class_cond else ("num_classes",)))
         return {key: value for key, value in asdict(self).items() if key not in idle}
-
-    def autoencoder(self) -> None:
-        """None: it works on pixels."""
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """Configurations of diffusers' networks, by their folders."""

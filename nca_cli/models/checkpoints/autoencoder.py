@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from nca_cli.models.checkpoints.flags import Complaints
-from nca_cli.models.checkpoints.layers import Layer
+from nca_cli.models.checkpoints.layers import Layer, renamed
 
 RESNET = {"norm1": "norm1", "conv1": "conv1", "norm2": "norm2", "conv2": "conv2",
           "nin_shortcut": "conv_shortcut"}  # fmt: skip
+END = {"norm_out": "conv_norm_out", "conv_out": "conv_out"}
 ATTENTION = {"q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
 
 
@@ -55,18 +56,18 @@ class FirstStageConfig:
         """Channels at each resolution, the finest first."""
         return [int(self.ddconfig.ch * factor) for factor in self.ddconfig.ch_mult]
 
-    def attention(self, resolution: int) -> list[bool]:
-        """Whether there is attention at each resolution of an image of that side."""
-        sides = (resolution // 2**level for level in range(len(self.channels)))
+    def attention(self, side: int) -> list[bool]:
+        """Whether there is attention at each resolution, for latents of that side."""
+        sides = (side * self.factor // 2**level for level in range(len(self.channels)))
         return [side in self.ddconfig.attn_resolutions for side in sides]
 
-    def config(self, resolution: int, scale: float) -> dict[str, Any]:
-        """The configuration of VQModel or AutoencoderKL for images of side `resolution`."""
-        attends, coder = self.attention(resolution), self.ddconfig
+    def config(self, side: int, scale: float) -> dict[str, Any]:
+        """The configuration of VQModel or AutoencoderKL for latents of that side."""
+        attends, coder = self.attention(side), self.ddconfig
         own = {"vq_embed_dim": self.embed_dim, "num_vq_embeddings": self.n_embed}
         return {
             "_class_name": "AutoencoderKL" if coder.double_z else "VQModel",
-            "sample_size": resolution,
+            "sample_size": side * self.factor,
             "in_channels": 3,
             "out_channels": 3,
             "latent_channels": coder.z_channels,
@@ -80,9 +81,9 @@ class FirstStageConfig:
             **({} if coder.double_z else own),
         }
 
-    def layers(self, resolution: int) -> Iterator[Layer]:
+    def layers(self, side: int) -> Iterator[Layer]:
         """Every layer, in the order of a forward pass."""
-        attends, last = self.attention(resolution), len(self.channels) - 1
+        attends, last = self.attention(side), len(self.channels) - 1
         yield Layer("encoder.conv_in", ("encoder.conv_in",))
         for i, here in enumerate(attends):
             theirs, ours = f"encoder.down.{i}", f"encoder.down_blocks.{i}"
@@ -98,11 +99,11 @@ class FirstStageConfig:
             yield from self._level(theirs, ours, self.ddconfig.num_res_blocks + 1, here)
             if i < last:
                 yield Layer(f"{theirs}.upsample.conv", (f"{ours}.upsamplers.0.conv",))
-        yield from _end("decoder")
+        yield from renamed("decoder", "decoder", END)
 
     def _level(self, theirs: str, ours: str, blocks: int, attends: bool) -> Iterator[Layer]:
         for j in range(blocks):
-            yield from _resnet(f"{theirs}.block.{j}", f"{ours}.resnets.{j}")
+            yield from renamed(f"{theirs}.block.{j}", f"{ours}.resnets.{j}", RESNET)
             if attends:
                 yield from _attention(f"{theirs}.attn.{j}", f"{ours}.attentions.{j}")
 
@@ -122,20 +123,11 @@ class FirstStageConfig:
 
 
 def _middle(side: str, end: bool = True) -> Iterator[Layer]:
-    yield from _resnet(f"{side}.mid.block_1", f"{side}.mid_block.resnets.0")
+    yield from renamed(f"{side}.mid.block_1", f"{side}.mid_block.resnets.0", RESNET)
     yield from _attention(f"{side}.mid.attn_1", f"{side}.mid_block.attentions.0")
-    yield from _resnet(f"{side}.mid.block_2", f"{side}.mid_block.resnets.1")
+    yield from renamed(f"{side}.mid.block_2", f"{side}.mid_block.resnets.1", RESNET)
     if end:
-        yield from _end(side)
-
-
-def _end(side: str) -> Iterator[Layer]:
-    yield Layer(f"{side}.norm_out", (f"{side}.conv_norm_out",))
-    yield Layer(f"{side}.conv_out", (f"{side}.conv_out",))
-
-
-def _resnet(theirs: str, ours: str) -> Iterator[Layer]:
-    return (Layer(f"{theirs}.{old}", (f"{ours}.{new}",)) for old, new in RESNET.items())
+        yield from renamed(side, side, END)
 
 
 def _attention(theirs: str, ours: str) -> Iterator[Layer]:

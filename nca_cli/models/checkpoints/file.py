@@ -1,26 +1,41 @@
-"""A checkpoint file: its configuration, what it is called, and what tells it from others."""
+"""A checkpoint file: its configuration, its name, what tells it from others, and its conversion.
+
+It becomes a diffusers pipeline in the cache folder, made network by network.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import ModelError
 from nca_cli.models.checkpoints.adm import AdmConfig
 from nca_cli.models.checkpoints.flags import read_flags
+from nca_cli.models.checkpoints.layers import Misfit, Shapes, place
 from nca_cli.models.checkpoints.ldm import LdmConfig
 from nca_cli.models.digests import file_digest
-from nca_cli.models.space import Space
+from nca_cli.models.environment import cache_folder
+from nca_cli.models.pipeline import STEM
+from nca_cli.models.space import Model, Space
+from nca_cli.models.tensors import check_finite, read_tensors
 from nca_cli.recipe import digest
 from nca_cli.schedule import Schedule
+
+if TYPE_CHECKING:
+    import torch
 
 KINDS: dict[str, type[AdmConfig] | type[LdmConfig]] = {"adm": AdmConfig, "ldm": LdmConfig}
 """`--model KIND:PATH`, and the configurations that such files have."""
 CONVERSION = 1
 """Raise it when the same checkpoint would give other weights."""
-UNTOLD = ("model", "last")
-"""Stems that say nothing: CompVis calls every checkpoint model.ckpt, Lightning its newest last."""
+SCALE = "scale_factor"
+"""Key of the latents' scale, in CompVis' models that measured it (`scale_by_std`)."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +61,19 @@ class Checkpoint:
     @property
     def latent(self) -> bool:
         """Whether it brings an autoencoder, so that noising an image needs the file as well."""
-        return self.config.latent_scale is not None
+        return self.config.first_stage_config is not None
 
     def space(self) -> Space:
         """What noising an image depends on; of a latent model, on the bytes of the file too."""
-        unet, coder = self.config.unet, self.config.autoencoder()
+        unet, coder = self.config.unet, self.config.first_stage_config
+        told = coder and {"image_size": unet.image_size, **asdict(coder)}
         return Space(
             schedule=Schedule.from_config(self.config.scheduler()),
             shape=(unet.in_channels, unet.image_size, unet.image_size),
-            resolution=self.config.resolution,
+            resolution=unet.image_size * (coder.factor if coder else 1),
             channels=3,
-            autoencoder=self._digest("autoencoder", coder) if coder else None,
-            latent_scale=self.config.latent_scale,
+            autoencoder=self._digest("autoencoder", told) if told else None,
+            latent_scale=self.config.scale_factor,
         )
 
     def key(self) -> str:
@@ -77,12 +93,6 @@ def is_checkpoint(name: str) -> bool:
     return name.partition(":")[0] in KINDS and ":" in name
 
 
-def prefix_of(file: Path) -> str | None:
-    """`adm:` or `ldm:`, as the suffix of a file suggests."""
-    return next((f"{kind}:" for kind, config in KINDS.items() if file.suffix == config.SUFFIX),
-                None)  # fmt: skip
-
-
 def path_of(name: str) -> Path:
     """The file that `KIND:PATH` means."""
     return Path(name.partition(":")[2]).expanduser().absolute()
@@ -91,12 +101,6 @@ def path_of(name: str) -> Path:
 def source_of(name: str) -> str:
     """`KIND:PATH` with the whole path: what stores call the source of its model."""
     return f"{name.partition(':')[0]}:{path_of(name)}"
-
-
-def stored_name(name: str) -> str:
-    """What `KIND:PATH` is called: the file's stem, or its folder's name where that says nothing."""
-    path = path_of(name)
-    return path.parent.name if path.stem in UNTOLD and path.parent.name else path.stem
 
 
 def find_checkpoint(name: str) -> Checkpoint:
@@ -108,3 +112,91 @@ def find_checkpoint(name: str) -> Checkpoint:
         hint = f"give a {KINDS[kind].SUFFIX} file: --model {kind}:PATH"
         raise ModelError(name, "there is no such file", hint)
     return Checkpoint.of(kind, file, source_of(name))
+
+
+def ensure_converted(model: Model) -> None:
+    """Make the pipeline of a checkpoint, unless the cache has it. Raises `ModelError`."""
+    if model.checkpoint is None or model.folder is None or model.folder.is_dir():
+        return
+    kind = str(model.revision).partition("-")[0]
+    checkpoint = Checkpoint.of(kind, model.checkpoint, model.source)
+    if f"{kind}-{checkpoint.key()}" != model.revision:
+        raise ModelError(model.source, f"{checkpoint.file} has changed meanwhile", "try again")
+    try:
+        model.folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=model.folder.parent, suffix=".tmp") as temporary:
+            made = Path(temporary, "made")
+            _write(checkpoint, made)
+            with contextlib.suppress(OSError):  # another process was first
+                os.rename(made, model.folder)
+    except OSError as error:
+        reason = f"cannot be converted into {cache_folder()}: {error.strerror or error}"
+        raise ModelError(model.source, reason, "set NCA_CACHE to a folder with room") from error
+    if not model.folder.is_dir():
+        raise ModelError(model.source, f"cannot write {model.folder}")
+
+
+def _write(checkpoint: Checkpoint, folder: Path) -> None:
+    """The pipeline of a checkpoint, in the layout of the hub."""
+    config = checkpoint.config
+    index: dict[str, object] = {"_class_name": config.PIPELINE}
+    for part, settings in _convert(checkpoint, folder):
+        _dump(settings, folder / part / "config.json")
+        index[part] = ["diffusers", settings["_class_name"]]
+    (folder / "scheduler").mkdir()
+    _dump(config.scheduler(), folder / "scheduler" / "scheduler_config.json")
+    index["scheduler"] = ["diffusers", config.scheduler()["_class_name"]]
+    _dump(index, folder / "model_index.json")
+
+
+def _dump(value: object, file: Path) -> None:
+    file.write_text(json.dumps(value, indent=1), encoding="utf-8")
+
+
+def _convert(checkpoint: Checkpoint, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Write the weights of each network into its folder; the folder's name and configuration.
+
+    One network at a time, and only a qkv is copied: memory for the checkpoint once is enough.
+    Raises `ModelError` that names the first tensor that does not fit.
+    """
+    from safetensors.torch import save_file
+
+    tensors = read_tensors(checkpoint.file, checkpoint.name)
+    _check_scale(tensors, checkpoint)
+    for part, settings in checkpoint.config.parts().items():
+        source = checkpoint.config.source(part, tensors)
+        try:
+            placed = place(tensors, checkpoint.config.layers(part), _shapes(settings), source)
+        except Misfit as misfit:
+            raise _error(checkpoint, str(misfit)) from misfit
+        for key, value in placed.items():
+            check_finite(f"{key} of its {part}", value, checkpoint.file, checkpoint.name)
+        (folder / part).mkdir(parents=True)
+        save_file(placed, folder / part / f"{STEM}.safetensors")
+        yield part, settings | ({"nca_note": source.note} if source.note else {})
+
+
+def _error(checkpoint: Checkpoint, reason: str) -> ModelError:
+    hint = f"name its configuration in {checkpoint.file.with_suffix('.toml').name} beside it"
+    return ModelError(checkpoint.name, f"{checkpoint.file.name}: {reason}", hint)
+
+
+def _check_scale(tensors: Mapping[str, torch.Tensor], checkpoint: Checkpoint) -> None:
+    """A latent scale that was measured in training has to be the one that latents are given."""
+    said = checkpoint.config.scale_factor
+    if said is None or SCALE not in tensors:
+        return
+    measured = float(tensors[SCALE])
+    if abs(said - measured) > 1e-4 * measured:
+        raise _error(checkpoint, f"{SCALE} is {measured:.8g}, not {said:g}")
+
+
+def _shapes(settings: Mapping[str, Any]) -> Shapes:
+    """Names and shapes of the tensors of a network of diffusers, without making any."""
+    import diffusers
+    import torch
+
+    own = {key: value for key, value in settings.items() if key not in ("_class_name", "num_heads")}
+    with torch.device("meta"):
+        network: torch.nn.Module = getattr(diffusers, settings["_class_name"])(**own)
+    return {key: tuple(value.shape) for key, value in network.state_dict().items()}

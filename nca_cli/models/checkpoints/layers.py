@@ -7,7 +7,7 @@ numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +27,11 @@ class Layer(NamedTuple):
     """In how many runs of (q, k, v) a qkv is laid out."""
     kernel: int = 0
     """Axes of a 1×1 kernel that it has and a linear layer has not."""
+
+
+def renamed(theirs: str, ours: str, names: Mapping[str, str]) -> Iterator[Layer]:
+    """The layers of a block, `theirs` → `ours`, by their names in it, theirs → ours."""
+    return (Layer(f"{theirs}.{old}", (f"{ours}.{new}",)) for old, new in names.items())
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ class LdmConfig:
     """Of the latents."""
     parameterization: str = "eps"
     scale_factor: float = 1.0
+    """z = encode(x)·scale_factor."""
     use_ema: bool = True
     """Whether the weights are the moving average of training, where the file holds one."""
     unet_config: UnetConfig = field(default_factory=UnetConfig)
@@ -84,50 +85,32 @@ class LdmConfig:
         """The network."""
         own = self.unet_config
         factors = (2**level for level in range(len(own.channel_mult)))
-        return Unet(
+        return Unet.of(
+            own,
             image_size=self.image_size,
             width=own.model_channels,
             channel_mult=own.channel_mult,
-            num_res_blocks=own.num_res_blocks,
             attention=tuple(factor in own.attention_resolutions for factor in factors),
-            num_heads=own.num_heads,
-            num_head_channels=own.num_head_channels,
-            resblock_updown=own.resblock_updown,
-            use_scale_shift_norm=own.use_scale_shift_norm,
-            use_new_attention_order=own.use_new_attention_order,
             in_channels=self.channels,
             out_channels=self.channels,
         )
-
-    @property
-    def resolution(self) -> int:
-        """Side of the image in pixels."""
-        return self.image_size * self.first_stage_config.factor
-
-    @property
-    def latent_scale(self) -> float:
-        """z = encode(x)·scale_factor."""
-        return self.scale_factor
 
     def identity(self) -> dict[str, Any]:
         """Plain data that tells it from any other configuration."""
         return asdict(self)
 
-    def autoencoder(self) -> dict[str, Any]:
-        """Plain data that tells its autoencoder from any other of the same file."""
-        return {"image_size": self.image_size, **asdict(self.first_stage_config)}
-
     def parts(self) -> dict[str, dict[str, Any]]:
         """Configurations of diffusers' networks, by their folders."""
-        folder = "vae" if self.first_stage_config.ddconfig.double_z else "vqvae"
-        first_stage = self.first_stage_config.config(self.resolution, self.scale_factor)
+        coder = self.first_stage_config
+        folder = "vae" if coder.ddconfig.double_z else "vqvae"
+        first_stage = coder.config(self.image_size, self.scale_factor)
         return {"unet": self.unet.config(), folder: first_stage}
 
     def layers(self, part: str) -> Iterator[Layer]:
         """The layers of one of `parts()`."""
         if part == "unet":
             return self.unet.layers()
-        return self.first_stage_config.layers(self.resolution)
+        return self.first_stage_config.layers(self.image_size)
 
     def source(self, part: str, keys: Iterable[str]) -> Keys:
         """Where a checkpoint of these keys has them."""

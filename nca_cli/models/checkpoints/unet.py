@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nca_cli.models.checkpoints.flags import Complaints
-from nca_cli.models.checkpoints.layers import Layer
+from nca_cli.models.checkpoints.layers import Layer, renamed
 from nca_cli.models.checks import MOST
 
 RESNET = {
@@ -29,6 +29,10 @@ BEFORE = {
     "input_blocks.0.0": "conv_in",
 }
 AFTER = {"out.0": "conv_norm_out", "out.2": "conv_out"}
+SHARED = (
+    "num_res_blocks", "num_heads", "num_head_channels", "resblock_updown", "use_scale_shift_norm",
+    "use_new_attention_order",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,16 @@ class Unet:
     num_head_channels: int
     resblock_updown: bool
     use_scale_shift_norm: bool
-    use_new_attention_order: bool = False
+    use_new_attention_order: bool
     in_channels: int = 3
     out_channels: int = 3
     classes: int | None = None
     """Labels, each with a vector that is added to that of t; `None`: it takes none."""
+
+    @classmethod
+    def of(cls, flags: object, **own: Any) -> Unet:
+        """With the flags that both programs call the same."""
+        return cls(**{name: getattr(flags, name) for name in SHARED}, **own)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -97,9 +106,9 @@ class Unet:
         """Every layer, in the order of a forward pass."""
         yield from (Layer(theirs, (ours,)) for theirs, ours in BEFORE.items())
         yield from self._encoder()
-        yield from _resnet("middle_block.0", "mid_block.resnets.0")
+        yield from renamed("middle_block.0", "mid_block.resnets.0", RESNET)
         yield from self._attention("middle_block.1", "mid_block.attentions.0", -1)
-        yield from _resnet("middle_block.2", "mid_block.resnets.1")
+        yield from renamed("middle_block.2", "mid_block.resnets.1", RESNET)
         yield from self._decoder()
         yield from (Layer(theirs, (ours,)) for theirs, ours in AFTER.items())
 
@@ -109,7 +118,7 @@ class Unet:
         for level, attends in enumerate(self.attention):
             block = f"down_blocks.{level}"
             for j in range(self.num_res_blocks):
-                yield from _resnet(f"input_blocks.{n}.0", f"{block}.resnets.{j}")
+                yield from renamed(f"input_blocks.{n}.0", f"{block}.resnets.{j}", RESNET)
                 if attends:
                     ours = f"{block}.attentions.{j}"
                     yield from self._attention(f"input_blocks.{n}.1", ours, level)
@@ -124,7 +133,7 @@ class Unet:
         for i, attends in enumerate(reversed(self.attention)):
             block = f"up_blocks.{i}"
             for j in range(count):
-                yield from _resnet(f"output_blocks.{n}.0", f"{block}.resnets.{j}")
+                yield from renamed(f"output_blocks.{n}.0", f"{block}.resnets.{j}", RESNET)
                 if attends:
                     ours = f"{block}.attentions.{j}"
                     yield from self._attention(f"output_blocks.{n}.1", ours, last - i)
@@ -136,7 +145,7 @@ class Unet:
     def _between(self, theirs: str, ours: str, name: str) -> Iterator[Layer]:
         """A change of resolution: a residual block, or a convolution."""
         if self.resblock_updown:
-            yield from _resnet(theirs, ours)
+            yield from renamed(theirs, ours, RESNET)
         else:
             yield Layer(f"{theirs}.{name}", (f"{ours}.conv",))
 
@@ -174,7 +183,3 @@ class Unet:
             "channels with attention cannot be split into heads evenly": lambda: any(
                 c % shared for c in attending),
         }  # fmt: skip
-
-
-def _resnet(theirs: str, ours: str) -> Iterator[Layer]:
-    return (Layer(f"{theirs}.{old}", (f"{ours}.{new}",)) for old, new in RESNET.items())

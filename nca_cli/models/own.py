@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import ModelError
 from nca_cli.models.load import Running
-from nca_cli.models.origins.origin import Origin, StoredAs, Wanted
+from nca_cli.models.origins import Origin, StoredAs, Wanted
 from nca_cli.models.space import Model, Space
 from nca_cli.schedule import Schedule
 

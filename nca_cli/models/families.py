@@ -1,0 +1,194 @@
+"""Model families: what is particular to denoising networks of one class, one `Family` for each.
+
+`FAMILIES` is the only place that knows them all; docs/adding-a-family.md says how to add one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nca_cli.models.text import CLIP, PROJECTED_CLIP, T5, T5_TOKENS, Embedded, TextEncoder, misfit
+from nca_cli.schedule import FlowMatching, Schedule
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from nca_cli.models.denoiser import Condition
+    from nca_cli.models.pipeline import Pipeline
+
+MORE_CONDITIONS = (
+    "addition_embed_type", "encoder_hid_dim", "time_cond_proj_dim", "num_class_embeds",
+)  # fmt: skip
+"""What a UNet may want to know beside the prompt: sizes, images, a guidance weight."""
+
+
+def of_diffusers(kind: str, config: Mapping[str, Any]) -> torch.nn.Module:
+    """The network of diffusers' class `kind` that a configuration describes, without weights."""
+    import diffusers
+
+    network: torch.nn.Module = getattr(diffusers, kind).from_config(dict(config))
+    return network
+
+
+def time_of_schedule(schedule: Schedule, t: np.ndarray) -> np.ndarray:
+    """The schedule's own: whole t, 1000·σ of a flow, σ itself of a variance-exploding one."""
+    return schedule.network_time(t)
+
+
+def ask_as_diffusers(
+    network: torch.nn.Module, x: torch.Tensor, time: torch.Tensor, condition: Condition | None
+) -> torch.Tensor:
+    """As networks of diffusers are called; by name, for what they take second differs."""
+    given = {} if condition is None else {"timestep": time, **condition}
+    answer: torch.Tensor = (network(x, **given) if given else network(x, time)).sample
+    return answer
+
+
+def tokens_of_the_first(embedded: Sequence[Embedded], pipeline: Pipeline) -> Condition:
+    """The tokens of one text encoder, for cross-attention."""
+    return {"encoder_hidden_states": embedded[0].tokens}
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models whose denoising network is of one class. The defaults are most of diffusers'."""
+
+    network: str
+    """The class by which a pipeline's configuration names the network."""
+    part: str = "unet"
+    """The component that it is: the key in `model_index.json`, and the folder."""
+    older_name: str | None = None
+    """Of the class, in older repositories."""
+    channels: int = 4
+    """Into the network, where its configuration does not say."""
+    classes: str = ""
+    """The key by which its configuration says how many class labels there are."""
+    null_label: bool = False
+    """Whether the label past the classes stands for none."""
+    text_encoders: Mapping[str, TextEncoder] = field(default_factory=dict)
+    """Of networks that take a prompt, by their components."""
+    shifts_latents: bool = False
+    """Whether its latents may have a `shift_factor`."""
+    make: Callable[[str, Mapping[str, Any]], torch.nn.Module] = of_diffusers
+    """The network from its class and configuration, without weights."""
+    schedule: Callable[[Mapping[str, Any]], Schedule] = Schedule.from_config
+    """From the scheduler's configuration: the levels, and the chains over them."""
+    time: Callable[[Schedule, np.ndarray], np.ndarray] = time_of_schedule
+    """What the network is told of the levels `t (B,)`, float32 `(B,)`."""
+    ask: Callable[..., torch.Tensor] = ask_as_diffusers
+    """`(network, x, time, condition)` → what it predicts, shaped as x, or with twice the channels
+    (a learned variance behind the prediction)."""
+    condition: Callable[[Sequence[Embedded], Pipeline], Condition] = tokens_of_the_first
+    """What the network takes of what its text encoders give, in their order."""
+    complaints: Callable[[Pipeline], Iterable[str]] = lambda pipeline: ()
+    """Why nca cannot run a pipeline of this family; nothing where it can."""
+
+
+def make_unet(kind: str, config: Mapping[str, Any]) -> torch.nn.Module:
+    """The network; of converted checkpoints with `num_heads`, for UNet2DModel knows their width
+    alone."""
+    from diffusers.models.attention_processor import Attention
+
+    network, heads = of_diffusers(kind, config), int(config.get("num_heads") or 0)
+    for module in network.modules() if heads else ():
+        if isinstance(module, Attention):
+            module.heads, module.scale = heads, (module.inner_dim // heads) ** -0.5
+    return network
+
+
+UNET = Family("UNet2DModel", channels=3, classes="num_class_embeds", make=make_unet)
+"""Of pixels or latents, with class labels or without: DDPM (Ho et al., 2006.11239), ADM (Dhariwal &
+Nichol, 2105.05233), NCSN++ (Song et al., 2011.13456) and LDM (Rombach et al., 2112.10752) are all
+this one class; what differs between them (the levels, what is predicted, an autoencoder) is said by
+the scheduler and by the other components."""
+
+
+def stable_diffusion_complaints(pipeline: Pipeline) -> Iterator[str]:
+    """Networks that want to know more than a prompt, or text of another width."""
+    config = pipeline.network.config
+    more = [key for key in MORE_CONDITIONS if config.get(key) is not None]
+    if config.get("attention_type", "default") != "default":
+        more.append("attention_type")
+    yield from (f"its unet takes more than a prompt ({key})" for key in more)
+    width = int(config.get("cross_attention_dim", 1280))
+    yield from misfit("text", width, pipeline.text_encoders[0].width)
+
+
+STABLE_DIFFUSION = Family(
+    "UNet2DConditionModel", text_encoders={"text_encoder": CLIP},
+    complaints=stable_diffusion_complaints,
+)  # fmt: skip
+"""Stable Diffusion 1 and 2 (Rombach et al., 2112.10752): a UNet that attends to one CLIP's text."""
+
+
+def dit_complaints(pipeline: Pipeline) -> Iterator[str]:
+    """Other transformers that were once of the same class."""
+    norm = pipeline.network.config.get("norm_type", "ada_norm_zero")
+    if norm != "ada_norm_zero":
+        yield f"its transformer is no DiT (norm_type {norm!r})"
+
+
+DIT = Family(
+    "DiTTransformer2DModel", part="transformer", older_name="Transformer2DModel",
+    classes="num_embeds_ada_norm", null_label=True, complaints=dit_complaints,
+)  # fmt: skip
+"""DiT (Peebles & Xie, 2212.09748): a transformer of latents under class labels."""
+
+
+def sd3_schedule(config: Mapping[str, Any]) -> Schedule:
+    """With the chains of its pipeline, which tells the scheduler the number of steps alone."""
+    levels = Schedule.from_config(config)
+    return levels.as_scheduled() if isinstance(levels, FlowMatching) else levels
+
+
+def sd3_text_width(pipeline: Pipeline) -> int:
+    """Of the tokens that the network takes."""
+    return int(pipeline.network.config.get("joint_attention_dim", 4096))
+
+
+def sd3_condition(embedded: Sequence[Embedded], pipeline: Pipeline) -> Condition:
+    """Section 5.1: the tokens of two CLIPs side by side, filled with zeros to the width of T5's,
+    which follow; those are zeros where T5 is absent."""
+    import torch
+
+    width = sd3_text_width(pipeline)
+    pooled = [each.pooled for each in embedded if each.pooled is not None]
+    clip = torch.cat([each.tokens for each in embedded if each.pooled is not None], -1)
+    clip = torch.nn.functional.pad(clip, (0, width - clip.shape[-1]))
+    t5 = [each.tokens for each in embedded if each.pooled is None]
+    t5 = t5 or [clip.new_zeros(len(clip), T5_TOKENS, width)]
+    return {
+        "encoder_hidden_states": torch.cat([clip, *t5], 1),
+        "pooled_projections": torch.cat(pooled, -1),
+    }
+
+
+def sd3_complaints(pipeline: Pipeline) -> Iterator[str]:
+    """Text of other widths than the network's, and schedulers of other levels than a flow's."""
+    width, config = sd3_text_width(pipeline), pipeline.network.config
+    clips = [each for each in pipeline.text_encoders if each.encoder is PROJECTED_CLIP]
+    pooled = sum(int(clip.config.get("projection_dim", 512)) for clip in clips)
+    yield from misfit("pooled text", int(config.get("pooled_projection_dim", 2048)), pooled)
+    yield from misfit("text", width, max(width, sum(clip.width for clip in clips)))
+    for each in pipeline.text_encoders:
+        if each.encoder is T5:
+            yield from misfit("text", width, each.width)
+    if pipeline.prediction != "flow":
+        kind = pipeline.scheduler.get("_class_name")
+        yield f"its {pipeline.family.network} predicts a velocity, for which no {kind} is made"
+
+
+STABLE_DIFFUSION_3 = Family(
+    "SD3Transformer2DModel", part="transformer", channels=16, shifts_latents=True,
+    text_encoders={
+        "text_encoder": PROJECTED_CLIP, "text_encoder_2": PROJECTED_CLIP, "text_encoder_3": T5,
+    },
+    schedule=sd3_schedule, condition=sd3_condition, complaints=sd3_complaints,
+)  # fmt: skip
+"""Stable Diffusion 3 (Esser et al., 2403.03206): a transformer that predicts a flow under text."""
+
+FAMILIES = {family.network: family for family in (UNET, STABLE_DIFFUSION, DIT, STABLE_DIFFUSION_3)}
+"""By the classes of their networks."""

@@ -1,0 +1,327 @@
+"""Where models come from: the hub, a folder, the installation, a checkpoint file.
+
+Every origin is asked to find a model, name it, identify and load it. `models/own.py` and
+`models/wiener.py` are two more, without files.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from nca_cli.errors import ModelError
+from nca_cli.models import hub
+from nca_cli.models.checkpoints.file import (
+    KINDS,
+    Checkpoint,
+    ensure_converted,
+    find_checkpoint,
+    path_of,
+    source_of,
+)
+from nca_cli.models.environment import cache_folder
+from nca_cli.models.load import Running, denoiser_of
+from nca_cli.models.pipeline import Pipeline, join, stems_of
+from nca_cli.models.reading import (
+    IncompletePipeline,
+    choose_tokenizer,
+    choose_weights,
+    config_files,
+    read_pipeline,
+)
+from nca_cli.models.space import Model
+from nca_cli.models.text import check_transformers
+from nca_cli.recipe import BUILT_IN
+
+if TYPE_CHECKING:
+    from nca_cli.models.aliases import Alias
+    from nca_cli.models.load import AnyDenoiser
+
+UNTOLD = ("model", "last")
+"""Stems that say nothing: CompVis calls every checkpoint model.ckpt, Lightning its newest last."""
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What has to be on this disk once a model is found, and how it may get there."""
+
+    weights: bool = True
+    """Else only what noising an image needs."""
+    offline: bool = False
+    refresh: bool = False
+    size: int = 256
+    """Side in pixels of a model that has none of its own."""
+
+
+class StoredAs(NamedTuple):
+    """What stores know a model by."""
+
+    name: str
+    sampler: str | None = None
+    """That goes with a short name."""
+    source: str | None = None
+    """Of what is named by a path or an import, of which several may have one name."""
+
+
+class Origin:
+    """Where a model comes from. A kind says how it finds its model and what stores call it.
+
+    The rest is for models whose files are a diffusers pipeline.
+    """
+
+    def find(self, wanted: Wanted) -> Model:
+        """The model, with what is wanted on this disk. Raises `ModelError`."""
+        raise NotImplementedError
+
+    def stored_as(self) -> StoredAs:
+        """What stores know it by; asks neither files nor network."""
+        raise NotImplementedError
+
+    def pipeline(self, model: Model) -> Pipeline:
+        """Its files. Raises `ModelError` where they are not on this disk."""
+        if model.folder is None:
+            raise ModelError(model.name, "its weights are not on this disk")
+        return read_pipeline(model.folder, model.name)
+
+    def identity(self, model: Model) -> str:
+        """Which weights these are: a hub commit, say, or a digest of all files."""
+        if model.revision is not None:
+            return model.revision
+        pipeline = self.pipeline(model)
+        if missing := pipeline.missing():
+            raise ModelError(model.name, f"{pipeline.root / missing} is missing")
+        return pipeline.digest(pipeline.files, pipeline.root, model.name)
+
+    def denoiser(self, model: Model, running: Running) -> AnyDenoiser:
+        """Its network, ready to call."""
+        return denoiser_of(self.pipeline(model), model.name, running)
+
+    def _model(
+        self, pipeline: Pipeline, label: str, source: str, revision: str | None = None
+    ) -> Model:
+        """The model of a pipeline, called `label`."""
+        return Model(
+            safe_name(label), source, pipeline.space(source), self,
+            scheduler=pipeline.scheduler, folder=pipeline.root, revision=revision,
+            classes=pipeline.classes, null_label=pipeline.null_label,
+            takes_prompt=bool(pipeline.text_encoders),
+        )  # fmt: skip
+
+
+def complete_pipeline(folder: Path, name: str, weights: bool) -> Pipeline:
+    """The pipeline in a folder, all of whose files are there. Raises `ModelError`."""
+    pipeline = read_pipeline(folder, name)
+    if missing := pipeline.missing(weights):
+        reason = f"{folder / missing} is missing (or a .bin in its place)"
+        raise ModelError(name, reason, _variant_hint(folder / missing))
+    return pipeline
+
+
+def _variant_hint(missing: Path) -> str | None:
+    """What to do with the weights of a variant, such as fp16, that lie where the usual ones lack:
+    they are other weights, so that only the user can mean them."""
+    for found in sorted(missing.parent.glob(f"{missing.stem}.*{missing.suffix}")):
+        return f"{found.name} is there: to mean these weights, name them {missing.name}"
+    return None
+
+
+def safe_name(label: str) -> str:
+    """`label` as a folder name on any system: letters, digits, `.`, `_`, `-`; 80 at most."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", label)[:80].strip("-.") or "model"
+
+
+def last_part(text: str) -> str:
+    """`org/name@revision` and `path/to/name/` → `name`."""
+    return text.split("@")[0].rstrip("/").rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Folder(Origin):
+    """A folder, as the user wrote it."""
+
+    named: str
+
+    @classmethod
+    def means(cls, name: str) -> bool:
+        """Whether `name` is a path: it exists, or it could be nothing else."""
+        return Path(name).expanduser().exists() or name.startswith(("/", ".", "~"))
+
+    def find(self, wanted: Wanted) -> Model:
+        folder = Path(self.named).expanduser().absolute()
+        if folder.is_file():
+            kinds = (kind for kind, config in KINDS.items() if folder.suffix == config.SUFFIX)
+            hints = (f"is it a checkpoint? --model {kind}:{self.named}" for kind in kinds)
+            reason = "is a file; nca needs the folder of a diffusers pipeline"
+            raise ModelError(self.named, reason, next(hints, None))
+        if not folder.is_dir():
+            raise ModelError(self.named, "there is no such folder")
+        resolved = folder.resolve()
+        pipeline = complete_pipeline(resolved, str(resolved), wanted.weights)
+        return self._model(pipeline, _label(resolved), str(resolved))
+
+    def stored_as(self) -> StoredAs:
+        # a bare word is a stored name, even beside a folder of that name
+        if "/" not in self.named and not self.named.startswith((".", "~")):
+            return StoredAs(last_part(self.named))
+        folder = Path(self.named).expanduser().resolve()
+        return StoredAs(safe_name(_label(folder)), None, str(folder))
+
+
+def _label(folder: Path) -> str:
+    """The folder's name; for a snapshot of the hub's cache, the repository's."""
+    if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
+        return folder.parent.parent.name.rpartition("--")[2]
+    return folder.name
+
+
+@dataclass(frozen=True)
+class BuiltIn(Origin):
+    """A pipeline among the assets."""
+
+    alias: Alias
+
+    def find(self, wanted: Wanted) -> Model:
+        name, folder = self.alias.name, ASSETS / self.alias.name
+        if not folder.is_dir():
+            hint = "reinstall nca from a complete source or wheel"
+            raise ModelError(name, f"its files are not in this installation ({folder})", hint)
+        pipeline = complete_pipeline(folder, name, wanted.weights)
+        return self._model(pipeline, name, BUILT_IN)
+
+    def stored_as(self) -> StoredAs:
+        return StoredAs(self.alias.name)
+
+
+@dataclass(frozen=True)
+class Hub(Origin):
+    """A repository at a revision (`None`: main), and the short name that it was called by."""
+
+    repo: str
+    revision: str | None = None
+    alias: Alias | None = None
+
+    def find(self, wanted: Wanted) -> Model:
+        """From this disk if it has all that is needed, else carried by an alias, else fetched."""
+        offline = wanted.offline or hub.is_offline()
+        if not wanted.refresh or offline:
+            if (pipeline := self._on_disk(wanted.weights)) is not None:
+                return self._of(pipeline)
+            if (alias := self.alias) and alias.space and not wanted.weights:
+                name = last_part(self.repo)
+                return Model(name, self.repo, alias.space, self, scheduler=alias.scheduler)
+            if offline:
+                hint = hub.GET_IT.format(self.alias.name if self.alias else self.repo)
+                raise ModelError(self.repo, "is not on this disk, and the network is off", hint)
+        return self._of(self._fetched(wanted.weights))
+
+    def stored_as(self) -> StoredAs:
+        return StoredAs(last_part(self.repo), self.alias.sampler.name if self.alias else None)
+
+    def _on_disk(self, weights: bool) -> Pipeline | None:
+        """The pipeline in the hub's cache, if its files suffice."""
+        folder = hub.on_disk(self.repo, self.revision)
+        try:
+            pipeline = folder and read_pipeline(folder, self.repo)
+        except IncompletePipeline:
+            return None
+        return None if not pipeline or pipeline.missing(weights) else pipeline
+
+    def _fetched(self, weights: bool) -> Pipeline:
+        """Configurations first, so that a pipeline nca cannot run costs no download of weights."""
+        names = hub.list_repo(self.repo, self.revision)
+        configs = [name for name in config_files() if name in names]
+        if not configs:
+            raise ModelError(self.repo, "is no diffusers pipeline (no model_index.json)")
+        folder = hub.download(self.repo, self.revision, configs)
+        pipeline = read_pipeline(folder, self.repo)
+        if chosen := self._chosen(pipeline, names, weights):
+            hub.download(self.repo, folder.name, chosen)
+        pipeline = read_pipeline(folder, self.repo)
+        if missing := pipeline.missing(weights):
+            raise ModelError(self.repo, f"{missing} did not arrive", "try again")
+        return pipeline
+
+    def _chosen(self, pipeline: Pipeline, names: list[str], weights: bool) -> list[str]:
+        """Weights and vocabularies to fetch."""
+        chosen: list[str] = []
+        for component in pipeline.components(weights):
+            folder = component.folder
+            usual = [f"{stem}.{suffix}" for suffix, stem in stems_of(folder).items()]
+            chosen += self._found(choose_weights(names, folder), folder, usual)
+        for text in pipeline.text_encoders if weights else ():
+            check_transformers()
+            folder, vocabularies = text.tokenizer_folder, text.encoder.vocabularies
+            usual = [files[0] for files in vocabularies]
+            chosen += self._found(choose_tokenizer(names, folder, vocabularies), folder, usual)
+        return chosen
+
+    def _found(self, chosen: tuple[str, ...], folder: str, usual: list[str]) -> tuple[str, ...]:
+        if not chosen:
+            wanted = " nor ".join(join(folder, name) for name in usual)
+            raise ModelError(self.repo, f"has neither {wanted}")
+        return chosen
+
+    def _of(self, pipeline: Pipeline) -> Model:
+        source = f"{self.repo}@{self.revision}" if self.revision else self.repo
+        return self._model(pipeline, last_part(self.repo), source, pipeline.root.name)
+
+
+@dataclass(frozen=True)
+class CheckpointFile(Origin):
+    """A file that the user names."""
+
+    named: str
+    """`KIND:PATH`"""
+
+    def find(self, wanted: Wanted) -> Model:
+        return self._of(find_checkpoint(self.named), self.stored_as().name, wanted.weights)
+
+    def stored_as(self) -> StoredAs:
+        """By the file's stem, or its folder's name where that says nothing."""
+        path = path_of(self.named)
+        name = path.parent.name if path.stem in UNTOLD and path.parent.name else path.stem
+        return StoredAs(safe_name(name), None, source_of(self.named))
+
+    def pipeline(self, model: Model) -> Pipeline:
+        """What it is converted into, which is done first where the cache lacks it."""
+        ensure_converted(model)
+        return super().pipeline(model)
+
+    def _of(self, checkpoint: Checkpoint, name: str, weights: bool) -> Model:
+        """The model, stored under `name`. A pixel model without `weights` needs no file."""
+        kind, config = checkpoint.kind, checkpoint.config
+        key = checkpoint.key() if weights or checkpoint.latent else None
+        return Model(
+            name, checkpoint.name, checkpoint.space(), self, config.SAMPLER,
+            scheduler=config.scheduler(),
+            folder=cache_folder() / kind / key[:32] if key else None,
+            revision=f"{kind}-{key}" if key else None,
+            checkpoint=checkpoint.file if key else None,
+            classes=config.unet.classes,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ByHand(CheckpointFile):
+    """A file that its authors share by hand, and a short name for it."""
+
+    alias: Alias
+    page: str
+    """Where they share it."""
+
+    def find(self, wanted: Wanted) -> Model:
+        """From the file; noising an image for a pixel model needs none."""
+        alias, (kind, _, path) = self.alias, self.named.partition(":")
+        checkpoint = Checkpoint.of(kind, path_of(self.named), alias.name)
+        if (wanted.weights or checkpoint.latent) and not checkpoint.file.is_file():
+            reason = f"its authors share {path} by hand, and it is not in this folder"
+            here = f"--model {kind}:PATH/{checkpoint.file.name}"
+            hint = f"download it from {self.page}, then here, or with {here}"
+            raise ModelError(alias.name, reason, hint)
+        return self._of(checkpoint, alias.name, wanted.weights)
+
+    def stored_as(self) -> StoredAs:
+        return StoredAs(self.alias.name, self.alias.sampler.name)

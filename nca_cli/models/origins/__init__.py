@@ -1,1 +1,0 @@
-"""Where models come from: one class for each of the ways to name one."""
