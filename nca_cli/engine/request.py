@@ -169,9 +169,7 @@ def conditions_for(request: Request, model: Model, models: Sequence[Model]) -> R
     label = model.classes is not None or not any(each.classes is not None for each in models)
     prompt = model.takes_prompt or not any(each.takes_prompt for each in models)
     mine = replace(
-        request,
-        label=request.label if label else None,
-        prompt=request.prompt if prompt else None,
+        request, label=request.label if label else None, prompt=request.prompt if prompt else None
     )
     unheard = mine != request and mine.label is None and mine.prompt is None
     return replace(mine, guidance=None) if unheard else mine

@@ -5,12 +5,11 @@ sees no difference (`Source`). docs/images.md says what is found and how it is r
 """
 
 from nca_cli.images.archives import Archive, Member
-from nca_cli.images.choose import Choice
-from nca_cli.images.find import find_images, sample_images, usual_images
-from nca_cli.images.identify import FITS, PREPROCESSING_VERSION, image_digest, image_name
+from nca_cli.images.find import Choice, find_images, sample_images, usual_images
+from nca_cli.images.identify import FITS, PREPROCESSING_VERSION, Source, image_digest, image_name
 from nca_cli.images.load import Picture, load_image
 from nca_cli.images.pixels import subsampled, to_rgb, to_uint8, to_unit
-from nca_cli.images.source import MAX_PIXELS, SUFFIXES, Source
+from nca_cli.images.source import MAX_PIXELS, SUFFIXES
 
 __all__ = [
     "FITS",

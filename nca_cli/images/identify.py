@@ -5,13 +5,22 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from pathlib import Path
 from typing import IO
 
 from nca_cli.errors import ImageError, UsageError
-from nca_cli.images.source import Source, as_source, next_step
+from nca_cli.images.archives import Member
+from nca_cli.images.source import next_step
 
 PREPROCESSING_VERSION = 1  # raise it when the same file would give other pixels
 FITS = ("crop", "pad", "stretch")
+Source = Path | Member
+"""What an image is read from: a file, or a member of an archive."""
+
+
+def as_source(image: str | Source) -> Source:
+    """Text is the path of a file."""
+    return Path(image) if isinstance(image, str) else image
 
 
 def image_name(image: str | Source) -> str:

@@ -17,9 +17,9 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from nca_cli.errors import ImageError, NcaError
-from nca_cli.images.identify import check_fit, file_digest
+from nca_cli.images.identify import Source, as_source, check_fit, file_digest
 from nca_cli.images.pixels import to_unit
-from nca_cli.images.source import MAX_PIXELS, READABLE, Source, as_source, damage, next_step
+from nca_cli.images.source import MAX_PIXELS, READABLE, damage, next_step
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nca_cli.errors import NcaError
-from nca_cli.imports.pairs import Pair, read_csv
+from nca_cli.imports.pairs import SCHEDULES, Pair, named_schedule, read_csv
 from nca_cli.imports.run import Importing
-from nca_cli.imports.schedules import SCHEDULES, named_schedule
 from nca_cli.recipe import IMPORTED
 from nca_cli.store import Artifact, Store
 

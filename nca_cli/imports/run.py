@@ -12,9 +12,8 @@ import numpy as np
 
 from nca_cli.errors import Complain, NcaError, StoreError, UsageError
 from nca_cli.images import FITS, image_digest, image_name
-from nca_cli.imports.pairs import Pair
+from nca_cli.imports.pairs import Levels, Pair
 from nca_cli.imports.pictures import read_original, read_reconstruction
-from nca_cli.imports.schedules import Levels
 from nca_cli.models.aliases import ALIASES
 from nca_cli.models.origins.origin import safe_name
 from nca_cli.models.space import Space

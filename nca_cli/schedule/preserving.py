@@ -111,15 +111,8 @@ class VariancePreserving(Schedule):
         """The index of the level."""
         return t.astype(np.int64)
 
-    def chain(self, t: int | float, steps: int) -> list[Level]:
-        """Levels t, t-h, t-2h, … ≥ 0 (rounded), h = T/steps, and then the clean end.
-
-        `steps` counts the whole range 0 … T, so a chain that starts at t takes about t/h of them.
-        """
-        start, h = self.check(t), self.steps / self.check_steps(steps)
-        count = int(start / h + 1e-9) + 1
-        ts = [int(start - k * h + 0.5) for k in range(count)]
-        return [self.level(value) for value in [*ts, CLEAN]]
+    def _rounded(self, t: float) -> int:
+        return int(t + 0.5)
 
     def midpoint(self, here: Level, there: Level) -> Level:
         """The level halfway in t, rounded down; `there` is no clean end."""
@@ -139,19 +132,11 @@ class VariancePreserving(Schedule):
     def describe(self) -> dict[str, object]:
         """Plain data that identifies the levels (not the clean end, which belongs to a recipe)."""
         if self.trained_betas is not None:
-            return {
-                "kind": "vp",
-                "trained_betas": digest(list(self.trained_betas)),
-                "steps": self.steps,
-            }
-        return {
-            "kind": "vp",
-            "beta_schedule": self.beta_schedule,
-            "beta_start": self.beta_start,
-            "beta_end": self.beta_end,
-            "steps": self.steps,
-            **({"zero_terminal_snr": True} if self.zero_terminal_snr else {}),
-        }
+            betas = digest(list(self.trained_betas))
+            return {"kind": self.kind, "trained_betas": betas, "steps": self.steps}
+        names = ["beta_schedule", "beta_start", "beta_end", "steps"]
+        names += ["zero_terminal_snr"] if self.zero_terminal_snr else []
+        return {"kind": self.kind, **{name: getattr(self, name) for name in names}}
 
 
 def _cosine_betas(steps: int, largest: float = 0.999) -> np.ndarray:

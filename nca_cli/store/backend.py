@@ -1,18 +1,18 @@
 """What a store lies in: a folder of files, which can be written, or one packed file.
 
-`Backend` says what each of its methods is for.
+`FolderBackend` says what the methods of both are for. Reading locks nothing.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.recipe import canonical_json
@@ -21,55 +21,17 @@ from nca_cli.store.files import locked, write_atomically
 from nca_cli.store.location import Location
 
 
-class Backend(Protocol):
-    """Names and parts of a store, and whether it may be written. Reading locks nothing."""
-
-    writable: ClassVar[bool]
-    """Whether its content may change."""
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is a store."""
-
-    def stamp(self) -> Mapping[str, object]:
-        """Name and version of its format. Raises `StoreError` for what cannot be read."""
-
-    def models(self) -> list[str]:
-        """Model folder names, sorted."""
-
-    def images(self, model: str) -> list[str]:
-        """Image folder names of a model, sorted."""
-
-    def parts(self, model: str, image: str) -> Iterator[Location]:
-        """Every part of every artifact of an image, by name; numbers may have gaps."""
-
-    def model_text(self, model: str) -> str:
-        """The text of `model.json`. Raises `OSError`, `ValueError`."""
-
-    def require_writable(self) -> None:
-        """Raise `StoreError` for what is read-only; stamp a place that holds no store yet."""
-
-    def model_files(self) -> list[Path]:
-        """The files `model.json` that there are or should be."""
-
-    def temporaries(self) -> list[Path]:
-        """Files that are being written, or were when a writer was killed, anywhere in it."""
-
-
-def backend_of(root: Path) -> Backend:
-    """A file is a packed store; everything else is, or will be, a folder."""
-    return PackedBackend(root) if root.is_file() else FolderBackend(root)
-
-
 @dataclass(frozen=True)
 class FolderBackend:
     """A folder of artifacts, each part a file of its own."""
 
     root: Path
     writable: ClassVar[bool] = True
+    """Whether its content may change."""
 
     @property
     def exists(self) -> bool:
+        """Whether there is a store."""
         return self._marker.is_file()
 
     @property
@@ -77,18 +39,22 @@ class FolderBackend:
         return self.root / layout.MARKER
 
     def stamp(self) -> dict[str, object]:
+        """Name and version of its format. Raises `StoreError` for what cannot be read."""
         try:
             return dict(json.loads(self._marker.read_text()))
         except (OSError, ValueError, TypeError) as error:
             raise StoreError(self._marker, "is not readable JSON") from error
 
     def models(self) -> list[str]:
+        """Model folder names, sorted."""
         return _folders(self.root)
 
     def images(self, model: str) -> list[str]:
+        """Image folder names of a model, sorted."""
         return _folders(self.root / model)
 
     def parts(self, model: str, image: str) -> Iterator[Location]:
+        """Every part of every artifact of an image, by name; numbers may have gaps."""
         folder = self.root / model / image
         with _listed(folder) as entries:
             files = [each.name for each in entries if each.name[0] != "." and each.is_file()]
@@ -96,17 +62,21 @@ class FolderBackend:
                     if name.endswith(layout.SUFFIX))  # fmt: skip
 
     def model_text(self, model: str) -> str:
+        """The text of `model.json`. Raises `OSError`, `ValueError`."""
         return (self.root / model / layout.MODEL_FILE).read_text(encoding="utf-8")
 
     def require_writable(self) -> None:
+        """Raise `StoreError` for what is read-only; stamp a place that holds no store yet."""
         if not self.exists:
             with locked(self.root, layout.MARKER):
                 write_atomically(self._marker, f"{canonical_json(layout.STORE_STAMP)}\n".encode())
 
     def model_files(self) -> list[Path]:
+        """The files `model.json` that there are or should be."""
         return [self.root / model / layout.MODEL_FILE for model in self.models()]
 
     def temporaries(self) -> list[Path]:
+        """Files that are being written, or were when a writer was killed, anywhere in it."""
         folders = [self.root]
         for model in self.models():
             folders.append(self.root / model)
@@ -165,6 +135,11 @@ class PackedBackend:
 
     def temporaries(self) -> list[Path]:
         return []  # nothing is written here
+
+
+def backend_of(root: Path) -> FolderBackend | PackedBackend:
+    """A file is a packed store; everything else is, or will be, a folder."""
+    return PackedBackend(root) if root.is_file() else FolderBackend(root)
 
 
 def _folders(parent: Path) -> list[str]:

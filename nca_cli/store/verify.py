@@ -9,8 +9,7 @@ from pathlib import Path
 
 from nca_cli.errors import StoreError
 from nca_cli.store import layout
-from nca_cli.store.check import Checked
-from nca_cli.store.child import Child
+from nca_cli.store.check import Checked, Child
 from nca_cli.store.files import is_stale, locked, sync_folder, write_atomically, writing
 from nca_cli.store.header import model_text, parsed
 from nca_cli.store.location import Location
