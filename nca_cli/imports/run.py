@@ -113,6 +113,8 @@ class Importing:
     on_error: Complain | None = None
     imported: int = 0
     cached: int = 0
+    errors: list[NcaError] = field(default_factory=list)
+    """Of `import_pairs`, whose `on_error` they are."""
     notes: list[str] = field(default_factory=list)
     _homes: dict[Home, np.ndarray] = field(default_factory=dict)
     """x0 of each home of the image at hand."""

@@ -82,7 +82,6 @@ class VariancePreserving(Schedule):
         return _rescaled_to_zero_terminal_snr(alpha_bar) if self.zero_terminal_snr else alpha_bar
 
     def level(self, t: int | float) -> Level:
-        """The level t, or with t = `CLEAN` the clean end. Raises `UsageError` out of range."""
         if t == CLEAN:
             alpha_bar = 1.0 if self.final_alpha == "one" else float(self.alpha_bar[0])
         else:
@@ -90,7 +89,6 @@ class VariancePreserving(Schedule):
         return Level(t, alpha_bar**0.5, (1.0 - alpha_bar) ** 0.5)
 
     def check(self, t: int | float) -> int:
-        """t as a valid level, or `UsageError`."""
         if t != int(t) or not 0 <= t < self.steps:
             raise UsageError(
                 f"t {t} is not a level of this model", f"whole numbers from 0 to {self.steps - 1}"
@@ -130,7 +128,6 @@ class VariancePreserving(Schedule):
         return tuple(dict.fromkeys(min(t, self.steps - 1) for t in shares))
 
     def describe(self) -> dict[str, object]:
-        """Plain data that identifies the levels (not the clean end, which belongs to a recipe)."""
         if self.trained_betas is not None:
             betas = digest(list(self.trained_betas))
             return {"kind": self.kind, "trained_betas": betas, "steps": self.steps}

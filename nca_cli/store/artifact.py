@@ -15,9 +15,9 @@ from nca_cli.errors import DamagedArtifact, NothingStored
 from nca_cli.recipe import Recipe
 from nca_cli.store import hdf5
 from nca_cli.store.fields import FIELDS
+from nca_cli.store.hdf5 import Location
 from nca_cli.store.header import parsed
 from nca_cli.store.layout import NOISE, split_folder, split_label
-from nca_cli.store.location import Location
 from nca_cli.store.samples import Key
 
 

@@ -16,9 +16,9 @@ from typing import ClassVar
 
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.recipe import canonical_json
-from nca_cli.store import hdf5, layout
+from nca_cli.store import layout
 from nca_cli.store.files import locked, write_atomically
-from nca_cli.store.location import Location
+from nca_cli.store.hdf5 import Location
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class PackedBackend:
 
     def stamp(self) -> dict[str, object]:
         try:
-            with hdf5.opened(self.root) as file:
+            with Location(self.root).opened() as file:
                 return dict(file.attrs)
         except DamagedArtifact as error:
             raise StoreError(self.root, f"is no readable packed store ({error.damage})") from error
@@ -106,7 +106,7 @@ class PackedBackend:
     @cached_property
     def _tree(self) -> dict[str, dict[str, list[str]]]:
         """Model → image → parts."""
-        with hdf5.opened(self.root) as file:
+        with Location(self.root).opened() as file:
             return {
                 model: {image: list(file[model][image]) for image in file[model]} for model in file
             }
@@ -122,7 +122,7 @@ class PackedBackend:
             yield Location(self.root, f"/{model}/{image}/{stem}")
 
     def model_text(self, model: str) -> str:
-        with hdf5.opened(self.root) as file:
+        with Location(self.root).opened() as file:
             return str(file[model].attrs["model"])
 
     def require_writable(self) -> None:

@@ -24,8 +24,8 @@ import nca_cli
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.store import hdf5, layout
 from nca_cli.store.fields import FIELDS
+from nca_cli.store.hdf5 import Location
 from nca_cli.store.header import parsed
-from nca_cli.store.location import Location
 from nca_cli.store.samples import Key
 
 READY = "ready"
@@ -131,7 +131,10 @@ class Child:
         except BrokenPipeError:
             answer = None
         if answer is None:
-            return Checked(f"crashes its reader ({self._death(process)})", damaged=True)
+            code = process.wait()
+            death = f"signal {-code}" if code < 0 else f"exit status {code}"
+            self._stop()
+            return Checked(f"crashes its reader ({death})", damaged=True)
         checked = Checked(**json.loads(answer))
         checked.keys = [(t, seed) for t, seed in checked.keys]
         return checked
@@ -152,11 +155,6 @@ class Child:
             self._stop()
             raise RuntimeError("the process that checks files does not start")
         return process
-
-    def _death(self, process: subprocess.Popen[str]) -> str:
-        code = process.wait()
-        self._stop()
-        return f"signal {-code}" if code < 0 else f"exit status {code}"
 
     def _stop(self) -> None:
         process, self._process = self._process, None
@@ -189,16 +187,12 @@ def _collect(stream: IO[str], lines: queue.Queue[str | None]) -> None:
     lines.put(None)
 
 
-def _limit_memory() -> None:
+def main() -> None:
+    """Answer requests `{"path", "group", "full"}`, one per line, until the input ends."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-
-
-def main() -> None:
-    """Answer requests `{"path", "group", "full"}`, one per line, until the input ends."""
-    _limit_memory()
     print(READY, flush=True)
     for line in sys.stdin:
         request = json.loads(line)

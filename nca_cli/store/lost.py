@@ -11,8 +11,8 @@ from typing import Any
 from nca_cli.errors import NcaError
 from nca_cli.recipe import Recipe
 from nca_cli.store.check import Checked
+from nca_cli.store.hdf5 import Location
 from nca_cli.store.layout import NOISE, split_folder
-from nca_cli.store.location import Location
 from nca_cli.store.samples import Key
 from nca_cli.store.store import Store
 

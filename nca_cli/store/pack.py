@@ -122,9 +122,6 @@ def _spread(source: Store, root: Path, progress: Progress) -> None:
         progress(done)
 
 
-# --- on a disk that may be full -------------------------------------------------------------------
-
-
 @contextmanager
 def new_file(path: Path) -> Iterator[h5py.File]:
     """A file too large for memory, on the disk (fsync) at the end. Raises plain `OSError`.

@@ -16,8 +16,8 @@ from nca_cli.store import hdf5, layout, merge
 from nca_cli.store.artifact import Artifact, html_table
 from nca_cli.store.backend import backend_of
 from nca_cli.store.files import locked, write_atomically, writing
+from nca_cli.store.hdf5 import Location
 from nca_cli.store.header import model_text, signed
-from nca_cli.store.location import Location
 from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters
 

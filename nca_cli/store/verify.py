@@ -11,8 +11,8 @@ from nca_cli.errors import StoreError
 from nca_cli.store import layout
 from nca_cli.store.check import Checked, Child
 from nca_cli.store.files import is_stale, locked, sync_folder, write_atomically, writing
+from nca_cli.store.hdf5 import Location
 from nca_cli.store.header import model_text, parsed
-from nca_cli.store.location import Location
 from nca_cli.store.lost import Gap, gap_left
 from nca_cli.store.store import Store
 
