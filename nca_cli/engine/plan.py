@@ -182,7 +182,8 @@ def make_plan(
     seen: set[str] = set()
     for row, source in enumerate(images):
         try:
-            image, mine = _image(plan, source), shard.of(row, keys)
+            digest = image_digest(source, model.space.resolution, fit)
+            image, mine = ImagePlan(source, image_name(source), digest), shard.of(row, keys)
             if image.digest not in seen:
                 _find_missing(plan, image, mine, look(image))
                 plan.images.append(image)
@@ -193,11 +194,6 @@ def make_plan(
                 raise
             on_error(error)
     return plan
-
-
-def _image(plan: Plan, source: Source) -> ImagePlan:
-    resolution = plan.model.space.resolution
-    return ImagePlan(source, image_name(source), image_digest(source, resolution, plan.fit))
 
 
 def _find_missing(
