@@ -2,8 +2,8 @@
 
 from nca_cli.store.artifact import Artifact
 from nca_cli.store.hdf5 import Location
-from nca_cli.store.lost import Gap
 from nca_cli.store.names import Name, Namer, Names
 from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters, ModelFilter
 from nca_cli.store.store import Place, Store
+from nca_cli.store.verify import Gap

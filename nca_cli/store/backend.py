@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
 
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.recipe import canonical_json
@@ -26,8 +25,6 @@ class FolderBackend:
     """A folder of artifacts, each part a file of its own."""
 
     root: Path
-    writable: ClassVar[bool] = True
-    """Whether its content may change."""
 
     @property
     def exists(self) -> bool:
@@ -71,26 +68,12 @@ class FolderBackend:
             with locked(self.root, layout.MARKER):
                 write_atomically(self._marker, f"{canonical_json(layout.STORE_STAMP)}\n".encode())
 
-    def model_files(self) -> list[Path]:
-        """The files `model.json` that there are or should be."""
-        return [self.root / model / layout.MODEL_FILE for model in self.models()]
-
-    def temporaries(self) -> list[Path]:
-        """Files that are being written, or were when a writer was killed, anywhere in it."""
-        folders = [self.root]
-        for model in self.models():
-            folders.append(self.root / model)
-            folders.extend(self.root / model / image for image in self.images(model))
-        found = (sorted(folder.glob(f".*{layout.TEMPORARY}")) for folder in folders)
-        return [path for paths in found for path in paths]
-
 
 @dataclass(frozen=True)
 class PackedBackend:
     """One HDF5 file with the same hierarchy as groups, read-only."""
 
     root: Path
-    writable: ClassVar[bool] = False
 
     @property
     def exists(self) -> bool:
@@ -129,12 +112,6 @@ class PackedBackend:
         raise StoreError(
             self.root, "is a packed store, read-only", "make a folder of it: nca pack --unpack"
         )
-
-    def model_files(self) -> list[Path]:
-        return []  # the texts are attributes
-
-    def temporaries(self) -> list[Path]:
-        return []  # nothing is written here
 
 
 def backend_of(root: Path) -> FolderBackend | PackedBackend:

@@ -14,7 +14,7 @@ import numpy as np
 from nca_cli.errors import NothingStored, StoreError
 from nca_cli.store import hdf5, layout, merge
 from nca_cli.store.artifact import Artifact, html_table
-from nca_cli.store.backend import backend_of
+from nca_cli.store.backend import PackedBackend, backend_of
 from nca_cli.store.files import locked, write_atomically, writing
 from nca_cli.store.hdf5 import Location
 from nca_cli.store.header import model_text, signed
@@ -67,7 +67,7 @@ class Store:
     @property
     def packed(self) -> bool:
         """Whether the store is one packed file, which is read-only."""
-        return not self.backend.writable
+        return isinstance(self.backend, PackedBackend)
 
     @property
     def exists(self) -> bool:
