@@ -451,7 +451,7 @@ def test_the_digest_tells_content_fit_resolution_and_version_apart(tmp_path, mon
     other.write_bytes(b"two")
     digests = [image_digest(path, n, fit) for n in (6, 64, 256) for fit in images.FITS]
     digests.append(image_digest(other, 64))
-    monkeypatch.setattr(images.identify, "PREPROCESSING_VERSION", 2)
+    monkeypatch.setattr(images.load, "PREPROCESSING_VERSION", 2)
     digests.append(image_digest(path, 64))
     assert len(set(digests)) == 11
 

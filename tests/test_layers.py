@@ -69,7 +69,7 @@ def test_a_room_imports_only_from_lower_floors(room):
                 assert FLOOR[other] < FLOOR[room], f"{path.name} of {room} imports {module}"
 
 
-ENVIRONMENT = {"models", "store.child"}
+ENVIRONMENT = {"models", "store.check"}
 """Of what is not `cli`: where models lie, and what a child process is given of its parent's."""
 
 

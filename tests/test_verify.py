@@ -28,7 +28,7 @@ from stores import (
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.recipe import Recipe
 from nca_cli.store import Artifact, Location, Store
-from nca_cli.store.child import Child
+from nca_cli.store.check import Child
 from nca_cli.store.hdf5 import content_digest
 from nca_cli.store.pack import pack
 from nca_cli.store.verify import Finding

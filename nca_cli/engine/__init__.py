@@ -2,22 +2,6 @@
 
 from nca_cli.engine.batching import Engine
 from nca_cli.engine.noise import Noising
-from nca_cli.engine.plan import ImagePlan, Plan, Shard, make_plan
+from nca_cli.engine.plan import Plan, Shard
 from nca_cli.engine.request import Request, noise_plans, recipes_of, reconstruction_plans
 from nca_cli.engine.run import Reconstruction
-from nca_cli.engine.writing import Done
-
-__all__ = [
-    "Done",
-    "Engine",
-    "ImagePlan",
-    "Noising",
-    "Plan",
-    "Reconstruction",
-    "Request",
-    "Shard",
-    "make_plan",
-    "noise_plans",
-    "recipes_of",
-    "reconstruction_plans",
-]

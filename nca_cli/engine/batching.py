@@ -22,17 +22,6 @@ WORTH_DOUBLING = 1.03
 """Gain in samples per second below which a larger batch is not worth its memory."""
 
 
-def _levels(ts: list[int | float]) -> Any:
-    """t `(B,)` as a tensor on the CPU: int64, or float64 where levels are continuous.
-
-    Not on the device: some know no float64, and denoisers look levels up before they compute.
-    """
-    import torch
-
-    whole = all(isinstance(t, int) for t in ts)
-    return torch.tensor(ts, dtype=torch.int64 if whole else torch.float64)
-
-
 @dataclass(eq=False)
 class Flight:
     """A trajectory under way: whose it is, and the denoising it waits for."""
@@ -161,7 +150,10 @@ class Engine:
 
         assert self.denoise is not None  # it was given, since trajectories came
         x = torch.stack([flight.request[0] for flight in flights])
-        t = _levels([flight.request[1].t for flight in flights])
+        ts = [flight.request[1].t for flight in flights]
+        whole = all(isinstance(t, int) for t in ts)
+        # On the CPU: some devices know no float64, and denoisers look levels up before they compute
+        t = torch.tensor(ts, dtype=torch.int64 if whole else torch.float64)
         began = time.perf_counter()
         x0, variance = self.denoise(x, t)
         if x.device.type == "cuda" and not self.batch.settled:

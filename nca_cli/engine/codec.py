@@ -38,19 +38,16 @@ class Codec:
         """`values` of model space by the name of their field, for latent models decoded as well."""
         return {latent: values, pixels: self.decode(values)} if self.latent else {pixels: values}
 
-    def _load(self) -> Any:
-        from nca_cli.models import load_autoencoder
-
-        autoencoder = load_autoencoder(self._model, device=pick_device(self._device))
-        self._notes += autoencoder.notes
-        return autoencoder
-
     def _run(self, method: str, values: np.ndarray) -> np.ndarray:
         """One direction, float32 `(N, C, H, W)` in chunks."""
         import torch
 
+        from nca_cli.models import load_autoencoder
+
         if self._autoencoder is None:
-            self._autoencoder = self._load()
+            device = pick_device(self._device)
+            self._autoencoder = load_autoencoder(self._model, device=device)
+            self._notes += self._autoencoder.notes
         convert = getattr(self._autoencoder, method)
 
         def converted(some: np.ndarray) -> np.ndarray:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from nca_cli.errors import Complain, NcaError, UsageError
 from nca_cli.images import Source, image_digest, image_name
@@ -95,30 +95,19 @@ class Plan:
         """Whether nothing is left to do."""
         return all(image.empty for image in self.images)
 
-    @cached_property
-    def _costs(self) -> dict[tuple[str, float], int]:
-        """(recipe name, t) → network evaluations of one trajectory."""
-        needed = {
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations of all missing trajectories."""
+        schedule = self.model.space.schedule
+        needed = Counter(
             (name, t)
             for image in self.images
             for name, keys in image.reconstructions.items()
             for t, _ in keys
-        }
-        schedule = self.model.space.schedule
-        return {(name, t): evaluations(self.recipes[name], schedule, t) for name, t in needed}
-
-    def cost(self, recipe: str, t: float) -> int:
-        """Network evaluations of one missing trajectory."""
-        return self._costs[recipe, t]
-
-    @property
-    def evaluations(self) -> int:
-        """Network evaluations of all missing trajectories."""
+        )
         return sum(
-            self.cost(name, t)
-            for image in self.images
-            for name, keys in image.reconstructions.items()
-            for t, _ in keys
+            count * evaluations(self.recipes[name], schedule, t)
+            for (name, t), count in needed.items()
         )
 
     def bytes(self, store_dtype: str = "float32") -> int:
@@ -193,7 +182,8 @@ def make_plan(
     seen: set[str] = set()
     for row, source in enumerate(images):
         try:
-            image, mine = _image(plan, source), shard.of(row, keys)
+            digest = image_digest(source, model.space.resolution, fit)
+            image, mine = ImagePlan(source, image_name(source), digest), shard.of(row, keys)
             if image.digest not in seen:
                 _find_missing(plan, image, mine, look(image))
                 plan.images.append(image)
@@ -204,11 +194,6 @@ def make_plan(
                 raise
             on_error(error)
     return plan
-
-
-def _image(plan: Plan, source: Source) -> ImagePlan:
-    resolution = plan.model.space.resolution
-    return ImagePlan(source, image_name(source), image_digest(source, resolution, plan.fit))
 
 
 def _find_missing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,17 +144,9 @@ def _plans(
         home = f"{model.folder_name} {model.folder} {model.revision}"
         wanted = recipes_of(conditions_for(request, model, models), model) if with_recipes else []
         recipes.setdefault(home, (model, {}))[1].update({recipe.name: recipe for recipe in wanted})
+    planned = partial(make_plan, fit=request.fit, shard=request.shard, on_error=on_error)
     plans = [
-        make_plan(
-            store,
-            model,
-            list(wanted.values()),
-            images,
-            request.keys(model),
-            fit=request.fit,
-            shard=request.shard,
-            on_error=on_error,
-        )
+        planned(store, model, list(wanted.values()), images, request.keys(model))
         for model, wanted in recipes.values()
     ]
     for plan in plans:
@@ -169,9 +162,7 @@ def conditions_for(request: Request, model: Model, models: Sequence[Model]) -> R
     label = model.classes is not None or not any(each.classes is not None for each in models)
     prompt = model.takes_prompt or not any(each.takes_prompt for each in models)
     mine = replace(
-        request,
-        label=request.label if label else None,
-        prompt=request.prompt if prompt else None,
+        request, label=request.label if label else None, prompt=request.prompt if prompt else None
     )
     unheard = mine != request and mine.label is None and mine.prompt is None
     return replace(mine, guidance=None) if unheard else mine

@@ -4,32 +4,15 @@ A picture is a file or a member of an archive that is read where it lies; what c
 sees no difference (`Source`). docs/images.md says what is found and how it is read.
 """
 
-from nca_cli.images.archives import Archive, Member
-from nca_cli.images.choose import Choice
-from nca_cli.images.find import find_images, sample_images, usual_images
-from nca_cli.images.identify import FITS, PREPROCESSING_VERSION, image_digest, image_name
-from nca_cli.images.load import Picture, load_image
+from nca_cli.images.find import Choice, find_images, sample_images, usual_images
+from nca_cli.images.load import (
+    FITS,
+    PREPROCESSING_VERSION,
+    Picture,
+    Source,
+    image_digest,
+    image_name,
+    load_image,
+)
 from nca_cli.images.pixels import subsampled, to_rgb, to_uint8, to_unit
-from nca_cli.images.source import MAX_PIXELS, SUFFIXES, Source
-
-__all__ = [
-    "FITS",
-    "MAX_PIXELS",
-    "PREPROCESSING_VERSION",
-    "SUFFIXES",
-    "Archive",
-    "Choice",
-    "Member",
-    "Picture",
-    "Source",
-    "find_images",
-    "image_digest",
-    "image_name",
-    "load_image",
-    "sample_images",
-    "subsampled",
-    "to_rgb",
-    "to_uint8",
-    "to_unit",
-    "usual_images",
-]
+from nca_cli.images.source import MAX_PIXELS, SUFFIXES

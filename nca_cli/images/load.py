@@ -1,4 +1,4 @@
-"""Reading: from a file's bytes to the square of pixels that a model sees.
+"""Who an image is, and reading it: from a file's bytes to the square of pixels that a model sees.
 
 Every picture is brought to 8 bits before it is cropped or resized: Pillow then resamples in
 fixed-point arithmetic, so that one file gives the same pixels wherever it is read. Colours are
@@ -7,25 +7,85 @@ taken as sRGB values as they stand, as image data sets do: an embedded profile i
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from nca_cli.errors import ImageError, NcaError
-from nca_cli.images.identify import check_fit, file_digest
+from nca_cli.errors import ImageError, NcaError, UsageError
+from nca_cli.images.archives import Member
 from nca_cli.images.pixels import to_unit
-from nca_cli.images.source import MAX_PIXELS, READABLE, Source, as_source, damage, next_step
+from nca_cli.images.source import MAX_PIXELS, READABLE, damage, next_step
 
 if TYPE_CHECKING:
     from PIL import Image
 
+PREPROCESSING_VERSION = 1  # raise it when the same file would give other pixels
+FITS = ("crop", "pad", "stretch")
+Source = Path | Member
+"""What an image is read from: a file, or a member of an archive."""
 # Formats that Pillow decodes by itself (EPS, for one, would start Ghostscript).
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "JPEG2000")
+
+
+def as_source(image: str | Source) -> Source:
+    """Text is the path of a file."""
+    return Path(image) if isinstance(image, str) else image
+
+
+def image_name(image: str | Source) -> str:
+    """The stem of an image as a name for a folder: at most 60 characters, any script.
+
+    Separators, control characters, spaces and what Windows reserves become "-"; no name starts
+    with a dot or a dash, ends with one, or is empty. scikit-image's chelsea.png is the "cat".
+    """
+    source = as_source(image)
+    if source.parts[-3:] == ("skimage", "data", "chelsea.png"):
+        return "cat"
+    stem = unicodedata.normalize("NFC", source.stem)
+    safe = re.sub("-+", "-", "".join("-" if _unsafe(c) else c for c in stem))
+    return safe.lstrip(".-")[:60].rstrip(".-") or "image"
+
+
+def _unsafe(character: str) -> bool:
+    """Control, format and unassigned characters (C*), separators (Z*), and reserved ones."""
+    return unicodedata.category(character)[0] in "CZ" or character in '<>:"/\\|?*'
+
+
+def image_digest(image: str | Source, resolution: int, fit: str = "crop") -> str:
+    """The identity of an image: 64 hex digits that depend on content and preprocessing alone.
+
+    SHA-256 of the line "nca-image VERSION FIT RESOLUTION" (such as "nca-image 1 crop 256"), one
+    newline character, and the bytes of the file. Decodes nothing.
+
+    Raises ImageError when the file cannot be read, UsageError for an unknown fit.
+    """
+    check_fit(fit)
+    try:
+        with as_source(image).open("rb") as file:
+            return file_digest(file, resolution, fit)
+    except OSError as error:
+        raise ImageError(image, error.strerror or str(error), next_step(error)) from error
+
+
+def file_digest(file: IO[bytes], resolution: int, fit: str) -> str:
+    """`image_digest` of what an open file holds from here on. Raises `OSError`."""
+    digest = hashlib.sha256(f"nca-image {PREPROCESSING_VERSION} {fit} {resolution}\n".encode())
+    return hashlib.file_digest(file, lambda: digest).hexdigest()  # type: ignore[arg-type]
+
+
+def check_fit(fit: str) -> None:
+    """Raise `UsageError` for what is no fit."""
+    if fit not in FITS:
+        raise UsageError(f"unknown fit {fit!r}", f"choose one of {', '.join(FITS)}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,9 +1,4 @@
-"""What an image is read from: a file, or a member of an archive."""
-
-from __future__ import annotations
-
-from pathlib import Path
-from typing import IO, Literal, Protocol
+"""Which files are images, and what may be wrong with one."""
 
 MAX_PIXELS = 178_956_970  # 0.5 GB as RGB: twice Pillow's limit, where Pillow refuses too
 SUFFIXES = (
@@ -11,33 +6,6 @@ SUFFIXES = (
     *(".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 READABLE = "PNG, JPEG, WebP, TIFF, GIF, BMP, PPM and AVIF can be read: convert other kinds first"
-
-
-class Source(Protocol):
-    """The part of `pathlib.Path` that reading an image needs."""
-
-    def __fspath__(self) -> str:
-        """The path that nca finds it by."""
-
-    @property
-    def name(self) -> str:
-        """With suffix, without folders."""
-
-    @property
-    def stem(self) -> str:
-        """`name` without its suffix."""
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Folders and name."""
-
-    def open(self, mode: Literal["rb"]) -> IO[bytes]:
-        """The bytes, from the beginning. Raises `OSError` or `ImageError`."""
-
-
-def as_source(image: str | Source) -> Source:
-    """Text is the path of a file."""
-    return Path(image) if isinstance(image, str) else image
 
 
 def has_image_suffix(name: str) -> bool:

@@ -24,17 +24,13 @@ def read_reconstruction(path: str | Path) -> Picture:
     integers, 0 … 255 and what lies for the most part beyond ±2 are refused.
     """
     path = Path(path)
-    if path.suffix.lower() == ".npy":
-        pixels = _read_array(path)
-        size = (pixels.shape[2], pixels.shape[1])
-    else:
-        size = load_image(path, 1).size
-    if size[0] != size[1]:
-        raise ImageError(path, f"{size[0]}×{size[1]} is not square",
+    is_array = path.suffix.lower() == ".npy"
+    picture = _read_array(path) if is_array else load_image(path, 1)
+    across, down = picture.size
+    if across != down:
+        raise ImageError(path, f"{across}×{down} is not square",
                          "crop it as the original is to be cropped")  # fmt: skip
-    if path.suffix.lower() != ".npy":
-        return load_image(path, size[0])
-    return Picture(pixels, size, _notes(path, pixels))
+    return picture if is_array else load_image(path, across)
 
 
 def read_original(path: str | Path, shape: tuple[int, int, int], fit: str) -> Picture:
@@ -42,7 +38,8 @@ def read_original(path: str | Path, shape: tuple[int, int, int], fit: str) -> Pi
     path, (channels, side, _) = Path(path), shape
     if path.suffix.lower() != ".npy":
         return load_image(path, side, fit, channels)
-    pixels = _read_array(path)
+    picture = _read_array(path)
+    pixels = picture.pixels
     if pixels.shape != shape:
         raise ImageError(
             path,
@@ -51,10 +48,10 @@ def read_original(path: str | Path, shape: tuple[int, int, int], fit: str) -> Pi
         )
     if np.abs(pixels).max() > RANGE:
         raise ImageError(path, f"values from {pixels.min():g} to {pixels.max():g}", _LAYOUT)
-    return Picture(pixels, (side, side), _notes(path, pixels))
+    return picture
 
 
-def _read_array(path: Path) -> np.ndarray:
+def _read_array(path: Path) -> Picture:
     """float32 (C, H, W), C 1 or 3, finite. Nothing in the file is ever executed."""
     try:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -68,7 +65,7 @@ def _read_array(path: Path) -> np.ndarray:
         raise ImageError(path, f"shape {_text(stored.shape)} is not (C, H, W)", _LAYOUT)
     pixels = np.array(stored, np.float32)
     _check_values(path, pixels)
-    return pixels
+    return Picture(pixels, (pixels.shape[2], pixels.shape[1]), _notes(pixels))
 
 
 def _check_values(path: Path, pixels: np.ndarray) -> None:
@@ -79,7 +76,7 @@ def _check_values(path: Path, pixels: np.ndarray) -> None:
         raise ImageError(path, f"values from {pixels.min():g} to {pixels.max():g}", _LAYOUT)
 
 
-def _notes(path: Path, pixels: np.ndarray) -> tuple[str, ...]:
+def _notes(pixels: np.ndarray) -> tuple[str, ...]:
     if pixels.min() >= 0 and pixels.max() <= 1 and np.ptp(pixels) > 0:
         return ("no value is below 0: taken as [-1, 1], not as [0, 1]",)
     if np.abs(pixels).max() > OVERSHOOT:

@@ -12,9 +12,8 @@ import numpy as np
 
 from nca_cli.errors import Complain, NcaError, StoreError, UsageError
 from nca_cli.images import FITS, image_digest, image_name
-from nca_cli.imports.pairs import Pair
+from nca_cli.imports.pairs import Levels, Pair
 from nca_cli.imports.pictures import read_original, read_reconstruction
-from nca_cli.imports.schedules import Levels
 from nca_cli.models.aliases import ALIASES
 from nca_cli.models.origins import safe_name
 from nca_cli.models.space import Space
@@ -114,6 +113,8 @@ class Importing:
     on_error: Complain | None = None
     imported: int = 0
     cached: int = 0
+    errors: list[NcaError] = field(default_factory=list)
+    """Of `import_pairs`, whose `on_error` they are."""
     notes: list[str] = field(default_factory=list)
     _homes: dict[Home, np.ndarray] = field(default_factory=dict)
     """x0 of each home of the image at hand."""

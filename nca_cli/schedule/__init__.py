@@ -7,19 +7,5 @@ s a model's t means is its schedule's business; nothing above this package assum
 from nca_cli.schedule.exploding import VarianceExploding
 from nca_cli.schedule.flow import FlowMatching
 from nca_cli.schedule.level import CLEAN, Level, Schedule, kind_of
-from nca_cli.schedule.noise import NOISE_VERSION, diffuse, seeded_noise, step_noise
+from nca_cli.schedule.noise import diffuse, seeded_noise, step_noise
 from nca_cli.schedule.preserving import VariancePreserving
-
-__all__ = [
-    "CLEAN",
-    "NOISE_VERSION",
-    "FlowMatching",
-    "Level",
-    "Schedule",
-    "VarianceExploding",
-    "VariancePreserving",
-    "diffuse",
-    "kind_of",
-    "seeded_noise",
-    "step_noise",
-]

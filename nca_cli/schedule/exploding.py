@@ -48,7 +48,6 @@ class VarianceExploding(Schedule):
         return math.log(self.sigma_max / self.sigma_min) / max(1, self.steps - 1)
 
     def check(self, t: int | float) -> float:
-        """t as a valid level, or `UsageError`."""
         if not 0 <= t <= self.steps - 1:
             raise UsageError(
                 f"t {t} is not a level of this model",
@@ -74,5 +73,4 @@ class VarianceExploding(Schedule):
         return (-log_snr / 2 - math.log(self.scale * self.sigma_min)) / self._rise
 
     def describe(self) -> dict[str, object]:
-        """Plain data that identifies the levels."""
         return {"kind": self.kind, **asdict(self)}

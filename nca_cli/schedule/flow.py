@@ -47,7 +47,6 @@ class FlowMatching(Schedule):
         return replace(self, last=self._sigma(1 / self.steps))
 
     def check(self, t: int | float) -> float:
-        """t as a valid level, or `UsageError`."""
         if not 0 < t <= self.steps:
             raise UsageError(
                 f"t {t} is not a level of this model",
@@ -96,5 +95,4 @@ class FlowMatching(Schedule):
         return self.steps / (1 + math.exp(log_snr / 2))
 
     def describe(self) -> dict[str, object]:
-        """Plain data that identifies the levels."""
         return {"kind": self.kind, "steps": self.steps}

@@ -142,8 +142,11 @@ class Schedule:
         """
         start, h = self.check(t), self.steps / self.check_steps(steps)
         count = int(start / h + 1e-9) + 1
-        ts = [start, *(round(max(0.0, start - k * h), 6) for k in range(1, count))]
+        ts = [start, *(self._rounded(max(0.0, start - k * h)) for k in range(1, count))]
         return [self.level(value) for value in [*ts, CLEAN]]
+
+    def _rounded(self, t: float) -> int | float:
+        return round(t, 6)
 
     def check_steps(self, steps: int) -> int:
         """`steps`, or `UsageError` where there are not as many levels."""

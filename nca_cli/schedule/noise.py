@@ -12,9 +12,12 @@ from nca_cli.schedule.level import Level
 NOISE_VERSION = 1
 
 
-def _normal(key: Sequence[object], shape: Sequence[int]) -> np.ndarray:
-    """Standard normal float32 from a Philox stream that `key` alone determines."""
-    text = "|".join(str(part) for part in key)
+def _normal(
+    kind: str, seed: int, image_digest: str, shape: Sequence[int], *ts: float
+) -> np.ndarray:
+    """Standard normal float32 from a Philox stream that these values alone determine."""
+    size = "x".join(map(str, shape))
+    text = "|".join(map(str, [kind, NOISE_VERSION, seed, image_digest, size, *ts]))
     bits = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
     return np.random.Generator(np.random.Philox(key=bits)).standard_normal(shape, dtype=np.float32)
 
@@ -24,8 +27,7 @@ def seeded_noise(seed: int, image_digest: str, shape: Sequence[int]) -> np.ndarr
 
     The same on every device, in every batch and shard, for every sampler and every t.
     """
-    size = "x".join(map(str, shape))
-    return _normal(["nca-noise", NOISE_VERSION, seed, image_digest, size], shape)
+    return _normal("nca-noise", seed, image_digest, shape)
 
 
 def step_noise(
@@ -35,8 +37,7 @@ def step_noise(
 
     Its own key, never the stream of ε: a chain must not see again the noise it removes.
     """
-    size = "x".join(map(str, shape))
-    return _normal(["nca-step", NOISE_VERSION, seed, image_digest, size, start, t], shape)
+    return _normal("nca-step", seed, image_digest, shape, start, t)
 
 
 def diffuse(x0: np.ndarray, level: Level, noise: np.ndarray) -> np.ndarray:

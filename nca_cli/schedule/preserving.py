@@ -82,7 +82,6 @@ class VariancePreserving(Schedule):
         return _rescaled_to_zero_terminal_snr(alpha_bar) if self.zero_terminal_snr else alpha_bar
 
     def level(self, t: int | float) -> Level:
-        """The level t, or with t = `CLEAN` the clean end. Raises `UsageError` out of range."""
         if t == CLEAN:
             alpha_bar = 1.0 if self.final_alpha == "one" else float(self.alpha_bar[0])
         else:
@@ -90,7 +89,6 @@ class VariancePreserving(Schedule):
         return Level(t, alpha_bar**0.5, (1.0 - alpha_bar) ** 0.5)
 
     def check(self, t: int | float) -> int:
-        """t as a valid level, or `UsageError`."""
         if t != int(t) or not 0 <= t < self.steps:
             raise UsageError(
                 f"t {t} is not a level of this model", f"whole numbers from 0 to {self.steps - 1}"
@@ -111,15 +109,8 @@ class VariancePreserving(Schedule):
         """The index of the level."""
         return t.astype(np.int64)
 
-    def chain(self, t: int | float, steps: int) -> list[Level]:
-        """Levels t, t-h, t-2h, … ≥ 0 (rounded), h = T/steps, and then the clean end.
-
-        `steps` counts the whole range 0 … T, so a chain that starts at t takes about t/h of them.
-        """
-        start, h = self.check(t), self.steps / self.check_steps(steps)
-        count = int(start / h + 1e-9) + 1
-        ts = [int(start - k * h + 0.5) for k in range(count)]
-        return [self.level(value) for value in [*ts, CLEAN]]
+    def _rounded(self, t: float) -> int:
+        return int(t + 0.5)
 
     def midpoint(self, here: Level, there: Level) -> Level:
         """The level halfway in t, rounded down; `there` is no clean end."""
@@ -137,21 +128,12 @@ class VariancePreserving(Schedule):
         return tuple(dict.fromkeys(min(t, self.steps - 1) for t in shares))
 
     def describe(self) -> dict[str, object]:
-        """Plain data that identifies the levels (not the clean end, which belongs to a recipe)."""
         if self.trained_betas is not None:
-            return {
-                "kind": "vp",
-                "trained_betas": digest(list(self.trained_betas)),
-                "steps": self.steps,
-            }
-        return {
-            "kind": "vp",
-            "beta_schedule": self.beta_schedule,
-            "beta_start": self.beta_start,
-            "beta_end": self.beta_end,
-            "steps": self.steps,
-            **({"zero_terminal_snr": True} if self.zero_terminal_snr else {}),
-        }
+            betas = digest(list(self.trained_betas))
+            return {"kind": self.kind, "trained_betas": betas, "steps": self.steps}
+        names = ["beta_schedule", "beta_start", "beta_end", "steps"]
+        names += ["zero_terminal_snr"] if self.zero_terminal_snr else []
+        return {"kind": self.kind, **{name: getattr(self, name) for name in names}}
 
 
 def _cosine_betas(steps: int, largest: float = 0.999) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from typing import Any
 
 import h5py
@@ -12,11 +13,11 @@ import numpy as np
 
 from nca_cli.errors import DamagedArtifact, NothingStored
 from nca_cli.recipe import Recipe
-from nca_cli.store import hdf5, html
+from nca_cli.store import hdf5
 from nca_cli.store.fields import FIELDS
+from nca_cli.store.hdf5 import Location
 from nca_cli.store.header import parsed
 from nca_cli.store.layout import NOISE, split_folder, split_label
-from nca_cli.store.location import Location
 from nca_cli.store.samples import Key
 
 
@@ -55,7 +56,7 @@ class Artifact:
             ]  # fmt: skip
         except DamagedArtifact as error:
             rows = [("damaged", str(error))]
-        return html.table(str(self), (), rows)
+        return html_table(str(self), (), rows)
 
     @property
     def is_noise(self) -> bool:
@@ -186,18 +187,14 @@ class Artifact:
             raise NothingStored(f"no samples asked of {self}")
         wanted: dict[Location, list[Key]] = {}
         for key in keys:
-            wanted.setdefault(self._part_of(key), []).append(key)
+            if key not in self._index.parts:
+                raise self._lacks(key)
+            wanted.setdefault(self._index.parts[key], []).append(key)
         found: dict[Key, np.ndarray] = {}
         for part, held in wanted.items():
             with part.opened() as group:
                 found.update(self._rows(group, dataset, held))
         return np.stack([found[key] for key in keys])
-
-    def _part_of(self, key: Key) -> Location:
-        try:
-            return self._index.parts[key]
-        except KeyError:
-            raise self._lacks(key) from None
 
     def _rows(
         self, group: h5py.Group, dataset: str, keys: list[Key]
@@ -222,3 +219,18 @@ def _listed(numbers: np.ndarray) -> str:
     if len(found) <= 6:
         return ", ".join(found)
     return f"{found[0]}, {found[1]}, … {found[-1]} ({len(found)})"
+
+
+_CELL = 'style="text-align:left"'
+
+
+def html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table; every text in it is escaped."""
+    head = "".join(f"<th {_CELL}>{escape(name)}</th>" for name in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td {_CELL}>{escape(str(cell))}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    top = f"<thead><tr>{head}</tr></thead>" if head else ""
+    said = f'<caption style="text-align:left"><b>{escape(caption)}</b></caption>'
+    return f"<table>{said}{top}<tbody>{body}</tbody></table>"

@@ -1,64 +1,23 @@
 """What a store lies in: a folder of files, which can be written, or one packed file.
 
-`Backend` says what each of its methods is for.
+`FolderBackend` says what the methods of both are for. Reading locks nothing.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Protocol
 
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.recipe import canonical_json
-from nca_cli.store import hdf5, layout
+from nca_cli.store import layout
 from nca_cli.store.files import locked, write_atomically
-from nca_cli.store.location import Location
-
-
-class Backend(Protocol):
-    """Names and parts of a store, and whether it may be written. Reading locks nothing."""
-
-    writable: ClassVar[bool]
-    """Whether its content may change."""
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is a store."""
-
-    def stamp(self) -> Mapping[str, object]:
-        """Name and version of its format. Raises `StoreError` for what cannot be read."""
-
-    def models(self) -> list[str]:
-        """Model folder names, sorted."""
-
-    def images(self, model: str) -> list[str]:
-        """Image folder names of a model, sorted."""
-
-    def parts(self, model: str, image: str) -> Iterator[Location]:
-        """Every part of every artifact of an image, by name; numbers may have gaps."""
-
-    def model_text(self, model: str) -> str:
-        """The text of `model.json`. Raises `OSError`, `ValueError`."""
-
-    def require_writable(self) -> None:
-        """Raise `StoreError` for what is read-only; stamp a place that holds no store yet."""
-
-    def model_files(self) -> list[Path]:
-        """The files `model.json` that there are or should be."""
-
-    def temporaries(self) -> list[Path]:
-        """Files that are being written, or were when a writer was killed, anywhere in it."""
-
-
-def backend_of(root: Path) -> Backend:
-    """A file is a packed store; everything else is, or will be, a folder."""
-    return PackedBackend(root) if root.is_file() else FolderBackend(root)
+from nca_cli.store.hdf5 import Location
 
 
 @dataclass(frozen=True)
@@ -66,10 +25,10 @@ class FolderBackend:
     """A folder of artifacts, each part a file of its own."""
 
     root: Path
-    writable: ClassVar[bool] = True
 
     @property
     def exists(self) -> bool:
+        """Whether there is a store."""
         return self._marker.is_file()
 
     @property
@@ -77,18 +36,22 @@ class FolderBackend:
         return self.root / layout.MARKER
 
     def stamp(self) -> dict[str, object]:
+        """Name and version of its format. Raises `StoreError` for what cannot be read."""
         try:
             return dict(json.loads(self._marker.read_text()))
         except (OSError, ValueError, TypeError) as error:
             raise StoreError(self._marker, "is not readable JSON") from error
 
     def models(self) -> list[str]:
+        """Model folder names, sorted."""
         return _folders(self.root)
 
     def images(self, model: str) -> list[str]:
+        """Image folder names of a model, sorted."""
         return _folders(self.root / model)
 
     def parts(self, model: str, image: str) -> Iterator[Location]:
+        """Every part of every artifact of an image, by name; numbers may have gaps."""
         folder = self.root / model / image
         with _listed(folder) as entries:
             files = [each.name for each in entries if each.name[0] != "." and each.is_file()]
@@ -96,23 +59,14 @@ class FolderBackend:
                     if name.endswith(layout.SUFFIX))  # fmt: skip
 
     def model_text(self, model: str) -> str:
+        """The text of `model.json`. Raises `OSError`, `ValueError`."""
         return (self.root / model / layout.MODEL_FILE).read_text(encoding="utf-8")
 
     def require_writable(self) -> None:
+        """Raise `StoreError` for what is read-only; stamp a place that holds no store yet."""
         if not self.exists:
             with locked(self.root, layout.MARKER):
                 write_atomically(self._marker, f"{canonical_json(layout.STORE_STAMP)}\n".encode())
-
-    def model_files(self) -> list[Path]:
-        return [self.root / model / layout.MODEL_FILE for model in self.models()]
-
-    def temporaries(self) -> list[Path]:
-        folders = [self.root]
-        for model in self.models():
-            folders.append(self.root / model)
-            folders.extend(self.root / model / image for image in self.images(model))
-        found = (sorted(folder.glob(f".*{layout.TEMPORARY}")) for folder in folders)
-        return [path for paths in found for path in paths]
 
 
 @dataclass(frozen=True)
@@ -120,7 +74,6 @@ class PackedBackend:
     """One HDF5 file with the same hierarchy as groups, read-only."""
 
     root: Path
-    writable: ClassVar[bool] = False
 
     @property
     def exists(self) -> bool:
@@ -128,7 +81,7 @@ class PackedBackend:
 
     def stamp(self) -> dict[str, object]:
         try:
-            with hdf5.opened(self.root) as file:
+            with Location(self.root).opened() as file:
                 return dict(file.attrs)
         except DamagedArtifact as error:
             raise StoreError(self.root, f"is no readable packed store ({error.damage})") from error
@@ -136,7 +89,7 @@ class PackedBackend:
     @cached_property
     def _tree(self) -> dict[str, dict[str, list[str]]]:
         """Model → image → parts."""
-        with hdf5.opened(self.root) as file:
+        with Location(self.root).opened() as file:
             return {
                 model: {image: list(file[model][image]) for image in file[model]} for model in file
             }
@@ -152,7 +105,7 @@ class PackedBackend:
             yield Location(self.root, f"/{model}/{image}/{stem}")
 
     def model_text(self, model: str) -> str:
-        with hdf5.opened(self.root) as file:
+        with Location(self.root).opened() as file:
             return str(file[model].attrs["model"])
 
     def require_writable(self) -> None:
@@ -160,11 +113,10 @@ class PackedBackend:
             self.root, "is a packed store, read-only", "make a folder of it: nca pack --unpack"
         )
 
-    def model_files(self) -> list[Path]:
-        return []  # the texts are attributes
 
-    def temporaries(self) -> list[Path]:
-        return []  # nothing is written here
+def backend_of(root: Path) -> FolderBackend | PackedBackend:
+    """A file is a packed store; everything else is, or will be, a folder."""
+    return PackedBackend(root) if root.is_file() else FolderBackend(root)
 
 
 def _folders(parent: Path) -> list[str]:

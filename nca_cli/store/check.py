@@ -1,4 +1,4 @@
-"""Whether one part holds what was written. Run as a program, it checks what it is told to.
+"""Whether one part holds what was written: `check_part` says, `Child` lets another process say.
 
 A damaged HDF5 file may hang or crash whoever reads it, so `verify` reads in a child process:
 `python -m nca_cli.store.check` takes one JSON request per line and answers with one JSON line.
@@ -9,20 +9,28 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import queue
+import subprocess
 import sys
+import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import IO
 
 import h5py
 
+import nca_cli
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.store import hdf5, layout
 from nca_cli.store.fields import FIELDS
+from nca_cli.store.hdf5 import Location
 from nca_cli.store.header import parsed
-from nca_cli.store.location import Location
 from nca_cli.store.samples import Key
 
 READY = "ready"
+START_LIMIT = 120.0
+"""Seconds within which the child must be up. Importing h5py takes one or two."""
 ADDRESS_SPACE = 16 * 2**30
 """A damaged size must not make the child ask for all the memory there is."""
 NEEDED = {"noise": "x_t", "reconstruction": "x0_hat"}
@@ -96,16 +104,95 @@ def _misplaced(location: Location, header: dict[str, str]) -> str:
     return "" if layout.split_folder(name)[1] == recipe[:8] else "belongs to another recipe"
 
 
-def _limit_memory() -> None:
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
+class Child:
+    """`check` a part at a time; whatever a damaged file does to the reader, an answer comes."""
 
-        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    def __init__(self, time_limit: float):
+        self.time_limit = time_limit
+        self._process: subprocess.Popen[str] | None = None
+        self._lines: queue.Queue[str | None] = queue.Queue()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def check(self, location: Location, full: bool = True) -> Checked:
+        """`check_part`, elsewhere. A child that hangs or dies is a damaged part."""
+        process = self._running()
+        request = {"path": str(location.path), "group": location.group, "full": full}
+        try:
+            print(json.dumps(request), file=process.stdin, flush=True)
+            answer = self._lines.get(timeout=self.time_limit)
+        except queue.Empty:
+            self._stop()
+            return Checked(f"cannot be read within {self.time_limit:g} s", damaged=True)
+        except BrokenPipeError:
+            answer = None
+        if answer is None:
+            code = process.wait()
+            death = f"signal {-code}" if code < 0 else f"exit status {code}"
+            self._stop()
+            return Checked(f"crashes its reader ({death})", damaged=True)
+        checked = Checked(**json.loads(answer))
+        checked.keys = [(t, seed) for t, seed in checked.keys]
+        return checked
+
+    def _running(self) -> subprocess.Popen[str]:
+        """The child, started if need be. Failing to is no fault of a file: `RuntimeError`."""
+        if self._process and self._process.poll() is None:
+            return self._process
+        self._stop()
+        self._lines = queue.Queue()
+        self._process = process = _spawned()
+        threading.Thread(target=_collect, args=(process.stdout, self._lines), daemon=True).start()
+        try:
+            up = self._lines.get(timeout=START_LIMIT)
+        except queue.Empty:
+            up = None
+        if up != READY:
+            self._stop()
+            raise RuntimeError("the process that checks files does not start")
+        return process
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
+        assert process.stdin is not None  # a pipe: see `_spawned`
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+
+
+def _spawned() -> subprocess.Popen[str]:
+    """`python -m nca_cli.store.check` with this very package, wherever it was imported from."""
+    here = str(Path(nca_cli.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-m", "nca_cli.store.check"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True, encoding="utf-8", env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+
+
+def _collect(stream: IO[str], lines: queue.Queue[str | None]) -> None:
+    """Hand on every line of the child, and then `None`."""
+    with stream:
+        for line in stream:
+            lines.put(line.rstrip("\n"))
+    lines.put(None)
 
 
 def main() -> None:
     """Answer requests `{"path", "group", "full"}`, one per line, until the input ends."""
-    _limit_memory()
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     print(READY, flush=True)
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,4 +1,4 @@
-"""One artifact part as HDF5: what is written, how it is labelled, and how it is read back.
+"""One artifact part as HDF5: where it lies, how it is written, labelled and read back.
 
 The layout is described for other programs in docs/store-format.md.
 """
@@ -9,8 +9,9 @@ import errno
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import h5py
@@ -21,7 +22,7 @@ from nca_cli.images.pixels import to_rgb
 from nca_cli.recipe import digest
 from nca_cli.store.fields import FIELDS, INDEX, fixed, per_sample
 from nca_cli.store.files import write_atomically
-from nca_cli.store.layout import ARTIFACT_FORMAT, FORMAT_VERSION
+from nca_cli.store.layout import ARTIFACT_FORMAT, FORMAT_VERSION, SUFFIX, split_part
 from nca_cli.store.samples import Key, Part, Samples
 
 STAMP = ("format", "version", "content_sha256")
@@ -177,19 +178,77 @@ def _parts(file: h5py.File) -> Iterator[h5py.Group]:
             yield from image.values()
 
 
-@contextmanager
-def opened(path: Path, group: str = "/") -> Iterator[h5py.Group]:
-    """A part for reading. Failing to read it is `DamagedArtifact` or `StoreError`.
+@dataclass(frozen=True)
+class Location:
+    """Where one part lies: a file and the group in it ("/" unless the store is packed)."""
 
-    So the body of the `with` reads from the file and does nothing else.
-    """
-    try:
-        with _file(path) as file:
-            part = file[group]
-            check_version(path, part.attrs)
-            yield part
-    except _UNREADABLE as error:
-        raise _explained(path, group, error) from error
+    path: Path
+    group: str = "/"
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.group}" if self._packed else str(self.path)
+
+    @property
+    def _packed(self) -> bool:
+        return self.group != "/"
+
+    @property
+    def _names(self) -> PurePath:
+        """`…/model/image/ddim-50-7f31c02a.1`, whatever the store is."""
+        if self._packed:
+            return PurePosixPath(self.group)
+        return self.path.with_name(self.path.name.removesuffix(SUFFIX))
+
+    @property
+    def stem(self) -> str:
+        """`ddim-50-7f31c02a.1`: name and number of the part."""
+        return self._names.name
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """Model, image and artifact (without the number of the part)."""
+        model, image, stem = self._names.parts[-3:]
+        return model, image, split_part(stem)[0]
+
+    @property
+    def number(self) -> int:
+        """0 for the first part of an artifact. Numbers may have gaps."""
+        return split_part(self.stem)[1]
+
+    @property
+    def in_store(self) -> str:
+        """Where it lies within its store: `model/image/name.h5`, packed `/model/image/name`."""
+        return self.group if self._packed else "/".join(self.path.parts[-3:])
+
+    @contextmanager
+    def opened(self) -> Iterator[h5py.Group]:
+        """The part for reading. Failing to read it is `DamagedArtifact` or `StoreError`.
+
+        So the body of the `with` reads from the file and does nothing else.
+        """
+        try:
+            with _file(self.path) as file:
+                part = file[self.group]
+                check_version(self.path, part.attrs)
+                yield part
+        except _UNREADABLE as error:
+            raise _explained(self, error) from error
+
+    def read(self) -> Part:
+        """All of the part, once its content digest is checked: `read_part`."""
+        with self.opened() as group:
+            return read_part(group)
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk, of the file or of the datasets in the group."""
+        if self._packed:
+            with self.opened() as group:
+                return sum(data.id.get_storage_size() for data in group.values())
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
 
 
 def _file(path: Path) -> h5py.File:
@@ -231,15 +290,15 @@ _REASONS = {
 }
 
 
-def _explained(path: Path, group: str, error: Exception) -> StoreError:
+def _explained(part: Location, error: Exception) -> StoreError:
     """The error that a reader sees."""
     if isinstance(error, PermissionError):
-        return StoreError(path, "no permission to read it")
+        return StoreError(part.path, "no permission to read it")
     if isinstance(error, FileNotFoundError):
-        return StoreError(path, "no such artifact")
+        return StoreError(part.path, "no such artifact")
     if isinstance(error, OSError) and error.errno in _PASSING:
-        return StoreError(path, "cannot be read now", "run the same command again")
-    return DamagedArtifact(path if group == "/" else f"{path}:{group}", _reason(error))
+        return StoreError(part.path, "cannot be read now", "run the same command again")
+    return DamagedArtifact(str(part), _reason(error))
 
 
 def _reason(error: Exception) -> str:

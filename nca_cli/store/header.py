@@ -6,7 +6,7 @@ Built here and parsed here, whoever computes or imports.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import nca_cli
@@ -60,9 +60,4 @@ def parsed(texts: Mapping[str, str], key: str) -> Any:
 
     Raises `LookupError`, `ValueError` or `TypeError` where it does not say that.
     """
-    return _PARSERS[key](texts[key])
-
-
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "model": json.loads, "image": json.loads, "recipe": Recipe.from_json,
-}  # fmt: skip
+    return Recipe.from_json(texts[key]) if key == "recipe" else json.loads(texts[key])

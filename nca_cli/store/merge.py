@@ -11,8 +11,8 @@ import numpy as np
 from nca_cli.errors import DamagedArtifact
 from nca_cli.store import hdf5
 from nca_cli.store.artifact import Artifact
+from nca_cli.store.hdf5 import Location
 from nca_cli.store.layout import measures_file, part_file
-from nca_cli.store.location import Location
 from nca_cli.store.samples import Key, Part, Samples
 
 

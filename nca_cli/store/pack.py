@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 
 from nca_cli.errors import StoreError
 from nca_cli.store import hdf5, layout
-from nca_cli.store.disk import new_file
 from nca_cli.store.files import (
     is_stale,
     replacing,
@@ -28,7 +30,11 @@ Progress = Callable[[int], None]
 """Told the number of parts that are done, 0 first; `len(list(store.all_parts()))` in all."""
 
 
-def pack(store: Store, path: str | Path, progress: Progress | None = None) -> Path:
+def _silent(_: int) -> None:
+    """No progress shown."""
+
+
+def pack(store: Store, path: str | Path, progress: Progress = _silent) -> Path:
     """Join a store into one `.h5` file with groups /model/image/name, one part in memory at a time.
 
     Every part's content digest is checked on the way. A file at `path` is replaced at the very
@@ -44,7 +50,7 @@ def pack(store: Store, path: str | Path, progress: Progress | None = None) -> Pa
         with replacing(path) as temporary:
             _require_room(store, path)
             with new_file(temporary) as file:
-                _write(store, file, progress or _silent)
+                _write(store, file, progress)
             hdf5.check_written(path, temporary)
     return path
 
@@ -74,7 +80,7 @@ def _require_room(store: Store, path: Path) -> None:
         )  # fmt: skip
 
 
-def unpack(path: str | Path, folder: str | Path, progress: Progress | None = None) -> Store:
+def unpack(path: str | Path, folder: str | Path, progress: Progress = _silent) -> Store:
     """Make a folder of a packed file; parts and their content digests are the same again.
 
     `folder` must be absent or empty, and appears complete or not at all. Raises `StoreError`,
@@ -83,27 +89,21 @@ def unpack(path: str | Path, folder: str | Path, progress: Progress | None = Non
     source, folder = Store(path), Path(folder)
     if not source.packed:
         raise StoreError(path, "is no packed store", "give a file that nca pack has made")
-    _require_empty(folder)
+    if any(folder.iterdir()) if folder.is_dir() else folder.exists():
+        raise StoreError(folder, "is there already", "unpack into a new folder: -o DIR")
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         name = f".{folder.absolute().name}.{uuid.uuid4().hex[:8]}{layout.TEMPORARY}"
         temporary = folder.absolute().parent / name
         try:
             _require_room(source, temporary)
-            _spread(source, temporary, progress or _silent)
+            _spread(source, temporary, progress)
             temporary.rename(folder)
         finally:
             with contextlib.suppress(OSError):
                 shutil.rmtree(temporary)
         sync_folder(folder.absolute().parent)
     return Store(folder)
-
-
-def _require_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.exists():
-        raise StoreError(folder, "is there already", "unpack into a new folder: -o DIR")
 
 
 def _spread(source: Store, root: Path, progress: Progress) -> None:
@@ -122,5 +122,59 @@ def _spread(source: Store, root: Path, progress: Progress) -> None:
         progress(done)
 
 
-def _silent(_: int) -> None:
-    """No progress shown."""
+@contextmanager
+def new_file(path: Path) -> Iterator[h5py.File]:
+    """A file too large for memory, on the disk (fsync) at the end. Raises plain `OSError`.
+
+    HDF5 itself, when a disk is full, complains at every later step and may take the process along.
+    So its writes go through `_Disk`, which keeps the first error for us.
+    """
+    with open(path, "w+b", buffering=0) as raw:
+        disk = _Disk(raw)
+        try:
+            with h5py.File(disk, "w", libver=hdf5.LIBVER) as file:
+                yield file
+                disk.complain()
+        finally:
+            disk.complain()
+        os.fsync(raw.fileno())
+
+
+class _Disk:
+    """A file whose first error is kept; from then on writes go nowhere and reads give zeros."""
+
+    def __init__(self, raw: io.FileIO):
+        self._raw = raw
+        self._error: OSError | None = None
+        self.seek, self.tell, self.read = raw.seek, raw.tell, raw.read
+
+    def complain(self) -> None:
+        """Raise the error that was kept."""
+        if self._error:
+            raise self._error
+
+    def _try(self, action: Callable[..., int | None], argument: memoryview | int) -> int | None:
+        try:
+            return None if self._error else action(argument)
+        except OSError as error:
+            self._error = error
+            return None
+
+    def write(self, data: memoryview) -> int:
+        done = 0
+        while done < len(data) and not self._error:
+            done += self._try(self._raw.write, data[done:]) or 0
+        return len(data)
+
+    def readinto(self, buffer: memoryview) -> int:
+        done = 0
+        while got := self._try(self._raw.readinto, buffer[done:]):
+            done += got
+        buffer[done:] = bytes(len(buffer) - done)
+        return len(buffer)
+
+    def truncate(self, size: int) -> None:
+        self._try(self._raw.truncate, size)
+
+    def flush(self) -> None:
+        """Nothing is buffered."""

@@ -88,7 +88,9 @@ class Filters:
         if self.samplers and not {artifact.sampler, artifact.label} & set(self.samplers):
             return False
         hexes = split_folder(artifact.name)[1]
-        return not self.recipes or any(_same_hex(hexes, wanted) for wanted in self.recipes)
+        return not self.recipes or any(
+            wanted and hexes.startswith(wanted[:8].lower()) for wanted in self.recipes
+        )
 
     def keys(self, artifact: Artifact) -> list[Key]:
         """(t, seed) of the wanted samples of an artifact, sorted."""
@@ -102,8 +104,3 @@ class Filters:
 def _several(values: Any) -> tuple[Any, ...]:
     """A text is one value, not its letters; so are a number and a `ModelFilter`."""
     return (values,) if isinstance(values, str | Real | ModelFilter) else tuple(values)
-
-
-def _same_hex(stored: str, wanted: str) -> bool:
-    """Whether a digest begins as the one in a file name does; an empty one means none."""
-    return stored.startswith(wanted[:8].lower()) if wanted else False

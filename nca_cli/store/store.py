@@ -6,17 +6,18 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import numpy as np
 
 from nca_cli.errors import NothingStored, StoreError
-from nca_cli.store import hdf5, html, layout, merge
-from nca_cli.store.artifact import Artifact
-from nca_cli.store.backend import backend_of
+from nca_cli.store import hdf5, layout, merge
+from nca_cli.store.artifact import Artifact, html_table
+from nca_cli.store.backend import PackedBackend, backend_of
 from nca_cli.store.files import locked, write_atomically, writing
+from nca_cli.store.hdf5 import Location
 from nca_cli.store.header import model_text, signed
-from nca_cli.store.location import Location
 from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters
 
@@ -55,18 +56,18 @@ class Store:
     def _repr_html_(self) -> str:
         """A table of models, for notebooks: names alone, no artifact is opened."""
         if not self.exists:
-            return html.paragraph(f"{self.root}: no store yet")
+            return f"<p>{escape(str(self.root))}: no store yet</p>"
         rows = []
         for model in self.models():
             held = [self.artifacts(model, image) for image in self.images(model)]
             samplers = {each.label for some in held for each in some if not each.is_noise}
             rows.append((model, len(held), sum(map(len, held)), ", ".join(sorted(samplers))))
-        return html.table(str(self.root), ("model", "images", "artifacts", "samplers"), rows)
+        return html_table(str(self.root), ("model", "images", "artifacts", "samplers"), rows)
 
     @property
     def packed(self) -> bool:
         """Whether the store is one packed file, which is read-only."""
-        return not self.backend.writable
+        return isinstance(self.backend, PackedBackend)
 
     @property
     def exists(self) -> bool:

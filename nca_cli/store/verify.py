@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from nca_cli.errors import StoreError
+from nca_cli.errors import NcaError, StoreError
+from nca_cli.recipe import Recipe
 from nca_cli.store import layout
-from nca_cli.store.check import Checked
-from nca_cli.store.child import Child
+from nca_cli.store.check import Checked, Child
 from nca_cli.store.files import is_stale, locked, sync_folder, write_atomically, writing
+from nca_cli.store.hdf5 import Location
 from nca_cli.store.header import model_text, parsed
-from nca_cli.store.location import Location
-from nca_cli.store.lost import Gap, gap_left
+from nca_cli.store.samples import Key
 from nca_cli.store.store import Store
 
 TIME_LIMIT = 60.0
 """Seconds that reading one part may take. A part is 256 MB at most."""
-Tell = Callable[[Store, Sequence[Gap]], str]
+Tell = Callable[[Store, Sequence["Gap"]], str]
 """Says what computes some gaps of a store; such as `commands.fill`."""
+Look = Callable[[Location], Checked]
+"""Reads header and (t, seed) of a part, without its tensors."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Samples of one image by one model that are not there, and what would make them."""
+
+    made: Recipe | str
+    """Their recipe, or as much of one as a label says: `ddim-50`, `noise`."""
+    model: Mapping[str, Any]
+    """As in `model.json`, as far as that is known."""
+    image: Mapping[str, Any]
+    """As an artifact's attribute `image` says, as far as that is known."""
+    keys: Sequence[Key]
 
 
 @dataclass(frozen=True)
@@ -60,10 +78,11 @@ class Verification:
     def __init__(self, store: Store, repair: bool, time_limit: float, command: Tell | None):
         self.store, self.repair, self.time_limit = store, repair, time_limit
         self.command = command
-        self._models = store.backend.model_files()
+        models = [] if store.packed else store.models()
+        self._models = [store.root / model / layout.MODEL_FILE for model in models]
         self._parts = list(store.all_parts())
         self._temporaries = [
-            path for path in store.backend.temporaries() if repair or is_stale(path)
+            path for path in _temporaries(store, models) if repair or is_stale(path)
         ]
 
     def __len__(self) -> int:
@@ -142,6 +161,16 @@ class Verification:
         return replace(note, reason=f"{note.reason}; removed")
 
 
+def _temporaries(store: Store, models: Sequence[str]) -> list[Path]:
+    """Files that are being written, or were when a writer was killed, anywhere in a folder."""
+    folders = [store.root]
+    for model in models:
+        folders.append(store.root / model)
+        folders.extend(store.root / model / image for image in store.images(model))
+    found = (sorted(folder.glob(f".*{layout.TEMPORARY}")) for folder in folders)
+    return [path for paths in found for path in paths]
+
+
 def _renamed(path: Path) -> Path:
     """Give a damaged file a name that nothing reads."""
     aside = layout.set_aside_file(path)
@@ -159,3 +188,74 @@ def _lock_key(root: Path, temporary: Path) -> tuple[str, ...]:
     if len(folders) == 1:
         return folders
     return (*folders, layout.split_part(target.removesuffix(layout.SUFFIX))[0])
+
+
+# --- what is known of samples that are not there, so that they can be computed again ------------
+
+
+def gap_left(store: Store, location: Location, checked: Checked, look: Look) -> Gap:
+    """What a damaged part held, as well as what is left of it and the parts beside it can tell."""
+    model, folder, _ = location.names
+    others = {part: look(part) for part in store.parts(model, folder) if part != location}
+    sound = {part: found for part, found in others.items() if not found.reason}
+    headers = [checked.header, *(found.header for found in sound.values())]
+    return Gap(
+        _made(store, location, checked, look),
+        _model(store, model, headers),
+        _image(folder, headers),
+        checked.keys or _missing(location, sound),
+    )
+
+
+def _made(store: Store, location: Location, checked: Checked, look: Look) -> Recipe | str:
+    """The recipe that the name has the digest of; its label where no file tells it."""
+    name = location.names[2]
+    label, hexes = layout.split_folder(name)
+    if name == layout.NOISE:
+        return layout.NOISE
+    for text in _recipes(store, location, checked, look):
+        if hashlib.sha256(text.encode()).hexdigest()[: len(hexes)] == hexes:
+            return Recipe.from_json(text)
+    return label
+
+
+def _recipes(store: Store, location: Location, checked: Checked, look: Look) -> Iterator[str]:
+    """What the part says, then others of its name: of this image, or of any other."""
+    yield checked.header.get("recipe", "")
+    for part in store.all_parts():
+        if part.names[2] == location.names[2] and part != location:
+            yield look(part).header.get("recipe", "")
+
+
+def _image(folder: str, headers: Iterable[dict[str, str]]) -> dict:
+    """Who the image is, from the first header that speaks of it."""
+    found = (_parsed(header, "image") for header in headers)
+    hexes = layout.split_folder(folder)[1]
+    return next((info for info in found if str(info.get("digest")).startswith(hexes)), {})
+
+
+def _model(store: Store, folder: str, headers: Iterable[dict[str, str]]) -> dict:
+    """What a header or `model.json` says of the model; its stored name where neither does."""
+    for header in headers:
+        if "name" in (info := _parsed(header, "model")):
+            return info
+    try:
+        return {"name": layout.split_folder(folder)[0], **store.model_info(folder)}
+    except (NcaError, LookupError):
+        return {"name": layout.split_folder(folder)[0]}
+
+
+def _parsed(header: dict[str, str], key: str) -> dict:
+    try:
+        info = json.loads(header[key])
+    except (LookupError, ValueError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def _missing(location: Location, others: dict[Location, Checked]) -> list[Key]:
+    """What other artifacts of the image hold and the other parts of this one do not."""
+    mine = [part for part in others if part.names == location.names]
+    held = {key for part in mine for key in others[part].keys}
+    stored = {key for found in others.values() for key in found.keys}
+    return sorted(stored - held)
