@@ -5,19 +5,13 @@ A store is looked at by its folder names alone; whatever is wrong with it, nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
-from nca_cli.cli.stores import usual_store
+from nca_cli.cli.options import fitting, usual_store
 from nca_cli.samplers import METHODS
-
-
-def words(metavar: str) -> Callable[[str], list[str]] | None:
-    """Completion by the words of a metavar such as `crop|pad`; `None` where it has none."""
-    known = [word for word in metavar.split("|") if word.islower()]
-    return (lambda incomplete: _fitting(known, incomplete)) if known else None
 
 
 def shown(incomplete: str) -> list[str]:
@@ -26,7 +20,7 @@ def shown(incomplete: str) -> list[str]:
 
     before, comma, last = incomplete.rpartition(",")
     left = (name for name in SHOW if name not in before.split(","))
-    return [before + comma + name for name in _fitting(left, last)]
+    return [before + comma + name for name in fitting(left, last)]
 
 
 def measures(incomplete: str) -> list[tuple[str, str]]:
@@ -45,7 +39,7 @@ def models(incomplete: str) -> list[tuple[str, str]]:
 
 def samplers(incomplete: str) -> list[str]:
     """The samplers there are."""
-    return _fitting(METHODS, incomplete)
+    return fitting(METHODS, incomplete)
 
 
 def stored_models(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -54,20 +48,20 @@ def stored_models(ctx: typer.Context, incomplete: str) -> list[str]:
 
     stored = {name.rpartition("-")[0] for name in _folders(_root(ctx))}
     aliases = (name for name, each in ALIASES.items() if each.source.rpartition("/")[2] in stored)
-    return _fitting([*aliases, *sorted(stored)], incomplete)
+    return fitting([*aliases, *sorted(stored)], incomplete)
 
 
 def stored_images(ctx: typer.Context, incomplete: str) -> list[str]:
     """Stems of stored images."""
     root = _root(ctx)
     folders = (image for model in _folders(root) for image in _folders(root / model))
-    return _fitting(sorted({image.rpartition("-")[0] for image in folders}), incomplete)
+    return fitting(sorted({image.rpartition("-")[0] for image in folders}), incomplete)
 
 
 def stored_samplers(ctx: typer.Context, incomplete: str) -> list[str]:
     """Samplers that are stored, with their steps."""
     stems = {name.rpartition("-")[0] for _, _, name in _artifacts(_root(ctx))}
-    return _fitting(sorted(stems - {""}), incomplete)
+    return fitting(sorted(stems - {""}), incomplete)
 
 
 def stored_recipes(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -80,7 +74,7 @@ def stored_recipes(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]
 
 def stored_artifacts(ctx: typer.Context, incomplete: str) -> list[str]:
     """`model/image/name` of each artifact."""
-    return _fitting(sorted(map("/".join, _artifacts(_root(ctx)))), incomplete)
+    return fitting(sorted(map("/".join, _artifacts(_root(ctx)))), incomplete)
 
 
 def _root(ctx: typer.Context) -> Path:
@@ -99,7 +93,3 @@ def _folders(root: Path) -> Iterator[str]:
     except OSError:
         return
     yield from (name for name in sorted(found) if not name.startswith("."))
-
-
-def _fitting(names: Iterable[str], incomplete: str) -> list[str]:
-    return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]

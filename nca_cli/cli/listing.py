@@ -1,4 +1,4 @@
-"""`nca ls` and `nca show`: what is in a store."""
+"""`nca export`, `nca ls` and `nca show`: what is in a store, as files and as text."""
 
 from __future__ import annotations
 
@@ -12,17 +12,35 @@ from rich.text import Text
 
 from nca_cli.cli import complete
 from nca_cli.cli.app import app
-from nca_cli.cli.console import print_json, relative, size, stdout, table
+from nca_cli.cli.console import Output, print_json, relative, size, stdout, table
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
-from nca_cli.cli.options import Json, StoreDir
-from nca_cli.cli.stores import DEFAULT_STORE, SEE_ALL, opened
-from nca_cli.errors import NothingStored
+from nca_cli.cli.options import DEFAULT_STORE, SEE_ALL, Json, StoreDir, opened, option
+from nca_cli.errors import NothingStored, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from nca_cli.store import Artifact, Filters, Names
+
+
+@app.command()
+@grouped
+def export(
+    *, out: Annotated[Path | None, option(
+        "--out", "-o", metavar="DIR", show_default=False, help="Folder for the files (required)."
+    )] = None,
+    filters: FilterOptions,
+    format: Annotated[str, option(
+        "--format", metavar="png|npy", help="Pictures, or raw float32 tensors.")] = "png",
+    store: StoreDir = DEFAULT_STORE, output: Output,
+) -> None:  # fmt: skip
+    """Write one file per tensor."""
+    from nca_cli.export import export as export_tensors
+
+    if out is None:
+        raise UsageError("no folder to export to", "nca export -o DIR")
+    output.results(list(export_tensors(opened(store), out, filters.parsed(), format=format)))
 
 
 @app.command()
