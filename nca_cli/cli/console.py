@@ -110,11 +110,11 @@ def complain(error: NcaError) -> None:
 
 def _next_step(error: NcaError) -> str | None:
     """Its hint, with what only `commands` knows; what that imports takes a while."""
-    if not isinstance(error, NothingStored):
+    if not isinstance(error, NothingStored) or not error.hint:
         return error.hint
-    from nca_cli.commands import next_step
+    from nca_cli.commands import at
 
-    return next_step(error)
+    return at(error.hint, error.store)
 
 
 def _one_line(text: str) -> str:
