@@ -82,12 +82,17 @@ def report(
     store: str, selection: Mapping[str, Sequence[str]], options: Iterable[tuple[str, str]]
 ) -> str:
     """What writes a page again: `selection` is option → values, `options` what else was set."""
-    parts = ["nca", "report", "--store", store]
+    words = ["nca", "report", "--store", store]
     for name, values in selection.items():
-        joined = [",".join(values)] if name in ("t", "seed") else values
-        parts += [word for value in joined for word in (f"--{name}", value)]
-    parts += [word for name, value in options for word in (f"--{name}", value)]
-    return shlex.join(parts)
+        words += _each(f"--{name}", [",".join(values)] if name in ("t", "seed") else values)
+    for name, value in options:
+        words += [f"--{name}", value]
+    return shlex.join(words)
+
+
+def _each(option: str, values: Iterable[str]) -> list[str]:
+    """`--model demo --model wiener`, in words."""
+    return [word for value in values for word in (option, value)]
 
 
 # -- models ----------------------------------------------------------------------------------------
@@ -139,9 +144,13 @@ class Command:
     def line(self, store: Store) -> str:
         """As typed in a shell."""
         words = ["nca", self.verb, *self._images]
-        words += [word for model in self.models for word in ("--model", model)]
-        words += [word for sampler in self.samplers for word in ("--sampler", sampler)]
-        words += [*self.options, *self.square, *self._keys]
+        words += [*_each("--model", self.models), *_each("--sampler", self.samplers)]
+        words += [*self.options, *self.square]
+        if self.verb == "import":  # which pictures belong to which levels, only its maker knows
+            words += ["--csv", "FILE"]
+        else:
+            words += ["--t", _list(self.t)] if self.t else []
+            words += ["--seed", _list(self.seeds)] if self.seeds else []
         quoted = [word if word == IMAGES else shlex.quote(word) for word in words]
         return at(" ".join(quoted), store.named)
 
@@ -153,16 +162,6 @@ class Command:
         if self.images and {*self.images} == {*map(str, _found(usual_images, self.models))}:
             return ()
         return self.images if len(self.images) <= MANY else (IMAGES,)
-
-    @property
-    def _keys(self) -> Iterator[str]:
-        if self.verb == "import":  # which pictures belong to which levels, only its maker knows
-            yield from ("--csv", "FILE")
-            return
-        if self.t:
-            yield from ("--t", _list(self.t))
-        if self.seeds:
-            yield from ("--seed", _list(self.seeds))
 
 
 def settings(made: Recipe | str, model: Mapping[str, Any], image: Mapping[str, Any]) -> Command:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-MOST_GB = 4.0
-"""Of arrays in memory, unless more is asked for."""
 IMAGE, NOISED, DRAWN = ("image",), ("image", "t", "seed"), ("image", "sampler", "t", "seed")
 PIXELS, LATENT = ("channel", "height", "width"), ("latent", "latent_height", "latent_width")
 AXES = {
@@ -46,7 +44,7 @@ class NotebookStore(Store):
         filters: Filters = Filters(),  # noqa: B008
         names: Iterable[str] = ("x0", "x_t", "x0_hat"),
         *,
-        most_gb: float = MOST_GB,
+        most_gb: float = 4.0,
     ) -> xarray.DataTree:
         """A dataset per model: the tensors `names` that fit, float32, NaN where nothing is stored.
 
@@ -67,7 +65,10 @@ class NotebookStore(Store):
             models.setdefault(called.model(artifact), []).append(artifact)
         held = {model: _Arrays(self, some, filters, called) for model, some in models.items()}
         wanted = list(names)
-        _check_size(sum(each.bytes(wanted) for each in held.values()), most_gb)
+        size = sum(tensors.bytes(wanted) for tensors in held.values())
+        if size > most_gb * 1e9:
+            hint = "narrow it by filters, or raise most_gb"
+            raise NcaError(f"{size / 1e9:.1f} GB of tensors, more than {most_gb:g} GB", hint)
         datasets = {model: tensors.dataset(wanted) for model, tensors in held.items()}
         return xarray.DataTree.from_dict(datasets)
 
@@ -95,12 +96,6 @@ def need(library: str) -> None:
     if importlib.util.find_spec(library) is None:
         hint = "pip install 'nca-cli[notebook]'"
         raise NcaError(f"this view needs {library}, which is not installed", hint)
-
-
-def _check_size(size: int, most_gb: float) -> None:
-    if size > most_gb * 1e9:
-        hint = "narrow it by filters, or raise most_gb"
-        raise NcaError(f"{size / 1e9:.1f} GB of tensors, more than {most_gb:g} GB", hint)
 
 
 class _Arrays:

@@ -3,7 +3,7 @@
 from nca_cli.cli.app import app  # isort: skip
 
 # Importing a module adds its commands, in the order in which `nca --help` lists them.
-from nca_cli.cli import compute, measure, imports, grid, plot, report  # noqa: F401  # isort: skip
+from nca_cli.cli import compute, imports, grid, plot, report  # noqa: F401  # isort: skip
 from nca_cli.cli import listing, keeping, about  # noqa: F401  # isort: skip
 
 __all__ = ["app"]

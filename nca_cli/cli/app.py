@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from nca_cli import __version__
 from nca_cli.cli.console import Output, complain
 from nca_cli.cli.interrupt import interrupted, interruptible
-from nca_cli.cli.options import QUIET
+from nca_cli.cli.options import QUIET, option
 from nca_cli.errors import NcaError
 
 if TYPE_CHECKING:
@@ -115,18 +115,16 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit."),
+]
+
+
 @app.callback()
 def main(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_version, is_eager=True, help="Show the version and exit."
-        ),
-    ] = False,
-    debug: Annotated[
-        bool,
-        typer.Option("--debug", envvar="NCA_DEBUG", show_envvar=False, help="Show tracebacks."),
-    ] = False,
+    version: Version = False,
+    debug: Annotated[bool, option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Options before the command."""
     # torch's threads that wait leave their core to others: alone as fast, on a busy machine twice

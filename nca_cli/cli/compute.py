@@ -1,4 +1,4 @@
-"""`nca noise` and `nca reconstruct`: plans that are carried out, one after another."""
+"""`nca noise`, `nca reconstruct` and `nca measure`: whatever computes, and is computed once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nca_cli.cli import computing
+from nca_cli.cli import complete, computing
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
 from nca_cli.cli.console import Output, complain, plural, size
+from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.interrupt import stop_if_interrupted
 from nca_cli.errors import NcaError
@@ -66,6 +67,49 @@ def reconstruct(
                               batch=request.batch, on_error=job.failed)  # fmt: skip
         job.carry_out(plan, work, plan.evaluations, "evaluations")
     job.end()
+
+
+@app.command()
+@grouped
+def measure(
+    *, filters: FilterOptions,
+    name: Annotated[list[str] | None, opt.measure_option(
+        "--measure", metavar="NAME", show_default="all that can be",
+        autocompletion=complete.measures,
+        help="Such as psnr, ssim, kept, colour, lpips, features. Repeatable.")] = None,
+    lpips_weights: Annotated[list[Path] | None, opt.measure_option(
+        "--lpips-weights", metavar="FILE", show_default="none",
+        help="Of LPIPS: torchvision's network, and the lpips package's lin. Repeatable.")] = None,
+    backbone: Annotated[str | None, opt.measure_option(
+        "--backbone", metavar="ID", show_default="none",
+        help="A vision model of transformers, for deep features: hub id or folder.")] = None,
+    workers: Annotated[int | None, opt.measure_option(
+        "--workers", min=1, show_default="one per processor",
+        help="Processes that measure.")] = None,
+    device: Annotated[str, opt.measure_option(
+        "--device", help="For networks: auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    store: opt.StoreDir = opt.DEFAULT_STORE, output: Output,
+) -> None:  # fmt: skip
+    """Measure reconstructions against their images; values are kept, and computed only once."""
+    from nca_cli.metrics import REFERENCES, Measuring, Settings
+
+    wanted = filters.parsed()
+    settings = Settings(tuple(lpips_weights or ()), backbone, device)
+    references = tuple(REFERENCES)
+    work = Measuring(opt.opened(store), wanted, name, settings=settings, references=references)
+    computed = len(work)
+    with output.bar("measure", computed, "samples") as advance:
+        values = work.run(workers, advance)
+    for text in work.notes:
+        output.note(text)
+    for problem in work.problems:
+        complain(problem)
+    output.note(f"{plural(len(values), 'value')}, {plural(computed, 'sample')} measured now")
+    output.results(work.files, values=len(values), computed=computed,
+                   measures=sorted({value.measure for value in values}),
+                   errors=[problem.what for problem in work.problems])  # fmt: skip
+    if work.problems:
+        raise typer.Exit(1)
 
 
 @dataclass

@@ -58,6 +58,7 @@ def option(*names: str, variable: str | None = None, **settings: Any) -> Any:
 compute_option = partial(option, rich_help_panel="What to compute")
 filter_option = partial(option, rich_help_panel="What to take from the store", show_default="all")
 output_option = partial(option, rich_help_panel="Output")
+measure_option = partial(option, rich_help_panel="What to measure")
 paper_option = partial(option, rich_help_panel="On paper")
 
 
