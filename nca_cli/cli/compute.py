@@ -100,8 +100,7 @@ def measure(
     computed = len(work)
     with output.bar("measure", computed, "samples") as advance:
         values = work.run(workers, advance)
-    for text in work.notes:
-        output.note(text)
+    output.note(*work.notes)
     for problem in work.problems:
         complain(problem)
     output.note(f"{plural(len(values), 'value')}, {plural(computed, 'sample')} measured now")
@@ -143,8 +142,7 @@ class Job:
         self.output.distance(f"{plan.model.name}: levels", away, "those of --log-snr")
         if plan.images:
             self.output.note(_announcement(plan, self.request.store_dtype))
-        for text in plan.notes:
-            self.output.note(text)
+        self.output.note(*plan.notes)
         if self.dry_run or plan.empty:
             return
         with self.output.bar(plan.model.name, total, unit) as advance:
@@ -154,8 +152,7 @@ class Job:
                 self.computed += 1
                 if not hasattr(work, "tick"):
                     advance(1)
-        for text in _counted(work.notes, {str(image.source) for image in plan.images}):
-            self.output.note(text)
+        self.output.note(*_counted(work.notes, {str(image.source) for image in plan.images}))
 
     def end(self) -> None:
         """Print the results; fail if an image failed or nothing was usable."""

@@ -38,9 +38,9 @@ class Output:
     json: Json = False
     quiet: Quiet = False
 
-    def note(self, text: str) -> None:
-        """One line of information."""
-        if not self.quiet:
+    def note(self, *texts: str) -> None:
+        """Lines of information."""
+        for text in () if self.quiet else texts:
             stderr().print(Text(text, style="dim"))
 
     def distance(self, levels: str, distance: float, wanted: str) -> None:
@@ -123,10 +123,8 @@ def _one_line(text: str) -> str:
 
 def relative(path: Path) -> str:
     """`path` from the working folder where it lies below it."""
-    try:
-        return os.fspath(path.absolute().relative_to(Path.cwd()))
-    except ValueError:
-        return os.fspath(path)
+    whole, here = path.absolute(), Path.cwd()
+    return os.fspath(whole.relative_to(here) if whole.is_relative_to(here) else path)
 
 
 def size(count: float) -> str:

@@ -98,8 +98,7 @@ def import_(
     with output.bar(work.model, len(work), "pairs") as advance:
         for _ in work:
             advance(1)
-    for text in work.notes:
-        output.note(text)
+    output.note(*work.notes)
     _end(work, errors, output)
 
 
