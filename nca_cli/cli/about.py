@@ -84,9 +84,6 @@ def doctor(
         raise typer.Exit(1)
 
 
-# from nca_cli.cli.stores import DEFAULT_STORE
-
-
 @app.command()
 @grouped
 def demo(
