@@ -50,8 +50,9 @@ style: $(TOOLS)  ## Rewrite the code in the project's style
 bench: $(TOOLS)  ## Measure speed, crash safety and agreement with the closed forms (minutes)
 	$(BIN)/python -m bench
 
-docs: $(TOOLS)  ## Write the command reference anew, from the program
+docs: $(TOOLS)  ## Write the command reference and the table of rooms anew, from the program
 	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_architecture.py
 
 pictures: $(TOOLS)  ## Make the pictures of the README and docs anew (minutes the first time)
 	HF_HUB_OFFLINE=1 $(BIN)/python docs/make_pictures.py

@@ -3,7 +3,7 @@
 Rooms below say what is not there: a `Gap`, or the store that an error is about. Here it becomes a
 line with images, settings and `--store`, quoted for a shell. Hints whose words are the same
 whatever was asked ("run the same command again", "see what it holds: nca ls") stay with their
-errors; `next_step` names the store in them.
+errors; `at` names the store in them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from nca_cli.errors import NcaError, NothingStored
+from nca_cli.errors import NcaError
 from nca_cli.images import image_digest, sample_images, usual_images
 from nca_cli.models.aliases import ALIASES
 from nca_cli.models.find import check_name
@@ -39,11 +40,6 @@ LONG = 3
 def at(line: str, store: Path | None) -> str:
     """`line` on a store that is named where that is needed (see `Store.named`)."""
     return line if store is None else f"{line} --store {shlex.quote(str(store))}"
-
-
-def next_step(error: NothingStored) -> str | None:
-    """What to do about an error, in full."""
-    return at(error.hint, error.store) if error.hint else None
 
 
 def fill(store: Store, gaps: Iterable[Gap]) -> str:
@@ -86,12 +82,17 @@ def report(
     store: str, selection: Mapping[str, Sequence[str]], options: Iterable[tuple[str, str]]
 ) -> str:
     """What writes a page again: `selection` is option → values, `options` what else was set."""
-    parts = ["nca", "report", "--store", store]
+    words = ["nca", "report", "--store", store]
     for name, values in selection.items():
-        joined = [",".join(values)] if name in ("t", "seed") else values
-        parts += [word for value in joined for word in (f"--{name}", value)]
-    parts += [word for name, value in options for word in (f"--{name}", value)]
-    return shlex.join(parts)
+        words += _each(f"--{name}", [",".join(values)] if name in ("t", "seed") else values)
+    for name, value in options:
+        words += [f"--{name}", value]
+    return shlex.join(words)
+
+
+def _each(option: str, values: Iterable[str]) -> list[str]:
+    """`--model demo --model wiener`, in words."""
+    return [word for value in values for word in (option, value)]
 
 
 # -- models ----------------------------------------------------------------------------------------
@@ -143,9 +144,13 @@ class Command:
     def line(self, store: Store) -> str:
         """As typed in a shell."""
         words = ["nca", self.verb, *self._images]
-        words += [word for model in self.models for word in ("--model", model)]
-        words += [word for sampler in self.samplers for word in ("--sampler", sampler)]
-        words += [*self.options, *self.square, *self._keys]
+        words += [*_each("--model", self.models), *_each("--sampler", self.samplers)]
+        words += [*self.options, *self.square]
+        if self.verb == "import":  # which pictures belong to which levels, only its maker knows
+            words += ["--csv", "FILE"]
+        else:
+            words += ["--t", _list(self.t)] if self.t else []
+            words += ["--seed", _list(self.seeds)] if self.seeds else []
         quoted = [word if word == IMAGES else shlex.quote(word) for word in words]
         return at(" ".join(quoted), store.named)
 
@@ -157,16 +162,6 @@ class Command:
         if self.images and {*self.images} == {*map(str, _found(usual_images, self.models))}:
             return ()
         return self.images if len(self.images) <= MANY else (IMAGES,)
-
-    @property
-    def _keys(self) -> Iterator[str]:
-        if self.verb == "import":  # which pictures belong to which levels, only its maker knows
-            yield from ("--csv", "FILE")
-            return
-        if self.t:
-            yield from ("--t", _list(self.t))
-        if self.seeds:
-            yield from ("--seed", _list(self.seeds))
 
 
 def settings(made: Recipe | str, model: Mapping[str, Any], image: Mapping[str, Any]) -> Command:
@@ -186,14 +181,12 @@ def settings(made: Recipe | str, model: Mapping[str, Any], image: Mapping[str, A
         square = ("--size", str(space["resolution"]), *square)
     if made == NOISE:
         return Command("noise", (name,), square=square)
-    sampler, options = _labelled(made) if isinstance(made, str) else (made.sampler, _options(made))
-    samplers = (sampler,) if sampler else ()
-    return Command("reconstruct", (name,), samplers, tuple(options), square)
-
-
-def _labelled(label: str) -> tuple[str, tuple[str, ...]]:
-    name, steps = split_label(label)
-    return name, () if steps is None else ("--steps", str(steps))
+    if isinstance(made, str):
+        sampler, steps = split_label(made)
+        options: tuple[str, ...] = () if steps is None else ("--steps", str(steps))
+    else:
+        sampler, options = made.sampler, tuple(_options(made))
+    return Command("reconstruct", (name,), (sampler,) if sampler else (), options, square)
 
 
 def _options(recipe: Recipe) -> Iterator[str]:
@@ -291,7 +284,7 @@ class Paths:
     """Where stored images lie, as far as that can be known: here, or among the samples."""
 
     def __init__(self) -> None:
-        self._digests: dict[tuple[Path, str, str], str] = {}
+        self._digest = cache(partial(_found, image_digest))
 
     def of(self, images: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
         """Where some images lie, each once."""
@@ -306,12 +299,8 @@ class Paths:
         return f"./{text}" if text.startswith("-") else text
 
     def _is(self, path: Path, info: Mapping[str, Any]) -> bool:
-        key = (path, str(info.get("resolution")), str(info.get("fit", "crop")))
-        if not str(path).isprintable():
-            return False
-        if key not in self._digests:
-            self._digests[key] = _found(image_digest, *key) or ""
-        return self._digests[key] == info.get("digest")
+        fitted = str(info.get("resolution")), str(info.get("fit", "crop"))
+        return str(path).isprintable() and self._digest(path, *fitted) == info.get("digest")
 
 
 def _samples() -> list[Path]:

@@ -11,9 +11,8 @@ what is stored, float32 (C, H, W), neither clipped nor rounded, and latents too.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -29,33 +28,36 @@ AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class TensorFile:
-    """One tensor and the file it goes to; without a key it belongs to all samples."""
+class TensorBatch:
+    """Tensors of one dataset, and the file of each; one that belongs to all samples has no key."""
 
     artifact: Artifact
     dataset: str
-    key: Key | None
-    path: Path
+    keys: Sequence[Key]
+    paths: Sequence[Path]
+
+    def read(self) -> np.ndarray:
+        """In one go: (N, C, H, W)."""
+        if self.keys:
+            return self.artifact.read(self.dataset, self.keys)
+        return self.artifact.fixed(self.dataset)[None]
 
 
 @dataclass(frozen=True)
 class Export:
     """What will be written. Iterating writes and yields each path; `len` is known before."""
 
-    files: tuple[TensorFile, ...]
+    batches: Sequence[TensorBatch]
     encode: Callable[[np.ndarray], bytes]
 
     def __len__(self) -> int:
-        return len(self.files)
+        return sum(len(batch.paths) for batch in self.batches)
 
     def __iter__(self) -> Iterator[Path]:
-        for _, group in groupby(self.files, key=lambda file: (file.artifact, file.dataset)):
-            some = list(group)
-            for start in range(0, len(some), AT_ONCE):
-                batch = some[start : start + AT_ONCE]
-                for file, values in zip(batch, _values(batch), strict=True):
-                    write_result(file.path, self.encode(values))
-                    yield file.path
+        for batch in self.batches:
+            for path, values in zip(batch.paths, batch.read(), strict=True):
+                write_result(path, self.encode(values))
+                yield path
 
 
 def export(
@@ -72,24 +74,25 @@ def export(
     """
     if format not in ENCODERS:
         raise UsageError(f"--format {format!r} is unknown", f"one of: {', '.join(ENCODERS)}")
-    files = tuple(_files(store.require(), Path(folder), filters, format))
-    if not files:
+    batches = list(_batches(store.require(), Path(folder), filters, format))
+    if not batches:
         raise NothingStored(f"{store.root} holds nothing that fits", "see what it holds: nca ls")
-    return Export(files, ENCODERS[format])
+    return Export(batches, ENCODERS[format])
 
 
-def _files(store: Store, folder: Path, filters: Filters, format: str) -> Iterator[TensorFile]:
+def _batches(store: Store, folder: Path, filters: Filters, format: str) -> Iterator[TensorBatch]:
     for artifact in store.select(filters):
         keys = filters.keys(artifact)
         whole = bool(keys) or (artifact.is_noise and not artifact.keys)
         names = [name for name in artifact.datasets if format == "npy" or not FIELDS[name].latent]
         place = folder / artifact.model / artifact.image
         for name in (name for name in fixed() if name in names and whole):
-            yield TensorFile(artifact, name, None, place / f"{name}.{format}")
+            yield TensorBatch(artifact, name, (), [place / f"{name}.{format}"])
         for name in (name for name in per_sample() if name in names):
-            for key in keys:
-                path = place / artifact.name / f"{_stem(key)}_{name}.{format}"
-                yield TensorFile(artifact, name, key, path)
+            for start in range(0, len(keys), AT_ONCE):
+                some = keys[start : start + AT_ONCE]
+                paths = [place / artifact.name / f"{_stem(key)}_{name}.{format}" for key in some]
+                yield TensorBatch(artifact, name, some, paths)
 
 
 def _stem(key: Key) -> str:
@@ -97,14 +100,6 @@ def _stem(key: Key) -> str:
     t, seed = key
     whole, _, rest = repr(t).partition(".")
     return f"t{whole.zfill(4)}{'.' + rest if rest else ''}_seed{seed}"
-
-
-def _values(files: list[TensorFile]) -> np.ndarray:
-    """Of one dataset, in one read: (N, C, H, W)."""
-    first = files[0]
-    if first.key is None:
-        return first.artifact.fixed(first.dataset)[None]
-    return first.artifact.read(first.dataset, [file.key for file in files if file.key is not None])
 
 
 def _png(values: np.ndarray) -> bytes:

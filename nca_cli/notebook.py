@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-MOST_GB = 4.0
-"""Of arrays in memory, unless more is asked for."""
-IMAGE, SAMPLE = ("image",), ("t", "seed")
+IMAGE, NOISED, DRAWN = ("image",), ("image", "t", "seed"), ("image", "sampler", "t", "seed")
 PIXELS, LATENT = ("channel", "height", "width"), ("latent", "latent_height", "latent_width")
-FIXED = {"x0": PIXELS, "x0_floor": PIXELS, "z0": LATENT}
-"""Tensors of an image, and their axes."""
-NOISED = {"x_t": PIXELS, "z_t": LATENT}
-RECONSTRUCTED = {"x0_hat": PIXELS, "z0_hat": LATENT}
+AXES = {
+    "x0": IMAGE + PIXELS,
+    "x0_floor": IMAGE + PIXELS,
+    "z0": IMAGE + LATENT,
+    "x_t": NOISED + PIXELS,
+    "z_t": NOISED + LATENT,
+    "x0_hat": DRAWN + PIXELS,
+    "z0_hat": DRAWN + LATENT,
+}
+"""Tensor → the axes of its array."""
 
 
 class NotebookStore(Store):
@@ -40,7 +44,7 @@ class NotebookStore(Store):
         filters: Filters = Filters(),  # noqa: B008
         names: Iterable[str] = ("x0", "x_t", "x0_hat"),
         *,
-        most_gb: float = MOST_GB,
+        most_gb: float = 4.0,
     ) -> xarray.DataTree:
         """A dataset per model: the tensors `names` that fit, float32, NaN where nothing is stored.
 
@@ -61,7 +65,10 @@ class NotebookStore(Store):
             models.setdefault(called.model(artifact), []).append(artifact)
         held = {model: _Arrays(self, some, filters, called) for model, some in models.items()}
         wanted = list(names)
-        _check_size(sum(each.bytes(wanted) for each in held.values()), most_gb)
+        size = sum(tensors.bytes(wanted) for tensors in held.values())
+        if size > most_gb * 1e9:
+            hint = "narrow it by filters, or raise most_gb"
+            raise NcaError(f"{size / 1e9:.1f} GB of tensors, more than {most_gb:g} GB", hint)
         datasets = {model: tensors.dataset(wanted) for model, tensors in held.items()}
         return xarray.DataTree.from_dict(datasets)
 
@@ -91,27 +98,26 @@ def need(library: str) -> None:
         raise NcaError(f"this view needs {library}, which is not installed", hint)
 
 
-def _check_size(size: int, most_gb: float) -> None:
-    if size > most_gb * 1e9:
-        hint = "narrow it by filters, or raise most_gb"
-        raise NcaError(f"{size / 1e9:.1f} GB of tensors, more than {most_gb:g} GB", hint)
-
-
 class _Arrays:
-    """The artifacts of one model, and the labels of its axes."""
+    """The artifacts of one model, each with its image (and sampler), and the labels of all axes."""
 
     def __init__(self, home: Store, found: Sequence[Artifact], filters: Filters, called: Names):
-        self.filters, self.called = filters, called
-        self.noise: dict[str, Artifact] = {}
-        self.made = [artifact for artifact in found if not artifact.is_noise]
-        for artifact in found:
-            place = Place(artifact.model, artifact.image)
-            if noise := home.artifact(place, NOISE):
-                self.noise[called.image(artifact)] = noise
-        self.images = sorted({called.image(artifact) for artifact in found})
-        self.samplers = sorted({called.sampler(artifact) for artifact in self.made})
+        self.filters = filters
+        self.made = [
+            ((called.image(each), called.sampler(each)), each)
+            for each in found
+            if not each.is_noise
+        ]
+        places = {called.image(each): Place(each.model, each.image) for each in found}
+        noise = {image: home.artifact(place, NOISE) for image, place in places.items()}
+        self.noise = [((image,), artifact) for image, artifact in noise.items() if artifact]
         keys = {key for artifact in found for key in filters.keys(artifact)}
-        self.t, self.seeds = (sorted(column) for column in map(set, zip(*keys, strict=True)))
+        self.labels: dict[str, list] = {
+            "image": sorted(places),
+            "sampler": sorted({sampler for (_, sampler), _ in self.made}),
+            "t": sorted({t for t, _ in keys}),
+            "seed": sorted({seed for _, seed in keys}),
+        }
         self.log_snr = {
             t: log_snr
             for artifact in found
@@ -126,61 +132,41 @@ class _Arrays:
         """The tensors that the model has, on common axes."""
         import xarray
 
-        arrays = {name: self._array(name) for name in names if self._shape(name)}
-        return xarray.Dataset(
-            arrays,
-            {
-                "image": self.images,
-                "sampler": self.samplers,
-                "t": self.t,
-                "seed": self.seeds,
-                "log_snr": ("t", [self.log_snr[t] for t in self.t]),
-            },
-        )
+        arrays = {name: (AXES[name], self._array(name)) for name in names if self._shape(name)}
+        log_snr = [self.log_snr[t] for t in self.labels["t"]]
+        return xarray.Dataset(arrays, {**self.labels, "log_snr": ("t", log_snr)})
 
-    def _axes(self, name: str) -> tuple[str, ...]:
-        if name in FIXED:
-            return (*IMAGE, *FIXED[name])
-        if name in NOISED:
-            return (*IMAGE, *SAMPLE, *NOISED[name])
-        if name in RECONSTRUCTED:
-            return (*IMAGE, "sampler", *SAMPLE, *RECONSTRUCTED[name])
-        known = ", ".join((*FIXED, *NOISED, *RECONSTRUCTED))
-        raise NcaError(f"no tensor is called {name!r}", f"of: {known}")
+    def _sources(self, name: str) -> Sequence[tuple[tuple[str, ...], Artifact]]:
+        """The artifacts that hold a tensor, each with its labels on the first axes."""
+        if name not in AXES:
+            raise NcaError(f"no tensor is called {name!r}", f"of: {', '.join(AXES)}")
+        some = self.made if "sampler" in AXES[name] else self.noise
+        return [(labels, artifact) for labels, artifact in some if name in artifact.datasets]
 
     def _shape(self, name: str) -> tuple[int, ...]:
         """Of the array; nothing where the model has no such tensor."""
-        sizes = {"image": len(self.images), "sampler": len(self.samplers),
-                 "t": len(self.t), "seed": len(self.seeds)}  # fmt: skip
-        axes = self._axes(name)
-        sources = self.made if name in RECONSTRUCTED else self.noise.values()
-        held = next((a.datasets[name][0] for a in sources if name in a.datasets), None)
-        if held is None:
+        sources = self._sources(name)
+        if not sources:
             return ()
-        lead = [sizes[axis] for axis in axes[:-3]]
-        return (*lead, *held[-3:])
+        lead = [len(self.labels[axis]) for axis in AXES[name][:-3]]
+        return (*lead, *sources[0][1].datasets[name][0][-3:])
 
-    def _array(self, name: str) -> tuple[tuple[str, ...], np.ndarray]:
+    def _array(self, name: str) -> np.ndarray:
         array = np.full(self._shape(name), np.nan, np.float32)
-        if name in RECONSTRUCTED:
-            for artifact in self.made:
-                place = self.called.image(artifact), self.called.sampler(artifact)
-                row = self.images.index(place[0]), self.samplers.index(place[1])
-                self._fill(array[row], artifact, name)
-        else:
-            for image, artifact in self.noise.items():
-                self._fill(array[self.images.index(image)], artifact, name)
-        return self._axes(name), array
+        for labels, artifact in self._sources(name):
+            place = zip(AXES[name], labels, strict=False)
+            row = tuple(self.labels[axis].index(label) for axis, label in place)
+            self._fill(array[row], artifact, name)
+        return array
 
     def _fill(self, place: np.ndarray, artifact: Artifact, name: str) -> None:
         """Put what an artifact holds where it belongs; `place` is a view of the whole."""
-        if name not in artifact.datasets:
-            return
-        if name in FIXED:
+        if "t" not in AXES[name]:
             place[...] = artifact.fixed(name)
             return
-        keys = [(t, seed) for t, seed in self.filters.keys(artifact)
-                if t in self.t and seed in self.seeds]  # fmt: skip
+        levels, seeds = self.labels["t"], self.labels["seed"]
+        wanted = self.filters.keys(artifact)
+        keys = [(t, seed) for t, seed in wanted if t in levels and seed in seeds]
         if keys:
-            rows = [self.t.index(t) for t, _ in keys], [self.seeds.index(seed) for _, seed in keys]
+            rows = [levels.index(t) for t, _ in keys], [seeds.index(seed) for _, seed in keys]
             place[rows] = artifact.read(name, keys)

@@ -82,15 +82,16 @@ def test_the_makefile_of_the_recipes_shares_the_work_and_is_done_after_one_run(c
     assert "Nothing to be done" in run_shell("make", cook)
 
 
-# -- the command reference -------------------------------------------------------------------------
+# -- what scripts write ----------------------------------------------------------------------------
 
 
-def test_the_command_reference_is_what_the_program_says():
-    spec = importlib.util.spec_from_file_location("make_commands", DOCS / "make_commands.py")
-    make_commands = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_commands)
-    written = make_commands.PAGE.read_text(encoding="utf-8")
-    assert written == make_commands.page(), "docs/commands.md is old: make docs"
+@pytest.mark.parametrize("page", ["commands", "architecture"])
+def test_what_is_written_by_a_script_is_what_the_program_says(page):
+    spec = importlib.util.spec_from_file_location(page, DOCS / f"make_{page}.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    written = script.PAGE.read_text(encoding="utf-8")
+    assert written == script.page(), f"docs/{page}.md is old: make docs"
 
 
 def test_every_command_is_explained_outside_the_reference():

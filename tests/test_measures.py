@@ -494,7 +494,6 @@ def nca(store):
     """`nca measure …` on the store: exit code, stdout, stderr."""
     from typer.testing import CliRunner
 
-    import nca_cli.cli.measure  # noqa: F401
     from nca_cli.cli import app
 
     def run(*arguments):

@@ -1,18 +1,20 @@
-"""`nca models` and `nca doctor`: what can be run, and what would go wrong here."""
+"""`nca models`, `nca doctor` and `nca demo`: what can be run, whether it can here, and a try."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
-from nca_cli.cli.console import NARROW, print_json, stdout, table
-from nca_cli.cli.stores import DEFAULT_STORE
+from nca_cli.cli.compute import Job
+from nca_cli.cli.console import NARROW, Output, print_json, stdout, table
+from nca_cli.cli.groups import grouped
+from nca_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,33 +44,27 @@ def models(json: opt.Json = False) -> None:
 
 def _models_table(rows: list[ModelRow], width: int) -> Table:
     """What a model is may take several lines, in whole words; a narrow one leaves things out."""
-    left_out = {name for name, least in LEAST.items() if width < least}
     shown = table()
-    lines = [_cells(row, left_out) for row in rows]
-    for name in lines[0]:
+    cells = {
+        "name": [row.name for row in rows],
+        "what": [row.what for row in rows],
+        "pixels": [str(row.resolution or "") for row in rows],
+        "sampler": [row.sampler for row in rows],
+        "licence": [row.licence for row in rows],
+        "on disk": ["yes" if row.on_disk else "no" for row in rows],
+    }
+    columns = {name: column for name, column in cells.items() if width >= LEAST.get(name, 0)}
+    for name in columns:
         right = name == "pixels"
         shown.add_column(name, justify="right" if right else "left", no_wrap=name != "what")
-    for cells in lines:
-        shown.add_row(*cells.values())
+    for row in zip(*columns.values(), strict=True):
+        shown.add_row(*row)
     return shown
-
-
-def _cells(row: ModelRow, left_out: Collection[str]) -> dict[str, str]:
-    """Column → what it says of a model."""
-    cells = {
-        "name": row.name,
-        "what": row.what,
-        "pixels": str(row.resolution or ""),
-        "sampler": row.sampler,
-        "licence": row.licence,
-        "on disk": "yes" if row.on_disk else "no",
-    }
-    return {name: text for name, text in cells.items() if name not in left_out}
 
 
 @app.command()
 def doctor(
-    store: opt.StoreDir = DEFAULT_STORE, offline: opt.Offline = False, json: opt.Json = False
+    store: opt.StoreDir = opt.DEFAULT_STORE, offline: opt.Offline = False, json: opt.Json = False
 ) -> None:
     """Check this machine: versions, imports, devices, the store's disk and locks, hub access."""
     from nca_cli.doctor import examine
@@ -86,3 +82,40 @@ def doctor(
         stdout().print(shown)
     if any(check.state == "bad" for check in checks):
         raise typer.Exit(1)
+
+
+@app.command()
+@grouped
+def demo(
+    *, out: Annotated[Path, opt.option(
+        "--out", "-o", metavar="DIR", help="Folder for the store and the figures."
+    )] = Path("nca-demo"),
+    output: Output,
+) -> None:  # fmt: skip
+    """Noise, reconstruct, draw and report on sample portraits, offline, in about a minute."""
+    from nca_cli.commands import at
+    from nca_cli.engine import Reconstruction, Request, reconstruction_plans
+    from nca_cli.figures.grid import compose_grid
+    from nca_cli.images import sample_images
+    from nca_cli.report import build_report
+    from nca_cli.store import Filters
+
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is not a folder", "choose another: nca demo -o DIR")
+    portraits = sample_images("portraits")
+    request = Request(portraits, ("demo",), samplers=("one-step", "ddim"), offline=True)
+    job = Job(opt.opened(out / "nca-store"), output, request)
+    for plan in reconstruction_plans(request, job.store):
+        job.carry_out(plan, Reconstruction(plan), plan.evaluations, "evaluations")
+    files = [out / "grid.png", out / "report.html"]
+    with output.bar("figures", len(files), "files") as advance:
+        first = portraits[0].stem
+        compose_grid(job.store, Filters(images=(first,))).save(files[0])
+        advance(1)
+        build_report(job.store, files[1])
+        advance(1)
+    output.results([*files, job.store.root])
+    output.note(
+        f"look at {files[0]}, open {files[1]} in a browser, "
+        + at("list the tensors: nca ls", job.store.named)
+    )

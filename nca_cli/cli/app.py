@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import os
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,12 +15,12 @@ from typer.core import TyperGroup
 from nca_cli import __version__
 from nca_cli.cli.console import Output, complain
 from nca_cli.cli.interrupt import interrupted, interruptible
-from nca_cli.cli.options import QUIET
+from nca_cli.cli.options import QUIET, option
 from nca_cli.errors import NcaError
 
 if TYPE_CHECKING:
     # as TyperGroup declares them; typer.Context is a subclass
-    from typer._click import Command, Context, Parameter
+    from typer._click import Context, Parameter
 
 
 class Commands(TyperGroup):
@@ -37,15 +38,12 @@ class Commands(TyperGroup):
             raise typer.Exit(error.exit_code) from error
 
     def get_params(self, ctx: Context) -> list[Parameter]:
-        """Its own options."""
-        return _without_value(super().get_params(ctx))
-
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
-        """One of the commands."""
-        command = super().get_command(ctx, cmd_name)
-        if command is not None:
-            _without_value(command.get_params(ctx))
-        return command
+        """Its own options. A flag takes no value, so no help names one, nor that of a command."""
+        own = super().get_params(ctx)
+        for param in chain(own, *(command.get_params(ctx) for command in self.commands.values())):
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        return own
 
     def invoke(self, ctx: Context) -> Any:
         """Run the command; `NcaError` → one line, interrupts → 130, bugs → traceback on request."""
@@ -66,14 +64,6 @@ class Commands(TyperGroup):
                 if ctx.params.get("debug") and not stopped:
                     raise
                 raise typer.Exit(_stopped(ctx) if stopped else _failed(error)) from error
-
-
-def _without_value(params: list[Parameter]) -> list[Parameter]:
-    """The same options; a flag takes no value, so its help names none."""
-    for param in params:
-        if getattr(param, "is_flag", False):
-            param.metavar = ""
-    return params
 
 
 def _stopped(ctx: Context) -> int:
@@ -125,18 +115,16 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit."),
+]
+
+
 @app.callback()
 def main(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_version, is_eager=True, help="Show the version and exit."
-        ),
-    ] = False,
-    debug: Annotated[
-        bool,
-        typer.Option("--debug", envvar="NCA_DEBUG", show_envvar=False, help="Show tracebacks."),
-    ] = False,
+    version: Version = False,
+    debug: Annotated[bool, option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Options before the command."""
     # torch's threads that wait leave their core to others: alone as fast, on a busy machine twice

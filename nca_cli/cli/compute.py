@@ -1,75 +1,204 @@
-"""`nca noise` and `nca reconstruct`."""
+"""`nca noise`, `nca reconstruct` and `nca measure`: whatever computes, and is computed once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from nca_cli.cli import complete, computing
 from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
-from nca_cli.cli.computing import (
-    AccessOptions,
-    ChainOptions,
-    ImageOptions,
-    NetworkOptions,
-    SampleOptions,
-)
-from nca_cli.cli.console import Output
+from nca_cli.cli.console import Output, complain, plural, size
+from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
-from nca_cli.cli.job import Job
-from nca_cli.cli.stores import DEFAULT_STORE, opened
+from nca_cli.cli.interrupt import stop_if_interrupted
+from nca_cli.errors import NcaError
+
+if TYPE_CHECKING:
+    from nca_cli.engine import Plan, Request
+    from nca_cli.store import Store
 
 DryRun = Annotated[bool, opt.option("--dry-run", help="Say what would be computed, and stop.")]
 Stamp = Annotated[
     Path | None,
     opt.option("--stamp", metavar="FILE", help="Touch FILE when all is there, for make."),
 ]
-BY_LOG_SNR = "those of --log-snr"
 
 
 @app.command()
 @grouped
 def noise(
-    *, samples: SampleOptions, inputs: ImageOptions, store_dtype: opt.StoreDtype = "float32",
-    device: opt.Device = "auto", access: AccessOptions,
-    store: opt.StoreDir = DEFAULT_STORE, dry_run: DryRun = False, stamp: Stamp = None,
+    *, samples: computing.SampleOptions, inputs: computing.ImageOptions,
+    store_dtype: opt.StoreDtype = "float32", device: opt.Device = "auto",
+    access: computing.AccessOptions,
+    store: opt.StoreDir = opt.DEFAULT_STORE, dry_run: DryRun = False, stamp: Stamp = None,
     output: Output,
 ) -> None:  # fmt: skip
     """Perturb images to x_t at chosen noise levels. Pixel models need no weights for it."""
-    from nca_cli.engine import Noising, Request, noise_plans
+    from nca_cli.engine import Noising, noise_plans
 
-    request = Request(
-        **samples.parsed(), **vars(inputs), store_dtype=store_dtype, **access.parsed()
-    )
-    job = Job(opened(store), output, store_dtype, dry_run, stamp)
+    request = computing.requested(samples, inputs, access, store_dtype=store_dtype)
+    job = Job(opt.opened(store), output, request, dry_run, stamp)
     for plan in noise_plans(request, job.store, job.failed):
-        output.distance(f"{plan.model.name}: levels", request.distance(plan.model), BY_LOG_SNR)
-        work = Noising(plan, device, store_dtype, job.failed)
-        job.carry_out(plan, work, plan.missing, "x_t")
+        job.carry_out(plan, Noising(plan, device, store_dtype, job.failed), plan.missing, "x_t")
     job.end()
 
 
 @app.command()
 @grouped
 def reconstruct(
-    *, samples: SampleOptions, chain: ChainOptions, inputs: ImageOptions, network: NetworkOptions,
-    access: AccessOptions,
-    store: opt.StoreDir = DEFAULT_STORE, dry_run: DryRun = False, stamp: Stamp = None,
+    *, samples: computing.SampleOptions, chain: computing.ChainOptions,
+    inputs: computing.ImageOptions, network: computing.NetworkOptions,
+    access: computing.AccessOptions,
+    store: opt.StoreDir = opt.DEFAULT_STORE, dry_run: DryRun = False, stamp: Stamp = None,
     output: Output,
 ) -> None:  # fmt: skip
     """Reconstruct x̂0 from x_t, from exactly the levels asked for. Computes only what is missing."""
-    from nca_cli.engine import Reconstruction, Request, reconstruction_plans
+    from nca_cli.engine import Reconstruction, reconstruction_plans
 
-    request = Request(
-        **samples.parsed(), **chain.parsed(), **vars(inputs), **network.parsed(),
-        **access.parsed(),
-    )  # fmt: skip
-    job = Job(opened(store), output, request.store_dtype, dry_run, stamp)
+    request = computing.requested(samples, chain, inputs, network, access)
+    job = Job(opt.opened(store), output, request, dry_run, stamp)
     for plan in reconstruction_plans(request, job.store, job.failed):
-        output.distance(f"{plan.model.name}: levels", request.distance(plan.model), BY_LOG_SNR)
-        work = Reconstruction(
-            plan, network.device, store_dtype=request.store_dtype, batch=request.batch,
-            on_error=job.failed,
-        )  # fmt: skip
+        work = Reconstruction(plan, network.device, store_dtype=request.store_dtype,
+                              batch=request.batch, on_error=job.failed)  # fmt: skip
         job.carry_out(plan, work, plan.evaluations, "evaluations")
     job.end()
+
+
+@app.command()
+@grouped
+def measure(
+    *, filters: FilterOptions,
+    name: Annotated[list[str] | None, opt.measure_option(
+        "--measure", metavar="NAME", show_default="all that can be",
+        autocompletion=complete.measures,
+        help="Such as psnr, ssim, kept, colour, lpips, features. Repeatable.")] = None,
+    lpips_weights: Annotated[list[Path] | None, opt.measure_option(
+        "--lpips-weights", metavar="FILE", show_default="none",
+        help="Of LPIPS: torchvision's network, and the lpips package's lin. Repeatable.")] = None,
+    backbone: Annotated[str | None, opt.measure_option(
+        "--backbone", metavar="ID", show_default="none",
+        help="A vision model of transformers, for deep features: hub id or folder.")] = None,
+    workers: Annotated[int | None, opt.measure_option(
+        "--workers", min=1, show_default="one per processor",
+        help="Processes that measure.")] = None,
+    device: Annotated[str, opt.measure_option(
+        "--device", help="For networks: auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    store: opt.StoreDir = opt.DEFAULT_STORE, output: Output,
+) -> None:  # fmt: skip
+    """Measure reconstructions against their images; values are kept, and computed only once."""
+    from nca_cli.metrics import REFERENCES, Measuring, Settings
+
+    wanted = filters.parsed()
+    settings = Settings(tuple(lpips_weights or ()), backbone, device)
+    references = tuple(REFERENCES)
+    work = Measuring(opt.opened(store), wanted, name, settings=settings, references=references)
+    computed = len(work)
+    with output.bar("measure", computed, "samples") as advance:
+        values = work.run(workers, advance)
+    output.note(*work.notes)
+    for problem in work.problems:
+        complain(problem)
+    output.note(f"{plural(len(values), 'value')}, {plural(computed, 'sample')} measured now")
+    output.results(work.files, values=len(values), computed=computed,
+                   measures=sorted({value.measure for value in values}),
+                   errors=[problem.what for problem in work.problems])  # fmt: skip
+    if work.problems:
+        raise typer.Exit(1)
+
+
+@dataclass
+class Job:
+    """Plans that are carried out one after another, into one store."""
+
+    store: Store
+    output: Output
+    request: Request
+    dry_run: bool = False
+    stamp: Path | None = None
+    """Touched when all is there."""
+    errors: list[NcaError] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
+    computed: int = 0
+
+    def failed(self, error: NcaError) -> None:
+        """One image could not be used; the others go on.
+
+        Unless an interrupt is behind it: what it hits in a decoder looks like a damaged picture.
+        """
+        stop_if_interrupted()
+        if str(error) not in map(str, self.errors):
+            self.errors.append(error)
+            complain(error)
+
+    def carry_out(self, plan: Plan, work: Any, total: int, unit: str) -> None:
+        """Announce a plan, run it under a bar, and say what it noticed."""
+        self.plans.append(plan)
+        away = self.request.distance(plan.model)
+        self.output.distance(f"{plan.model.name}: levels", away, "those of --log-snr")
+        if plan.images:
+            self.output.note(_announcement(plan, self.request.store_dtype))
+        self.output.note(*plan.notes)
+        if self.dry_run or plan.empty:
+            return
+        with self.output.bar(plan.model.name, total, unit) as advance:
+            if hasattr(work, "tick"):
+                work.tick = advance
+            for _ in work:
+                self.computed += 1
+                if not hasattr(work, "tick"):
+                    advance(1)
+        self.output.note(*_counted(work.notes, {str(image.source) for image in plan.images}))
+
+    def end(self) -> None:
+        """Print the results; fail if an image failed or nothing was usable."""
+        stop_if_interrupted()
+        parts = [part for plan in self.plans for each in plan.artifacts() for part in each.parts]
+        self.output.results(
+            [part.path for part in parts],
+            computed=self.computed,
+            cached=sum(plan.wanted - plan.missing for plan in self.plans),
+            errors=[error.what for error in self.errors],
+            **(self._planned() if self.dry_run else {}),
+        )
+        if self.errors:
+            self.output.note(f"{plural(len(self.errors), 'input')} left out, the others are done")
+            raise typer.Exit(1)
+        if self.stamp and not self.dry_run:
+            self.stamp.parent.mkdir(parents=True, exist_ok=True)
+            self.stamp.touch()
+
+    def _planned(self) -> dict[str, int]:
+        return {
+            "missing": sum(plan.missing for plan in self.plans),
+            "evaluations": sum(plan.evaluations for plan in self.plans),
+            "bytes": sum(plan.bytes(self.request.store_dtype) for plan in self.plans),
+        }
+
+
+def _counted(notes: Sequence[str], images: set[str]) -> list[str]:
+    """Each note once, with the number of others that say the same of another image."""
+    same: dict[str, list[str]] = {}
+    for text in notes:
+        about, _, said = text.rpartition(": ")
+        same.setdefault(said if about in images else text, []).append(text)
+    return [
+        some[0] + (f" (and {plural(len(some) - 1, 'more image')})" if some[1:] else "")
+        for some in same.values()
+    ]
+
+
+def _announcement(plan: Plan, store_dtype: str) -> str:
+    """`demo · ddim-50 · 3 images: 27 of 27 to compute, 675 evaluations, about 1.3 MB`."""
+    labels = ", ".join(recipe.label for recipe in plan.recipes.values()) or "noise"
+    text = f"{plan.model.name} · {labels} · {plural(len(plan.images), 'image')}: "
+    if plan.empty:
+        return text + f"all {plural(plan.wanted, 'sample')} cached"
+    parts = [f"{plan.missing:,} of {plan.wanted:,} to compute"]
+    if plan.evaluations:
+        parts.append(plural(plan.evaluations, "evaluation"))
+    return text + ", ".join([*parts, f"about {size(plan.bytes(store_dtype))}"])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nca_cli.cli import complete
 from nca_cli.cli.options import Device, Fit, Offline, StoreDtype, compute_option
-from nca_cli.recipe import DEFAULT_SEEDS, DTYPES, parse_list, parse_steps
+from nca_cli.recipe import DTYPES, parse_list, parse_seeds, parse_steps
 from nca_cli.samplers import METHODS
+
+if TYPE_CHECKING:
+    from nca_cli.engine import Request
 
 
 @dataclass(frozen=True)
@@ -37,16 +42,6 @@ class SampleOptions:
         "--seed", metavar="LIST", show_default="0",
         help="Draws of the noise. Repeatable.")] = None
     # fmt: on
-
-    def parsed(self) -> dict[str, Any]:
-        """Keywords of `Request`; it refuses seeds that are not whole."""
-        return {
-            "images": tuple(self.images or ()),
-            "models": tuple(self.models or ("demo",)),
-            "seeds": parse_list(self.seeds, "seed") if self.seeds else DEFAULT_SEEDS,
-            "t": parse_list(self.t) if self.t else None,
-            "log_snr": parse_list(self.log_snr, "log-snr") if self.log_snr else None,
-        }
 
 
 @dataclass(frozen=True)
@@ -77,14 +72,6 @@ class ChainOptions:
         "--guidance", metavar="W", min=0.0, show_default="none",
         help="Weight of guidance towards label or prompt; 1 is none.")] = None
     # fmt: on
-
-    def parsed(self) -> dict[str, Any]:
-        """Keywords of `Request`."""
-        return vars(self) | {
-            "samplers": tuple(self.samplers or ()),
-            "steps": parse_steps(self.steps) if self.steps else None,
-            "eta": parse_list(self.eta, "eta") if self.eta else None,
-        }
 
 
 @dataclass(frozen=True)
@@ -122,16 +109,6 @@ class NetworkOptions:
     )] = "auto"
     # fmt: on
 
-    def parsed(self) -> dict[str, Any]:
-        """Keywords of `Request`, which refuses a batch that is no number; it knows no device."""
-        batch: Any = int(self.batch) if self.batch.isdecimal() else self.batch
-        return {
-            "dtype": self.dtype,
-            "tf32": self.tf32,
-            "store_dtype": self.store_dtype,
-            "batch": None if batch == "auto" else batch,
-        }
-
 
 @dataclass(frozen=True)
 class AccessOptions:
@@ -146,8 +123,32 @@ class AccessOptions:
         "--refresh", help="Look for a newer revision of a hub model.")] = False
     # fmt: on
 
-    def parsed(self) -> dict[str, Any]:
-        """Keywords of `Request`."""
-        from nca_cli.engine import Shard
 
-        return vars(self) | {"shard": Shard.parse(self.shard) if self.shard else Shard()}
+def requested(*groups: Any, **others: Any) -> Request:
+    """What groups of options ask for; what was not given is as usual. Raises `UsageError`."""
+    from nca_cli.engine import Request, Shard
+
+    given = {name: value for group in groups for name, value in vars(group).items()} | others
+    given.pop("device", None)  # no request knows it
+    parsers = {**PARSERS, "shard": Shard.parse}
+    return Request(**{
+        name: parsers[name](value) if name in parsers else value
+        for name, value in given.items()
+        if value is not None and value != []
+    })  # fmt: skip
+
+
+def _batch(text: str) -> Any:
+    """`None` for `auto`; `Request` refuses what is no number."""
+    return None if text == "auto" else int(text) if text.isdecimal() else text
+
+
+PARSERS: dict[str, Callable[[Any], Any]] = {
+    "t": parse_list,
+    "log_snr": partial(parse_list, what="log-snr"),
+    "seeds": parse_seeds,
+    "steps": parse_steps,
+    "eta": partial(parse_list, what="eta"),
+    "batch": _batch,
+}
+"""Options that are text on the command line, and numbers in a `Request`."""

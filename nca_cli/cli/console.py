@@ -38,9 +38,9 @@ class Output:
     json: Json = False
     quiet: Quiet = False
 
-    def note(self, text: str) -> None:
-        """One line of information."""
-        if not self.quiet:
+    def note(self, *texts: str) -> None:
+        """Lines of information."""
+        for text in () if self.quiet else texts:
             stderr().print(Text(text, style="dim"))
 
     def distance(self, levels: str, distance: float, wanted: str) -> None:
@@ -51,7 +51,7 @@ class Output:
     def results(self, paths: Sequence[Path], **data: Any) -> None:
         """Print results: a path a line, or one JSON object that holds them as `files`."""
         if self.json:
-            print_json({"files": [str(path) for path in paths], **data}, ascii=False)
+            print_json({"files": [*paths], **data}, ascii=False)
         else:
             for path in paths:
                 typer.echo(relative(path))
@@ -95,8 +95,8 @@ def table(**settings: Any) -> Table:
 
 
 def print_json(data: object, *, ascii: bool = True) -> None:
-    """One line of JSON on stdout."""
-    typer.echo(json.dumps(data, ensure_ascii=ascii))
+    """One line of JSON on stdout; paths are text."""
+    typer.echo(json.dumps(data, ensure_ascii=ascii, default=os.fspath))
 
 
 def complain(error: NcaError) -> None:
@@ -110,11 +110,11 @@ def complain(error: NcaError) -> None:
 
 def _next_step(error: NcaError) -> str | None:
     """Its hint, with what only `commands` knows; what that imports takes a while."""
-    if not isinstance(error, NothingStored):
+    if not isinstance(error, NothingStored) or not error.hint:
         return error.hint
-    from nca_cli.commands import next_step
+    from nca_cli.commands import at
 
-    return next_step(error)
+    return at(error.hint, error.store)
 
 
 def _one_line(text: str) -> str:
@@ -123,20 +123,17 @@ def _one_line(text: str) -> str:
 
 def relative(path: Path) -> str:
     """`path` from the working folder where it lies below it."""
-    try:
-        return os.fspath(path.absolute().relative_to(Path.cwd()))
-    except ValueError:
-        return os.fspath(path)
+    whole, here = path.absolute(), Path.cwd()
+    return os.fspath(whole.relative_to(here) if whole.is_relative_to(here) else path)
 
 
 def size(count: float) -> str:
     """Bytes for people: `1.3 MB`, `590 kB`."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 999.5 or unit == "GB":
-            digits = 0 if unit == "bytes" or count >= 99.95 else 1
-            return f"{count:,.{digits}f} {unit}"
-        count /= 1000
-    raise AssertionError("unreachable")
+    units = ["GB", "MB", "kB", "bytes"]
+    while count >= 999.5 and len(units) > 1:
+        count, _ = count / 1000, units.pop()
+    digits = 0 if units[-1] == "bytes" or count >= 99.95 else 1
+    return f"{count:,.{digits}f} {units[-1]}"
 
 
 def plural(count: int, noun: str) -> str:
@@ -146,36 +143,28 @@ def plural(count: int, noun: str) -> str:
 
 def _progress(console: Console, total: int, unit: str) -> Progress:
     """The columns of a bar: what it is, how much is done, how fast, and the time left."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress
     from rich.table import Column
 
-    class Rate(ProgressColumn):
+    class Rate(progress.ProgressColumn):
         """From the same speed, at the same moment, as the time that is left."""
 
-        def render(self, task: Task) -> Text:
+        def render(self, task: progress.Task) -> Text:
             return Text(rate(task.speed))
 
     narrow = console.width < NARROW
+    title = Column(no_wrap=True, max_width=14 if narrow else 24)
+    done = Column(no_wrap=True, min_width=2 * len(str(total)) + 1)
     columns = (
-        TextColumn(
-            "{task.description}", table_column=Column(no_wrap=True, max_width=14 if narrow else 24)
-        ),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=2 * len(str(total)) + 1)),
-        *([] if narrow else [TextColumn(unit)]),
+        progress.TextColumn("{task.description}", table_column=title),
+        progress.BarColumn(bar_width=None),
+        progress.MofNCompleteColumn(table_column=done),
+        *([] if narrow else [progress.TextColumn(unit)]),
         Rate(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("left"),
+        progress.TimeRemainingColumn(compact=True),
+        progress.TextColumn("left"),
     )
-    return Progress(*columns, console=console, transient=True, speed_estimate_period=60)
+    return progress.Progress(*columns, console=console, transient=True, speed_estimate_period=60)
 
 
 def rate(speed: float | None) -> str:

@@ -21,22 +21,20 @@ class FilterOptions:
 
     # fmt: off
     t: Annotated[list[str] | None, filter_option(
-        "--t", metavar="LIST", show_default="all",
-        help="Noise levels: 100,300,600 or 0:1000:100.")] = None
+        "--t", metavar="LIST", help="Noise levels: 100,300,600 or 0:1000:100.")] = None
     seed: Annotated[list[str] | None, filter_option(
-        "--seed", metavar="LIST", show_default="all", help="Seeds.")] = None
+        "--seed", metavar="LIST", help="Seeds.")] = None
     image: Annotated[list[str] | None, filter_option(
-        "--image", metavar="NAME", show_default="all", autocompletion=complete.stored_images,
+        "--image", metavar="NAME", autocompletion=complete.stored_images,
         help="Stem or folder name of an image. Repeatable.")] = None
     model: Annotated[list[str] | None, filter_option(
-        "--model", "-m", metavar="M", show_default="all", autocompletion=complete.stored_models,
+        "--model", "-m", metavar="M", autocompletion=complete.stored_models,
         help="Alias (with its sampler), hub id or stored name. Repeatable.")] = None
     sampler: Annotated[list[str] | None, filter_option(
-        "--sampler", "-s", metavar="NAME[-STEPS]", show_default="all",
-        autocompletion=complete.stored_samplers,
+        "--sampler", "-s", metavar="NAME[-STEPS]", autocompletion=complete.stored_samplers,
         help="Such as ddim or ddim-50. Repeatable.")] = None
     recipe: Annotated[list[str] | None, filter_option(
-        "--recipe", metavar="HEX", show_default="all", autocompletion=complete.stored_recipes,
+        "--recipe", metavar="HEX", autocompletion=complete.stored_recipes,
         help="First digits of a recipe's digest. Repeatable.")] = None
     # fmt: on
 

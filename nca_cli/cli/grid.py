@@ -13,8 +13,7 @@ from nca_cli.cli.app import app
 from nca_cli.cli.console import Output, complain, plural
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
-from nca_cli.cli.options import StoreDir, filter_option, option, paper_option
-from nca_cli.cli.stores import DEFAULT_STORE, opened
+from nca_cli.cli.options import DEFAULT_STORE, StoreDir, filter_option, opened, option, paper_option
 from nca_cli.recipe import parse_list
 
 

@@ -12,8 +12,7 @@ from nca_cli.cli.app import app
 from nca_cli.cli.console import Output, complain, plural
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.interrupt import stop_if_interrupted
-from nca_cli.cli.options import Fit, StoreDir, StoreDtype, option
-from nca_cli.cli.stores import DEFAULT_STORE, opened
+from nca_cli.cli.options import DEFAULT_STORE, Fit, StoreDir, StoreDtype, opened, option
 from nca_cli.errors import Complain, NcaError, UsageError
 
 if TYPE_CHECKING:
@@ -99,8 +98,7 @@ def import_(
     with output.bar(work.model, len(work), "pairs") as advance:
         for _ in work:
             advance(1)
-    for text in work.notes:
-        output.note(text)
+    output.note(*work.notes)
     _end(work, errors, output)
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from types import FrameType
 
 _came = False
@@ -27,15 +26,20 @@ def interruptible() -> Iterator[None]:
         return
     _came = False
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    report = sys.unraisablehook
+    others = sys.unraisablehook
+
+    def report(lost: sys.UnraisableHookArgs) -> None:
+        if not isinstance(lost.exc_value, KeyboardInterrupt):  # which is not lost, see above
+            others(lost)
+
     for number, handler in handlers.items():
         if handler in (signal.default_int_handler, signal.SIG_DFL):
             signal.signal(number, _interrupt)
-    sys.unraisablehook = partial(_report, report)
+    sys.unraisablehook = report
     try:
         yield
     finally:
-        sys.unraisablehook = report
+        sys.unraisablehook = others
         for number, handler in handlers.items():
             signal.signal(number, handler)
         _came = False
@@ -56,11 +60,3 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     global _came
     _came = True
     raise KeyboardInterrupt
-
-
-def _report(
-    others: Callable[[sys.UnraisableHookArgs], object], lost: sys.UnraisableHookArgs
-) -> None:
-    """Leave errors that Python cannot raise to `others`; an interrupt is not lost, see above."""
-    if not isinstance(lost.exc_value, KeyboardInterrupt):
-        others(lost)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,12 +12,8 @@ from nca_cli.cli.app import app
 from nca_cli.cli.console import Output, plural, print_json, relative, size
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
-from nca_cli.cli.options import StoreDir, option
-from nca_cli.cli.stores import DEFAULT_STORE, SEE_ALL, opened
+from nca_cli.cli.options import DEFAULT_STORE, SEE_ALL, StoreDir, opened, option
 from nca_cli.errors import NothingStored, UsageError
-
-if TYPE_CHECKING:
-    from nca_cli.store.verify import Finding
 
 
 @app.command()
@@ -39,36 +36,20 @@ def verify(
             advance(1)
     bad = [finding for finding in findings if not finding.ok]
     if output.json:
-        print_json([_finding(finding) for finding in findings])
+        print_json([asdict(finding) for finding in findings])
     else:
         output.results([finding.path for finding in bad])
     aside = sum(finding.set_aside is not None for finding in bad)
-    _tell(bad, output)
+    for finding in bad:
+        output.note(f"{relative(finding.path)}: {finding.reason}")
+        if finding.command:
+            output.note(f"  to compute it again: {finding.command}")
     output.note(f"{plural(len(findings), 'file')} read, {len(bad)} damaged"
                 + (f", {aside} set aside" if aside else ""))  # fmt: skip
     if not (repair or place.packed) and any(finding.command for finding in bad):
         output.note(at("before that, set aside what is damaged: nca verify --repair", place.named))
     if len(bad) > aside:
         raise typer.Exit(1)
-
-
-def _tell(bad: list[Finding], output: Output) -> None:
-    """What is lost, and what computes it again."""
-    for finding in bad:
-        output.note(f"{relative(finding.path)}: {finding.reason}")
-        if finding.command:
-            output.note(f"  to compute it again: {finding.command}")
-
-
-def _finding(finding: Finding) -> dict:
-    return {
-        "path": str(finding.path),
-        "ok": finding.ok,
-        "reason": finding.reason,
-        "command": finding.command,
-        "set_aside": finding.set_aside and str(finding.set_aside),
-        "stale": finding.stale,
-    }
 
 
 @app.command()

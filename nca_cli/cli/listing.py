@@ -1,4 +1,4 @@
-"""`nca ls` and `nca show`: what is in a store."""
+"""`nca export`, `nca ls` and `nca show`: what is in a store, as files and as text."""
 
 from __future__ import annotations
 
@@ -12,17 +12,35 @@ from rich.text import Text
 
 from nca_cli.cli import complete
 from nca_cli.cli.app import app
-from nca_cli.cli.console import print_json, relative, size, stdout, table
+from nca_cli.cli.console import Output, print_json, relative, size, stdout, table
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
-from nca_cli.cli.options import Json, StoreDir
-from nca_cli.cli.stores import DEFAULT_STORE, SEE_ALL, opened
-from nca_cli.errors import NothingStored
+from nca_cli.cli.options import DEFAULT_STORE, SEE_ALL, Json, StoreDir, opened, option
+from nca_cli.errors import NothingStored, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from nca_cli.store import Artifact, Filters, Names
+
+
+@app.command()
+@grouped
+def export(
+    *, out: Annotated[Path | None, option(
+        "--out", "-o", metavar="DIR", show_default=False, help="Folder for the files (required)."
+    )] = None,
+    filters: FilterOptions,
+    format: Annotated[str, option(
+        "--format", metavar="png|npy", help="Pictures, or raw float32 tensors.")] = "png",
+    store: StoreDir = DEFAULT_STORE, output: Output,
+) -> None:  # fmt: skip
+    """Write one file per tensor."""
+    from nca_cli.export import export as export_tensors
+
+    if out is None:
+        raise UsageError("no folder to export to", "nca export -o DIR")
+    output.results(list(export_tensors(opened(store), out, filters.parsed(), format=format)))
 
 
 @app.command()
@@ -52,7 +70,7 @@ def _row(artifact: Artifact, keys: list) -> dict:
         "seeds": sorted({seed for _, seed in keys}),
         "samples": len(keys),
         "bytes": artifact.bytes,
-        "files": [str(part.path) for part in artifact.parts],
+        "files": [part.path for part in artifact.parts],
     }
 
 
@@ -99,28 +117,25 @@ def ranges(numbers: list) -> str:
     return ", ".join(parts)
 
 
+ArtifactPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="ARTIFACT",
+        show_default=False,
+        autocompletion=complete.stored_artifacts,
+        help="An artifact's file, or model/image/name in the store.",
+    ),
+]
+
+
 @app.command()
-def show(
-    artifact: Annotated[
-        Path,
-        typer.Argument(
-            metavar="ARTIFACT",
-            show_default=False,
-            autocompletion=complete.stored_artifacts,
-            help="An artifact's file, or model/image/name in the store.",
-        ),
-    ],
-    store: StoreDir = DEFAULT_STORE,
-    json: Json = False,
-) -> None:
+def show(artifact: ArtifactPath, store: StoreDir = DEFAULT_STORE, json: Json = False) -> None:
     """Show one artifact: tensors, levels, recipe, model and image."""
     found = _find(artifact, store)
+    tensors = found.datasets.items()
     details = {
         **_row(found, sorted(found.keys)),
-        "datasets": {
-            name: {"shape": shape, "dtype": dtype}
-            for name, (shape, dtype) in found.datasets.items()
-        },
+        "datasets": {name: {"shape": shape, "dtype": dtype} for name, (shape, dtype) in tensors},
         "image_info": found.image_info,
         "model_info": found.model_info,
         "recipe": None if found.is_noise else json_.loads(found.header["recipe"]),
@@ -147,27 +162,28 @@ def _find(path: Path, store: Path) -> Artifact:
 
 
 def _details(details: dict) -> Table:
-    shown = table(show_header=False)
-    shown.add_column(style="dim")
-    shown.add_column(overflow="fold")
-    space, image = details["model_info"]["space"], details["image_info"]
+    model, image = details["model_info"], details["image_info"]
+    space = model["space"]
     rows = {
-        "model": f"{details['model_info']['name']}  ({details['model_info']['source']})",
+        "model": f"{model['name']}  ({model['source']})",
         "image": f"{image['name']}  ({image['digest'][:12]}, {image['fit']})",
         "resolution": f"{space['resolution']} px",
         "artifact": details["artifact"],
         "t": ranges(details["t"]),
         "seeds": ranges(details["seeds"]),
         "size": size(details["bytes"]),
-        **{
-            name: f"{tuple(data['shape'])} {data['dtype']}"
-            for name, data in details["datasets"].items()
-        },
-        "schedule": ", ".join(f"{key} {value}" for key, value in space["schedule"].items()),
-        "recipe": ", ".join(f"{key} {value}" for key, value in (details["recipe"] or {}).items())
-        or "none: noise",
-        "file": "\n".join(relative(Path(name)) for name in details["files"]),
+        **{name: f"{each['shape']} {each['dtype']}" for name, each in details["datasets"].items()},
+        "schedule": _listed(space["schedule"]),
+        "recipe": _listed(details["recipe"] or {}) or "none: noise",
+        "file": "\n".join(map(relative, details["files"])),
     }
+    shown = table(show_header=False)
+    shown.add_column(style="dim")
+    shown.add_column(overflow="fold")
     for name, value in rows.items():
-        shown.add_row(name, Text(str(value)))
+        shown.add_row(name, Text(value))
     return shown
+
+
+def _listed(settings: dict) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())

@@ -1,4 +1,4 @@
-"""How an option is declared, and those that several commands have. Types and help only.
+"""How an option is declared, those that several commands have, and the store that they mean.
 
 Options that always come together are groups (see `cli.groups`): `filters.FilterOptions`,
 `console.Output` and those of `computing`.
@@ -6,15 +6,40 @@ Options that always come together are groups (see `cli.groups`): `filters.Filter
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nca_cli.cli import complete
 from nca_cli.errors import UsageError
 from nca_cli.recipe import STORE_DTYPES
+
+if TYPE_CHECKING:
+    from nca_cli.store import Store
+
+DEFAULT_STORE = Path("nca-store")
+SEE_ALL = "see all of it: nca ls"
+"""What to do where the filters take nothing."""
+
+
+def usual_store() -> Path:
+    """The store that commands take when none is named."""
+    return Path(os.environ.get("NCA_STORE") or DEFAULT_STORE)
+
+
+def opened(path: Path) -> Store:
+    """The store there; lines that are printed name it unless commands take it anyway."""
+    from nca_cli.store import Store
+
+    return Store(path, usual=usual_store())
+
+
+def fitting(names: Iterable[str], incomplete: str) -> list[str]:
+    """What the shell offers: the names that begin so, each once."""
+    return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
 
 
 def option(*names: str, variable: str | None = None, **settings: Any) -> Any:
@@ -24,21 +49,24 @@ def option(*names: str, variable: str | None = None, **settings: Any) -> Any:
     """
     long = next(name for name in names if name.startswith("--"))
     variable = variable or "NCA_" + long.split("/")[0].strip("-").replace("-", "_").upper()
-    settings.setdefault("autocompletion", complete.words(settings.get("metavar", "")))
+    words = [word for word in settings.get("metavar", "").split("|") if word.islower()]
+    if words:
+        settings.setdefault("autocompletion", lambda incomplete: fitting(words, incomplete))
     return typer.Option(*names, envvar=variable, show_envvar=False, **settings)
 
 
 compute_option = partial(option, rich_help_panel="What to compute")
-filter_option = partial(option, rich_help_panel="What to take from the store")
+filter_option = partial(option, rich_help_panel="What to take from the store", show_default="all")
 output_option = partial(option, rich_help_panel="Output")
+measure_option = partial(option, rich_help_panel="What to measure")
 paper_option = partial(option, rich_help_panel="On paper")
 
 
 def named(param: typer.CallbackParam, value: Path | None) -> Path | None:
     """The file that an option names. Raises `UsageError` where the next option follows instead."""
     if value is not None and str(value).startswith("-"):
-        option = param.opts[0]
-        raise UsageError(f"{option} names a file, and {value} is none", f"give {option} FILE")
+        name = param.opts[0]
+        raise UsageError(f"{name} names a file, and {value} is none", f"give {name} FILE")
     return value
 
 

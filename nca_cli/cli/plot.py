@@ -11,8 +11,7 @@ from nca_cli.cli.app import app
 from nca_cli.cli.console import Output
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
-from nca_cli.cli.options import StoreDir, option, paper_option
-from nca_cli.cli.stores import DEFAULT_STORE, opened
+from nca_cli.cli.options import DEFAULT_STORE, StoreDir, opened, option, paper_option
 
 
 @dataclass(frozen=True)

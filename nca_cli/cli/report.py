@@ -10,8 +10,7 @@ from nca_cli.cli.app import app
 from nca_cli.cli.console import Output, size
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
-from nca_cli.cli.options import Quiet, StoreDir, named, option
-from nca_cli.cli.stores import DEFAULT_STORE, opened
+from nca_cli.cli.options import DEFAULT_STORE, Quiet, StoreDir, named, opened, option
 from nca_cli.errors import UsageError
 
 
