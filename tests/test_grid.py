@@ -29,7 +29,7 @@ from stores import (
 import nca_cli.figures.grid as grids
 from nca_cli.errors import ModelError, NothingStored, UsageError
 from nca_cli.figures.grid import compose_grid
-from nca_cli.figures.grid.sweep import frame
+from nca_cli.figures.grid.variants import frame
 from nca_cli.figures.type import text
 from nca_cli.images import image_digest, sample_images, to_uint8
 from nca_cli.recipe import Recipe, parse_list

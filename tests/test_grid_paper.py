@@ -11,7 +11,7 @@ from PIL import Image
 from stores import SIDE, commit, full_store, tensor
 
 from nca_cli.errors import UsageError
-from nca_cli.figures.grid import compose_grid, maps
+from nca_cli.figures.grid import compose_grid, pictures
 from nca_cli.figures.grid.paint import resized
 from nca_cli.images import to_uint8
 from nca_cli.store import Filters, Store
@@ -245,7 +245,7 @@ def test_an_error_has_the_colour_that_the_bar_gives_to_its_size(store):
     grid = compose_grid(store, CAT, show="x0,error", scale=1.5, cell=SIDE)
     difference = tensor(300, 0, "x0_hat") - tensor(0, 0, "cat")
     error = np.sqrt((difference**2).mean(axis=0))
-    expected = maps.ramp()[np.rint(np.clip(error / 1.5, 0, 1) * 255).astype(int)]
+    expected = pictures.ramp()[np.rint(np.clip(error / 1.5, 0, 1) * 255).astype(int)]
     np.testing.assert_array_equal(pixels(grid, 0, 2), expected)
     assert {"0", "≥ 1.5"} <= set(texts(grid)) or {"0", "1.5"} <= set(texts(grid))
 
@@ -258,7 +258,7 @@ def test_the_range_of_errors_holds_nearly_all_of_them_by_default(store):
 
 
 def test_the_colours_of_errors_grow_lighter_all_the_way():
-    light = maps.ramp().astype(float) @ (0.2126, 0.7152, 0.0722)
+    light = pictures.ramp().astype(float) @ (0.2126, 0.7152, 0.0722)
     assert (np.diff(light) > -0.5).all()
     assert light[-1] - light[0] > 200
 

@@ -15,7 +15,7 @@ from nca_cli.samplers import METHODS
 
 def shown(incomplete: str) -> list[str]:
     """What a grid can show, for the last name of a list."""
-    from nca_cli.figures.grid.symbols import SHOW
+    from nca_cli.figures.grid.layouts import SHOW
 
     before, comma, last = incomplete.rpartition(",")
     left = (name for name in SHOW if name not in before.split(","))

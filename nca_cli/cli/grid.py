@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -19,7 +19,7 @@ from nca_cli.recipe import parse_list
 
 @dataclass(frozen=True)
 class GridOptions:
-    """How a grid is arranged; named as in `compose_grid`."""
+    """How a grid is arranged; named as in `GridRequest`."""
 
     # fmt: off
     log_snr: Annotated[list[str] | None, filter_option(
@@ -47,15 +47,10 @@ class GridOptions:
         help="Where the colours of diff and error end.")] = None
     # fmt: on
 
-    def parsed(self) -> dict[str, Any]:
-        """Keywords of `compose_grid`."""
-        log_snr = parse_list(self.log_snr or (), "log-snr")
-        return vars(self) | {"log_snr": log_snr, "zoom": self.zoom or ()}
-
 
 @dataclass(frozen=True)
 class SheetOptions:
-    """How large a grid is, and what is written on it; named as in `compose_grid`."""
+    """How large a grid is, and what is written on it; named as in `GridRequest`."""
 
     # fmt: off
     cell: Annotated[int | None, option(
@@ -77,10 +72,6 @@ class SheetOptions:
         "--caption", show_default="none", help="Text below the grid.")] = None
     # fmt: on
 
-    def parsed(self) -> dict[str, Any]:
-        """Keywords of `compose_grid`."""
-        return vars(self) | {"fonts": self.fonts or ()}
-
 
 @app.command()
 @grouped
@@ -96,9 +87,12 @@ def grid(
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Compose one labelled picture: noise levels as columns, images, models or seeds as rows."""
-    from nca_cli.figures.grid import compose_grid
+    from nca_cli.figures.grid import GridRequest, compose
 
-    figure = compose_grid(opened(store), filters.parsed(), **arrangement.parsed(), **sheet.parsed())
+    log_snr = parse_list(arrangement.log_snr or (), "log-snr")
+    chosen = vars(arrangement) | vars(sheet) | {"log_snr": log_snr}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    figure = compose(opened(store), GridRequest(filters.parsed(), **given))
     path = figure.save(out, sweep=sweep)
     output.results([path], missing=len(figure.missing), command=figure.command)
     output.distance("levels of a column", figure.distance, "its head")

@@ -1,35 +1,42 @@
-"""From a store and a request to a figure: select, read, tabulate."""
+"""From a store and a request to a figure, what it lacks, and the line that fills it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nca_cli import commands
 from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.figures.grid import save
-from nca_cli.figures.grid.blanks import Missing, blanks
-from nca_cli.figures.grid.gaps import gap
-from nca_cli.figures.grid.maps import coloured
 from nca_cli.figures.grid.paint import paint
+from nca_cli.figures.grid.pictures import pictures
 from nca_cli.figures.grid.placed import Sheet
-from nca_cli.figures.grid.read import read
 from nca_cli.figures.grid.request import MM_PER_INCH, GridRequest
 from nca_cli.figures.grid.select import select
-from nca_cli.figures.grid.selection import Selection
+from nca_cli.figures.grid.selection import Selection, Strip
 from nca_cli.figures.grid.sheet import lay_out
-from nca_cli.figures.grid.sweep import frames
-from nca_cli.figures.grid.table import Table, tabulate
-from nca_cli.figures.grid.zoom import zoomed
+from nca_cli.figures.grid.table import Cells, Table, tabulate
+from nca_cli.figures.grid.variants import frames
 from nca_cli.figures.type.fonts import lacking
 from nca_cli.outputs import write_result
 from nca_cli.recipe import Number
-from nca_cli.store import Filters, Store
+from nca_cli.store import Filters, Gap, Store
+from nca_cli.store.layout import NOISE
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+class Missing(NamedTuple):
+    """A cell that has no sample: folder names, `noise` or the sampler's label, and the key."""
+
+    model: str
+    image: str
+    label: str
+    t: Number
+    seed: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +61,7 @@ class Grid:
     @cached_property
     def sheet(self) -> Sheet:
         """Where everything lies. Raises `UsageError` where the sheet is too narrow."""
-        return self._laid_out(self.table)
-
-    def _laid_out(self, table: Table) -> Sheet:
-        return lay_out(zoomed(table, self.request.zooms), self.request)
+        return lay_out(self.table, self.request)
 
     def image(self) -> Image.Image:
         """The sheet, RGB."""
@@ -65,7 +69,7 @@ class Grid:
 
     def frames(self) -> list[Image.Image]:
         """The sheet as a sequence, one picture for each level, from low to high noise."""
-        return [paint(sheet) for sheet in map(self._laid_out, frames(self.table))]
+        return [paint(lay_out(table, self.request)) for table in frames(self.table)]
 
     def save(self, path: str | Path, *, sweep: bool = False) -> Path:
         """Write the figure in the format that the suffix names; replaces the file as a whole.
@@ -73,7 +77,8 @@ class Grid:
         PDF and SVG hold text as text. A GIF is always animated over the levels, a WebP with
         `sweep`. Raises `UsageError` for a suffix that is not known, or that cannot be animated.
         """
-        path, suffix = Path(path), save.suffix_of(path)
+        path = Path(path)
+        suffix = save.suffix_of(path)
         if sweep and suffix not in save.ANIMATED:
             raise UsageError(f"{path}: a sweep is a moving picture", "give -o sweep.webp or .gif")
         write_result(path, self._content(suffix, sweep or suffix == ".gif"))
@@ -86,15 +91,10 @@ class Grid:
         if suffix in save.VECTOR:
             from nca_cli.figures.grid import vector
 
+            words = "".join(span.text for span in self.table.title or self.table.caption)
             write = vector.pdf if suffix == ".pdf" else vector.svg
-            return write(self.sheet, width, self._name)
+            return write(self.sheet, width, words or "Reconstructions over noise levels")
         return save.still(self.image(), suffix, self.sheet.size[0] / width * MM_PER_INCH)
-
-    @property
-    def _name(self) -> str:
-        """What readers of a PDF or SVG are told that it is."""
-        words = "".join(span.text for span in self.table.title or self.table.caption)
-        return words or "Reconstructions over noise levels"
 
     def _repr_png_(self) -> bytes:
         return save.still(self.image(), ".png")
@@ -114,18 +114,18 @@ def compose(store: Store, request: GridRequest) -> Grid:
     Raises `NothingStored`, with the command to run, where no sample fits; `UsageError`.
     """
     selection = _selected(store, request)
-    cells, damaged = read(selection, request.scale or 1.0)
-    cells, bars = coloured(selection, cells, request.scale)
-    table = tabulate(selection, cells, bars)
-    lacks = blanks(selection, cells)
-    command = _command(selection, lacks)
+    cells, bars, damaged = pictures(selection)
+    lacks = _blanks(selection, cells)
+    command = commands.fill(store, [_gap(selection, *each) for each in lacks]) or None
     problems = [*selection.problems, *damaged]
     fixed_suffice = not request.kinds  # in a figure with levels, x0 and the floor alone do not
     drawn = any((place in strip.fixed) == fixed_suffice for strip, place in cells)
     if not drawn and not problems:
         raise NothingStored(f"{store.root} holds nothing that fits", f"fill it: {command}")
-    said = "".join([*selection.names, request.title or "", request.caption or ""])
-    grid = Grid(request, table, selection.levels, selection.log_snrs.distance(selection.columns),
+    names = (name for each in selection.subjects for name in (each.stem, each.model_name))
+    said = "".join([*names, request.title or "", request.caption or ""])
+    grid = Grid(request, tabulate(selection, cells, bars), selection.levels,
+                selection.log_snrs.distance(selection.columns),
                 [missing for _, missing in lacks], command, problems,
                 lacking(said, request.lenders))  # fmt: skip
     _ = grid.sheet  # too narrow a sheet is an error here, not where it is drawn
@@ -143,6 +143,39 @@ def _selected(store: Store, request: GridRequest) -> Selection:
     return selection
 
 
-def _command(selection: Selection, lacks: list) -> str | None:
-    gaps = [gap(selection, strip, missing) for strip, missing in lacks]
-    return commands.fill(selection.store, gaps) or None
+def _blanks(selection: Selection, cells: Cells) -> list[tuple[Strip, Missing]]:
+    """Strips and what they lack, each sample once; one label may be of several recipes."""
+    found: dict[tuple[Missing, str], Strip] = {}
+    for strip in selection.strips:
+        label, name = (strip.sampling.label, strip.sampling.name) if strip.sampling else (NOISE, "")
+        lacks = [(label, name, t) for t in strip.cells if (strip, t) not in cells]
+        if any((strip, kind) not in cells for kind in strip.fixed):
+            lacks += [(NOISE, "", t) for t in strip.cells or [_usual_level(selection, strip)]]
+        for label, name, t in lacks:
+            missing = Missing(strip.model, strip.image, label, t, strip.seed)
+            found.setdefault((missing, name), strip)
+    return [(strip, missing) for (missing, _), strip in found.items()]
+
+
+def _usual_level(selection: Selection, strip: Strip) -> Number:
+    """Any level, for a figure that shows none."""
+    schedule = selection.schedules[strip.model]
+    return 0 if schedule is None or schedule.holds(0) else schedule.default_levels[0]
+
+
+def _gap(selection: Selection, strip: Strip, missing: Missing) -> Gap:
+    """One sample that is not there: a folder may hold several models, each with its recipes."""
+    name, recipe = (strip.sampling.name, strip.sampling.recipe) if strip.sampling else ("", None)
+    same = (each.recipes.get(name) for each in selection.subjects if each.model == strip.model)
+    like = next(filter(None, same), None)
+    unmade = commands.known_model(selection.store, selection.filters, strip.model)
+    made = recipe if recipe and missing.label != NOISE else missing.label
+    model = like.model_info if like else unmade
+    return Gap(made, model, _image_info(strip), [(missing.t, missing.seed)])
+
+
+def _image_info(strip: Strip) -> dict:
+    try:
+        return next((source.image_info for source in strip.subject.artifacts), {})
+    except NcaError:
+        return {}

@@ -1,11 +1,32 @@
-"""How a figure may be laid out, and what its rows and columns may be: one record each."""
+"""What a figure may show, and how: symbols, and one record for each layout and each axis."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from nca_cli.figures.type.text import Label, Span
 from nca_cli.recipe import Number
+
+T: Label = (Span("t", "math"),)
+X0: Label = (Span("x", "math"), Span("0", "sub"))
+X_T: Label = (Span("x", "math"), Span("t", "mathsub"))
+X0_HAT: Label = (Span("x", "hat"), Span("0", "sub"))
+DIFF: Label = (*X0_HAT, Span(" − "), *X0)
+SNR: Label = (Span("SNR"),)
+LOG_SNR: Label = (Span("log SNR"),)
+
+SYMBOLS: dict[str, Label] = {
+    "x0": X0,
+    "floor": (Span("D", "math"), Span("("), Span("E", "math"), Span("("), *X0, Span("))")),
+    "x_t": X_T,
+    "x0_hat": X0_HAT,
+    "diff": DIFF,
+    "error": (Span("|"), *DIFF, Span("|")),
+}
+SHOW = tuple(SYMBOLS)
+FIXED = ("x0", "floor")
+"""Of an image alone, whatever the level and seed."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +59,7 @@ class Layout:
     """A way to arrange what is stored."""
 
     show: tuple[str, ...]
-    """What it shows unless something else is asked for: names of `symbols.SHOW`."""
+    """What it shows unless something else is asked for: names of `SHOW`."""
     rows: str = ""
     """The axis that its rows always are, of `AXES`; "": the one that is asked for."""
     columns: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 from typing import NamedTuple
@@ -27,15 +28,12 @@ class ModelLevel(NamedTuple):
     t: Number
 
 
+@dataclass(frozen=True, eq=False)
 class LogSnrs:
-    """What is known of the logSNR of models, each by `stored` levels and by its `schedule`."""
+    """What is known of the logSNR of models, each by its stored levels and by its schedule."""
 
-    def __init__(
-        self,
-        stored: Mapping[str, Mapping[Number, float]],
-        schedules: Mapping[str, Schedule | None],
-    ):
-        self.stored, self.schedules = stored, schedules
+    stored: Mapping[str, Mapping[Number, float]]
+    schedules: Mapping[str, Schedule | None]
 
     def log_snr(self, model: str, t: Number) -> float:
         """By what is stored, else by the schedule; NaN where neither tells."""
@@ -60,22 +58,18 @@ class LogSnrs:
 
     def asked(self, log_snrs: Iterable[float]) -> Columns:
         """A column for each logSNR, with every model that reaches it."""
-        return {
-            log_snr: {
-                model: t for model in self.stored
-                if (t := self.nearest(model, log_snr)) is not None
-            }
-            for log_snr in log_snrs
-        }  # fmt: skip
+        columns: Columns = {}
+        for log_snr in log_snrs:
+            nearest = {model: self.nearest(model, log_snr) for model in self.stored}
+            columns[log_snr] = {model: t for model, t in nearest.items() if t is not None}
+        return columns
 
     def gathered(self, wanted: Mapping[str, Iterable[Number]]) -> Columns:
         """Levels of models (model → t) in columns, and beside them what other models have there.
 
         Levels without SNR stand in no column.
         """
-        points = [
-            ModelLevel(self.log_snr(model, t), model, t) for model in wanted for t in wanted[model]
-        ]
+        points = [self._level(model, t) for model in wanted for t in wanted[model]]
         placed = {(point.model, point.t) for point in points}
         columns: Columns = {}
         for cluster in clusters(point for point in points if not math.isnan(point.log_snr)):
@@ -95,15 +89,16 @@ class LogSnrs:
         )  # fmt: skip
         return max(apart, default=0.0)
 
-    def _completed(
-        self, cluster: list[ModelLevel], placed: set[tuple[str, Number]]
-    ) -> list[ModelLevel]:
+    def _level(self, model: str, t: Number) -> ModelLevel:
+        return ModelLevel(self.log_snr(model, t), model, t)
+
+    def _completed(self, cluster: list[ModelLevel], placed: set) -> list[ModelLevel]:
         """A cluster with the levels of other models that agree with it and stand nowhere else."""
         column, middle = list(cluster), fmean(point.log_snr for point in cluster)
         for model in self.stored:
             t = self.nearest(model, middle)
             if t is not None and (model, t) not in placed:
-                whole = sorted([*column, ModelLevel(self.log_snr(model, t), model, t)])
+                whole = sorted([*column, self._level(model, t)])
                 if _agree(whole):
                     column = whole
                     placed.add((model, t))

@@ -13,9 +13,9 @@ from nca_cli.figures.type import text
 from nca_cli.images import subsampled
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageDraw
+    from PIL import Image
 
-BLANK, EDGE = (246, 246, 246), (205, 205, 205)
+BLANK, EDGE = "#f6f6f6", "#cdcdcd"
 
 
 def paint(sheet: Sheet) -> Image.Image:
@@ -28,14 +28,14 @@ def paint(sheet: Sheet) -> Image.Image:
         page[top:bottom, left:right] = pixels
     image = Image.fromarray(page)
     canvas = ImageDraw.Draw(image)
-    for picture in sheet.pictures:
-        if picture.cell.pixels is None:
-            _blank(canvas, picture.box)
+    for box in sheet.blanks:  # grey, framed, crossed out once
+        left, top, right, bottom = box.drawn
+        canvas.rectangle(box.drawn, BLANK, EDGE)
+        canvas.line((left, bottom, right, top), EDGE)
     for box, colour, thick in outlines(sheet):
-        left, top, right, bottom = box
-        canvas.rectangle((left, top, right - 1, bottom - 1), None, colour, thick)
-    for left, top, right, bottom in sheet.rules:
-        canvas.rectangle((left, top, right - 1, bottom - 1), RULE)
+        canvas.rectangle(box.drawn, None, colour, thick)
+    for box in sheet.rules:
+        canvas.rectangle(box.drawn, RULE)
     for label, x, y, size, ink in sheet.texts:
         text.draw(canvas, (x, y), label, size, ink)
     return image
@@ -87,10 +87,3 @@ def noisy(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """As `resized`, for x_t: made smaller, it keeps its noise, pixel by pixel."""
     smaller = any(new < old for new, old in zip(size, pixels.shape[1::-1], strict=True))
     return subsampled(pixels, size) if smaller else resized(pixels, size)
-
-
-def _blank(canvas: ImageDraw.ImageDraw, box: Box) -> None:
-    """A sample that is not stored: grey, framed, crossed out once."""
-    left, top, right, bottom = box[0], box[1], box[2] - 1, box[3] - 1
-    canvas.rectangle((left, top, right, bottom), BLANK, EDGE)
-    canvas.line((left, bottom, right, top), EDGE)

@@ -29,6 +29,11 @@ class Box(NamedTuple):
         """Width and height."""
         return self.right - self.left, self.bottom - self.top
 
+    @property
+    def drawn(self) -> tuple[int, int, int, int]:
+        """As Pillow draws it: right and bottom are inside."""
+        return self.left, self.top, self.right - 1, self.bottom - 1
+
 
 class Placed(NamedTuple):
     """A cell in its place; `row` counts over all groups."""
@@ -85,6 +90,11 @@ class Sheet:
     texts: tuple[Text, ...]
     ramps: tuple[Ramp, ...]
     rules: tuple[Box, ...]
+
+    @property
+    def blanks(self) -> list[Box]:
+        """Where pictures are missing."""
+        return [picture.box for picture in self.pictures if picture.cell.pixels is None]
 
     def box(self, row: int, column: int) -> Box:
         """Where the picture in a row (over all groups) and a column is. Raises `KeyError`."""

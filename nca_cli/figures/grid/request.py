@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from nca_cli.errors import UsageError
-from nca_cli.figures.grid.layouts import AXES, COLUMNS, LAYOUTS, ROWS, Axis, Layout
-from nca_cli.figures.grid.symbols import FIXED, SHOW
+from nca_cli.figures.grid.layouts import AXES, COLUMNS, FIXED, LAYOUTS, ROWS, SHOW, Axis, Layout
 from nca_cli.figures.type.fonts import Fonts, checked
 from nca_cli.store import Filters
 
@@ -104,7 +103,6 @@ class GridRequest:
     def __post_init__(self) -> None:
         for name in ("log_snr", "zoom"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        _ = self.shown, self.lenders
         for what, known in (("rows", ROWS), ("columns", COLUMNS), ("layout", tuple(LAYOUTS))):
             if (given := getattr(self, what)) not in known:
                 raise UsageError(f"--{what} {given!r} is unknown", f"one of: {', '.join(known)}")
@@ -113,7 +111,7 @@ class GridRequest:
                 f"--rows {self.rows} --columns {self.columns}",
                 f"{self.rows} are either rows or columns",
             )
-        _ = self.zooms
+        _ = self.shown, self.lenders, self.zooms
         self._check_size()
         if self.scale is not None and not self.scale > 0:
             raise UsageError(f"a range of {self.scale:g}", "a number above 0, such as 0.5")
@@ -135,8 +133,7 @@ class GridRequest:
     @cached_property
     def shown(self) -> tuple[str, ...]:
         """What is shown, each once."""
-        layout = LAYOUTS.get(self.layout)
-        given = (layout.show if layout else SHOW) if self.show is None else self.show
+        given = self.arrangement.show if self.show is None else self.show
         items = [given] if isinstance(given, str) else given
         parts = (part.strip() for item in items for part in item.split(","))
         names = tuple(dict.fromkeys(part for part in parts if part))

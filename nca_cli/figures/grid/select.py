@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from nca_cli.errors import NothingStored, UsageError
 from nca_cli.figures.grid import stock
+from nca_cli.figures.grid.layouts import FIXED
 from nca_cli.figures.grid.levels import Columns, LogSnrs
 from nca_cli.figures.grid.request import GridRequest
 from nca_cli.figures.grid.selection import Selection, Strip, Subject
 from nca_cli.figures.grid.stock import Headers
-from nca_cli.figures.grid.symbols import FIXED
 from nca_cli.figures.grid.wording import Wording
 from nca_cli.figures.type.fonts import Fonts, drawable
 from nca_cli.recipe import Number, check_axis
@@ -38,18 +39,15 @@ def select(store: Store, request: GridRequest) -> Selection:
         each.model: store.model_info(each.model).get("space", {}) if each.stored else {}
         for each in subjects
     }
-    schedules = {
-        model: Schedule.from_description(space.get("schedule") or {})
-        for model, space in spaces.items()
-    }
+    described = {model: space.get("schedule") or {} for model, space in spaces.items()}
+    schedules = {model: Schedule.from_description(each) for model, each in described.items()}
     chosen = Selection(store, request, subjects, samplings, spaces, schedules)
     if request.by_snr:
         chosen = replace(chosen, log_snrs=_log_snrs(chosen, headers))
     chosen = replace(chosen, strips=tuple(_strips(chosen, headers)))
     if request.kinds:
         chosen = replace(chosen, columns=_columns(chosen, headers))
-    cut = [_cut(chosen, strip, headers) for strip in chosen.strips]
-    chosen = replace(chosen, strips=tuple(cut))
+    chosen = replace(chosen, strips=tuple(_cut(chosen, strip, headers) for strip in chosen.strips))
     _check_levels(chosen)
     snr = {} if request.by_snr else {model: _snr(chosen, model, headers) for model in spaces}
     chosen = replace(chosen, snr=snr, problems=tuple(headers.problems))
@@ -82,9 +80,8 @@ def _strips(chosen: Selection, headers: Headers) -> Iterator[Strip]:
 def _noises(chosen: Selection, subject: Subject) -> tuple[Artifact, ...]:
     """Where the x_t of a subject may lie: its own artifact first, then of models that share it."""
     key = (subject.space, subject.image)
-    same = [each for each in chosen.subjects if (each.space, each.image) == key]
-    found = [each.noise for each in same if each.noise]
-    return tuple(sorted(found, key=lambda noise: noise is not subject.noise))
+    same = [subject, *(each for each in chosen.subjects if (each.space, each.image) == key)]
+    return tuple(dict.fromkeys(each.noise for each in same if each.noise))
 
 
 def _seeds(chosen: Selection, subject: Subject, headers: Headers) -> Collection[int]:
@@ -118,7 +115,8 @@ def _begun(chosen: Selection) -> tuple[Strip, ...]:
     wanted = [kind for kind in FIXED if kind in chosen.request.shown]
     for strip in chosen.strips:
         key = (str(words.of_row(strip)[0]), strip.subject.space, strip.image)
-        fixed = [kind for kind in wanted if key not in seen and chosen.has(strip.subject, kind)]
+        latent = bool(chosen.spaces[strip.model].get("autoencoder"))
+        fixed = [kind for kind in wanted if key not in seen and (kind == "x0" or latent)]
         begun.append(replace(strip, fixed=tuple(fixed)))
         seen.add(key)
     return tuple(begun)
@@ -218,17 +216,15 @@ def _log_snrs(chosen: Selection, headers: Headers) -> LogSnrs:
 
 def _snr(chosen: Selection, model: str, headers: Headers) -> dict[Number, float]:
     """t → SNR of the columns: what is stored, else by the schedule."""
-    levels, stored = chosen.levels, {}
+    levels, schedule = chosen.levels, chosen.schedules[model]
+    known: dict[Number, float] = {}
+    with suppress(UsageError, ZeroDivisionError):
+        known = {t: schedule.snr(t) for t in levels if schedule and schedule.holds(t)}
+    stored: dict[Number, float] = {}
     subjects = [each for each in chosen.subjects if each.model == model]
     for artifact in (artifact for each in subjects for artifact in each.artifacts):
         found = headers.log_snr(artifact)
         stored.update({t: math.exp(value) for t, value in found if t in levels})
         if set(levels) <= set(stored):
-            return stored
-    schedule = chosen.schedules[model]
-    if schedule is None:
-        return stored
-    try:
-        return {**{t: schedule.snr(t) for t in levels if schedule.holds(t)}, **stored}
-    except (UsageError, ZeroDivisionError):
-        return stored
+            break
+    return known | stored

@@ -12,7 +12,7 @@ from nca_cli.recipe import Number, Recipe
 from nca_cli.samplers import METHODS
 from nca_cli.schedule import Schedule
 from nca_cli.store import Artifact, Filters, Store
-from nca_cli.store.layout import split_folder
+from nca_cli.store.layout import split_folder, split_label
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,13 @@ class Sampling:
     @property
     def sampler(self) -> str:
         """Without its steps."""
-        name, _, steps = self.label.rpartition("-")
-        return name if steps.isdigit() else self.label
+        return split_label(self.label)[0]
 
     @property
     def order(self) -> tuple:
         """One-step first, then chains, then by steps."""
-        sampler, _, steps = (
-            self.label.rpartition("-") if self.label not in METHODS else (self.label, "", "0")
-        )
-        rank = [*METHODS, sampler].index(sampler)
-        return rank, int(steps) if steps.isdigit() else 0, self.name
+        sampler, steps = split_label(self.label)
+        return [*METHODS, sampler].index(sampler), steps or 0, self.name
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,15 +134,6 @@ class Selection:
         """Folders of the models, each once."""
         return list(dict.fromkeys(subject.model for subject in self.subjects))
 
-    @property
-    def names(self) -> list[str]:
-        """What images and models are called, whether or not a font can write it."""
-        return [name for each in self.subjects for name in (each.stem, each.model_name)]
-
     def ts(self, model: str) -> dict[Number, Number]:
         """Column → the t of a model that stands in it, where one does."""
         return {level: ts[model] for level, ts in self.columns.items() if model in ts}
-
-    def has(self, subject: Subject, kind: str) -> bool:
-        """Whether there is an x0 or a floor of it; the floor is a latent model's."""
-        return kind == "x0" or bool(self.spaces[subject.model].get("autoencoder"))

@@ -18,6 +18,7 @@ from nca_cli.figures.grid.placed import FAINT, INK, Box, Placed, Ramp, Sheet, Te
 from nca_cli.figures.grid.request import GridRequest
 from nca_cli.figures.grid.skeleton import SMALLEST, TITLE, Skeleton, Stub
 from nca_cli.figures.grid.table import Bar, Group, Row, Table
+from nca_cli.figures.grid.variants import zoomed
 from nca_cli.figures.type import text
 
 SMALLEST_FITTED = 8
@@ -27,7 +28,8 @@ WIDEST, TALLEST = 8192, 16383
 
 
 def lay_out(table: Table, request: GridRequest) -> Sheet:
-    """The table as large as asked for. Raises `UsageError` where a width has no room for it."""
+    """The table with its crops, as large as asked for. Raises `UsageError` where it has no room."""
+    table = zoomed(table, request.zooms)
     if request.pixels is not None and request.em is not None:
         return _placed(_fitted(table, request.pixels, request.em))
     cell = request.cell or usual_cell(table)
@@ -158,7 +160,6 @@ def _stub(frame: Skeleton, stub: Stub, top: int, height: int, centred: bool) -> 
     first = middle if centred else 0.0
     second = middle + len(above) * pitch if centred else max(middle, len(above) * pitch)
     rise = pitch / 2 + 0.27 * em
-
     texts = [
         Text(line, frame.margin, top + first + index * pitch + rise, em)
         for index, line in enumerate(above)
@@ -180,19 +181,21 @@ def _cells(frame: Skeleton, row: Row, number: int, top: int, height: int) -> lis
 
 def _bars(frame: Skeleton, start: float) -> Tier:
     """Colour bars below the pictures, side by side as far as there is room."""
-    left, top, size, tiers = frame.margin, round(start), frame.small, []
+    left, top, size = frame.margin, round(start), frame.small
+    texts: list[Text] = []
+    ramps: list[Ramp] = []
     for bar in frame.table.bars:
         width = frame.bar_width(bar)
         if left > frame.margin and left + width > frame.right:
             left, top = frame.margin, round(top + 1.6 * size)
-        tiers.append(_bar(frame, bar, left, top))
+        said, ramp = _bar(frame, bar, left, top)
+        texts += said
+        ramps.append(ramp)
         left = math.ceil(left + width + 2 * size)
-    texts = list(chain.from_iterable(tier.texts for tier in tiers))
-    ramps = list(chain.from_iterable(tier.ramps for tier in tiers))
-    return Tier(round(top + 1.6 * size) if tiers else top, texts, ramps=ramps)
+    return Tier(round(top + 1.6 * size) if ramps else top, texts, ramps=ramps)
 
 
-def _bar(frame: Skeleton, bar: Bar, left: float, top: int) -> Tier:
+def _bar(frame: Skeleton, bar: Bar, left: float, top: int) -> tuple[list[Text], Ramp]:
     """`x̂0 − x0  −1 ▒▒▓▓ +1`: what, the low end, the colours, the high end."""
     size, texts = frame.small, []
     y = top + 0.55 * size + text.ASCENT * size
@@ -202,7 +205,7 @@ def _bar(frame: Skeleton, bar: Bar, left: float, top: int) -> Tier:
     start, end = round(left), round(left) + frame.ramp_width
     texts.append(Text(bar.ends[1], end + 0.4 * size, y, size, FAINT))
     box = Box(start, round(y - 0.66 * size), end, round(y + 0.04 * size))
-    return Tier(top, texts, ramps=[Ramp(bar.colours, box)])
+    return texts, Ramp(bar.colours, box)
 
 
 def _notes(frame: Skeleton, start: float) -> Tier:

@@ -10,7 +10,7 @@ from nca_cli.figures.grid.selection import Sampling, Subject
 from nca_cli.recipe import Number, Recipe
 from nca_cli.samplers import METHODS
 from nca_cli.store import Artifact, Filters, Key, Store
-from nca_cli.store.layout import split_folder
+from nca_cli.store.layout import NOISE, split_folder, split_label
 from nca_cli.store.names import source_of
 
 
@@ -52,26 +52,18 @@ def subjects(store: Store, filters: Filters) -> tuple[Subject, ...]:
     Images and models that were asked for by name and are not there come too: as rows of blanks.
     Raises `NothingStored`.
     """
-    found: dict[tuple[str, str], list[Artifact]] = {}
+    found: dict[tuple[str, str], dict[str, Artifact]] = {}
     for artifact in store.select(filters):
-        found.setdefault((artifact.model, artifact.image), []).append(artifact)
+        found.setdefault((artifact.model, artifact.image), {})[artifact.name] = artifact
     if not found:
         raise NothingStored(f"{store.root} holds nothing that fits")
-    stored = [
-        Subject(
-            *key,
-            next((each for each in reversed(some) if each.is_noise), None),
-            {each.name: each for each in some if not each.is_noise},
-        )
-        for key, some in found.items()
-    ]
+    stored = [Subject(*key, named.pop(NOISE, None), named) for key, named in found.items()]
 
     def order(subject: Subject) -> tuple:
         images = (subject.image, *split_folder(subject.image))
         models = (subject.model, subject.model_name)
-        return (_rank(images, filters.images), subject.stem,
-                _rank(models, [model.name for model in filters.models]), subject.model,
-                subject.image)  # fmt: skip
+        asked = _rank(models, [model.name for model in filters.models])
+        return _rank(images, filters.images), subject.stem, asked, subject.model, subject.image
 
     return tuple(sorted([*stored, *_unstored(stored, filters)], key=order))
 
@@ -106,8 +98,7 @@ def samplings(
     stored = [each for them in found.values() for each in them if each.recipe]
     known = {*METHODS, *(name for each in stored for name in _names(each))}
     for name in filters.samplers:
-        alone = name.rpartition("-")[0] if name.rpartition("-")[2].isdigit() else name
-        if not {name, alone} & known:
+        if not {name, split_label(name)[0]} & known:
             raise UsageError(f"unknown sampler {name!r}", f"one of: {', '.join(sorted(known))}")
     return found
 

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nca_cli.figures.grid.layouts import AXES
+from nca_cli.figures.grid.layouts import AXES, FIXED, SYMBOLS
 from nca_cli.figures.grid.selection import Selection, Strip
-from nca_cli.figures.grid.symbols import FIXED, SYMBOLS
 from nca_cli.figures.grid.wording import Wording, heading
 from nca_cli.figures.type import text
 from nca_cli.figures.type.text import Label
@@ -118,7 +117,7 @@ def tabulate(selection: Selection, cells: Cells, bars: Sequence[Bar] = ()) -> Ta
     kinds = [kind for kind in FIXED if any(kind in strip.fixed for strip in selection.strips)]
     by_property = bool(request.column_axis.property and request.kinds)
     arrange = _by_property if by_property else _by_levels
-    columns, groups, names = arrange(selection, words, kinds, cells)
+    columns, groups, names = arrange(words, kinds, cells)
     fonts, caption = request.lenders, request.caption or request.arrangement.caption
     return Table(
         [*(Column([(SYMBOLS[kind],)], fixed=True) for kind in kinds), *columns],
@@ -136,27 +135,21 @@ Arranged = tuple[list[Column], list[Group], list[Label]]
 """Columns after the fixed ones, groups of rows, what the header's lines are."""
 
 
-def _by_levels(
-    selection: Selection, words: Wording, kinds: Sequence[str], cells: Cells
-) -> Arranged:
+def _by_levels(words: Wording, kinds: Sequence[str], cells: Cells) -> Arranged:
     """A row per strip, a column per level."""
-    rows = []
-    for strip in selection.strips:
+    levels, rows = words.chosen.levels, []
+    for strip in words.chosen.strips:
         outer, own = words.of_row(strip)
-        ts = selection.ts(strip.model)
-        held = [_cell(cells, strip, ts.get(level)) for level in selection.levels]
+        ts = words.chosen.ts(strip.model)
+        held = [_cell(cells, strip, ts.get(level)) for level in levels]
         rows.append((outer, Row(own, [*_fixed(cells, strip, kinds), *held])))
-    columns = [
-        Column(words.header(level), stage=words.stage_of(level)) for level in selection.levels
-    ]
+    columns = [Column(words.header(each), stage=words.stage_of(each)) for each in levels]
     return columns, _groups(rows), words.header_names
 
 
-def _by_property(
-    selection: Selection, words: Wording, kinds: Sequence[str], cells: Cells
-) -> Arranged:
+def _by_property(words: Wording, kinds: Sequence[str], cells: Cells) -> Arranged:
     """A row per strip and level, a column per value of what tells strips apart, such as seeds."""
-    what = selection.request.column_axis.property
+    selection, what = words.chosen, words.request.column_axis.property
     values = sorted({getattr(strip, what) for strip in selection.strips})
     rows = []
     for strips in _alike(selection.strips, what):
@@ -166,9 +159,8 @@ def _by_property(
             begin = _fixed(cells, first, kinds) if number == 0 else [None] * len(kinds)
             held = [_cell(cells, strips.get(value), t) for value in values]
             rows.append((outer, Row([*own, *words.of_level(level)], [*begin, *held])))
-    columns = [
-        Column([(text.words(f"{what} {value}"), text.words(str(value)))]) for value in values
-    ]
+    ways = [(text.words(f"{what} {value}"), text.words(str(value))) for value in values]
+    columns = [Column([each]) for each in ways]
     return columns, _groups(rows), [text.words(what)]
 
 
@@ -186,12 +178,10 @@ def _fixed(cells: Cells, strip: Strip, kinds: Sequence[str]) -> list[Cell | None
 
 def _groups(rows: Iterable[tuple[list[Label], Row]]) -> list[Group]:
     """Rows, each with the names of its group, by these names."""
-    names: dict[str, list[Label]] = {}
-    found: dict[str, list[Row]] = {}
+    found: dict[str, tuple[list[Label], list[Row]]] = {}
     for outer, row in rows:
-        names.setdefault(str(outer), outer)
-        found.setdefault(str(outer), []).append(row)
-    return [Group(heading(names[key]), some) for key, some in found.items()]
+        found.setdefault(str(outer), (heading(outer), []))[1].append(row)
+    return [Group(*each) for each in found.values()]
 
 
 def _alike(strips: Iterable[Strip], what: str) -> list[Mapping[object, Strip]]:

@@ -7,9 +7,8 @@ characters that occur. A picture is embedded without loss at the size that it ha
 from __future__ import annotations
 
 import base64
-import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
@@ -20,6 +19,7 @@ from nca_cli import __version__
 from nca_cli.figures.grid.paint import BLANK, EDGE, outlines, rasters
 from nca_cli.figures.grid.placed import RULE, Box, Sheet, Text
 from nca_cli.figures.grid.request import MM_PER_INCH, POINTS_PER_INCH
+from nca_cli.figures.grid.save import encoded
 from nca_cli.figures.type.fonts import FILES, file_of, hush, subset
 from nca_cli.figures.type.text import pieces
 
@@ -58,15 +58,18 @@ def svg(sheet: Sheet, width_mm: float, title: str) -> bytes:
 
 
 def _svg_picture(box: Box, pixels: np.ndarray) -> str:
+    from PIL import Image
+
+    png = _data("image/png", encoded(Image.fromarray(pixels), "PNG", compress_level=6))
     place = f'x="{box.left}" y="{box.top}" width="{box.size[0]}" height="{box.size[1]}"'
-    return f'<image {place} preserveAspectRatio="none" href="{_data("image/png", _png(pixels))}"/>'
+    return f'<image {place} preserveAspectRatio="none" href="{png}"/>'
 
 
 def _svg_shapes(sheet: Sheet) -> Iterator[str]:
-    for left, top, right, bottom in _blanks(sheet):
+    for left, top, right, bottom in sheet.blanks:
         yield (
             f'<path d="M{left} {top}H{right}V{bottom}H{left}ZM{left} {bottom}L{right} {top}" '
-            f'fill="{_hex(BLANK)}" stroke="{_hex(EDGE)}"/>'
+            f'fill="{BLANK}" stroke="{EDGE}"/>'
         )
     for box, colour, thick in outlines(sheet):
         x, y, end, low = _middle(box, thick)
@@ -94,11 +97,9 @@ def _faces(sheet: Sheet) -> str:
     for face, characters in sorted(_characters(sheet).items()):
         source = f"url({_data('font/woff', subset(face, characters))}) format('woff')"
         name, others = _name(face), FALLBACK.get(face, "sans-serif")
-        rules.append(
-            f"@font-face{{font-family:'nca {name}';src:{source}}}"
-            f".{name}{{font-family:'nca {name}',{others}"
-            + (";font-weight:600}" if face == "bold" else "}")
-        )
+        weight = ";font-weight:600" if face == "bold" else ""
+        rules.append(f"@font-face{{font-family:'nca {name}';src:{source}}}")
+        rules.append(f".{name}{{font-family:'nca {name}',{others}{weight}}}")
     return "".join(rules)
 
 
@@ -120,12 +121,10 @@ def _data(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _png(pixels: np.ndarray) -> bytes:
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", compress_level=6)
-    return out.getvalue()
+def _middle(box: Box, thick: int) -> tuple[float, float, float, float]:
+    """Where the middle of a line runs that lies inside a box."""
+    half = thick / 2
+    return box.left + half, box.top + half, box.right - half, box.bottom - half
 
 
 # -- PDF -------------------------------------------------------------------------------------------
@@ -138,37 +137,14 @@ def pdf(sheet: Sheet, width_mm: float, title: str) -> bytes:
 
     hush()
     points = width_mm / MM_PER_INCH * POINTS_PER_INCH / sheet.size[0]
-    page = FPDF(unit="pt", format=(sheet.size[0] * points, sheet.size[1] * points))
+    page = FPDF(unit=points, format=sheet.size)  # its unit is a pixel of the sheet
     page.set_title(title)
     page.set_creator(f"nca {__version__}")
     page.set_auto_page_break(False)
     page.add_page()
     for box, pixels in rasters(sheet):
-        left, top, width, height = (points * value for value in (*box[:2], *box.size))
-        page.image(Image.fromarray(pixels), left, top, width, height)
-    _pdf_shapes(page, sheet, points)
-    _pdf_texts(page, sheet, points)
-    return bytes(page.output())
-
-
-def _pdf_shapes(page: FPDF, sheet: Sheet, points: float) -> None:
-    page.set_line_width(points)
-    page.set_draw_color(*EDGE)
-    page.set_fill_color(*BLANK)
-    for left, top, right, bottom in _scaled(_blanks(sheet), points):
-        page.rect(left, top, right - left, bottom - top, "DF")
-        page.line(left, bottom, right, top)
-    for box, colour, thick in outlines(sheet):
-        left, top, right, bottom = (points * value for value in _middle(box, thick))
-        page.set_draw_color(colour)
-        page.set_line_width(thick * points)
-        page.rect(left, top, right - left, bottom - top)
-    page.set_fill_color(RULE)
-    for left, top, right, bottom in _scaled(sheet.rules, points):
-        page.rect(left, top, right - left, bottom - top, "F")
-
-
-def _pdf_texts(page: FPDF, sheet: Sheet, points: float) -> None:
+        page.image(Image.fromarray(pixels), *box[:2], *box.size)
+    _pdf_shapes(page, sheet)
     for face in _characters(sheet):
         page.add_font(_name(face), fname=file_of(face))
     page.set_text_shaping(False)
@@ -176,26 +152,24 @@ def _pdf_texts(page: FPDF, sheet: Sheet, points: float) -> None:
         page.set_text_color(ink)
         for piece in pieces(label, x, y, size):
             page.set_font(_name(piece.face), size=piece.size * points)
-            page.text(piece.x * points, piece.y * points, piece.text)
+            page.text(piece.x, piece.y, piece.text)
+    return bytes(page.output())
 
 
-# -- both ------------------------------------------------------------------------------------------
+def _pdf_shapes(page: FPDF, sheet: Sheet) -> None:
+    from PIL.ImageColor import getrgb
 
-
-def _blanks(sheet: Sheet) -> list[Box]:
-    return [picture.box for picture in sheet.pictures if picture.cell.pixels is None]
-
-
-def _middle(box: Box, thick: int) -> tuple[float, float, float, float]:
-    """Where the middle of a line runs that lies inside a box."""
-    half = thick / 2
-    return box.left + half, box.top + half, box.right - half, box.bottom - half
-
-
-def _scaled(boxes: Sequence[Box], by: float) -> Iterator[tuple[float, float, float, float]]:
-    for left, top, right, bottom in boxes:
-        yield left * by, top * by, right * by, bottom * by
-
-
-def _hex(colour: tuple[int, int, int]) -> str:
-    return "#" + "".join(f"{value:02x}" for value in colour)
+    page.set_line_width(1)
+    page.set_draw_color(*getrgb(EDGE))
+    page.set_fill_color(*getrgb(BLANK))
+    for box in sheet.blanks:
+        page.rect(*box[:2], *box.size, "DF")
+        page.line(box.left, box.bottom, box.right, box.top)
+    for box, colour, thick in outlines(sheet):
+        page.set_draw_color(colour)
+        page.set_line_width(thick)
+        left, top, right, bottom = _middle(box, thick)
+        page.rect(left, top, right - left, bottom - top)
+    page.set_fill_color(RULE)
+    for box in sheet.rules:
+        page.rect(*box[:2], *box.size, "F")

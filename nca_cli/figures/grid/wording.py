@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from functools import cached_property
 
-from nca_cli.figures.grid.layouts import AXES
+from nca_cli.figures.grid.layouts import AXES, LOG_SNR, SNR, SYMBOLS, X0_HAT, X_T, T
 from nca_cli.figures.grid.selection import Selection, Strip
-from nca_cli.figures.grid.symbols import LOG_SNR, SNR, SYMBOLS, X0_HAT, X_T, T
 from nca_cli.figures.type import text
 from nca_cli.figures.type.text import Label, Span
 from nca_cli.recipe import Number
@@ -74,9 +73,9 @@ class Wording:
         twins = {each.name: each for each in same if each.recipe}
         if len(twins) < 2 or recipe is None:
             return [label]
-        name = strip.sampling.name
         recipes = {name: each.recipe for name, each in twins.items() if each.recipe}
         sources = {name: each.source for name, each in twins.items()}
+        name = strip.sampling.name
         return [label, *told(recipes, sources).get(name, (split_folder(name)[1],))]
 
     def of_row(self, strip: Strip) -> tuple[list[Label], list[Label]]:
@@ -100,9 +99,8 @@ class Wording:
     def notes(self) -> list[Label]:
         """Lines below the figure."""
         names = " ".join(self._sampler_words(self.chosen.strips[0])) if self._one_sampler else ""
-        if not names:
-            return []
-        return [(*X0_HAT, Span(" from "), *X_T, Span(" by "), *self._said(names))]
+        said = (*X0_HAT, Span(" from "), *X_T, Span(" by "), *self._said(names))
+        return [said] if names else []
 
     def header(self, level: Number) -> list[tuple[Label, ...]]:
         """Lines of a column's header, each from long to short: t, then SNR for each schedule.
@@ -145,12 +143,13 @@ class Wording:
         tables: list[tuple[list[str], dict]] = []
         for model in dict.fromkeys(each.model for each in self.chosen.subjects if each.stored):
             found = self.chosen.ts(model) if self.request.by_snr else dict(self.chosen.snr[model])
-            same = next((names for names, other in tables if _agree(other, found)), None)
-            if same is None:
-                tables.append(([self.model_names[model]], found))
+            for names, table in tables:
+                if _agree(table, found):
+                    names.append(self.model_names[model])
+                    table.update(found)
+                    break
             else:
-                same.append(self.model_names[model])
-                next(other for names, other in tables if names is same).update(found)
+                tables.append(([self.model_names[model]], found))
         return [(", ".join(names), table) for names, table in tables]
 
 

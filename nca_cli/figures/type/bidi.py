@@ -16,14 +16,9 @@ LAM_ALEF = range(0xFEF5, 0xFEFD)
 """The two letters that are written as one."""
 
 
-def is_right_to_left(text: str) -> bool:
-    """Whether any of its letters are."""
-    return any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text)
-
-
 def visual(text: str, has: Callable[[str], bool]) -> str:
     """`text` from left to right as it stands on paper; `has`: whether there is a character."""
-    if not is_right_to_left(text):
+    if not any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text):
         return text
     from fpdf.bidi import BidiParagraph
 
@@ -36,8 +31,7 @@ def visual(text: str, has: Callable[[str], bool]) -> str:
 
 def joined(text: str, has: Callable[[str], bool]) -> str:
     """Arabic letters in the forms that they take beside each other, in the order of reading."""
-    units = _units(text)
-    forms = _forms()
+    units, forms = _units(text), _forms()
 
     def join(before: int) -> bool:
         """Whether a letter joins the next one."""

@@ -79,30 +79,26 @@ def checked(files: Iterable[str | Path]) -> Fonts:
 
     Raises `UsageError`.
     """
-    names = tuple(map(str, files))
-    for name in names:
-        if Path(name).suffix.lower() not in SUFFIXES or not _usable(name):
+    found = {str(file): _path(str(file)) for file in files}
+    for name, path in found.items():
+        if Path(name).suffix.lower() not in SUFFIXES or path is None:
             hint = f"a file with outlines: {', '.join(SUFFIXES)}"
             raise UsageError(f"--font {name} is no font that can be drawn with", hint)
-    return _paths(names)
-
-
-def _paths(names: Iterable[str]) -> Fonts:
-    return tuple(str(font(name, 24).path) for name in names)
+    return tuple(filter(None, found.values()))
 
 
 @cache
-def _usable(file: str) -> bool:
+def _path(name: str) -> str | None:
     try:
-        return bool(font(file, 24))
+        return str(font(name, 24).path)
     except (OSError, ValueError):  # not there, no font, or a font of bitmaps
-        return False
+        return None
 
 
 @cache
 def _system() -> Fonts:
     """The files of those system fonts that this machine has."""
-    return _paths(name for name in SYSTEM if _usable(name))
+    return tuple(filter(None, map(_path, SYSTEM)))
 
 
 @lru_cache(maxsize=4096)
