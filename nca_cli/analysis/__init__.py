@@ -15,35 +15,3 @@ from nca_cli.analysis.pairs import PairCurve, pair_distances
 from nca_cli.analysis.references import Excess, Reference, excess, references
 from nca_cli.analysis.values import ANY_SEED, REFERENCE, Value
 from nca_cli.analysis.variance import variances
-
-__all__ = [
-    "ANY_SEED",
-    "BOUNDS",
-    "MIN_IMAGES",
-    "MIN_REFERENCE",
-    "REFERENCE",
-    "Analysis",
-    "Curve",
-    "Estimate",
-    "Excess",
-    "HalfLevel",
-    "PairCurve",
-    "Point",
-    "Reference",
-    "Turn",
-    "Value",
-    "WeightShare",
-    "analyse",
-    "bits",
-    "curves",
-    "excess",
-    "half_levels",
-    "orders",
-    "p2_weights",
-    "pair_distances",
-    "references",
-    "stage",
-    "stages",
-    "variances",
-    "weight_shares",
-]

@@ -14,22 +14,3 @@ from nca_cli.concepts.curves import (
 from nca_cli.concepts.probe import Concept, FunctionProbe, Probe, fit_probe, load_probe
 from nca_cli.concepts.retained import ConceptRetention, concept_retention
 from nca_cli.concepts.truth import Truth, factor_labels, portrait_truth, read_labels
-
-__all__ = [
-    "Concept",
-    "ConceptRetention",
-    "FunctionProbe",
-    "Probe",
-    "Reading",
-    "Truth",
-    "concept_curves",
-    "concept_error",
-    "concept_readings",
-    "concept_retention",
-    "factor_labels",
-    "fit_probe",
-    "load_probe",
-    "portrait_truth",
-    "read_labels",
-    "retention",
-]

@@ -25,26 +25,3 @@ from nca_cli.metrics.prepared import Prepared
 from nca_cli.metrics.registry import METRICS, Metric, Settings, Value, described, measure
 from nca_cli.metrics.sources import REFERENCES
 from nca_cli.metrics.spectrum import band_edges, band_energies, coherence, kept
-
-__all__ = [
-    "METRICS",
-    "REFERENCES",
-    "Measuring",
-    "Metric",
-    "Prepared",
-    "Settings",
-    "Value",
-    "band_edges",
-    "band_energies",
-    "coherence",
-    "colour",
-    "described",
-    "edges",
-    "kept",
-    "measure",
-    "measure_store",
-    "ms_ssim",
-    "mse",
-    "psnr",
-    "ssim",
-]

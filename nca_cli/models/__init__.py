@@ -8,15 +8,3 @@ from nca_cli.models.find import ModelRow, find_model, list_models
 from nca_cli.models.load import load_autoencoder, load_denoiser
 from nca_cli.models.settle import recipe_for
 from nca_cli.models.space import Model, Space
-
-__all__ = [
-    "Model",
-    "ModelRow",
-    "Space",
-    "content_digest",
-    "find_model",
-    "list_models",
-    "load_autoencoder",
-    "load_denoiser",
-    "recipe_for",
-]

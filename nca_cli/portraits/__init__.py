@@ -12,17 +12,6 @@ import numpy as np
 from nca_cli.portraits.factors import HELD_OUT_SEEDS, TRAIN_SEEDS, Factors, draw_factors
 from nca_cli.portraits.painter import render
 
-__all__ = [
-    "HELD_OUT_SEEDS",
-    "TRAIN_SEEDS",
-    "Factors",
-    "draw_factors",
-    "main",
-    "portrait",
-    "render",
-    "write_portraits",
-]
-
 
 def portrait(seed: int, size: int = 64) -> tuple[np.ndarray, Factors]:
     """The portrait of a seed: an image, uint8 `(size, size, 3)`, and the factors it shows."""

@@ -26,11 +26,6 @@ from nca_cli.report.data import (
 from nca_cli.report.page.render import render
 from nca_cli.store import Filters, Store
 
-__all__ = [
-    "MAX_MB", "Gallery", "Report", "ReportRequest", "build_report", "collect", "csv_text",
-    "gallery", "json_text", "render",
-]  # fmt: skip
-
 MEGABYTE = 1e6
 
 

@@ -12,9 +12,3 @@ from nca_cli.report.data.report import (
     Series,
 )
 from nca_cli.report.data.written import csv_text, json_text
-
-__all__ = [
-    "MAX_MB", "Filmstrip", "Gallery", "Progress", "Report", "ReportRequest", "ReportedImage",
-    "ReportedModel", "Series", "Shelf", "collect", "csv_text", "findings", "gallery",
-    "headlines", "json_text", "no_progress", "title",
-]  # fmt: skip
