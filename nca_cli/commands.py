@@ -95,9 +95,6 @@ def _each(option: str, values: Iterable[str]) -> list[str]:
     return [word for value in values for word in (option, value)]
 
 
-# -- models ----------------------------------------------------------------------------------------
-
-
 def check_models(store: Store, filters: Filters) -> None:
     """Raises `ModelError` where a filter names a model that is not stored and cannot be run."""
     stored = [name for folder in store.models() for name in (folder, split_folder(folder)[0])]
@@ -121,9 +118,6 @@ def _requested(store: Store, filters: Filters, wanted: ModelFilter) -> dict:
     stored = (name for name in store.models() if wanted.name in (name, split_folder(name)[0]))
     known = known_model(store, filters, next(stored, wanted.name))
     return known if wanted.source is None else {**known, "source": wanted.source}
-
-
-# -- one run ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -223,9 +217,6 @@ def _list(numbers: Sequence[Number]) -> str:
     return ",".join(map(_number, numbers))
 
 
-# -- several runs ----------------------------------------------------------------------------------
-
-
 def _implied(run: Command, runs: Sequence[Command]) -> bool:
     """Whether a reconstruction in `runs` writes the noise that `run` would make."""
     return run.verb == "noise" and any(
@@ -275,9 +266,6 @@ def _without_steps(options: Sequence[str]) -> tuple[str, ...]:
             place = words.index(name)
             del words[place : place + 2]
     return tuple(word for word in words if word not in ("--clip", "--no-clip"))
-
-
-# -- images ----------------------------------------------------------------------------------------
 
 
 class Paths:

@@ -144,9 +144,6 @@ def _opened(archive: Archive) -> Any:
     return archive.handle()
 
 
-# --- zip ----------------------------------------------------------------------------------------
-
-
 class Zip(Archive):
     """A zip file: any member can be read at once."""
 
@@ -205,9 +202,6 @@ def _zip_problem(info: zipfile.ZipInfo) -> str:
     if stat.S_ISLNK(info.external_attr >> 16):
         return _LINK
     return _problem(info.filename, info.file_size, info.compress_size)
-
-
-# --- tar ----------------------------------------------------------------------------------------
 
 
 class Tar(Archive):
@@ -291,8 +285,6 @@ def _tar_problem(info: tarfile.TarInfo) -> str:
         return "no regular file, not read"
     return _problem(info.name, info.size, info.size)
 
-
-# --- both ---------------------------------------------------------------------------------------
 
 _LINK = "a link, not read: only files in the archive itself are"
 _EXPANDS = f"expands more than {RATIO} times, not read"

@@ -288,9 +288,6 @@ def _looks_like_an_image(path: Path) -> bool:
     return has_image_suffix(path.name) and os.path.isfile(path)
 
 
-# --- samples that come along --------------------------------------------------------------------
-
-
 def sample_images(kind: str = "photos") -> list[Path]:
     """Image files that need no download: "photos" of scikit-image, or nca's own "portraits".
 

@@ -111,8 +111,6 @@ def _pair(folder: Path, cells: dict[str, str], usual: Mapping[str, str], where: 
                 cells["sampler"], where)  # fmt: skip
 
 
-# --- what t means -------------------------------------------------------------------------------
-
 SCHEDULES = {
     "linear": Schedule(),
     "scaled-linear": Schedule("scaled_linear", 0.0015, 0.0195),

@@ -171,8 +171,6 @@ class Importing:
             raise pair.problem(error)
         self.on_error(pair.problem(error))
 
-    # -- reading ---------------------------------------------------------------------------------
-
     def _read(self, pair: Pair) -> Ready:
         key = (self.levels.check(pair.t), pair.seed)
         name, steps = pair.sampler_and_steps
@@ -196,8 +194,6 @@ class Importing:
 
     def _note(self, path: str | Path, notes: Sequence[str]) -> None:
         self.notes += [f"{path}: {note}" for note in notes]
-
-    # -- writing ---------------------------------------------------------------------------------
 
     def _keep(self, home: Home, recipe: Recipe, some: list[Ready]) -> Iterator[Pair]:
         """Commit what is new, x0 first. Where all is there, nothing is locked or written."""

@@ -114,9 +114,6 @@ def _in_order(name: str, found: list[SavedStep]) -> tuple[SavedStep, ...]:
     return tuple(by_step[step][0] for step in sorted(by_step))
 
 
-# -- where ---------------------------------------------------------------------------------------
-
-
 def _paths(place: str) -> list[Path]:
     """What may be a checkpoint: the folder's content, the glob's, or the paths of the list."""
     if Path(place).expanduser().is_dir():
@@ -145,8 +142,6 @@ def _described(place: str, found: list[SavedStep]) -> tuple[str, dict[str, objec
         raise UsageError(f"cannot read {file} ({' '.join(str(error).split())})") from error
     return str(settings.get("name", folder.name)), settings
 
-
-# -- what ----------------------------------------------------------------------------------------
 
 StepOf = Callable[[str], int | None]
 

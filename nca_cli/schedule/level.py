@@ -70,8 +70,6 @@ class Schedule:
         super().__init_subclass__()
         Schedule.kinds[cls.kind] = cls
 
-    # -- what each kind says of itself -------------------------------------------------------------
-
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Schedule:
         """The schedule of a diffusers scheduler config (`scheduler_config.json`)."""
@@ -111,8 +109,6 @@ class Schedule:
     def ends(self) -> tuple[int | float, int | float]:
         """The cleanest level and the noisiest."""
         return 0, self.steps - 1
-
-    # -- what follows from it ----------------------------------------------------------------------
 
     def level(self, t: int | float) -> Level:
         """The level t, or with t = `CLEAN` the clean end. Raises `UsageError` out of range."""

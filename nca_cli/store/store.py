@@ -82,8 +82,6 @@ class Store:
             raise StoreError(self.root, "is no nca store")
         hdf5.check_version(self.root, stamp)
 
-    # -- reading ---------------------------------------------------------------------------------
-
     def models(self) -> list[str]:
         """Model folder names, sorted."""
         return self.backend.models()
@@ -170,8 +168,6 @@ class Store:
     def named(self) -> Path | None:
         """The store that a command must name to mean this one; `None`: it is taken anyway."""
         return None if self.root == self.usual else self.root
-
-    # -- writing ---------------------------------------------------------------------------------
 
     def place(self, model: str, info: Mapping[str, object], image: str, image_digest: str) -> Place:
         """Folders for the artifacts of (model, image), made when they are not there yet.

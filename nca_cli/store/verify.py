@@ -94,8 +94,6 @@ class Verification:
             yield from map(self._part, self._parts)
             yield from map(self._temporary, self._temporaries)
 
-    # -- parts -----------------------------------------------------------------------------------
-
     def _part(self, location: Location) -> Finding:
         path = Path(str(location))
         checked = self._child.check(location)
@@ -122,8 +120,6 @@ class Verification:
 
     def _look(self, location: Location) -> Checked:
         return self._child.check(location, full=False)
-
-    # -- models and temporaries ------------------------------------------------------------------
 
     def _model(self, path: Path) -> Finding:
         model = path.parent.name
@@ -188,9 +184,6 @@ def _lock_key(root: Path, temporary: Path) -> tuple[str, ...]:
     if len(folders) == 1:
         return folders
     return (*folders, layout.split_part(target.removesuffix(layout.SUFFIX))[0])
-
-
-# --- what is known of samples that are not there, so that they can be computed again ------------
 
 
 def gap_left(store: Store, location: Location, checked: Checked, look: Look) -> Gap:

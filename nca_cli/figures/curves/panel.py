@@ -163,9 +163,6 @@ class Panel:
         return tuple(rows)
 
 
-# --- points -------------------------------------------------------------------------------------
-
-
 def drawable(curve: Curve) -> list[Point]:
     """The points that have a place in a plot."""
     return [p for p in curve.points if math.isfinite(p.log_snr) and math.isfinite(p.mean)]
@@ -185,9 +182,6 @@ def ends(point: Point) -> tuple[float, ...]:
     """Low and high of the interval of a mean, or nothing where there is none."""
     both = point.low, point.high
     return both if all(map(math.isfinite, both)) else ()
-
-
-# --- axes ---------------------------------------------------------------------------------------
 
 
 def widened(low: float, high: float, share: float, least: float = 0.0) -> AxisRange:

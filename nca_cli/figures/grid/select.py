@@ -54,9 +54,6 @@ def select(store: Store, request: GridRequest) -> Selection:
     return replace(chosen, strips=_begun(chosen))
 
 
-# -- strips ----------------------------------------------------------------------------------------
-
-
 def _strips(chosen: Selection, headers: Headers) -> Iterator[Strip]:
     """All rows: by image, model and seed; x_t once for models that share it."""
     kinds, noised = chosen.request.kinds, set()
@@ -120,9 +117,6 @@ def _begun(chosen: Selection) -> tuple[Strip, ...]:
         begun.append(replace(strip, fixed=tuple(fixed)))
         seen.add(key)
     return tuple(begun)
-
-
-# -- columns ---------------------------------------------------------------------------------------
 
 
 def _columns(chosen: Selection, headers: Headers) -> Columns:
@@ -199,9 +193,6 @@ def _check_levels(chosen: Selection) -> None:
             for schedule in known:
                 schedule.nearest(log_snr)
             raise UsageError(f"no level stored is near log SNR {log_snr:g}", "see: nca ls")
-
-
-# -- SNR -------------------------------------------------------------------------------------------
 
 
 def _log_snrs(chosen: Selection, headers: Headers) -> LogSnrs:

@@ -35,9 +35,6 @@ LETTERS = "direction:ltr;unicode-bidi:bidi-override"
 """Of right-to-left writing too, letters stand in the order in which they are drawn."""
 
 
-# -- SVG -------------------------------------------------------------------------------------------
-
-
 def svg(sheet: Sheet, width_mm: float, title: str) -> bytes:
     """One SVG, `width_mm` wide. Browsers take its own fonts, editors the installed ones."""
     width, height = sheet.size
@@ -125,9 +122,6 @@ def _middle(box: Box, thick: int) -> tuple[float, float, float, float]:
     """Where the middle of a line runs that lies inside a box."""
     half = thick / 2
     return box.left + half, box.top + half, box.right - half, box.bottom - half
-
-
-# -- PDF -------------------------------------------------------------------------------------------
 
 
 def pdf(sheet: Sheet, width_mm: float, title: str) -> bytes:

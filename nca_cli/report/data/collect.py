@@ -77,9 +77,6 @@ def collect(
     )
 
 
-# --- what was measured --------------------------------------------------------------------------
-
-
 def _described(artifacts: Iterable[Artifact]) -> tuple[list[Artifact], list[StoreError]]:
     """The artifacts whose image is described, and what is wrong with the others."""
     kept, problems = [], []
@@ -138,9 +135,6 @@ def _notes(
     if broken:
         yield f"{len(broken)} of the stored samples hold values that are not numbers."
     yield from filter(None, [uneven(values)])
-
-
-# --- concepts, and what to do about nothing -----------------------------------------------------
 
 
 def _concepts(store: Store, request: ReportRequest) -> ConceptRetention | None:

@@ -54,9 +54,6 @@ def _fewer(point: Point, images: int) -> str:
     return f" ({count(point.images, 'image')})" if point.images < images else ""
 
 
-# --- what is lost -------------------------------------------------------------------------------
-
-
 def findings(report: Report) -> list[str]:
     """What goes when in each model, and what the best of them knows beyond Gaussian statistics."""
     return [*_losses(report, report.analysis), *_best_gain(report, report.analysis)]
@@ -146,9 +143,6 @@ def _lasting(bands: dict[int, Band], coarse: int) -> str:
     lasting = [bands[octave] for octave in bands
                if octave < coarse and bands[octave].half.turn is Turn.LASTS]  # fmt: skip
     return f"; most of it {lasting[-1].title} lasts to the noisiest level" if lasting else ""
-
-
-# --- beyond the Gaussian ------------------------------------------------------------------------
 
 
 def _best_gain(report: Report, analysis: Analysis) -> Iterator[str]:

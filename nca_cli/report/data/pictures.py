@@ -187,9 +187,6 @@ def _drawn(store: Store, report: Report, budget: float) -> Gallery:
     return Gallery(tuple(shelves), tuple(_notes(shelves, plans, setting, short)))
 
 
-# --- what fits ----------------------------------------------------------------------------------
-
-
 def _setting(plans: Sequence[ShelfPlan], budget: float) -> tuple[Setting, float]:
     """The first setting in which all plans fit, or the last; and the bytes of a shelf in it."""
     probes = [plans[index] for index in spread(len(plans), PROBES)]
@@ -233,9 +230,6 @@ def _notes(
     if largest > setting.noise_side:
         yield (f"x_t is drawn at {setting.noise_side} of {largest} pixels: single pixels, no "
                "averages, which would hide noise.")  # fmt: skip
-
-
-# --- reading and encoding -----------------------------------------------------------------------
 
 
 def _encoded(plans: Sequence[ShelfPlan], setting: Setting) -> list[Shelf]:
