@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nca_cli.runs import find_run, is_whole
+
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = ROOT / "nca_cli" / "assets"
 LEVELS = (100, 200, 300, 400, 500, 600, 700)
@@ -69,14 +71,30 @@ def test_the_pixel_demo_has_at_most_six_million_parameters(evaluation):
 
 
 def test_all_weights_are_float16_and_fit_in_twenty_mebibytes():
+    folders = [ASSETS / name for name in ("demo", "demo-ldm")]
+    files = [file for folder in folders for file in folder.rglob("*.safetensors")]
+    assert len(files) == 3
+    assert all(is_float16(file) for file in files)
+    assert sum(path.stat().st_size for path in files) <= 20 * MIB
+
+
+def test_the_run_that_ships_is_ten_checkpoints_in_six_mebibytes():
+    run = find_run(str(ASSETS / "demo-run"))
+    assert [saved.step for saved in run.steps] == [0, 25, 50, 100, 200, 400, 800, 1600, 3200, 6400]
+    assert {saved.weights for saved in run.steps} == {"ema"}
+    assert run.name == "demo-run"
+    assert all(is_whole(saved.path) for saved in run.steps)
+    files = [file for file in (ASSETS / "demo-run").rglob("*") if file.is_file()]
+    assert all(is_float16(file) for file in files if file.suffix == ".safetensors")
+    assert sum(file.stat().st_size for file in files) <= 6 * MIB
+
+
+def is_float16(file):
+    """Whether all tensors of a safetensors file are."""
     from safetensors import safe_open
 
-    files = sorted(ASSETS.rglob("*.safetensors"))
-    assert len(files) == 3
-    for path in files:
-        with safe_open(path, "np") as weights:
-            assert {weights.get_slice(k).get_dtype() for k in weights.keys()} == {"F16"}  # noqa: SIM118
-    assert sum(path.stat().st_size for path in files) <= 20 * MIB
+    with safe_open(file, "np") as weights:
+        return {weights.get_slice(k).get_dtype() for k in weights.keys()} == {"F16"}  # noqa: SIM118
 
 
 def test_the_pixel_demo_is_an_ordinary_diffusers_pipeline():
