@@ -1,6 +1,6 @@
 """What is asked for: levels, seeds, and the key under which a result is kept.
 
-The only place for defaults. No heavy import, so that the command line may read it at start.
+No heavy import, so that the command line may read it at start.
 """
 
 from __future__ import annotations

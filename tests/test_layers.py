@@ -69,18 +69,6 @@ def test_a_room_imports_only_from_lower_floors(room):
                 assert FLOOR[other] < FLOOR[room], f"{path.name} of {room} imports {module}"
 
 
-ENVIRONMENT = {"models", "store.check"}
-"""Of what is not `cli`: where models lie, and what a child process is given of its parent's."""
-
-
-def test_only_the_command_line_reads_the_environment():
-    for path in PACKAGE.rglob("*.py"):
-        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        if not any(f"{module}.".startswith(f"{each}.") for each in ("cli", *ENVIRONMENT)):
-            names = {getattr(node, "attr", "") for node in ast.walk(ast.parse(path.read_text()))}
-            assert not names & {"environ", "getenv"}, path
-
-
 def test_every_file_is_in_a_room():
     in_rooms = {path for room in FLOOR for path in files_of(room)}
     hall = {PACKAGE / "__init__.py", PACKAGE / "__main__.py", PACKAGE / "figures" / "__init__.py"}

@@ -201,7 +201,9 @@ def export(run: Path, folder: Path) -> None:
     """Ten checkpoints of a run, averaged weights in float16, in the same layout."""
     for step in SHIPPED:
         part = Path(f"checkpoint-{step}", "unet_ema")
-        UNet2DModel.from_pretrained(run / part).half().save_pretrained(folder / part)
+        network = UNet2DModel.from_pretrained(run / part).half()
+        network.register_to_config(_name_or_path="")  # where it was trained is nobody's business
+        network.save_pretrained(folder / part)
     for weights in folder.rglob("*.safetensors"):
         weights.chmod(0o644)
     shutil.copytree(run / "scheduler", folder / "scheduler", dirs_exist_ok=True)

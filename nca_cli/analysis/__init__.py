@@ -1,7 +1,8 @@
 """Statistics over stored reconstructions: curves, half-levels, stages, references, bits.
 
 `docs/statistics.md` says what each number is. Functions of rows (`Value`) need no store; those
-about pairs, variance and references read tensors. Nothing here loads torch or writes anything.
+about pairs, variance and references read tensors. Nothing here loads torch, and
+`remember` alone writes: what was made of tensors, beside the store.
 """
 
 from nca_cli.analysis.analyse import Analysis, analyse

@@ -59,7 +59,7 @@ class ImagePlan:
 
 @dataclass
 class Plan:
-    """All that is missing for one model. Made by `make_plan`, carried out by `engine.run`."""
+    """All that is missing for one model. Made by `make_plan`, carried out by `Noising` or `Reconstruction`."""
 
     store: Store
     model: Model

@@ -1,6 +1,6 @@
 """The report: one HTML page about what a store holds, and its numbers as CSV and JSON.
 
-`data` is what it says, built once; `page` is how that looks, rendered once from it.
+`data` is what it says, built once; `page` is how that looks, rendered from it.
 """
 
 from __future__ import annotations

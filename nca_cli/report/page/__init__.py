@@ -1,1 +1,1 @@
-"""How a report looks: templates, rendered once from its data."""
+"""How a report looks: templates, rendered from its data."""
