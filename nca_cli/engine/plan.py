@@ -59,7 +59,7 @@ class ImagePlan:
 
 @dataclass
 class Plan:
-    """All that is missing for one model. Made by `make_plan`, carried out by `Noising` or `Reconstruction`."""
+    """All that is missing for one model: made by `make_plan` for `Noising` or `Reconstruction`."""
 
     store: Store
     model: Model
