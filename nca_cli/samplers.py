@@ -259,13 +259,16 @@ class Method:
     """Whether it never divides by a, so that it may begin where no signal is left."""
     ends_at_image: bool = False
     """Whether its last step ends at x̂0 itself, whatever the model's scheduler says."""
+    ends_as_ddim: bool = False
+    """Whether it ends at ᾱ = 1 unless the scheduler's `set_alpha_to_one` is false, as ddim does."""
     step: Callable[[Recipe, Level, Level, Array, bool], Moments] | None = None
     """Closed form of a step for a linear denoiser; what draws no fresh noise needs none."""
 
 
 METHODS: dict[str, Method] = {
     "one-step": Method(one_step, chain=False, from_pure_noise=True),
-    "ddim": Method(ddim, ("eta", "clip", "fresh"), from_pure_noise=True, step=ddim_step),
+    "ddim": Method(ddim, ("eta", "clip", "fresh"), from_pure_noise=True, ends_as_ddim=True,
+                   step=ddim_step),
     "ddpm": Method(ddpm, ("clip", "variance", "fresh"), every_level=True, from_pure_noise=True,
                    ends_at_image=True, step=ddpm_step),
     "pndm": Method(pndm, ("midpoint",)),

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from nca_cli.analysis.chains import linear, why_not, wiener_gain
 from nca_cli.cli import app, complete
+from nca_cli.models import find_model, recipe_for
 from nca_cli.recipe import Recipe
 from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.samplers import METHODS, Prediction, drive, start
@@ -67,7 +68,8 @@ def test_the_command_line_knows_it_like_the_others(added):
     assert wrong.exit_code == 2
     assert "dpmpp-2m, midpoint" in wrong.stderr
     eta = nca("reconstruct", "--sampler", "midpoint", "--model", "demo", "--eta", "1")
-    assert "--eta applies to ddim, not to midpoint" in eta.stderr
+    assert "--eta applies to ddim" in eta.stderr
+    assert "not to midpoint" in eta.stderr
     assert "midpoint" in complete.samplers("mid")
 
 
@@ -93,3 +95,13 @@ def test_the_closed_form_of_its_chains_comes_from_running_it(added):
     trajectory = start(replace(recipe, clip=None), Schedule(), np.ones(2), 500)
     gain, _ = drive(trajectory, lambda x, level: Prediction(wiener_gain(level, spectrum) * x))
     np.testing.assert_array_equal(found.gain, gain)
+
+
+def test_a_variant_of_ddim_ends_where_ddim_ends(pixel_pipeline, monkeypatch):
+    """Where a chain ends is said by the entry of METHODS, not by its name."""
+    model = find_model(str(pixel_pipeline))
+    monkeypatch.setitem(METHODS, "variant", METHODS["ddim"])
+    ends = {
+        name: recipe_for(model, SamplerChoice(name)).final_alpha for name in ("ddim", "variant")
+    }
+    assert ends == {"ddim": "one", "variant": "one"}

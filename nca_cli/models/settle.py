@@ -145,7 +145,7 @@ def _final_alpha(model: Model, sampler: str) -> str:
     config = model.scheduler
     if METHODS[sampler].ends_at_image or model.space.schedule.kind != "vp":
         return "one"
-    if sampler == "ddim":
+    if METHODS[sampler].ends_as_ddim:
         to_one = config.get("set_alpha_to_one", True)
     else:
         knows = str(config.get("_class_name")).startswith(("PNDM", "DDIM"))
