@@ -124,13 +124,25 @@ class Plan:
         """Text attributes of an artifact: what it is, of which model and image, by which recipe."""
         name, resolution = image.source.name, self.model.space.resolution
         identity = image_info(image.name, image.digest, name, self.fit, resolution)
-        return header(self.model_info, identity, recipe)
+        trained = self.model.trained
+        return header(self.model_info, identity, recipe, trained.checkpoint if trained else None)
 
     @property
     def model_info(self) -> dict[str, object]:
         """What `model.json` says."""
         model = self.model
-        return model_info(model.name, model.source, model.licence, model.space.describe())
+        run = model.trained.described if model.trained else None
+        return model_info(model.name, model.source, model.licence, model.space.describe(), run)
+
+    def note_step(self) -> None:
+        """Have the store say which weights this step of a run has, before samples of it come.
+
+        Raises `StoreError` where the step is stored with others.
+        """
+        trained, model = self.model.trained, self.model.folder_name
+        if trained is not None and self.recipes:
+            weights = self.network_recipe.weights
+            self.store.note_step(model, self.model_info, trained.step, weights)
 
     def look(self) -> Callable[[ImagePlan], dict[str, Artifact]]:
         """A look at the store as it is now: gives an image's artifacts, by name.

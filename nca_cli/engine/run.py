@@ -48,6 +48,7 @@ class Reconstruction:
 
     def __iter__(self) -> Iterator[Done]:
         check_space(self.plan, self.store_dtype)
+        self.plan.note_step()
         denoise = self._denoiser() if self.plan.missing else None
         self.engine = Engine(denoise, self._trajectories(), batch=self.batch, tick=self._tick)
         try:

@@ -63,6 +63,29 @@ class Space:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """Where in which training a model's weights were saved."""
+
+    run: str
+    step: int
+    """Of the optimiser; 0: untrained."""
+    weights: str | None = None
+    """`ema` (averaged over steps), `raw`, or `None` where that is not told."""
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What the run was trained with, as its `run.toml` says."""
+
+    @property
+    def checkpoint(self) -> dict[str, object]:
+        """What an artifact's attribute `checkpoint` says."""
+        return {"run": self.run, "step": self.step, "weights": self.weights}
+
+    @property
+    def described(self) -> dict[str, object]:
+        """What `model.json` says of the run."""
+        return {"name": self.run, "weights": self.weights, "settings": dict(self.settings)}
+
+
+@dataclass(frozen=True)
 class Model:
     """A model that was found: its space, its default sampler, and where its files are."""
 
@@ -90,6 +113,8 @@ class Model:
     """The label that stands for none; `None`: the network was never trained without a label."""
     takes_prompt: bool = False
     """Whether its network answers under a text."""
+    trained: Trained | None = None
+    """Of a checkpoint of a run, whose name is that of the model; `None` for all others."""
 
     @property
     def folder_name(self) -> str:

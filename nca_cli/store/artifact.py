@@ -104,6 +104,16 @@ class Artifact:
         """Digest, name, fit, resolution, preprocessing version, size of the file in pixels."""
         return self._parsed("image")
 
+    @property
+    def checkpoint(self) -> dict | None:
+        """Run, step and weights, of a reconstruction by a checkpoint of a run."""
+        return self._parsed("checkpoint") if "checkpoint" in self.header else None
+
+    @property
+    def step(self) -> int | None:
+        """Of the training, where that is told."""
+        return None if self.is_noise or not self.checkpoint else int(self.checkpoint["step"])
+
     def _parsed(self, key: str) -> Any:
         try:
             return parsed(self.header, key)

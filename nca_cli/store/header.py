@@ -16,25 +16,32 @@ from nca_cli.store.layout import NOISE
 
 
 def header(
-    model: Mapping[str, Any], image: Mapping[str, Any], recipe: Recipe | None = None
-) -> dict[str, str]:
+    model: Mapping[str, Any], image: Mapping[str, Any], recipe: Recipe | None = None,
+    checkpoint: Mapping[str, Any] | None = None,
+) -> dict[str, str]:  # fmt: skip
     """Attributes of the artifact of a recipe, or without one of the noise artifact.
 
-    `model` is a `model_info`, `image` an `image_info`.
+    `model` is a `model_info`, `image` an `image_info`; `checkpoint` says run, step and weights of
+    a reconstruction by a checkpoint of a run.
     """
     texts = {
         "kind": NOISE if recipe is None else "reconstruction",
         "model": canonical_json(model),
         "image": canonical_json(image),
     }
-    return texts if recipe is None else {**texts, "recipe": recipe.canonical()}
+    if recipe is None:
+        return texts
+    texts["recipe"] = recipe.canonical()
+    return texts if checkpoint is None else {**texts, "checkpoint": canonical_json(checkpoint)}
 
 
 def model_info(
-    name: str, source: str, licence: str | None, space: Mapping[str, object]
-) -> dict[str, object]:
-    """What `model.json` and the attribute `model` say."""
-    return {"name": name, "source": source, "licence": licence, "space": space}
+    name: str, source: str, licence: str | None, space: Mapping[str, object],
+    run: Mapping[str, object] | None = None,
+) -> dict[str, object]:  # fmt: skip
+    """What `model.json` and the attribute `model` say; `run` of a training's checkpoints alone."""
+    info: dict[str, object] = {"name": name, "source": source, "licence": licence, "space": space}
+    return info if run is None else {**info, "run": run}
 
 
 def image_info(name: str, digest: str, file: str, fit: str, resolution: int) -> dict[str, object]:
@@ -56,8 +63,32 @@ def signed(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def parsed(texts: Mapping[str, str], key: str) -> Any:
-    """What a header says of `model`, `image` or `recipe` (a `Recipe`).
+    """What a header says of `model`, `image`, `checkpoint` or `recipe` (a `Recipe`).
 
     Raises `LookupError`, `ValueError` or `TypeError` where it does not say that.
     """
     return Recipe.from_json(texts[key]) if key == "recipe" else json.loads(texts[key])
+
+
+def steps_of(info: Mapping[str, Any]) -> dict[int, str]:
+    """Step → digest of its weights, as the `model.json` of a run says."""
+    run = info.get("run") or {}
+    return {int(step): str(weights) for step, weights in (run.get("steps") or {}).items()}
+
+
+def with_steps(info: Mapping[str, Any], steps: Mapping[int, str]) -> dict[str, Any]:
+    """The same `model.json` with these steps of its run."""
+    told = {str(step): steps[step] for step in sorted(steps)}
+    return {**info, "run": {**(info.get("run") or {}), "steps": told}}
+
+
+def step_clash(info: Mapping[str, Any], step: int, weights: str) -> tuple[str, str] | None:
+    """Why a step of a run, by its `model.json`, cannot have these weights, and what to do."""
+    known = steps_of(info)
+    others = [each for each, held in known.items() if held == weights and each != step]
+    if known.get(step, weights) != weights:
+        hint = "was it replaced, or is this another run of that name? --run NAME=PATH names it"
+        return f"step {step} is stored with other weights", hint
+    if others:
+        return f"step {step} has the very weights of step {others[0]}, which is stored", "leave it"
+    return None

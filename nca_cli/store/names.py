@@ -21,9 +21,10 @@ class Names:
     """Short names of the artifacts of one table. Two things of one name get longer ones.
 
     An image or a model is called by its folder then. A recipe is called by what tells it from the
-    others of its model and label, `ddim-50 η=0.5`, `one-step no prompt`, or by the part of the path
-    that tells checkpoints of one file name apart, `one-step runA`; where that does not tell all of
-    them apart, or where they differ in more, by the name of its files, `ddim-50-7f31c02a`.
+    others of its model and label, `ddim-50 η=0.5`, `one-step no prompt`, by the step of a training,
+    `one-step step 800`, or by the part of the path that tells checkpoints of one file name apart,
+    `one-step runA`; where that does not tell all of them apart, or where they differ in more, by
+    the name of its files, `ddim-50-7f31c02a`.
     What is not in the table makes no name longer.
     """
 
@@ -65,13 +66,15 @@ class Names:
 
 
 def told(
-    recipes: Mapping[str, Recipe], sources: Mapping[str, str] | None = None
-) -> dict[str, tuple[str, ...]]:
+    recipes: Mapping[str, Recipe], sources: Mapping[str, str] | None = None,
+    steps: Mapping[str, int | None] | None = None,
+) -> dict[str, tuple[str, ...]]:  # fmt: skip
     """What tells recipes of one label apart, in words; nothing where that is not all of it.
 
-    `sources` says where the model of each comes from, for weights of different paths.
+    `sources` says where the model of each comes from, for weights of different paths, `steps` at
+    which step of a training they were saved.
     """
-    parts = _parts_that_differ(recipes, sources or {})
+    parts = _steps_that_differ(recipes, steps or {}) or _parts_that_differ(recipes, sources or {})
     fields = [field for field in _WORDS if len({getattr(r, field) for r in recipes.values()}) > 1]
     words = {
         name: (*([parts[recipe.weights]] if parts else []), *(_WORDS[f](recipe) for f in fields))
@@ -85,18 +88,20 @@ def told(
 def _told_of(held: Mapping[str, list[Artifact]]) -> dict[str, tuple[str, ...]]:
     """The words of every artifact's name; none where they do not tell, or cannot be read."""
     read = {name: readable for name, some in held.items() if (readable := _readable(some))}
-    found = {name: recipe for name, (recipe, _) in read.items()}
-    sources = {name: source for name, (_, source) in read.items()}
-    words = told(found, sources) if len(found) == len(held) else {}
+    found = {name: recipe for name, (recipe, _, _) in read.items()}
+    sources = {name: source for name, (_, source, _) in read.items()}
+    steps = {name: step for name, (_, _, step) in read.items()}
+    words = told(found, sources, steps) if len(found) == len(held) else {}
     return {name: words.get(name, ()) for name in held}
 
 
-def _readable(artifacts: Iterable[Artifact]) -> tuple[Recipe, str] | None:
-    """Recipe, and source of the model, of artifacts of one name: of the first that can be read."""
+def _readable(artifacts: Iterable[Artifact]) -> tuple[Recipe, str, int | None] | None:
+    """Recipe, source of the model and step of its training, of artifacts of one name: of the first
+    that can be read."""
     for artifact in artifacts:
         try:
             if (recipe := artifact.recipe) is not None:
-                return recipe, source_of(artifact)
+                return recipe, source_of(artifact), artifact.step
         except NcaError:
             continue
     return None
@@ -108,6 +113,16 @@ def source_of(artifact: Artifact) -> str:
         return str(artifact.model_info.get("source", ""))
     except NcaError:
         return ""
+
+
+def _steps_that_differ(
+    recipes: Mapping[str, Recipe], steps: Mapping[str, int | None]
+) -> dict[str, str]:
+    """Weights → `step 800`; nothing where not all are of several steps of a training."""
+    known = {recipes[name].weights: step for name, step in steps.items()}
+    if len(known) < 2 or None in known.values() or len({*known.values()}) < len(known):
+        return {}
+    return {weights: f"step {step}" for weights, step in known.items()}
 
 
 def _parts_that_differ(recipes: Mapping[str, Recipe], sources: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any, NamedTuple
@@ -59,10 +59,15 @@ class Filters:
     """`ddim` or `ddim-50`."""
     recipes: Sequence[str] = ()
     """First digits of recipe digests."""
+    steps: Sequence[int] = ()
+    """Of trainings: models that are no checkpoints of one fit whatever this says."""
+    latest: bool = False
+    """Of every run the last stored step alone, unless `steps` says which."""
 
     def __post_init__(self) -> None:
         for field in fields(self):  # ranges and lists are welcome, and compare as equal
-            object.__setattr__(self, field.name, _several(getattr(self, field.name)))
+            if field.name != "latest":
+                object.__setattr__(self, field.name, _several(getattr(self, field.name)))
         models = (ModelFilter(one) if isinstance(one, str) else one for one in self.models)
         object.__setattr__(self, "models", tuple(models))
 
@@ -92,6 +97,18 @@ class Filters:
             wanted and hexes.startswith(wanted[:8].lower()) for wanted in self.recipes
         )
 
+    @property
+    def by_step(self) -> bool:
+        """Whether it matters at which step of a training weights were saved."""
+        return self.latest or bool(self.steps)
+
+    def of_steps(self, artifacts: Iterable[Artifact]) -> list[Artifact]:
+        """Those of one model that are of the wanted steps; noise is of every step."""
+        steps = {artifact: _step(artifact) for artifact in artifacts}
+        known = [step for step in steps.values() if step is not None]
+        wanted = self.steps or (max(known, default=0),)
+        return [artifact for artifact, step in steps.items() if step is None or step in wanted]
+
     def keys(self, artifact: Artifact) -> list[Key]:
         """(t, seed) of the wanted samples of an artifact, sorted."""
         return sorted(
@@ -99,6 +116,14 @@ class Filters:
             for t, seed in artifact.keys
             if (not self.t or t in self.t) and (not self.seeds or seed in self.seeds)
         )
+
+
+def _step(artifact: Artifact) -> int | None:
+    """A damaged artifact may be of any step, and whoever reads it names it."""
+    try:
+        return artifact.step
+    except DamagedArtifact:
+        return None
 
 
 def _several(values: Any) -> tuple[Any, ...]:

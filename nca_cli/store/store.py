@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -17,7 +18,7 @@ from nca_cli.store.artifact import Artifact, html_table
 from nca_cli.store.backend import PackedBackend, backend_of
 from nca_cli.store.files import locked, write_atomically, writing
 from nca_cli.store.hdf5 import Location
-from nca_cli.store.header import model_text, signed
+from nca_cli.store.header import model_text, signed, step_clash, steps_of, with_steps
 from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters
 
@@ -150,12 +151,21 @@ class Store:
 
     def select(self, filters: Filters = Filters()) -> list[Artifact]:  # noqa: B008
         """All artifacts that fit, noise included, sorted by model, image and name."""
-        return [
-            artifact
-            for model in self.models() if filters.fits_model(model)
-            for image in self.images(model) if filters.fits_image(image)
-            for artifact in self.artifacts(model, image) if filters.fits(artifact)
-        ]  # fmt: skip
+        found = []
+        for model in filter(filters.fits_model, self.models()):
+            some = [
+                artifact
+                for image in self.images(model) if filters.fits_image(image)
+                for artifact in self.artifacts(model, image) if filters.fits(artifact)
+            ]  # fmt: skip
+            found += filters.of_steps(some) if filters.by_step and self._is_run(model) else some
+        return found
+
+    def _is_run(self, model: str) -> bool:
+        """Whether a model's artifacts are of a training's checkpoints."""
+        with suppress(StoreError):
+            return "run" in self.model_info(model)
+        return True  # then their headers say it
 
     def require(self) -> Store:
         """This store, or `NothingStored` where there is none."""
@@ -174,15 +184,19 @@ class Store:
 
         Where they are, nothing is locked or written.
         """
+        folder, name = self._describe(model, info), layout.image_folder(image, image_digest)
+        if (folder / name).is_dir():
+            return Place(model, name)
+        return Place(model, self.find_image(model, image_digest) or self._new_image(folder, name))
+
+    def _describe(self, model: str, info: Mapping[str, object]) -> Path:
+        """A model's folder, with its `model.json`."""
         self.require_writable()
         folder = self.root / model
         if not (folder / layout.MODEL_FILE).is_file():
             with locked(self.root, model):
                 write_atomically(folder / layout.MODEL_FILE, model_text(info).encode())
-        name = layout.image_folder(image, image_digest)
-        if (folder / name).is_dir():
-            return Place(model, name)
-        return Place(model, self.find_image(model, image_digest) or self._new_image(folder, name))
+        return folder
 
     def _new_image(self, model: Path, name: str) -> str:
         """Make an image folder, unless another process was faster (with another name, perhaps)."""
@@ -191,6 +205,37 @@ class Store:
             name = self.find_image(model.name, hexes) or name
             (model / name).mkdir(parents=True, exist_ok=True)
         return name
+
+    def check_step(self, model: str, step: int, weights: str) -> None:
+        """That a step of a run may have these weights (a recipe's digest of them).
+
+        Raises `StoreError` where the step is stored with others, or another step with these: a
+        curve over steps mixes no trainings, and counts no checkpoint twice.
+        """
+        if model not in self.models():
+            return
+        info = self.model_info(model)
+        if step_clash(info, step, weights):  # what is stored still?
+            info = with_steps(info, self._steps_of(model))
+        if clash := step_clash(info, step, weights):
+            raise StoreError(self.root / model, *clash)
+
+    def note_step(self, model: str, info: Mapping[str, object], step: int, weights: str) -> None:
+        """Say in the `model.json` of a run, made where it is not there yet, which weights a step
+        has. Raises `StoreError` as `check_step` does."""
+        self._describe(model, info)
+        with locked(self.root, model):
+            self.check_step(model, step, weights)
+            known = self.model_info(model)
+            if steps_of(known).get(step) != weights:
+                text = model_text(with_steps(known, {**steps_of(known), step: weights}))
+                write_atomically(self.root / model / layout.MODEL_FILE, text.encode())
+
+    def _steps_of(self, model: str) -> dict[int, str]:
+        """Step → weights of all reconstructions of a run, by their headers."""
+        every = [each for image in self.images(model) for each in self.artifacts(model, image)]
+        made = [each for each in every if not each.is_noise]
+        return {each.step: each.recipe.weights for each in made if each.step is not None}  # type: ignore[union-attr]
 
     def require_writable(self) -> None:
         """Raise `StoreError` for a packed store; stamp a folder that is no store yet."""
