@@ -44,7 +44,8 @@ def test_run_step_and_weights_stand_in_header_and_model(store):
     assert sorted(each.step for each in artifacts) == [0, 100, 800]
     assert {each.checkpoint["weights"] for each in artifacts} == {"ema"}
     info = store.model_info(FOLDER)
-    assert info["run"]["name"] == "mine" and info["run"]["settings"] == {"batch_size": 32}
+    assert info["run"]["name"] == "mine"
+    assert info["run"]["settings"] == {"batch_size": 32}
     assert steps_of(info) == {step: f"{step:064x}" for step in (0, 100, 800)}
 
 
