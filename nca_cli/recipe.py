@@ -63,6 +63,15 @@ def parse_steps(texts: Iterable[str]) -> list[int]:
     return [int(steps) for steps in found]
 
 
+def parse_at(texts: Iterable[str]) -> list[int]:
+    """As `parse_list`, for steps of a training: whole numbers from 0 on."""
+    found = parse_list(texts, "at")
+    for step in found:
+        if not isinstance(step, int) or step < 0:
+            raise UsageError(f"--at {step} is not a step of a training", "whole numbers from 0 on")
+    return [int(step) for step in found]
+
+
 def check_seed(seed: Any) -> int:
     """`seed` as a plain integer, whose digits are part of the key of ε.
 

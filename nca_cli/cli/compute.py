@@ -32,7 +32,7 @@ Stamp = Annotated[
 @app.command()
 @grouped
 def noise(
-    *, samples: computing.SampleOptions, inputs: computing.ImageOptions,
+    *, samples: computing.SampleOptions, runs: computing.RunOptions, inputs: computing.ImageOptions,
     store_dtype: opt.StoreDtype = "float32", device: opt.Device = "auto",
     access: computing.AccessOptions,
     store: opt.StoreDir = opt.DEFAULT_STORE, dry_run: DryRun = False, stamp: Stamp = None,
@@ -41,7 +41,7 @@ def noise(
     """Perturb images to x_t at chosen noise levels. Pixel models need no weights for it."""
     from nca_cli.engine import Noising, noise_plans
 
-    request = computing.requested(samples, inputs, access, store_dtype=store_dtype)
+    request = computing.requested(samples, runs, inputs, access, store_dtype=store_dtype)
     job = Job(opt.opened(store), output, request, dry_run, stamp)
     for plan in noise_plans(request, job.store, job.failed):
         job.carry_out(plan, Noising(plan, device, store_dtype, job.failed), plan.missing, "x_t")
@@ -51,7 +51,7 @@ def noise(
 @app.command()
 @grouped
 def reconstruct(
-    *, samples: computing.SampleOptions, chain: computing.ChainOptions,
+    *, samples: computing.SampleOptions, runs: computing.RunOptions, chain: computing.ChainOptions,
     inputs: computing.ImageOptions, network: computing.NetworkOptions,
     access: computing.AccessOptions,
     store: opt.StoreDir = opt.DEFAULT_STORE, dry_run: DryRun = False, stamp: Stamp = None,
@@ -60,7 +60,7 @@ def reconstruct(
     """Reconstruct x̂0 from x_t, from exactly the levels asked for. Computes only what is missing."""
     from nca_cli.engine import Reconstruction, reconstruction_plans
 
-    request = computing.requested(samples, chain, inputs, network, access)
+    request = computing.requested(samples, runs, chain, inputs, network, access)
     job = Job(opt.opened(store), output, request, dry_run, stamp)
     for plan in reconstruction_plans(request, job.store, job.failed):
         work = Reconstruction(plan, network.device, store_dtype=request.store_dtype,

@@ -56,6 +56,7 @@ def option(*names: str, variable: str | None = None, **settings: Any) -> Any:
 
 
 compute_option = partial(option, rich_help_panel="What to compute")
+run_option = partial(option, rich_help_panel="Which training")
 filter_option = partial(option, rich_help_panel="What to take from the store", show_default="all")
 output_option = partial(option, rich_help_panel="Output")
 measure_option = partial(option, rich_help_panel="What to measure")

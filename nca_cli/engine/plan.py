@@ -137,7 +137,7 @@ class Plan:
     def note_step(self) -> None:
         """Have the store say which weights this step of a run has, before samples of it come.
 
-        Raises `StoreError` where the step is stored with others.
+        Raises `ModelError` where the step is stored with others.
         """
         trained, model = self.model.trained, self.model.folder_name
         if trained is not None and self.recipes:

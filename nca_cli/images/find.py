@@ -308,7 +308,7 @@ def usual_images(models: Iterable[str]) -> list[Path]:
 
     Raises as `sample_images` does.
     """
-    demo = any(name in ("demo", "demo-ldm") for name in models)
+    demo = any(name in ("demo", "demo-ldm", "demo-run") for name in models)
     return sample_images("portraits" if demo else "photos")
 
 

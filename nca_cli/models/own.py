@@ -1,6 +1,6 @@
 """Your own model: `--model module:factory`, an import that the user asks for by name.
 
-The factory takes nothing and returns an object with
+The factory takes nothing (for `--run`: a step of the training) and returns an object with
 
 - `identity`, a text that says which weights these are: it goes into every recipe;
 - `shape`, (C, H, W) of its images: C 3 or 1, H = W;
@@ -49,11 +49,16 @@ def is_own(name: str) -> bool:
 @functools.cache
 def _made(name: str) -> Any:
     """What the factory returns, checked; made once in a process. Raises `ModelError`."""
+    return _make(name)
+
+
+def _make(name: str, *step: int) -> Any:
+    """What the factory returns (for a step of a training), checked. Raises `ModelError`."""
     module, factory = name.split(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        made = getattr(importlib.import_module(module), factory)()
+        made = getattr(importlib.import_module(module), factory)(*step)
     except Exception as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())
         hint = "it is imported from this folder or the environment; see: nca --debug"
@@ -104,9 +109,15 @@ class Own(Origin):
 
     named: str
     """`module:factory`"""
+    step: int | None = None
+    """Of a run: what the factory is called with. Networks of a run are not kept: they are made
+    once to be identified, and once more to be run."""
+
+    def _network(self) -> Any:
+        return _made(self.named) if self.step is None else _make(self.named, self.step)
 
     def find(self, wanted: Wanted) -> Model:
-        made = _made(self.named)
+        made = self._network()
         channels, side, _ = made.shape
         return Model(
             self.stored_as().name, self.named,
@@ -114,6 +125,10 @@ class Own(Origin):
             scheduler={"clip_sample": False, "set_alpha_to_one": True, **_variance(made)},
             revision=f"own:{self.named}:{_prediction(made)}:{made.identity}",
         )  # fmt: skip
+
+    def architecture(self, model: Model) -> dict[str, Any]:
+        """A factory says nothing of it."""
+        return {}
 
     def stored_as(self) -> StoredAs:
         return StoredAs(self.named.split(":")[1], None, self.named)
@@ -124,7 +139,7 @@ class Own(Origin):
         from nca_cli.models.denoiser import Asked, Denoiser
 
         network = torch.nn.Module()
-        network.made = made = _made(self.named)
+        network.made = made = self._network()
         asked = Asked(
             network, model.space.schedule, _prediction(made), model.space.shape, self.named,
             ask=self._ask,

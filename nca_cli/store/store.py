@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nca_cli.errors import NothingStored, StoreError
+from nca_cli.errors import ModelError, NothingStored, StoreError
 from nca_cli.store import hdf5, layout, merge
 from nca_cli.store.artifact import Artifact, html_table
 from nca_cli.store.backend import PackedBackend, backend_of
@@ -209,7 +209,7 @@ class Store:
     def check_step(self, model: str, step: int, weights: str) -> None:
         """That a step of a run may have these weights (a recipe's digest of them).
 
-        Raises `StoreError` where the step is stored with others, or another step with these: a
+        Raises `ModelError` where the step is stored with others, or another step with these: a
         curve over steps mixes no trainings, and counts no checkpoint twice.
         """
         if model not in self.models():
@@ -218,11 +218,11 @@ class Store:
         if step_clash(info, step, weights):  # what is stored still?
             info = with_steps(info, self._steps_of(model))
         if clash := step_clash(info, step, weights):
-            raise StoreError(self.root / model, *clash)
+            raise ModelError(layout.split_folder(model)[0], *clash)
 
     def note_step(self, model: str, info: Mapping[str, object], step: int, weights: str) -> None:
         """Say in the `model.json` of a run, made where it is not there yet, which weights a step
-        has. Raises `StoreError` as `check_step` does."""
+        has. Raises `ModelError` as `check_step` does."""
         self._describe(model, info)
         with locked(self.root, model):
             self.check_step(model, step, weights)
