@@ -77,7 +77,8 @@ def ddim(
 ) -> Sampler:  # fmt: skip
     """DDIM (Song et al., 2010.02502), eq. 12 and 16. η = 0 is deterministic, η = 1 is ancestral.
 
-    Clipping holds x̂0 but keeps the ε of the unclipped x̂0, as in the reference code.
+    Clipping is diffusers' rule: it holds x̂0 and keeps the ε of the unclipped one (guided-diffusion
+    takes ε anew from the clipped x̂0).
     """
     for here, there in pairwise(levels):
         prediction = yield x, here

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nca_cli.commands import fill
-from nca_cli.engine import Noising, Plan, Reconstruction, Request, noise_plans, reconstruction_plans
+from nca_cli.engine import Request, Work, noisings, reconstructions
 from nca_cli.errors import NcaError
 from nca_cli.notebook import NotebookStore
 from nca_cli.store import Store
@@ -24,10 +24,11 @@ class Summary:
     cached: int = 0
     errors: list[NcaError] = field(default_factory=list)
 
-    def carry_out(self, plan: Plan, work: Iterable[object]) -> None:
-        """Do the work of a plan, and count it."""
-        self.computed += sum(1 for _ in work)
-        self.cached += plan.wanted - plan.missing
+    def carry_out(self, works: Iterable[Work]) -> None:
+        """Do the work, and count it."""
+        for work in works:
+            self.computed += sum(1 for _ in work)
+            self.cached += work.plan.wanted - work.plan.missing
 
 
 def noise_images(
@@ -35,9 +36,7 @@ def noise_images(
 ) -> Summary:
     """Store x_t of `images`; keywords as in `Request` (`models=["ddim"]`, `t=[100, 300]`, …)."""
     summary, wanted = Summary(NotebookStore(store)), Request(images, **request)
-    for plan in noise_plans(wanted, summary.store, summary.errors.append):
-        work = Noising(plan, device, wanted.store_dtype, summary.errors.append)
-        summary.carry_out(plan, work)
+    summary.carry_out(noisings(wanted, summary.store, device, summary.errors.append))
     return summary
 
 
@@ -46,10 +45,7 @@ def reconstruct(
 ) -> Summary:
     """Store x̂0 of `images`; keywords as in `Request` (`samplers=["one-step"]`, `steps=20`, …)."""
     summary, wanted = Summary(NotebookStore(store)), Request(images, **request)
-    for plan in reconstruction_plans(wanted, summary.store, summary.errors.append):
-        work = Reconstruction(plan, device, store_dtype=wanted.store_dtype, batch=wanted.batch,
-                              on_error=summary.errors.append)  # fmt: skip
-        summary.carry_out(plan, work)
+    summary.carry_out(reconstructions(wanted, summary.store, device, summary.errors.append))
     return summary
 
 
