@@ -262,6 +262,8 @@ class Method:
     """Whether its last step ends at x̂0 itself, whatever the model's scheduler says."""
     ends_as_ddim: bool = False
     """Whether it ends at ᾱ = 1 unless the scheduler's `set_alpha_to_one` is false, as ddim does."""
+    version: int = 1
+    """Rises when the same chain gives other numbers: it is part of the recipe."""
     step: Callable[[Recipe, Level, Level, Array, bool], Moments] | None = None
     """Closed form of a step for a linear denoiser; what draws no fresh noise needs none."""
 
@@ -283,7 +285,8 @@ METHODS: dict[str, Method] = {
 def method(name: str) -> Method:
     """The sampler of that name. Raises `UsageError` where there is none."""
     if name not in METHODS:
-        raise UsageError(f"unknown sampler {name!r}", f"one of: {', '.join(METHODS)}")
+        known = f"{', '.join(METHODS)}, or module:name of your own"
+        raise UsageError(f"unknown sampler {name!r}", f"one of: {known}")
     return METHODS[name]
 
 

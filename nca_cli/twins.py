@@ -11,6 +11,7 @@ from nca_cli.commands import fill
 from nca_cli.engine import Request, Work, noisings, reconstructions
 from nca_cli.errors import NcaError
 from nca_cli.notebook import NotebookStore
+from nca_cli.recipe import DEFAULT_STORE
 from nca_cli.store import Store
 from nca_cli.store.verify import TIME_LIMIT, Verification, verify
 
@@ -32,7 +33,7 @@ class Summary:
 
 
 def noise_images(
-    *images: str | Path, store: str | Path = "nca-store", device: str = "auto", **request: Any
+    *images: str | Path, store: str | Path = DEFAULT_STORE, device: str = "auto", **request: Any
 ) -> Summary:
     """Store x_t of `images`; keywords as in `Request` (`models=["ddim"]`, `t=[100, 300]`, …)."""
     summary, wanted = Summary(NotebookStore(store)), Request(images, **request)
@@ -41,7 +42,7 @@ def noise_images(
 
 
 def reconstruct(
-    *images: str | Path, store: str | Path = "nca-store", device: str = "auto", **request: Any
+    *images: str | Path, store: str | Path = DEFAULT_STORE, device: str = "auto", **request: Any
 ) -> Summary:
     """Store x̂0 of `images`; keywords as in `Request` (`samplers=["one-step"]`, `steps=20`, …)."""
     summary, wanted = Summary(NotebookStore(store)), Request(images, **request)

@@ -104,7 +104,7 @@ def demo(
         raise UsageError(f"{out} is not a folder", "choose another: nca demo -o DIR")
     portraits = sample_images("portraits")
     request = Request(portraits, ("demo",), samplers=("one-step", "ddim"), offline=True)
-    job = Job(opt.opened(out / "nca-store"), output, request)
+    job = Job(opt.opened(out / opt.DEFAULT_STORE), output, request)
     job.carry_out(reconstructions(request, job.store))
     files = [out / "grid.png", out / "report.html"]
     with output.bar("figures", len(files), "files") as advance:
