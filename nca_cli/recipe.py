@@ -11,6 +11,7 @@ import operator
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from nca_cli.errors import UsageError
@@ -24,6 +25,8 @@ IMPORTED = "imported"
 """Weights of reconstructions, and source of models, that came from elsewhere."""
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
+DEFAULT_STORE = Path("nca-store")
+"""The folder that is taken where no store is named."""
 MAX_SEED = 2**63 - 1
 
 Number = int | float

@@ -13,7 +13,16 @@ import nca_cli
 PACKAGE = Path(__file__).parent.parent / "nca_cli"
 FLOORS = (
     ("errors", "recipe"),
-    ("csv_files", "devices", "images", "outputs", "portraits", "schedule", "figures.type"),
+    (
+        "csv_files",
+        "devices",
+        "images",
+        "outputs",
+        "plugins",
+        "portraits",
+        "schedule",
+        "figures.type",
+    ),
     ("samplers",),
     ("sampler_choice", "store"),
     ("metrics", "models"),

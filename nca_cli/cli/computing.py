@@ -12,7 +12,7 @@ import typer
 from nca_cli.cli import complete
 from nca_cli.cli.options import Device, Fit, Offline, StoreDtype, compute_option, run_option
 from nca_cli.recipe import DTYPES, parse_at, parse_list, parse_seeds, parse_steps
-from nca_cli.samplers import METHODS
+from nca_cli.samplers import METHODS, taking
 
 if TYPE_CHECKING:
     from nca_cli.engine import Request
@@ -52,16 +52,18 @@ class ChainOptions:
     samplers: Annotated[list[str] | None, compute_option(
         "--sampler", "-s", metavar="S", show_default="the model's",
         autocompletion=complete.samplers,
-        help=f"{', '.join(METHODS)}. Repeatable: all start from the same x_t.")] = None
+        help=f"{', '.join(METHODS)}, or module:name of your own. Repeatable: all start from the "
+        "same x_t.")] = None
     steps: Annotated[list[str] | None, compute_option(
         "--steps", metavar="LIST", show_default="the model's",
         help="Steps over the whole range of levels; 10,50 makes a chain of each.")] = None
     eta: Annotated[list[str] | None, compute_option(
         "--eta", metavar="LIST", show_default="0",
-        help="Fresh noise of ddim: 0 none, 1 as ddpm; 0,0.5,1 makes a chain of each.")] = None
+        help=f"Fresh noise of {' and '.join(taking('eta'))}: 0 none, 1 as ddpm; 0,0.5,1 makes a "
+        "chain of each.")] = None
     clip: Annotated[bool | None, compute_option(
         "--clip/--no-clip", show_default="the model's",
-        help="Hold x̂0 in range inside ddim and ddpm chains.")] = None
+        help=f"Hold x̂0 in range inside {' and '.join(taking('clip'))} chains.")] = None
     label: Annotated[int | None, compute_option(
         "--label", metavar="N", min=0, show_default="none",
         help="Class label, for class-conditional models.")] = None

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nca_cli.errors import UsageError
-from nca_cli.recipe import STORE_DTYPES
+from nca_cli.recipe import DEFAULT_STORE, STORE_DTYPES
 
 if TYPE_CHECKING:
     from nca_cli.store import Store
 
-DEFAULT_STORE = Path("nca-store")
 SEE_ALL = "see all of it: nca ls"
 """What to do where the filters take nothing."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nca_cli.errors import Complain, NcaError, UsageError
+from nca_cli.errors import Complain, NcaError, StoreError, UsageError
 from nca_cli.images import Source, image_digest, image_name
 from nca_cli.models import Model
 from nca_cli.recipe import Recipe
@@ -119,6 +120,19 @@ class Plan:
         noises = sum(len(image.noise) for image in self.images)
         fixed = 2 * pixels * sum(bool(image.noise) for image in self.images)
         return (noises + (self.missing if self.recipes else 0)) * each + fixed
+
+    def check_space(self, store_dtype: str) -> None:
+        """Refuse work whose results the disk cannot hold. Raises `StoreError`."""
+        folder = self.store.root.absolute()
+        while not folder.exists():
+            folder = folder.parent
+        need, free = self.bytes(store_dtype), shutil.disk_usage(folder).free
+        if need > free:
+            raise StoreError(
+                self.store.root,
+                f"needs about {need / 1e6:,.0f} MB more, the disk has {free / 1e6:,.0f} MB",
+                "choose another --store, fewer levels, or --store-dtype float16",
+            )
 
     def header(self, image: ImagePlan, recipe: Recipe | None = None) -> dict[str, str]:
         """Text attributes of an artifact: what it is, of which model and image, by which recipe."""

@@ -23,7 +23,7 @@ from nca_cli.recipe import (
     whole_number,
 )
 from nca_cli.runs import find_run, models_of
-from nca_cli.sampler_choice import SamplerChoice
+from nca_cli.sampler_choice import SamplerChoice, sampler_named
 from nca_cli.samplers import METHODS, taking
 from nca_cli.store import Key, Store
 
@@ -55,6 +55,7 @@ class Request:
     """Instead of t: where the levels of every model lie, each at its own t."""
     seeds: Sequence[int] = DEFAULT_SEEDS
     samplers: Sequence[str] = ()
+    """Names in `METHODS`, or `module:name` of a module that adds one."""
     steps: int | Sequence[int] | None = None
     """Of chains; several: a chain of each."""
     eta: float | Sequence[float] | None = None
@@ -102,6 +103,7 @@ class Request:
         if self.batch is not None and (whole_number(self.batch) or 0) < 1:
             raise UsageError(f"--batch {self.batch!r} is not a whole number above 0", "or auto")
         object.__setattr__(self, "seeds", tuple(check_seed(seed) for seed in self.seeds))
+        object.__setattr__(self, "samplers", tuple(map(sampler_named, self.samplers)))
         _ = self.choice
 
     @property

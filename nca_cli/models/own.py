@@ -15,13 +15,11 @@ and, where the defaults are not right, `schedule` (a `Schedule`; the linear one 
 from __future__ import annotations
 
 import functools
-import importlib
-import os
 import re
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nca_cli import plugins
 from nca_cli.errors import ModelError
 from nca_cli.models.load import Running
 from nca_cli.models.origins import Origin, StoredAs, Wanted
@@ -37,8 +35,6 @@ OWN = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow", "score")
 VARIANCES = ("fixed_small", "fixed_large", "learned_range")
 """Of ddpm's steps."""
-KINDS = {"v_prediction": "vp", "flow": "flow"}
-"""The only levels for which what is predicted gives x̂0: a² + s² = 1, and a + s = 1."""
 
 
 def is_own(name: str) -> bool:
@@ -55,14 +51,11 @@ def _made(name: str) -> Any:
 def _make(name: str, *step: int) -> Any:
     """What the factory returns (for a step of a training), checked. Raises `ModelError`."""
     module, factory = name.split(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     try:
-        made = getattr(importlib.import_module(module), factory)(*step)
+        made = getattr(plugins.load(module), factory)(*step)
     except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        hint = "it is imported from this folder or the environment; see: nca --debug"
-        raise ModelError(name, f"cannot be made ({text})", hint) from error
+        reason = f"cannot be made ({plugins.why(error)})"
+        raise ModelError(name, reason, plugins.FROM) from error
     for reason, holds in _complaints(made).items():
         if holds:
             raise ModelError(name, reason, "docs/own-model.md has an example")
@@ -86,7 +79,7 @@ def _complaints(made: Any) -> dict[str, bool]:
         f"its variance is not one of {', '.join(VARIANCES)}": (
             getattr(made, "variance", VARIANCES[0]) not in VARIANCES),
         f"its prediction {prediction} does not fit its schedule, {type(schedule).__name__}": (
-            told and schedule.kind != KINDS.get(str(prediction), schedule.kind)),
+            told and str(prediction) not in schedule.predictions),
     }  # fmt: skip
 
 

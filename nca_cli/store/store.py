@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from nca_cli.errors import ModelError, NothingStored, StoreError
+from nca_cli.recipe import DEFAULT_STORE
 from nca_cli.store import hdf5, layout, merge
 from nca_cli.store.artifact import Artifact, html_table
-from nca_cli.store.backend import PackedBackend, backend_of
+from nca_cli.store.backend import backend_of
 from nca_cli.store.files import locked, write_atomically, writing
 from nca_cli.store.hdf5 import Location
 from nca_cli.store.header import model_text, signed, step_clash, steps_of, with_steps
 from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters
 
-DEFAULT_ROOT = "nca-store"
 MAX_PART_BYTES = 256 * 2**20
 """Past this size an artifact continues in another file, so that no commit rewrites gigabytes."""
 
@@ -43,8 +43,8 @@ class Store:
     """
 
     def __init__(
-        self, root: str | Path = DEFAULT_ROOT, *, part_bytes: int = MAX_PART_BYTES,
-        usual: str | Path = DEFAULT_ROOT,
+        self, root: str | Path = DEFAULT_STORE, *, part_bytes: int = MAX_PART_BYTES,
+        usual: str | Path = DEFAULT_STORE,
     ):  # fmt: skip
         self.root, self.usual = Path(root), Path(usual)
         self.backend = backend_of(self.root)
@@ -68,7 +68,12 @@ class Store:
     @property
     def packed(self) -> bool:
         """Whether the store is one packed file, which is read-only."""
-        return isinstance(self.backend, PackedBackend)
+        return self.folder is None
+
+    @property
+    def folder(self) -> Path | None:
+        """Where what is derived of artifacts may be kept; None for a packed store."""
+        return self.backend.folder
 
     @property
     def exists(self) -> bool:
