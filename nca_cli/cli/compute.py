@@ -77,7 +77,7 @@ def measure(
     *, filters: FilterOptions,
     name: Annotated[list[str] | None, opt.measure_option(
         "--measure", metavar="NAME", show_default="all that can be",
-        autocompletion=complete.measures,
+        autocompletion=complete.metrics,
         help="Such as psnr, ssim, kept, colour, lpips, features. Repeatable.")] = None,
     lpips_weights: Annotated[list[Path] | None, opt.measure_option(
         "--lpips-weights", metavar="FILE", show_default="none",

@@ -14,7 +14,7 @@ from nca_cli.errors import UsageError
 from nca_cli.figures.curves import style
 from nca_cli.figures.curves.panel import Panel, Trace, ends, every_point, named_levels, stage_areas
 from nca_cli.figures.curves.style import PAGE, Page
-from nca_cli.figures.curves.titles import full_title, known_measure, part
+from nca_cli.figures.curves.titles import full_title, known_metric, part
 from nca_cli.outputs import write_result
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _counted(points: Iterable[Point]) -> str:
 
 def _title(measure: str) -> str:
     """`PSNR (dB; higher is closer)`; what is long has two lines."""
-    known = known_measure(measure)
+    known = known_metric(measure)
     remark = "; ".join(filter(None, [known.unit, known.better and f"{known.better} is closer"]))
     gap = "\n" if part(measure) else " "
     return f"{full_title(measure)}{gap}({remark})" if remark else full_title(measure)
