@@ -21,11 +21,11 @@ from nca_cli.models.load import Running, denoiser_of
 from nca_cli.models.pipeline import Pipeline, join, stems_of
 from nca_cli.models.reading import (
     AVERAGED,
-    NETWORKS,
     IncompletePipeline,
     choose_tokenizer,
     choose_weights,
     config_files,
+    networks,
     read_pipeline,
 )
 from nca_cli.models.space import Model
@@ -179,7 +179,7 @@ class Folder(Origin):
 def _label(folder: Path) -> str:
     """The folder's name; for a snapshot of the hub's cache, the repository's, and for a network
     that a training left by itself (`checkpoint-500/unet_ema`) `checkpoint-500-ema`."""
-    if folder.name.removesuffix(AVERAGED) in NETWORKS:
+    if folder.name.removesuffix(AVERAGED) in networks():
         return folder.parent.name + ("-ema" if folder.name.endswith(AVERAGED) else "")
     if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
         return folder.parent.parent.name.rpartition("--")[2]
