@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import subprocess
@@ -256,6 +255,33 @@ def test_so_they_are_under_autocast_whose_rounding_does_not_reach_the_store(face
     assert watched(faces, store=None)(network, 0) == plain
 
 
+def precision():
+    """What torch says of its precision, by older and newer names; older ones may be refused."""
+    import torch
+
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    try:
+        older = torch.get_float32_matmul_precision(), cuda.matmul.allow_tf32, cudnn.allow_tf32
+    except RuntimeError:
+        older = "mixed"
+    full = {"none": "ieee"}  # two words for one thing
+    newer = (cuda.matmul, cudnn.conv, cudnn.rnn)
+    return older, [full.get(each.fp32_precision, each.fp32_precision) for each in newer]
+
+
+@pytest.mark.parametrize("setting", [
+    "set_float32_matmul_precision('high')", "set_float32_matmul_precision('medium')",
+    "backends.cuda.matmul.fp32_precision = 'tf32'", "backends.cudnn.conv.fp32_precision = 'ieee'",
+])  # fmt: skip
+def test_the_trainings_precision_stays_as_it_was_set(faces, setting):
+    """In a process of its own: torch does not forget which names were used."""
+    code = (f"import pathlib, torch, test_watch as t; torch.{setting}; before = t.precision()\n"
+            f"values = t.watched(pathlib.Path({str(faces)!r}))(t.tiny(), 0)\n"
+            "assert t.precision() == before, (before, t.precision())\n"
+            "print(values[100]['mse'])")  # fmt: skip
+    assert float(run_python(code, ROOT / "tests")) < 0.1
+
+
 class Fails(Exception):
     pass
 
@@ -456,5 +482,4 @@ def test_the_example_of_the_page_runs_as_it_stands(faces):
     (shell,) = blocks(PAGE, "sh")
     run_shell(shell, folder)
     assert (folder / "my-run.png").stat().st_size > 1000
-    listed = json.loads(run_shell("nca ls --json", folder))
-    assert listed
+    assert len(Store(folder / "nca-store").select()) == 3 + 3 * 3

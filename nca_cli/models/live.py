@@ -20,7 +20,7 @@ from nca_cli.models.own import PREDICTIONS
 from nca_cli.models.pipeline import side_of
 from nca_cli.models.space import Model, Space, Trained
 from nca_cli.recipe import WATCHED, digest
-from nca_cli.schedule import Schedule
+from nca_cli.schedule import Schedule, kind_of
 
 if TYPE_CHECKING:
     import torch
@@ -141,23 +141,22 @@ def unwrapped(network: Any) -> torch.nn.Module:
 
 
 def levels_of(schedule: Any, prediction: str | None = None) -> tuple[Schedule, str]:
-    """The levels of a `Schedule` or of a scheduler of diffusers, and what networks predict there.
+    """The levels of a `Schedule` or of a scheduler of diffusers, and what a network predicts there
+    unless `prediction` says it.
 
     Raises `UsageError` for what is neither, and for levels or predictions that nca does not know.
     """
-    levels, config = schedule, getattr(schedule, "config", None)
+    levels, told = schedule, prediction or getattr(schedule, "prediction", None) or "epsilon"
     if not isinstance(schedule, Schedule):
-        if config is None:
+        if not hasattr(schedule, "config"):
             raise UsageError(f"a {type(schedule).__name__} is no schedule",
                              "give a scheduler of diffusers, or a Schedule")  # fmt: skip
-        config = {**config, "_class_name": type(schedule).__name__}
-        told = prediction or str(config.get("prediction_type", "epsilon"))
+        config = {**schedule.config, "_class_name": type(schedule).__name__}
+        implied = kind_of(config).prediction or config.get("prediction_type", "epsilon")
+        told = prediction or str(implied)
         for complaint in scheduler_complaints(config, told):
             raise UsageError(f"cannot watch: {complaint}")
         levels = Schedule.from_config(config)
-    else:
-        told = prediction or "epsilon"
-    told = prediction or levels.prediction or told
     able = [name for name in PREDICTIONS if name in levels.predictions]
     if told not in able:
         raise UsageError(f"prediction {told!r} does not fit {type(levels).__name__} levels",
