@@ -26,7 +26,7 @@ import numpy as np
 from nca_cli.engine import Engine, Reconstruction
 from nca_cli.engine.noise import noised
 from nca_cli.engine.plan import make_plan
-from nca_cli.errors import ImageError, ModelError, NcaError, UsageError
+from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.images import Source, find_images, image_digest, load_image
 from nca_cli.metrics import Prepared, measure
 from nca_cli.metrics.prepared import BLANK
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import torch
 
 Values = dict[Number, dict[str, float]]
-"""t → measure → its mean over images and seeds."""
+"""t → metric → its mean over images and seeds."""
 Sample = tuple[Number, Prepared, np.ndarray]
 """t, x0 and x̂0 `(C, H, W)`."""
 DIVERGED = "has the training diverged?"
@@ -57,7 +57,7 @@ class Watch:
     """How well a network denoises a few images, at each step of its training that it is called at.
 
     At each level of `t` and for each seed, x_t is that of `nca noise` for these images, and x̂0 the
-    network's one-step reconstruction in evaluation mode. A call returns {t: {measure: mean over
+    network's one-step reconstruction in evaluation mode. A call returns {t: {metric: mean over
     images and seeds}} and, unless `store` is `None`, keeps x̂0 in the store as a checkpoint of the
     run; what is there already is not computed again. The random states of Python, NumPy and torch
     and the mode of every submodule are restored, whatever happens. Where several processes train
@@ -87,7 +87,7 @@ class Watch:
     """`None`: the values alone."""
     weights: str | None = None
     """`ema` or `raw`, as the network's are; `None`: not told."""
-    measures: Sequence[str] = ("mse", "psnr", "kept", "coherence")
+    metrics: Sequence[str] = ("mse", "psnr", "kept", "coherence")
     """Of `nca_cli.metrics.METRICS`. `kept/0`, … are the energies of octave bands over those of
     x0, coarse to fine."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -100,8 +100,8 @@ class Watch:
             raise UsageError("a run needs a name", 'such as nca_cli.Watch("my-run", …)')
         if self.weights not in (None, EMA, RAW):
             raise UsageError(f"weights {self.weights!r} are unknown", f"one of: {EMA}, {RAW}")
-        if unknown := [name for name in self.measures if name not in cheap()]:
-            raise UsageError(f"no measure {unknown[0]!r} here", f"one of: {', '.join(cheap())}")
+        if unknown := [name for name in self.metrics if name not in cheap()]:
+            raise UsageError(f"no metric {unknown[0]!r} here", f"one of: {', '.join(cheap())}")
         self._schedule, self._prediction = levels_of(self.schedule, self.prediction)
         ts = self._schedule.default_levels if self.t is None else self.t
         levels, seeds = map(self._schedule.check, ts), [check_seed(seed) for seed in self.seeds]
@@ -155,7 +155,8 @@ class Watch:
             yield t, x0, x0_hat
 
     def _complain(self, error: NcaError) -> None:
-        raise error if isinstance(error, ImageError) else NcaError(f"{self.run}: {error}", DIVERGED)
+        """What is not finite says so of the run; all else speaks for itself."""
+        raise NcaError(f"{self.run}: {error}", DIVERGED) if type(error) is NcaError else error
 
     def _trajectories(self, space: Space, device: str) -> Iterator[tuple[Any, Sampler]]:
         import torch
@@ -169,10 +170,10 @@ class Watch:
                 yield (t, picture), one_step(x, [schedule.level(t)])
 
     def _averaged(self, found: Iterable[Sample]) -> Values:
-        """The mean of each measure at each level, over the images of which it can be taken."""
+        """The mean of each metric at each level, over the images of which it can be taken."""
         values: dict[Number, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for t, x0, x0_hat in found:
-            for name, value in measure(x0, x0_hat, self.measures).items():
+            for name, value in measure(x0, x0_hat, self.metrics).items():
                 values[t][name].append(value)
         return {t: {name: _mean(several) for name, several in each.items()}
                 for t, each in sorted(values.items())}  # fmt: skip

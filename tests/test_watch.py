@@ -410,7 +410,7 @@ def test_settings_that_make_no_sense_are_refused_before_the_training(faces, tmp_
     refused(UsageError, lambda: watched(faces, t=()), "no levels")
     refused(UsageError, lambda: watched(faces, seeds=(-1,)), "seed -1")
     refused(UsageError, lambda: watched(faces, weights="mean"), "'mean'", "ema, raw")
-    refused(UsageError, lambda: watched(faces, measures=("lpips-alex",)), "lpips-alex", "psnr")
+    refused(UsageError, lambda: watched(faces, metrics=("lpips-alex",)), "lpips-alex", "psnr")
     refused(UsageError, lambda: watched(faces, prediction="flow"), "'flow'", "epsilon")
     refused(UsageError, lambda: watched(faces, schedule=object()), "object", "Schedule")
     strange = diffusers.EDMEulerScheduler()
