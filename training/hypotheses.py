@@ -98,14 +98,15 @@ class Steps:
             return math.nan
         trained = [step for step in one.steps if step > 0]
         column = trained.index(LATE) if LATE in trained else -1
-        late = [1 - level.share[column] for level, log_snr in
-                zip(one.learned, one.log_snr, strict=True) if stage(math.exp(log_snr)) == name]  # fmt: skip
+        levels = zip(one.learned, one.log_snr, strict=True)
+        late = [1 - level.share[column] for level, log_snr in levels
+                if stage(math.exp(log_snr)) == name]  # fmt: skip
         known = [each for each in late if math.isfinite(each)]
         return float(np.mean(known)) if known else math.nan
 
 
 def ratio(pairs: Iterable[tuple[float, float]]) -> Estimate:
-    """Geometric mean of first over second, given their logarithms; pairs without a ratio are out."""
+    """Geometric mean of first over second, given their logarithms; pairs without one are out."""
     known = [one - other for one, other in pairs if math.isfinite(one - other) and one != other]
     found = mean_over(known)
     ends = [math.exp(each) if math.isfinite(each) else math.nan
