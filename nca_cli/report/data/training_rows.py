@@ -104,5 +104,5 @@ def _row(
     kind: str, run: str, sampler: str, measure: str, level: tuple[int | float, float],
     found: Estimate, step: float = math.nan, against: str = "",
 ) -> TrainingRow:  # fmt: skip
-    numbers = found.value, found.low, found.high, found.n, found.blank
-    return TrainingRow(kind, run, sampler, measure, *level, step, math.nan, against, *numbers)
+    return TrainingRow(kind, run, sampler, measure, *level, step, math.nan, against,
+                       found.value, found.low, found.high, found.n, found.blank)  # fmt: skip
