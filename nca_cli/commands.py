@@ -17,13 +17,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from nca_cli.errors import NcaError
+from nca_cli.errors import NcaError, NothingStored
 from nca_cli.images import image_digest, sample_images, usual_images
 from nca_cli.models.aliases import ALIASES
 from nca_cli.models.find import check_name
 from nca_cli.recipe import BUILT_IN, IMPORTED, Number, Recipe
 from nca_cli.samplers import taking
 from nca_cli.store import Filters, Gap, ModelFilter, Store
+from nca_cli.store.header import steps_of
 from nca_cli.store.layout import NOISE, split_folder, split_label
 
 SIZED = "wiener"
@@ -96,9 +97,13 @@ def _each(option: str, values: Iterable[str]) -> list[str]:
 
 
 def check_models(store: Store, filters: Filters) -> None:
-    """Raises `ModelError` where a filter names a model that is not stored and cannot be run."""
+    """Raises `ModelError` where a filter names a model that is not stored and cannot be run, and
+    `NothingStored` where it names a training."""
     stored = [name for folder in store.models() for name in (folder, split_folder(folder)[0])]
     for wanted in filters.models:
+        if wanted.name not in stored and wanted.run:
+            what, hint = f"no run {wanted.given} is stored", "nca reconstruct --run PATH"
+            raise NothingStored(what, hint, store.named)
         if wanted.name not in stored:
             check_name(known_model(store, filters, wanted.name)["name"], stored)
 
@@ -125,7 +130,10 @@ class Command:
     """One `nca reconstruct`, `nca noise` or `nca import`."""
 
     verb: str
-    models: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    at: tuple[int, ...] = ()
+    """Steps of the runs."""
     samplers: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     """Of the recipe."""
@@ -138,7 +146,9 @@ class Command:
     def line(self, store: Store) -> str:
         """As typed in a shell."""
         words = ["nca", self.verb, *self._images]
-        words += [*_each("--model", self.models), *_each("--sampler", self.samplers)]
+        words += [*_each("--model", self.models), *_each("--run", self.runs)]
+        words += ["--at", _list(self.at)] if self.at else []
+        words += _each("--sampler", self.samplers)
         words += [*self.options, *self.square]
         if self.verb == "import":  # which pictures belong to which levels, only its maker knows
             words += ["--csv", "FILE"]
@@ -153,7 +163,8 @@ class Command:
         """Nothing when they are just those that are taken anyway; many by the placeholder."""
         if self.verb == "import":
             return ()
-        if self.images and {*self.images} == {*map(str, _found(usual_images, self.models))}:
+        named = (*self.models, *self.runs)
+        if self.images and {*self.images} == {*map(str, _found(usual_images, named))}:
             return ()
         return self.images if len(self.images) <= MANY else (IMAGES,)
 
@@ -170,17 +181,37 @@ def settings(made: Recipe | str, model: Mapping[str, Any], image: Mapping[str, A
     square = () if fit == "crop" else ("--fit", fit)
     if (source if isinstance(made, str) else made.weights) == IMPORTED:
         return Command("import", (name,), square=square)
+    if "run" in model:
+        return replace(_of_run(made, model), square=square)
     space = model.get("space")
     if (source, name) == (BUILT_IN, SIZED) and isinstance(space, dict) and "resolution" in space:
         square = ("--size", str(space["resolution"]), *square)
+    return replace(_made(made), models=(name,), square=square)
+
+
+def _made(made: Recipe | str) -> Command:
+    """The command that makes it, without its model."""
     if made == NOISE:
-        return Command("noise", (name,), square=square)
+        return Command("noise")
     if isinstance(made, str):
         sampler, steps = split_label(made)
         options: tuple[str, ...] = () if steps is None else ("--steps", str(steps))
     else:
         sampler, options = made.sampler, tuple(_options(made))
-    return Command("reconstruct", (name,), (sampler,) if sampler else (), options, square)
+    return Command("reconstruct", samplers=(sampler,) if sampler else (), options=options)
+
+
+def _of_run(made: Recipe | str, model: Mapping[str, Any]) -> Command:
+    """The command for checkpoints of a training: its place, and the step of these weights."""
+    run, source, name = model["run"], str(model.get("source")), str(model.get("name"))
+    last = source.rpartition("/")[2]
+    place = name if source == BUILT_IN else source if last == name else f"{name}={source}"
+    command = replace(_made(made), runs=(place,))
+    if run.get("weights") == "raw":
+        command = replace(command, options=("--weights", "raw", *command.options))
+    steps = {weights: step for step, weights in steps_of(model).items()}
+    known = isinstance(made, Recipe) and made.weights in steps
+    return replace(command, at=(steps[made.weights],)) if known else command  # type: ignore[union-attr]
 
 
 def _options(recipe: Recipe) -> Iterator[str]:
@@ -232,27 +263,27 @@ def _joined(runs: list[Command], store: Store) -> str:
 
 
 def _merged(runs: list[Command]) -> list[Command]:
-    """Runs that differ in their models or in their samplers alone, as one.
+    """Runs that differ in their models, steps or samplers alone, as one.
 
     One step is one step whatever `--steps` says, so it joins any chain.
     """
-    for what in ("models", "samplers"):
+    for what in ("models", "at", "samplers"):
         merged: list[Command] = []
         for run in sorted(runs, key=lambda run: run.samplers == ONE_STEP):
             same = next((each for each in merged if _joins(run, each, what)), None)
             if same is None:
                 merged.append(run)
             else:
-                models = tuple(dict.fromkeys((*same.models, *run.models)))
-                samplers = tuple(dict.fromkeys((*same.samplers, *run.samplers)))
-                merged[merged.index(same)] = replace(same, models=models, samplers=samplers)
+                both = {each: tuple(dict.fromkeys((*getattr(same, each), *getattr(run, each))))
+                        for each in ("models", "at", "samplers")}  # fmt: skip
+                merged[merged.index(same)] = replace(same, **both)  # type: ignore[arg-type]
         runs = merged
     return runs
 
 
 def _joins(run: Command, other: Command, what: str) -> bool:
-    if what == "models":
-        return replace(run, models=()) == replace(other, models=())
+    if what != "samplers":
+        return replace(run, **{what: ()}) == replace(other, **{what: ()})  # type: ignore[arg-type]
     if run.samplers == ONE_STEP and run.options == _without_steps(other.options):
         run = replace(run, options=other.options)
     return replace(run, samplers=()) == replace(other, samplers=())

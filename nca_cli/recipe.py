@@ -11,6 +11,7 @@ import operator
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from nca_cli.errors import UsageError
@@ -24,6 +25,8 @@ IMPORTED = "imported"
 """Weights of reconstructions, and source of models, that came from elsewhere."""
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
+DEFAULT_STORE = Path("nca-store")
+"""The folder that is taken where no store is named."""
 MAX_SEED = 2**63 - 1
 
 Number = int | float
@@ -61,6 +64,15 @@ def parse_steps(texts: Iterable[str]) -> list[int]:
         if not isinstance(steps, int) or steps < 1:
             raise UsageError(f"--steps {steps} is not a whole number from 1")
     return [int(steps) for steps in found]
+
+
+def parse_at(texts: Iterable[str]) -> list[int]:
+    """As `parse_list`, for steps of a training: whole numbers from 0 on."""
+    found = parse_list(texts, "at")
+    for step in found:
+        if not isinstance(step, int) or step < 0:
+            raise UsageError(f"--at {step} is not a step of a training", "whole numbers from 0 on")
+    return [int(step) for step in found]
 
 
 def check_seed(seed: Any) -> int:

@@ -5,9 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nca_cli import plugins
 from nca_cli.errors import UsageError
 from nca_cli.recipe import DEFAULT_STEPS
-from nca_cli.samplers import method
+from nca_cli.samplers import METHODS, method
+
+
+def sampler_named(text: str) -> str:
+    """The name in `METHODS` of `ddim`, or of `module:name`: the module, which adds it, is imported.
+
+    Raises `UsageError` for a module that cannot be imported or does not add it.
+    """
+    module, colon, name = text.rpartition(":")
+    if colon:
+        try:
+            plugins.load(module)
+        except Exception as error:
+            what = f"sampler {text} cannot be imported ({plugins.why(error)})"
+            raise UsageError(what, plugins.FROM) from error
+        if name not in METHODS:
+            what = f"{module} adds no sampler {name!r} to METHODS"
+            raise UsageError(what, "docs/adding-a-sampler.md has an example")
+    return name
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,8 @@ def ddim(
 ) -> Sampler:  # fmt: skip
     """DDIM (Song et al., 2010.02502), eq. 12 and 16. η = 0 is deterministic, η = 1 is ancestral.
 
-    Clipping holds x̂0 but keeps the ε of the unclipped x̂0, as in the reference code.
+    Clipping is diffusers' rule: it holds x̂0 and keeps the ε of the unclipped one (guided-diffusion
+    takes ε anew from the clipped x̂0).
     """
     for here, there in pairwise(levels):
         prediction = yield x, here
@@ -261,6 +262,8 @@ class Method:
     """Whether its last step ends at x̂0 itself, whatever the model's scheduler says."""
     ends_as_ddim: bool = False
     """Whether it ends at ᾱ = 1 unless the scheduler's `set_alpha_to_one` is false, as ddim does."""
+    version: int = 1
+    """Rises when the same chain gives other numbers: it is part of the recipe."""
     step: Callable[[Recipe, Level, Level, Array, bool], Moments] | None = None
     """Closed form of a step for a linear denoiser; what draws no fresh noise needs none."""
 
@@ -282,7 +285,8 @@ METHODS: dict[str, Method] = {
 def method(name: str) -> Method:
     """The sampler of that name. Raises `UsageError` where there is none."""
     if name not in METHODS:
-        raise UsageError(f"unknown sampler {name!r}", f"one of: {', '.join(METHODS)}")
+        known = f"{', '.join(METHODS)}, or module:name of your own"
+        raise UsageError(f"unknown sampler {name!r}", f"one of: {known}")
     return METHODS[name]
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from nca_cli.commands import fill
-from nca_cli.engine import Noising, Plan, Reconstruction, Request, noise_plans, reconstruction_plans
+from nca_cli.engine import Request, Work, noisings, reconstructions
 from nca_cli.errors import NcaError
 from nca_cli.notebook import NotebookStore
+from nca_cli.recipe import DEFAULT_STORE
 from nca_cli.store import Store
 from nca_cli.store.verify import TIME_LIMIT, Verification, verify
 
@@ -24,32 +25,28 @@ class Summary:
     cached: int = 0
     errors: list[NcaError] = field(default_factory=list)
 
-    def carry_out(self, plan: Plan, work: Iterable[object]) -> None:
-        """Do the work of a plan, and count it."""
-        self.computed += sum(1 for _ in work)
-        self.cached += plan.wanted - plan.missing
+    def carry_out(self, works: Iterable[Work]) -> None:
+        """Do the work, and count it."""
+        for work in works:
+            self.computed += sum(1 for _ in work)
+            self.cached += work.plan.wanted - work.plan.missing
 
 
 def noise_images(
-    *images: str | Path, store: str | Path = "nca-store", device: str = "auto", **request: Any
+    *images: str | Path, store: str | Path = DEFAULT_STORE, device: str = "auto", **request: Any
 ) -> Summary:
     """Store x_t of `images`; keywords as in `Request` (`models=["ddim"]`, `t=[100, 300]`, …)."""
     summary, wanted = Summary(NotebookStore(store)), Request(images, **request)
-    for plan in noise_plans(wanted, summary.store, summary.errors.append):
-        work = Noising(plan, device, wanted.store_dtype, summary.errors.append)
-        summary.carry_out(plan, work)
+    summary.carry_out(noisings(wanted, summary.store, device, summary.errors.append))
     return summary
 
 
 def reconstruct(
-    *images: str | Path, store: str | Path = "nca-store", device: str = "auto", **request: Any
+    *images: str | Path, store: str | Path = DEFAULT_STORE, device: str = "auto", **request: Any
 ) -> Summary:
     """Store x̂0 of `images`; keywords as in `Request` (`samplers=["one-step"]`, `steps=20`, …)."""
     summary, wanted = Summary(NotebookStore(store)), Request(images, **request)
-    for plan in reconstruction_plans(wanted, summary.store, summary.errors.append):
-        work = Reconstruction(plan, device, store_dtype=wanted.store_dtype, batch=wanted.batch,
-                              on_error=summary.errors.append)  # fmt: skip
-        summary.carry_out(plan, work)
+    summary.carry_out(reconstructions(wanted, summary.store, device, summary.errors.append))
     return summary
 
 

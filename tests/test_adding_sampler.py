@@ -20,7 +20,7 @@ from nca_cli.cli import app, complete
 from nca_cli.models import find_model, recipe_for
 from nca_cli.recipe import Recipe
 from nca_cli.sampler_choice import SamplerChoice
-from nca_cli.samplers import METHODS, Prediction, drive, start
+from nca_cli.samplers import METHODS, Prediction, drive, start, taking
 from nca_cli.schedule import Schedule
 from nca_cli.store import Store
 
@@ -68,8 +68,54 @@ def test_the_command_line_knows_it_like_the_others(added):
     assert wrong.exit_code == 2
     assert "dpmpp-2m, midpoint" in wrong.stderr
     eta = nca("reconstruct", "--sampler", "midpoint", "--model", "demo", "--eta", "1")
-    assert "--eta applies to ddim, not to midpoint" in eta.stderr
+    assert f"--eta applies to {', '.join(taking('eta'))}, not to midpoint" in eta.stderr
     assert "midpoint" in complete.samplers("mid")
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A folder with the module, which nothing has imported; and how to write it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "own_sampler.py").write_text(SOURCE, "utf-8")
+    yield tmp_path / "own_sampler.py"
+    METHODS.pop("midpoint", None)
+    sys.modules.pop("own_sampler", None)
+
+
+COMMAND = ("reconstruct", SAMPLE, "--model", "demo", "--t", "300", "--steps", "4", "--store", "s",
+           "--json")  # fmt: skip
+
+
+def test_the_shell_takes_it_from_a_module_that_it_names(own):
+    assert "midpoint" not in METHODS
+    done, again = (nca(*COMMAND, "--sampler", "own_sampler:midpoint") for _ in range(2))
+    assert done.exit_code == 0, done.output
+    assert [json.loads(each.stdout)["computed"] for each in (done, again)] == [1, 0]
+    assert [made.label for made in Store("s").select() if made.recipe] == ["midpoint-4"]
+
+
+def test_another_version_of_it_is_another_recipe(own):
+    nca(*COMMAND, "--sampler", "own_sampler:midpoint")
+    METHODS["midpoint"] = replace(METHODS["midpoint"], version=2)
+    again = nca(*COMMAND, "--sampler", "midpoint")
+    assert json.loads(again.stdout)["computed"] == 1
+    versions = {made.recipe.sampler_version for made in Store("s").select() if made.recipe}
+    assert versions == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nosuch_module:midpoint", "ModuleNotFoundError: No module named 'nosuch_module'"),
+        ("own_sampler:nosuch", "own_sampler adds no sampler 'nosuch' to METHODS"),
+    ],
+)
+def test_a_module_that_does_not_bring_it_is_one_line(own, name, said):
+    wrong = nca(*COMMAND, "--sampler", name)
+    assert wrong.exit_code == 2
+    assert said in wrong.stderr
+    assert wrong.stderr.count("\n") <= 2
 
 
 def test_it_is_of_second_order_on_gaussian_data(added):

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from stores import snapshot
 
+from nca_cli.metrics import REFERENCES, measure_store
+from nca_cli.store import Store
+
 BEFORE = Path(__file__).parent / "before"
 STORES = ("demo", "latent", "wiener")
 
@@ -47,6 +50,27 @@ def test_what_was_measured_stays_measured(made, store):
     assert before
     assert json.loads(made.nca("measure", "--store", store, "--json"))["computed"] == 0
     assert {path.name: path.read_bytes() for path in root.rglob("*.metrics.json")} == before
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_metrics_give_the_numbers_that_they_gave_or_have_another_version(made, store, tmp_path):
+    """The built-in ones are known by their version alone: other numbers under the same stamp would
+    be mixed with those that stores keep."""
+    shutil.copytree(BEFORE / store, tmp_path / "anew")
+    for path in (tmp_path / "anew").rglob("*.metrics.json"):
+        path.unlink()
+    measure_store(Store(tmp_path / "anew"), references=tuple(REFERENCES))
+    compared = 0
+    for path in (BEFORE / store).rglob("*.metrics.json"):
+        then = json.loads(path.read_text())
+        now = json.loads((tmp_path / "anew" / path.relative_to(BEFORE / store)).read_text())
+        same = [name for name, stamp in then["measures"].items() if now["measures"][name] == stamp]
+        for old, new in zip(then["samples"], now["samples"], strict=True):
+            assert (old["t"], old["seed"]) == (new["t"], new["seed"])
+            for name in same:
+                assert new["values"][name] == pytest.approx(old["values"][name], rel=1e-5, abs=1e-7)
+                compared += 1
+    assert compared
 
 
 @pytest.mark.parametrize("store", STORES)

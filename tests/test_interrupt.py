@@ -58,7 +58,7 @@ def test_both_signals_end_with_130_and_one_line(monkeypatch, number):
 
 @pytest.mark.parametrize("quiet", [True, False])
 def test_a_quiet_command_says_nothing_of_an_interrupt_either(monkeypatch, tmp_path, quiet):
-    monkeypatch.setattr("nca_cli.engine.noise_plans", lambda *arguments: hit())
+    monkeypatch.setattr("nca_cli.engine.noisings", lambda *arguments: hit())
     flags = ["--quiet"] if quiet else []
     result = CliRunner().invoke(app, ["noise", "--store", str(tmp_path / "store"), *flags])
     assert result.exit_code == 130
@@ -117,7 +117,7 @@ def test_a_failure_after_an_interrupt_that_python_lost_is_an_interrupt(monkeypat
 
 
 def test_a_computation_that_python_lost_an_interrupt_of_does_not_end_as_done(monkeypatch, tmp_path):
-    monkeypatch.setattr("nca_cli.engine.noise_plans", lambda *_: [lose_an_interrupt()][:0])
+    monkeypatch.setattr("nca_cli.engine.noisings", lambda *_: [lose_an_interrupt()][:0])
     stamp = tmp_path / "stamp"
     result = CliRunner().invoke(app, ["noise", "--model", "demo", "--stamp", str(stamp)])
     assert result.exit_code == 130

@@ -331,6 +331,20 @@ def test_five_lines_add_a_measure(pair, monkeypatch):
     assert measure(x0, x0_hat)["brightness"] == brightness(x0, x0_hat)
 
 
+@pytest.mark.parametrize("module", ["mine", "nca_cli.metrics.mine"])
+@pytest.mark.parametrize(("takes_prepared", "kind"), [(False, np.ndarray), (True, Prepared)])
+def test_the_record_says_what_a_function_takes_wherever_it_is_written(
+    pair, module, takes_prepared, kind
+):
+    def mine(x0, x0_hat):
+        return float(isinstance(x0, kind) and isinstance(x0_hat, kind))
+
+    mine.__module__ = module
+    metric = Metric(mine, "", "", "", takes_prepared=takes_prepared)
+    assert metric(Prepared(pair[0]), Prepared(pair[1])) == {"": 1.0}
+    assert (metric.stamp == "1") == takes_prepared
+
+
 def test_a_stored_name_leads_to_its_measure():
     assert described("kept/3") is METRICS["kept"]
     assert described("features-dinov2-small/7") is METRICS["features"]
@@ -344,7 +358,7 @@ def test_the_stamp_of_ones_own_measure_is_its_text():
     def second(x0, x0_hat):
         return 2.0
 
-    stamps = [Metric(f, "", "", "lower").stamp for f in (first, second, psnr)]
+    stamps = [stamp(first), stamp(second), METRICS["psnr"].stamp]
     assert len(set(stamps)) == 3
     assert stamps[2] == "1"
     text = hashlib.sha256(inspect.getsource(first).encode()).hexdigest()

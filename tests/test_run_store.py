@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nca_cli.errors import StoreError
+from nca_cli.errors import ModelError
 from nca_cli.recipe import Recipe
 from nca_cli.store import Filters, Names, Samples, Store
 from nca_cli.store.header import header, image_info, model_info, steps_of
@@ -82,14 +82,14 @@ def test_steps_tell_recipes_apart_in_words(store):
 
 
 def test_a_replaced_checkpoint_is_refused(store):
-    with pytest.raises(StoreError, match="step 100 is stored with other weights") as caught:
+    with pytest.raises(ModelError, match="step 100 is stored with other weights") as caught:
         store.note_step(FOLDER, INFO, 100, "e" * 64)
     assert "--run NAME=PATH" in caught.value.hint
     assert steps_of(store.model_info(FOLDER))[100] == f"{100:064x}"
 
 
 def test_one_checkpoint_is_no_two_steps(store):
-    with pytest.raises(StoreError, match="step 900 has the very weights of step 800"):
+    with pytest.raises(ModelError, match="step 900 has the very weights of step 800"):
         store.note_step(FOLDER, INFO, 900, f"{800:064x}")
 
 

@@ -55,9 +55,8 @@ def stage(snr: float) -> str:
 
 def stages(schedule: Schedule) -> tuple[Stage, ...]:
     """The three stages of a schedule, from the noisiest to the cleanest."""
-    log_snr = log_snrs(schedule)
-    names = np.array([stage(math.exp(min(level, 700))) for level in log_snr])
-    return tuple(_stage(name, np.flatnonzero(names == name), log_snr) for name in BOUNDS)
+    names = np.array([stage(math.exp(min(level, 700))) for level in schedule.log_snrs])
+    return tuple(_stage(name, np.flatnonzero(names == name), schedule.log_snrs) for name in BOUNDS)
 
 
 def _stage(name: str, t: np.ndarray, log_snr: np.ndarray) -> Stage:
@@ -66,12 +65,6 @@ def _stage(name: str, t: np.ndarray, log_snr: np.ndarray) -> Stage:
     inside = log_snr[t]
     ends = int(t[0]), int(t[-1]), float(inside.min()), float(inside.max())
     return Stage(name, len(t), *ends)
-
-
-def log_snrs(schedule: Schedule) -> np.ndarray:
-    """logSNR of every level; -inf at a level of pure noise."""
-    with np.errstate(divide="ignore"):
-        return np.log(schedule.alpha_bar) - np.log1p(-schedule.alpha_bar)
 
 
 @dataclass(frozen=True)
@@ -104,7 +97,7 @@ def p2_weights(
     λ_t = (1-β_t)(1-ᾱ_t)/β_t.
     """
     with np.errstate(over="ignore"):
-        weight = (k + np.exp(log_snrs(schedule))) ** -gamma
+        weight = (k + np.exp(schedule.log_snrs)) ** -gamma
     if bound:
         weight = weight * (1 - schedule.betas) * (1 - schedule.alpha_bar) / schedule.betas
     return weight / weight.sum()

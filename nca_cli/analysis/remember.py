@@ -37,10 +37,10 @@ def remembered(
 
     `settings`: what else it depends on, as plain data.
     """
-    if store.packed:
+    if store.folder is None:
         return compute()
     asked = digest(asdict(filters))
-    path = store.root / DERIVED / f"{kind}-{asked[:8]}.json"
+    path = store.folder / DERIVED / f"{kind}-{asked[:8]}.json"
     files = [[*name, _stamp(store, artifact)] for artifact, name in artifacts]
     key = digest([VERSION, asked, settings, files])
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):

@@ -94,7 +94,7 @@ def demo(
 ) -> None:  # fmt: skip
     """Noise, reconstruct, draw and report on sample portraits, offline, in about a minute."""
     from nca_cli.commands import at
-    from nca_cli.engine import Reconstruction, Request, reconstruction_plans
+    from nca_cli.engine import Request, reconstructions
     from nca_cli.figures.grid import compose_grid
     from nca_cli.images import sample_images
     from nca_cli.report import build_report
@@ -104,9 +104,8 @@ def demo(
         raise UsageError(f"{out} is not a folder", "choose another: nca demo -o DIR")
     portraits = sample_images("portraits")
     request = Request(portraits, ("demo",), samplers=("one-step", "ddim"), offline=True)
-    job = Job(opt.opened(out / "nca-store"), output, request)
-    for plan in reconstruction_plans(request, job.store):
-        job.carry_out(plan, Reconstruction(plan), plan.evaluations, "evaluations")
+    job = Job(opt.opened(out / opt.DEFAULT_STORE), output, request)
+    job.carry_out(reconstructions(request, job.store))
     files = [out / "grid.png", out / "report.html"]
     with output.bar("figures", len(files), "files") as advance:
         first = portraits[0].stem

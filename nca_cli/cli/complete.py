@@ -36,6 +36,13 @@ def models(incomplete: str) -> list[tuple[str, str]]:
     return [(name, each.what) for name, each in ALIASES.items() if name.startswith(incomplete)]
 
 
+def runs(incomplete: str) -> list[str]:
+    """The runs that ship; the shell knows folders."""
+    from nca_cli.runs.find import BUILT_IN_RUNS
+
+    return fitting(BUILT_IN_RUNS, incomplete)
+
+
 def samplers(incomplete: str) -> list[str]:
     """The samplers there are."""
     return fitting(METHODS, incomplete)

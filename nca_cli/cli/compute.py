@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +19,7 @@ from nca_cli.cli.interrupt import stop_if_interrupted
 from nca_cli.errors import NcaError
 
 if TYPE_CHECKING:
-    from nca_cli.engine import Plan, Request
+    from nca_cli.engine import Plan, Request, Work
     from nca_cli.store import Store
 
 DryRun = Annotated[bool, opt.option("--dry-run", help="Say what would be computed, and stop.")]
@@ -32,40 +32,36 @@ Stamp = Annotated[
 @app.command()
 @grouped
 def noise(
-    *, samples: computing.SampleOptions, inputs: computing.ImageOptions,
+    *, samples: computing.SampleOptions, runs: computing.RunOptions, inputs: computing.ImageOptions,
     store_dtype: opt.StoreDtype = "float32", device: opt.Device = "auto",
     access: computing.AccessOptions,
     store: opt.StoreDir = opt.DEFAULT_STORE, dry_run: DryRun = False, stamp: Stamp = None,
     output: Output,
 ) -> None:  # fmt: skip
     """Perturb images to x_t at chosen noise levels. Pixel models need no weights for it."""
-    from nca_cli.engine import Noising, noise_plans
+    from nca_cli.engine import noisings
 
-    request = computing.requested(samples, inputs, access, store_dtype=store_dtype)
+    request = computing.requested(samples, runs, inputs, access, store_dtype=store_dtype)
     job = Job(opt.opened(store), output, request, dry_run, stamp)
-    for plan in noise_plans(request, job.store, job.failed):
-        job.carry_out(plan, Noising(plan, device, store_dtype, job.failed), plan.missing, "x_t")
+    job.carry_out(noisings(request, job.store, device, job.failed))
     job.end()
 
 
 @app.command()
 @grouped
 def reconstruct(
-    *, samples: computing.SampleOptions, chain: computing.ChainOptions,
+    *, samples: computing.SampleOptions, runs: computing.RunOptions, chain: computing.ChainOptions,
     inputs: computing.ImageOptions, network: computing.NetworkOptions,
     access: computing.AccessOptions,
     store: opt.StoreDir = opt.DEFAULT_STORE, dry_run: DryRun = False, stamp: Stamp = None,
     output: Output,
 ) -> None:  # fmt: skip
     """Reconstruct x̂0 from x_t, from exactly the levels asked for. Computes only what is missing."""
-    from nca_cli.engine import Reconstruction, reconstruction_plans
+    from nca_cli.engine import reconstructions
 
-    request = computing.requested(samples, chain, inputs, network, access)
+    request = computing.requested(samples, runs, chain, inputs, network, access)
     job = Job(opt.opened(store), output, request, dry_run, stamp)
-    for plan in reconstruction_plans(request, job.store, job.failed):
-        work = Reconstruction(plan, network.device, store_dtype=request.store_dtype,
-                              batch=request.batch, on_error=job.failed)  # fmt: skip
-        job.carry_out(plan, work, plan.evaluations, "evaluations")
+    job.carry_out(reconstructions(request, job.store, network.device, job.failed))
     job.end()
 
 
@@ -135,24 +131,26 @@ class Job:
             self.errors.append(error)
             complain(error)
 
-    def carry_out(self, plan: Plan, work: Any, total: int, unit: str) -> None:
-        """Announce a plan, run it under a bar, and say what it noticed."""
+    def carry_out(self, works: Iterable[Work]) -> None:
+        """Announce each plan, run it under a bar, and say what it noticed."""
+        for work in works:
+            self._announce(work.plan)
+            if not (self.dry_run or work.plan.empty):
+                self._run(work)
+
+    def _announce(self, plan: Plan) -> None:
         self.plans.append(plan)
         away = self.request.distance(plan.model)
         self.output.distance(f"{plan.model.name}: levels", away, "those of --log-snr")
         if plan.images:
             self.output.note(_announcement(plan, self.request.store_dtype))
         self.output.note(*plan.notes)
-        if self.dry_run or plan.empty:
-            return
-        with self.output.bar(plan.model.name, total, unit) as advance:
-            if hasattr(work, "tick"):
-                work.tick = advance
+
+    def _run(self, work: Work) -> None:
+        with self.output.bar(work.plan.model.name, work.total, work.unit) as work.tick:
             for _ in work:
                 self.computed += 1
-                if not hasattr(work, "tick"):
-                    advance(1)
-        self.output.note(*_counted(work.notes, {str(image.source) for image in plan.images}))
+        self.output.note(*_counted(work.notes, {str(image.source) for image in work.plan.images}))
 
     def end(self) -> None:
         """Print the results; fail if an image failed or nothing was usable."""

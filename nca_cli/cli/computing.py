@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nca_cli.cli import complete
-from nca_cli.cli.options import Device, Fit, Offline, StoreDtype, compute_option
-from nca_cli.recipe import DTYPES, parse_list, parse_seeds, parse_steps
-from nca_cli.samplers import METHODS
+from nca_cli.cli.options import Device, Fit, Offline, StoreDtype, compute_option, run_option
+from nca_cli.recipe import DTYPES, parse_at, parse_list, parse_seeds, parse_steps
+from nca_cli.samplers import METHODS, taking
 
 if TYPE_CHECKING:
     from nca_cli.engine import Request
@@ -52,16 +52,18 @@ class ChainOptions:
     samplers: Annotated[list[str] | None, compute_option(
         "--sampler", "-s", metavar="S", show_default="the model's",
         autocompletion=complete.samplers,
-        help=f"{', '.join(METHODS)}. Repeatable: all start from the same x_t.")] = None
+        help=f"{', '.join(METHODS)}, or module:name of your own. Repeatable: all start from the "
+        "same x_t.")] = None
     steps: Annotated[list[str] | None, compute_option(
         "--steps", metavar="LIST", show_default="the model's",
         help="Steps over the whole range of levels; 10,50 makes a chain of each.")] = None
     eta: Annotated[list[str] | None, compute_option(
         "--eta", metavar="LIST", show_default="0",
-        help="Fresh noise of ddim: 0 none, 1 as ddpm; 0,0.5,1 makes a chain of each.")] = None
+        help=f"Fresh noise of {' and '.join(taking('eta'))}: 0 none, 1 as ddpm; 0,0.5,1 makes a "
+        "chain of each.")] = None
     clip: Annotated[bool | None, compute_option(
         "--clip/--no-clip", show_default="the model's",
-        help="Hold x̂0 in range inside ddim and ddpm chains.")] = None
+        help=f"Hold x̂0 in range inside {' and '.join(taking('clip'))} chains.")] = None
     label: Annotated[int | None, compute_option(
         "--label", metavar="N", min=0, show_default="none",
         help="Class label, for class-conditional models.")] = None
@@ -71,6 +73,30 @@ class ChainOptions:
     guidance: Annotated[float | None, compute_option(
         "--guidance", metavar="W", min=0.0, show_default="none",
         help="Weight of guidance towards label or prompt; 1 is none.")] = None
+    # fmt: on
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Which trainings, and which of their checkpoints."""
+
+    # fmt: off
+    runs: Annotated[list[str] | None, run_option(
+        "--run", metavar="PATH", show_default="none", autocompletion=complete.runs,
+        help="A training: folder of its checkpoints, glob, list, or module:factory; NAME=PATH "
+        "names it. demo-run ships with nca. Repeatable.")] = None
+    weights: Annotated[str | None, run_option(
+        "--weights", metavar="ema|raw", show_default="ema where there are any",
+        help="Averaged weights or those of the step itself.")] = None
+    at: Annotated[list[str] | None, run_option(
+        "--at", metavar="LIST", show_default="all",
+        help="Steps of the training: 1000,5000,20000.")] = None
+    every: Annotated[int | None, run_option(
+        "--every", metavar="N", min=1, show_default="all",
+        help="Every N-th checkpoint, the last one always.")] = None
+    step_pattern: Annotated[str | None, run_option(
+        "--step-pattern", metavar="REGEX", show_default="as trainers name them",
+        help="Its first group is the step in a checkpoint's name.")] = None
     # fmt: on
 
 
@@ -149,6 +175,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "seeds": parse_seeds,
     "steps": parse_steps,
     "eta": partial(parse_list, what="eta"),
+    "at": parse_at,
     "batch": _batch,
 }
 """Options that are text on the command line, and numbers in a `Request`."""

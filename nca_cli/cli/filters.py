@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from nca_cli.cli import complete
 from nca_cli.cli.options import filter_option
 from nca_cli.errors import UsageError
-from nca_cli.recipe import parse_list, parse_seeds
+from nca_cli.recipe import parse_at, parse_list, parse_seeds
 
 if TYPE_CHECKING:
     from nca_cli.store import Filters, ModelFilter
@@ -33,22 +33,33 @@ class FilterOptions:
     sampler: Annotated[list[str] | None, filter_option(
         "--sampler", "-s", metavar="NAME[-STEPS]", autocompletion=complete.stored_samplers,
         help="Such as ddim or ddim-50. Repeatable.")] = None
+    run: Annotated[list[str] | None, filter_option(
+        "--run", metavar="RUN", autocompletion=complete.stored_models,
+        help="Stored name or place of a training. Repeatable.")] = None
+    at: Annotated[list[str] | None, filter_option(
+        "--at", metavar="LIST", show_default="the last that is stored, for figures and reports",
+        help="Steps of trainings: 100,800, or all.")] = None
     recipe: Annotated[list[str] | None, filter_option(
         "--recipe", metavar="HEX", autocompletion=complete.stored_recipes,
         help="First digits of a recipe's digest. Repeatable.")] = None
     # fmt: on
 
-    def parsed(self) -> Filters:
-        """What they mean. Raises `UsageError` for a bad list or digest."""
+    def parsed(self, *, latest: bool = False) -> Filters:
+        """What they mean; with `latest`, of trainings the last step alone, unless others are asked
+        for. Raises `UsageError` for a bad list or digest."""
         from nca_cli.store import Filters
 
+        every = self.at == ["all"]
+        models = [model_filter(name) for name in self.model or ()]
         return Filters(
             t=tuple(parse_list(self.t or ())),
             seeds=tuple(parse_seeds(self.seed or ())),
             images=tuple(self.image or ()),
-            models=tuple(model_filter(name) for name in self.model or ()),
+            models=(*models, *map(run_filter, self.run or ())),
             samplers=tuple(self.sampler or ()),
             recipes=tuple(map(_digits, self.recipe or ())),
+            steps=() if every else tuple(parse_at(self.at or ())),
+            latest=latest and not every,
         )
 
 
@@ -65,3 +76,11 @@ def model_filter(text: str) -> ModelFilter:
     from nca_cli.store import ModelFilter
 
     return ModelFilter(*stored_as(text), given=text)
+
+
+def run_filter(text: str) -> ModelFilter:
+    """A training's stored name, or its place."""
+    from nca_cli.runs import name_of
+    from nca_cli.store import ModelFilter
+
+    return ModelFilter(name_of(text), given=text, run=True)

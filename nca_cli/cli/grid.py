@@ -92,7 +92,7 @@ def grid(
     log_snr = parse_list(arrangement.log_snr or (), "log-snr")
     chosen = vars(arrangement) | vars(sheet) | {"log_snr": log_snr}
     given = {name: value for name, value in chosen.items() if value is not None}
-    figure = compose(opened(store), GridRequest(filters.parsed(), **given))
+    figure = compose(opened(store), GridRequest(filters.parsed(latest=True), **given))
     path = figure.save(out, sweep=sweep)
     output.results([path], missing=len(figure.missing), command=figure.command)
     output.distance("levels of a column", figure.distance, "its head")

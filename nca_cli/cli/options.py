@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nca_cli.errors import UsageError
-from nca_cli.recipe import STORE_DTYPES
+from nca_cli.recipe import DEFAULT_STORE, STORE_DTYPES
 
 if TYPE_CHECKING:
     from nca_cli.store import Store
 
-DEFAULT_STORE = Path("nca-store")
 SEE_ALL = "see all of it: nca ls"
 """What to do where the filters take nothing."""
 
@@ -56,6 +55,7 @@ def option(*names: str, variable: str | None = None, **settings: Any) -> Any:
 
 
 compute_option = partial(option, rich_help_panel="What to compute")
+run_option = partial(option, rich_help_panel="Which training")
 filter_option = partial(option, rich_help_panel="What to take from the store", show_default="all")
 output_option = partial(option, rich_help_panel="Output")
 measure_option = partial(option, rich_help_panel="What to measure")

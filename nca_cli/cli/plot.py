@@ -51,7 +51,7 @@ def plot(
     from nca_cli.figures.curves import Page, plot_curves
 
     drawn = plot_curves(
-        opened(store), filters.parsed(), measure, references=references,
+        opened(store), filters.parsed(latest=True), measure, references=references,
         page=Page(**vars(page)), title=title,
     )  # fmt: skip
     path = drawn.save(out)

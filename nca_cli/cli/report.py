@@ -56,7 +56,7 @@ def report(
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{out}: a report is an HTML page", "-o report.html; browsers make PDFs")
     build_report(
-        opened(store), out, filters.parsed(), **vars(wanted),
+        opened(store), out, filters.parsed(latest=True), **vars(wanted),
         progress=lambda total: output.bar("measure", total, "samples"),
     )  # fmt: skip
     output.results([path for path in (out, wanted.csv, wanted.json) if path])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from nca_cli.engine.codec import CHUNK, Codec
 from nca_cli.engine.plan import ImagePlan, Plan
-from nca_cli.engine.writing import Done, Gathered, check_space
+from nca_cli.engine.writing import Done, Gathered
 from nca_cli.errors import Complain, NcaError, StoreError
 from nca_cli.images import load_image
 from nca_cli.schedule import Schedule, diffuse, seeded_noise
@@ -21,20 +22,29 @@ from nca_cli.store.layout import NOISE
 class Noising:
     """x_t of a plan, without reconstructions. Iterating yields `Done` per x_t; sized in those.
 
-    Pixel models load no torch. Finished samples are committed image by image.
+    Pixel models load no torch. Finished samples are committed image by image. `tick(n)` hears of n
+    x_t at a time.
     """
+
+    unit: ClassVar[str] = "x_t"
+    """What `tick` counts, up to `total`."""
 
     plan: Plan
     device: str = "auto"
     store_dtype: str = "float32"
     on_error: Complain | None = None
     notes: list[str] = field(default_factory=list)
+    tick: Callable[[int], None] = lambda count: None
 
     def __len__(self) -> int:
         return self.plan.missing
 
+    @property
+    def total(self) -> int:
+        return len(self)
+
     def __iter__(self) -> Iterator[Done]:
-        check_space(self.plan, self.store_dtype)
+        self.plan.check_space(self.store_dtype)
         codec = Codec(self.plan.model, self.device, self.notes)
         for image in self.plan.images:
             try:
@@ -42,6 +52,7 @@ class Noising:
             except NcaError as error:
                 leave_out(error, self.on_error)
                 continue
+            self.tick(len(image.noise))
             yield from (Done(image, None, t, seed) for t, seed in image.noise)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nca_cli.errors import Complain, NcaError, UsageError
+from nca_cli.errors import Complain, NcaError, StoreError, UsageError
 from nca_cli.images import Source, image_digest, image_name
 from nca_cli.models import Model
 from nca_cli.recipe import Recipe
@@ -120,6 +121,19 @@ class Plan:
         fixed = 2 * pixels * sum(bool(image.noise) for image in self.images)
         return (noises + (self.missing if self.recipes else 0)) * each + fixed
 
+    def check_space(self, store_dtype: str) -> None:
+        """Refuse work whose results the disk cannot hold. Raises `StoreError`."""
+        folder = self.store.root.absolute()
+        while not folder.exists():
+            folder = folder.parent
+        need, free = self.bytes(store_dtype), shutil.disk_usage(folder).free
+        if need > free:
+            raise StoreError(
+                self.store.root,
+                f"needs about {need / 1e6:,.0f} MB more, the disk has {free / 1e6:,.0f} MB",
+                "choose another --store, fewer levels, or --store-dtype float16",
+            )
+
     def header(self, image: ImagePlan, recipe: Recipe | None = None) -> dict[str, str]:
         """Text attributes of an artifact: what it is, of which model and image, by which recipe."""
         name, resolution = image.source.name, self.model.space.resolution
@@ -137,7 +151,7 @@ class Plan:
     def note_step(self) -> None:
         """Have the store say which weights this step of a run has, before samples of it come.
 
-        Raises `StoreError` where the step is stored with others.
+        Raises `ModelError` where the step is stored with others.
         """
         trained, model = self.model.trained, self.model.folder_name
         if trained is not None and self.recipes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nca_cli.engine.plan import WHOLE, Plan, Shard, make_plan
-from nca_cli.errors import Complain, UsageError
+from nca_cli.errors import Complain, ModelError, UsageError
 from nca_cli.images import FITS, Choice, Source, find_images, usual_images
 from nca_cli.models import Model, find_model, recipe_for
 from nca_cli.recipe import (
@@ -21,7 +22,8 @@ from nca_cli.recipe import (
     check_seed,
     whole_number,
 )
-from nca_cli.sampler_choice import SamplerChoice
+from nca_cli.runs import find_run, models_of
+from nca_cli.sampler_choice import SamplerChoice, sampler_named
 from nca_cli.samplers import METHODS, taking
 from nca_cli.store import Key, Store
 
@@ -35,13 +37,25 @@ class Request:
 
     images: Sequence[str | Path] = ()
     """Files, folders, archives, globs, "-"; none: the sample images."""
-    models: Sequence[str] = ("demo",)
+    models: Sequence[str] | None = None
+    """`None`: the demo, unless runs are named."""
+    runs: Sequence[str] = ()
+    """Trainings, of which every checkpoint is asked (see `runs.find_run`)."""
+    weights: str | None = None
+    """Of the runs: `ema` or `raw`; `None`: `ema` where there are any."""
+    at: Sequence[int] = ()
+    """Steps of the runs; none: all."""
+    every: int | None = None
+    """Every so many checkpoints of the runs, the last one always among them."""
+    step_pattern: str | None = None
+    """Whose first group is the step in a checkpoint's name."""
     t: Sequence[int | float] | None = None
     """Noise levels; `None`: those of each model's schedule, 100, 200, … 900 where it is DDPM's."""
     log_snr: Sequence[float] | None = None
     """Instead of t: where the levels of every model lie, each at its own t."""
     seeds: Sequence[int] = DEFAULT_SEEDS
     samplers: Sequence[str] = ()
+    """Names in `METHODS`, or `module:name` of a module that adds one."""
     steps: int | Sequence[int] | None = None
     """Of chains; several: a chain of each."""
     eta: float | Sequence[float] | None = None
@@ -78,11 +92,18 @@ class Request:
             if value not in known:
                 raise UsageError(f"{option} {value!r} is unknown", f"one of: {', '.join(known)}")
         check_axis(self.t, self.log_snr)
-        if not self.models:
+        if self.models is None:
+            object.__setattr__(self, "models", () if self.runs else ("demo",))
+        if not self.models and not self.runs:
             raise UsageError("no model named", "give --model demo, or see: nca models")
+        given = {"--weights": self.weights, "--at": self.at, "--every": self.every,
+                 "--step-pattern": self.step_pattern}  # fmt: skip
+        if (idle := [option for option, value in given.items() if value]) and not self.runs:
+            raise UsageError(f"{idle[0]} is about a training", "name it: --run PATH")
         if self.batch is not None and (whole_number(self.batch) or 0) < 1:
             raise UsageError(f"--batch {self.batch!r} is not a whole number above 0", "or auto")
         object.__setattr__(self, "seeds", tuple(check_seed(seed) for seed in self.seeds))
+        object.__setattr__(self, "samplers", tuple(map(sampler_named, self.samplers)))
         _ = self.choice
 
     @property
@@ -130,19 +151,12 @@ def _plans(
 ) -> list[Plan]:
     images = _images(request, on_error)
     recipes: dict[str, tuple[Model, dict[str, Recipe]]] = {}
-    models = [
-        find_model(
-            name,
-            weights=with_recipes,
-            offline=request.offline,
-            refresh=request.refresh,
-            size=request.size,
-        )
-        for name in request.models
-    ]
+    models = [*_named(request, with_recipes), *_checkpoints(request, with_recipes, on_error)]
     for model in models:
         home = f"{model.folder_name} {model.folder} {model.revision}"
         wanted = recipes_of(conditions_for(request, model, models), model) if with_recipes else []
+        if not _fits_its_run(store, model, wanted, on_error):
+            continue
         recipes.setdefault(home, (model, {}))[1].update({recipe.name: recipe for recipe in wanted})
     planned = partial(make_plan, fit=request.fit, shard=request.shard, on_error=on_error)
     plans = [
@@ -152,6 +166,48 @@ def _plans(
     for plan in plans:
         plan.notes = _unheard(request, conditions_for(request, plan.model, models), plan.model)
     return plans
+
+
+def _named(request: Request, weights: bool) -> list[Model]:
+    """The models that are named by themselves."""
+    return [
+        find_model(
+            name, weights=weights, offline=request.offline, refresh=request.refresh,
+            size=request.size,
+        )
+        for name in request.models or ()
+    ]  # fmt: skip
+
+
+def _checkpoints(request: Request, recipes: bool, on_error: Complain | None) -> list[Model]:
+    """The checkpoints of the runs, by run and step. Raises `UsageError` for two of one name."""
+    found = [
+        find_run(place, weights=request.weights, step_pattern=request.step_pattern, at=request.at)
+        for place in request.runs
+    ]
+    names = Counter(run.name for run in found)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise UsageError(f"two runs are called {twice[0]}", "name one of them: --run NAME=PATH")
+    chosen = [run.chosen(request.at, request.every) for run in found]
+    if not recipes:  # every checkpoint has the same x_t
+        chosen = [replace(run, steps=run.steps[:1]) for run in chosen]
+    return [model for run in chosen for model in models_of(run, on_error)]
+
+
+def _fits_its_run(
+    store: Store, model: Model, recipes: Sequence[Recipe], on_error: Complain | None
+) -> bool:
+    """Whether a checkpoint's weights are those that the store has of its step, if it has any."""
+    if model.trained is None or not recipes:
+        return True
+    try:
+        store.check_step(model.folder_name, model.trained.step, recipes[0].weights)
+    except ModelError as error:
+        if on_error is None:
+            raise
+        on_error(error)
+        return False
+    return True
 
 
 def conditions_for(request: Request, model: Model, models: Sequence[Model]) -> Request:
@@ -179,7 +235,7 @@ def _images(request: Request, on_error: Complain | None) -> Sequence[Source]:
     """The images named, or the usual samples."""
     if request.images:
         return find_images(request.images, request.choice, on_error=on_error)
-    samples = usual_images(request.models)
+    samples = usual_images([*(request.models or ()), *request.runs])
     return request.choice.of(samples, [path.name for path in samples])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from nca_cli.engine.batching import Engine
 from nca_cli.engine.codec import Codec
 from nca_cli.engine.noise import Starts, leave_out, noise_image
 from nca_cli.engine.plan import ImagePlan, Plan
-from nca_cli.engine.writing import Done, Whose, Writer, check_space
+from nca_cli.engine.writing import Done, Whose, Writer
 from nca_cli.errors import Complain, NcaError, NothingStored
 from nca_cli.recipe import Recipe
 from nca_cli.samplers import Sampler, start
@@ -29,6 +29,9 @@ class Reconstruction:
     What is finished goes to a `Writer`, which commits all of it when iteration ends for whatever
     reason. `tick(n)` hears of n network evaluations at a time.
     """
+
+    unit: ClassVar[str] = "evaluations"
+    """What `tick` counts, up to `total`."""
 
     plan: Plan
     device: str = "auto"
@@ -46,8 +49,12 @@ class Reconstruction:
     def __len__(self) -> int:
         return self.plan.missing
 
+    @property
+    def total(self) -> int:
+        return self.plan.evaluations
+
     def __iter__(self) -> Iterator[Done]:
-        check_space(self.plan, self.store_dtype)
+        self.plan.check_space(self.store_dtype)
         self.plan.note_step()
         denoise = self._denoiser() if self.plan.missing else None
         self.engine = Engine(denoise, self._trajectories(), batch=self.batch, tick=self._tick)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -13,7 +12,6 @@ import numpy as np
 
 from nca_cli.engine.codec import Codec
 from nca_cli.engine.plan import ImagePlan, Plan
-from nca_cli.errors import StoreError
 from nca_cli.recipe import Recipe
 from nca_cli.store import Key, Samples
 
@@ -32,20 +30,6 @@ class Done(NamedTuple):
 
 Whose = tuple[ImagePlan, Recipe, Key]
 """Of which image, by which recipe, from which (t, seed) a trajectory is."""
-
-
-def check_space(plan: Plan, store_dtype: str) -> None:
-    """Refuse work whose results the disk cannot hold. Raises `StoreError`."""
-    folder = plan.store.root.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    need, free = plan.bytes(store_dtype), shutil.disk_usage(folder).free
-    if need > free:
-        raise StoreError(
-            plan.store.root,
-            f"needs about {need / 1e6:,.0f} MB more, the disk has {free / 1e6:,.0f} MB",
-            "choose another --store, fewer levels, or --store-dtype float16",
-        )
 
 
 @dataclass

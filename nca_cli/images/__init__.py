@@ -15,4 +15,4 @@ from nca_cli.images.load import (
     load_image,
 )
 from nca_cli.images.pixels import subsampled, to_rgb, to_uint8, to_unit
-from nca_cli.images.source import MAX_PIXELS, SUFFIXES
+from nca_cli.images.readable import MAX_PIXELS, SUFFIXES

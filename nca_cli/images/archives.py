@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
 from nca_cli.errors import ImageError, NcaError
-from nca_cli.images.source import MAX_PIXELS, damage, has_image_suffix
+from nca_cli.images.readable import MAX_PIXELS, damage, has_image_suffix
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_BYTES = 3 * MAX_PIXELS

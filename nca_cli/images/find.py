@@ -18,7 +18,7 @@ from typing import TextIO, TypeVar
 from nca_cli.errors import Complain, ImageError, NcaError, UsageError
 from nca_cli.images.archives import Archive, Member, is_archive, open_archive
 from nca_cli.images.load import Source
-from nca_cli.images.source import READABLE, has_image_suffix
+from nca_cli.images.readable import READABLE, has_image_suffix
 
 Image = TypeVar("Image")
 
@@ -308,7 +308,7 @@ def usual_images(models: Iterable[str]) -> list[Path]:
 
     Raises as `sample_images` does.
     """
-    demo = any(name in ("demo", "demo-ldm") for name in models)
+    demo = any(name in ("demo", "demo-ldm", "demo-run") for name in models)
     return sample_images("portraits" if demo else "photos")
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from nca_cli.errors import ImageError, NcaError, UsageError
 from nca_cli.images.archives import Member
 from nca_cli.images.pixels import to_unit
-from nca_cli.images.source import MAX_PIXELS, READABLE, damage, next_step
+from nca_cli.images.readable import MAX_PIXELS, READABLE, damage, next_step
 
 if TYPE_CHECKING:
     from PIL import Image

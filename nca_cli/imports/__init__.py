@@ -11,12 +11,12 @@ from pathlib import Path
 
 from nca_cli.imports.pairs import SCHEDULES, Pair, named_schedule, read_csv
 from nca_cli.imports.run import Importing
-from nca_cli.recipe import IMPORTED
+from nca_cli.recipe import DEFAULT_STORE, IMPORTED
 from nca_cli.store import Store
 
 
 def import_pairs(
-    pairs: Iterable[Pair], *, model: str, store: str | Path = "nca-store",
+    pairs: Iterable[Pair], *, model: str, store: str | Path = DEFAULT_STORE,
     schedule: str | Path = "linear", fit: str = "crop", replace: bool = False,
     store_dtype: str = "float32",
 ) -> Importing:  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 
 from nca_cli.errors import ImageError
 from nca_cli.images import Picture, load_image
-from nca_cli.images.source import next_step
+from nca_cli.images.readable import next_step
 
 RANGE = 1.001
 """Originals lie within ± this; rounding may take them a little past 1."""

@@ -81,9 +81,9 @@ class Kept:
 
 def file_of(store: Store, artifact: Artifact) -> Path | None:
     """Where an artifact's values are kept; None for a packed store."""
-    if store.packed:
+    if store.folder is None:
         return None
-    return measures_file(store.root / artifact.model / artifact.image, artifact.name)
+    return measures_file(store.folder / artifact.model / artifact.image, artifact.name)
 
 
 def load(path: Path | None) -> Kept | None:

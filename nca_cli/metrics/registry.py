@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +34,6 @@ class Value(NamedTuple):
     value: float
 
 
-OWN = "nca_cli."
 FEATURES = "features"
 X0, X0_FLOOR = "x0", "x0_floor"
 """What a reconstruction may be compared with, as datasets of `noise.h5`."""
@@ -50,7 +50,7 @@ class Metric:
     """A metric and all that is known of it: how it is taken, shown, and lost in noise."""
 
     function: Callable[..., float | Mapping[str, float]]
-    """Of two arrays `(x0, x0_hat)` `(C, H, W)` in [-1, 1]; the built-in ones take `Pixels`."""
+    """Of two arrays `(x0, x0_hat)` `(C, H, W)` in [-1, 1]; or see `takes_prepared`."""
     title: str
     what: str
     """In one line, for readers of a table."""
@@ -70,6 +70,9 @@ class Metric:
     """Whether the report tells where half is lost; it needs a value for "all is lost"."""
     of_x_t: bool = False
     """Whether it is taken of x_t itself too, in the place of a reconstruction."""
+    takes_prepared: bool = False
+    """Whether the function takes two `Prepared` in their place, and shares what they keep with
+    others. Its text is then not all that its numbers come from: its `version` alone tells."""
     version: int = 1
     """Rises when the same pictures give other numbers."""
     needs: str = ""
@@ -85,10 +88,10 @@ class Metric:
     def stamp(self) -> str:
         """What the numbers depend on besides the pictures; "" where that cannot be told.
 
-        A user's function counts by its text and what that refers to (`functions.digest`); where
+        A function of arrays counts by its text and what that refers to (`functions.digest`); where
         that is not all, by `version` and `weights`, if one of them is set.
         """
-        text = "" if self._is_own else functions.digest(self.function)
+        text = "" if self.takes_prepared else functions.digest(self.function)
         if text is None:
             if not self.weights and self.version == 1:
                 return ""
@@ -100,19 +103,12 @@ class Metric:
         """Whether other processes can take it: no network, and a function that they find by name,
         not one of a script or a notebook."""
         name = getattr(self.function, "__qualname__", "<")
-        return not self.needs and "<" not in name and self._module != "__main__"
-
-    @property
-    def _module(self) -> str:
-        return getattr(self.function, "__module__", "")
-
-    @property
-    def _is_own(self) -> bool:
-        return self._module.startswith(OWN)
+        script = getattr(self.function, "__module__", "") == "__main__"
+        return not self.needs and "<" not in name and not script
 
     def __call__(self, a: Prepared, b: Prepared) -> dict[str, float]:
-        """Suffix (`""`, `"/0"`, …) → value. The built-in functions share what `a` and `b` keep."""
-        result = self.function(a, b) if self._is_own else self.function(a.x, b.x)
+        """Suffix (`""`, `"/0"`, …) → value."""
+        result = self.function(a, b) if self.takes_prepared else self.function(a.x, b.x)
         if isinstance(result, Mapping):
             return {f"/{key}": float(value) for key, value in result.items()}
         return {"": float(result)}
@@ -124,40 +120,42 @@ def _unbound(*_: object) -> float:
                      "nca measure --lpips-weights FILE, or --backbone ID")  # fmt: skip
 
 
-_LPIPS = Metric(
+_built_in = partial(Metric, takes_prepared=True)
+_LPIPS = _built_in(
     _unbound, "LPIPS", "perceptual distance", "lower", bounds=(0, math.inf), ends=(0.0, None),
     needs="torch", named_by="--lpips-weights FILE",
 )  # fmt: skip
 
 METRICS: dict[str, Metric] = {
-    "psnr": Metric(fidelity.psnr, "PSNR", "peak signal-to-noise ratio", "higher", 2, "dB",
-                   of_x_t=True),
-    "ssim": Metric(fidelity.ssim, "SSIM", "structural similarity", "higher", bounds=(-1, 1),
-                   ends=(1.0, None), half_level=True, of_x_t=True),
-    "mse": Metric(fidelity.mse, "MSE", "mean squared error on the [−1, 1] scale", "lower", 5,
-                  bounds=(0, fidelity.PEAK**2), ends=(0.0, None), of_x_t=True),
-    "ms-ssim": Metric(fidelity.ms_ssim, "MS-SSIM", "multi-scale structural similarity", "higher",
-                      bounds=(0, 1), ends=(1.0, None), half_level=True),
-    "kept": Metric(spectrum.kept, "Energy kept", "energy of x̂0 over that of x0 in an octave band",
-                   "", bounds=(0, math.inf), bands=True, ends=ONE_HALF, version=2),
-    "coherence": Metric(spectrum.coherence, "Coherence",
-                        "share of an octave band of x0 that x̂0 explains", "higher", bounds=(0, 1),
-                        bands=True, ends=ONE_HALF, half_level=True, version=2),
-    "colour": Metric(fidelity.colour, "Colour", "ΔE00 of the coarse pictures in CIELAB", "lower", 2,
-                     bounds=(0, math.inf), ends=(0.0, None), half_level=True),
-    "edges": Metric(fidelity.edges, "Edges", "correlation of gradient lengths", "higher",
-                    bounds=(-1, 1), ends=(1.0, None), half_level=True),
-    "psnr-floor": Metric(fidelity.psnr, "PSNR to D(E(x0))",
-                         "that of x̂0 to what the autoencoder alone makes of x0", "higher", 2, "dB",
-                         against=X0_FLOOR),
-    "ssim-floor": Metric(fidelity.ssim, "SSIM to D(E(x0))",
-                         "that of x̂0 to what the autoencoder alone makes of x0", "higher",
-                         bounds=(-1, 1), against=X0_FLOOR),
+    "psnr": _built_in(fidelity.psnr, "PSNR", "peak signal-to-noise ratio", "higher", 2, "dB",
+                      of_x_t=True),
+    "ssim": _built_in(fidelity.ssim, "SSIM", "structural similarity", "higher", bounds=(-1, 1),
+                      ends=(1.0, None), half_level=True, of_x_t=True),
+    "mse": _built_in(fidelity.mse, "MSE", "mean squared error on the [−1, 1] scale", "lower", 5,
+                     bounds=(0, fidelity.PEAK**2), ends=(0.0, None), of_x_t=True),
+    "ms-ssim": _built_in(fidelity.ms_ssim, "MS-SSIM", "multi-scale structural similarity", "higher",
+                         bounds=(0, 1), ends=(1.0, None), half_level=True),
+    "kept": _built_in(spectrum.kept, "Energy kept",
+                      "energy of x̂0 over that of x0 in an octave band", "", bounds=(0, math.inf),
+                      bands=True, ends=ONE_HALF, version=2),
+    "coherence": _built_in(spectrum.coherence, "Coherence",
+                           "share of an octave band of x0 that x̂0 explains", "higher",
+                           bounds=(0, 1), bands=True, ends=ONE_HALF, half_level=True, version=2),
+    "colour": _built_in(fidelity.colour, "Colour", "ΔE00 of the coarse pictures in CIELAB", "lower",
+                        2, bounds=(0, math.inf), ends=(0.0, None), half_level=True),
+    "edges": _built_in(fidelity.edges, "Edges", "correlation of gradient lengths", "higher",
+                       bounds=(-1, 1), ends=(1.0, None), half_level=True),
+    "psnr-floor": _built_in(fidelity.psnr, "PSNR to D(E(x0))",
+                            "that of x̂0 to what the autoencoder alone makes of x0", "higher", 2,
+                            "dB", against=X0_FLOOR),
+    "ssim-floor": _built_in(fidelity.ssim, "SSIM to D(E(x0))",
+                            "that of x̂0 to what the autoencoder alone makes of x0", "higher",
+                            bounds=(-1, 1), against=X0_FLOOR),
     "lpips-alex": replace(_LPIPS, title="LPIPS-Alex", what="perceptual distance, AlexNet"),
     "lpips-squeeze": replace(_LPIPS, title="LPIPS-Squeeze",
                              what="perceptual distance, SqueezeNet"),
-    FEATURES: Metric(_unbound, "Features", "cosine of a layer's features of x0 and x̂0", "higher",
-                     bounds=(-1, 1), needs="transformers", named_by="--backbone ID"),
+    FEATURES: _built_in(_unbound, "Features", "cosine of a layer's features of x0 and x̂0", "higher",
+                        bounds=(-1, 1), needs="transformers", named_by="--backbone ID"),
 }  # fmt: skip
 """Every metric by the name under which it is stored and exported."""
 

@@ -18,12 +18,6 @@ BENDS = (
 )  # fmt: skip
 """Settings of a flow's scheduler that bend its chains, or walk them, as no sampler here does."""
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
-NUMBERS = {
-    "vp": ("beta_start", "beta_end", "clip_sample_range"),
-    "ve": ("sigma_min", "sigma_max"),
-    "flow": ("shift",),
-}
-"""What each kind of schedule reads of a scheduler's configuration, beside its steps."""
 MOST_STEPS = 1_000_000
 MOST = 65_536
 """More classes, channels or pixels along a side than any network has."""
@@ -75,10 +69,10 @@ def _of_scheduler(config: Mapping[str, Any], prediction: str) -> Iterator[str]:
     schedule = config.get("beta_schedule", "linear")
     if config.get("trained_betas") is None and schedule not in BETA_SCHEDULES:
         yield f"its noise schedule is {schedule!r}, which nca does not know"
-    for key in NUMBERS[levels.kind]:
+    for key in (*levels.settings, "clip_sample_range"):
         yield from _of_number(config, key, f"its {kind}")
     yield from _of_whole(config, "num_train_timesteps", f"its {kind}", MOST_STEPS)
-    if levels.kind == "vp":
+    if levels.discrete:
         yield from _of_betas(config, f"its {kind}")
     if levels.prediction is not None:
         yield from _of_continuous(config, levels.prediction)

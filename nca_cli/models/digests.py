@@ -31,8 +31,13 @@ def content_digest(paths: Iterable[str | Path], root: str | Path | None = None) 
     """
     files = sorted(Path(path).absolute() for path in paths)
     base = os.path.commonpath([file.parent for file in files]) if root is None else str(root)
-    return digest([[file.relative_to(Path(base).absolute()).as_posix(), file_digest(file)]
-                   for file in files])  # fmt: skip
+    return named_digest((file.relative_to(Path(base).absolute()).as_posix(), file)
+                        for file in files)  # fmt: skip
+
+
+def named_digest(files: Iterable[tuple[str, Path]]) -> str:
+    """SHA-256 (hex) over names and the bytes of files. Raises `OSError` for an unreadable file."""
+    return digest([[name, file_digest(file)] for name, file in files])
 
 
 def file_digest(path: Path) -> str:

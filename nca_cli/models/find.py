@@ -35,6 +35,7 @@ def find_model(
     offline: bool = False,
     refresh: bool = False,
     size: int = 256,
+    step: int | None = None,
 ) -> Model:
     """The model called `name`: a short name (built in, or of `models.toml`), an existing folder, a
     hub id (`org/name@revision`), `adm:PATH` or `ldm:PATH`, a checkpoint of guided-diffusion or of
@@ -43,11 +44,15 @@ def find_model(
     With `weights`, all its files are on this disk afterwards; without, only what noising an image
     needs: nothing for a pixel alias, configurations otherwise, and a latent model's autoencoder.
     A hub model on this disk is used as it is; `refresh` asks for a newer revision, `offline` never
-    asks. `size` is the side of `wiener` in pixels. Raises `ModelError`.
+    asks. `size` is the side of `wiener` in pixels; with a `step`, a `module:factory` is called
+    with it: the network of a training at that step. Raises `ModelError`.
     """
     mine = user_aliases().get(name)
     meant = mine.source if mine else name
-    model = origin_of(meant).find(Wanted(weights, offline, refresh, size))
+    origin = origin_of(meant)
+    if step is not None and isinstance(origin, Own):
+        origin = replace(origin, step=step)
+    model = origin.find(Wanted(weights, offline, refresh, size))
     model = ALIASES[meant].rename(model) if meant in ALIASES else model
     model = replace(model, sampler=model.sampler.within(model.space.schedule.steps))
     return mine.rename(model) if mine else model

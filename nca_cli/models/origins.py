@@ -7,9 +7,10 @@ Every origin is asked to find a model, name it, identify and load it. `models/ow
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nca_cli.errors import ModelError
 from nca_cli.models import hub
@@ -25,6 +26,8 @@ from nca_cli.models.environment import cache_folder
 from nca_cli.models.load import Running, denoiser_of
 from nca_cli.models.pipeline import Pipeline, join, stems_of
 from nca_cli.models.reading import (
+    AVERAGED,
+    NETWORKS,
     IncompletePipeline,
     choose_tokenizer,
     choose_weights,
@@ -93,7 +96,12 @@ class Origin:
         pipeline = self.pipeline(model)
         if missing := pipeline.missing():
             raise ModelError(model.name, f"{pipeline.root / missing} is missing")
-        return pipeline.digest(pipeline.files, pipeline.root, model.name)
+        return pipeline.identity(model.name)
+
+    def architecture(self, model: Model) -> Mapping[str, Any]:
+        """What its network's configuration says, but for where it came from."""
+        config = self.pipeline(model).network.config
+        return {key: value for key, value in config.items() if not key.startswith("_")}
 
     def denoiser(self, model: Model, running: Running) -> AnyDenoiser:
         """Its network, ready to call."""
@@ -160,7 +168,8 @@ class Folder(Origin):
             raise ModelError(self.named, "there is no such folder")
         resolved = folder.resolve()
         pipeline = complete_pipeline(resolved, str(resolved), wanted.weights)
-        return self._model(pipeline, _label(resolved), str(resolved))
+        model = self._model(pipeline, _label(resolved), str(resolved))
+        return replace(model, folder=resolved)  # of a network by itself, the pipeline lies above
 
     def stored_as(self) -> StoredAs:
         # a bare word is a stored name, even beside a folder of that name
@@ -171,7 +180,10 @@ class Folder(Origin):
 
 
 def _label(folder: Path) -> str:
-    """The folder's name; for a snapshot of the hub's cache, the repository's."""
+    """The folder's name; for a snapshot of the hub's cache, the repository's, and for a network
+    that a training left by itself (`checkpoint-500/unet_ema`) `checkpoint-500-ema`."""
+    if folder.name.removesuffix(AVERAGED) in NETWORKS:
+        return folder.parent.name + ("-ema" if folder.name.endswith(AVERAGED) else "")
     if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
         return folder.parent.parent.name.rpartition("--")[2]
     return folder.name
@@ -284,6 +296,9 @@ class CheckpointFile(Origin):
         path = path_of(self.named)
         name = path.parent.name if path.stem in UNTOLD and path.parent.name else path.stem
         return StoredAs(safe_name(name), None, source_of(self.named))
+
+    def architecture(self, model: Model) -> Mapping[str, Any]:
+        return asdict(find_checkpoint(self.named).config.unet)
 
     def pipeline(self, model: Model) -> Pipeline:
         """What it is converted into, which is done first where the cache lacks it."""

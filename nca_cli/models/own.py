@@ -1,6 +1,6 @@
 """Your own model: `--model module:factory`, an import that the user asks for by name.
 
-The factory takes nothing and returns an object with
+The factory takes nothing (for `--run`: a step of the training) and returns an object with
 
 - `identity`, a text that says which weights these are: it goes into every recipe;
 - `shape`, (C, H, W) of its images: C 3 or 1, H = W;
@@ -15,13 +15,11 @@ and, where the defaults are not right, `schedule` (a `Schedule`; the linear one 
 from __future__ import annotations
 
 import functools
-import importlib
-import os
 import re
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nca_cli import plugins
 from nca_cli.errors import ModelError
 from nca_cli.models.load import Running
 from nca_cli.models.origins import Origin, StoredAs, Wanted
@@ -37,8 +35,6 @@ OWN = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow", "score")
 VARIANCES = ("fixed_small", "fixed_large", "learned_range")
 """Of ddpm's steps."""
-KINDS = {"v_prediction": "vp", "flow": "flow"}
-"""The only levels for which what is predicted gives x̂0: a² + s² = 1, and a + s = 1."""
 
 
 def is_own(name: str) -> bool:
@@ -49,15 +45,17 @@ def is_own(name: str) -> bool:
 @functools.cache
 def _made(name: str) -> Any:
     """What the factory returns, checked; made once in a process. Raises `ModelError`."""
+    return _make(name)
+
+
+def _make(name: str, *step: int) -> Any:
+    """What the factory returns (for a step of a training), checked. Raises `ModelError`."""
     module, factory = name.split(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     try:
-        made = getattr(importlib.import_module(module), factory)()
+        made = getattr(plugins.load(module), factory)(*step)
     except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        hint = "it is imported from this folder or the environment; see: nca --debug"
-        raise ModelError(name, f"cannot be made ({text})", hint) from error
+        reason = f"cannot be made ({plugins.why(error)})"
+        raise ModelError(name, reason, plugins.FROM) from error
     for reason, holds in _complaints(made).items():
         if holds:
             raise ModelError(name, reason, "docs/own-model.md has an example")
@@ -81,7 +79,7 @@ def _complaints(made: Any) -> dict[str, bool]:
         f"its variance is not one of {', '.join(VARIANCES)}": (
             getattr(made, "variance", VARIANCES[0]) not in VARIANCES),
         f"its prediction {prediction} does not fit its schedule, {type(schedule).__name__}": (
-            told and schedule.kind != KINDS.get(str(prediction), schedule.kind)),
+            told and str(prediction) not in schedule.predictions),
     }  # fmt: skip
 
 
@@ -104,9 +102,15 @@ class Own(Origin):
 
     named: str
     """`module:factory`"""
+    step: int | None = None
+    """Of a run: what the factory is called with. Networks of a run are not kept: they are made
+    once to be identified, and once more to be run."""
+
+    def _network(self) -> Any:
+        return _made(self.named) if self.step is None else _make(self.named, self.step)
 
     def find(self, wanted: Wanted) -> Model:
-        made = _made(self.named)
+        made = self._network()
         channels, side, _ = made.shape
         return Model(
             self.stored_as().name, self.named,
@@ -114,6 +118,10 @@ class Own(Origin):
             scheduler={"clip_sample": False, "set_alpha_to_one": True, **_variance(made)},
             revision=f"own:{self.named}:{_prediction(made)}:{made.identity}",
         )  # fmt: skip
+
+    def architecture(self, model: Model) -> dict[str, Any]:
+        """A factory says nothing of it."""
+        return {}
 
     def stored_as(self) -> StoredAs:
         return StoredAs(self.named.split(":")[1], None, self.named)
@@ -124,7 +132,7 @@ class Own(Origin):
         from nca_cli.models.denoiser import Asked, Denoiser
 
         network = torch.nn.Module()
-        network.made = made = _made(self.named)
+        network.made = made = self._network()
         asked = Asked(
             network, model.space.schedule, _prediction(made), model.space.shape, self.named,
             ask=self._ask,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import ModelError
-from nca_cli.models.digests import content_digest
+from nca_cli.models.digests import content_digest, named_digest
 from nca_cli.models.families import Family
 from nca_cli.models.space import Space
 from nca_cli.models.text import TextEncoder
@@ -190,6 +190,25 @@ class Pipeline:
             if not text.tokenizer:
                 return join(text.tokenizer_folder, text.encoder.vocabularies[0][0])
         return None
+
+    def identity(self, name: str) -> str:
+        """SHA-256 (hex) over all files that bear on its results.
+
+        The network's are named as in a whole pipeline, wherever a training left them: the same
+        weights are the same results. Raises `ModelError` of `name` for an unreadable file.
+        """
+        folder, usual = self.network.folder, self.family.part
+        if folder in ("", usual):
+            return self.digest(self.files, self.root, name)
+        named = sorted(
+            (join(usual, file.removeprefix(f"{folder}/")) if file in self.network.files else file,
+             self.root / file)
+            for file in self.files
+        )  # fmt: skip
+        try:
+            return named_digest(named)
+        except OSError as error:
+            raise ModelError(name, f"cannot read {error.filename}: {error.strerror}") from error
 
     def space(self, name: str) -> Space:
         """Where its x0 and x_t live. Raises `ModelError` of `name` for an unreadable file."""

@@ -3,8 +3,10 @@
 Two layouts exist. Nested: `model_index.json` beside `unet/` or `transformer/`, `scheduler/`, for
 latent models `vqvae/` or `vae/`, and for prompts `text_encoder/` and `tokenizer/` (the second and
 third of them ending in `_2` and `_3`). Flat, of older repositories: the network's `config.json` and
-`scheduler_config.json` at the root. Raw JSON is read on purpose: diffusers fills in defaults, and
-for latent scales they are wrong (issue 6725).
+`scheduler_config.json` at the root. Trainings leave a third: a network by itself
+(`checkpoint-500/unet_ema`), whose scheduler, and whatever else it needs, lies beside or above. Raw
+JSON is read on purpose: diffusers fills in defaults, and for latent scales they are wrong (issue
+6725).
 """
 
 from __future__ import annotations
@@ -34,9 +36,16 @@ from nca_cli.models.text import TextEncoder, make_encoder
 
 INDEX = "model_index.json"
 SCHEDULER = "scheduler/scheduler_config.json"
+FLAT_SCHEDULER = "scheduler_config.json"
+ABOVE = 3
+"""Folders above a network in which the rest of its pipeline may lie."""
 FLAT = UNET.part
 """The network of a flat layout, which is a `UNET`'s."""
 CODERS = ("vqvae", "vae")
+NETWORKS = tuple(dict.fromkeys(family.part for family in FAMILIES.values()))
+"""The components that denoise."""
+AVERAGED = "_ema"
+"""Ends the folder of a network whose weights are averaged over steps of its training."""
 TEXTS = ("", "_2", "_3")
 """Endings of text encoders and their tokenizers."""
 TOKENIZER_FILES = (
@@ -49,14 +58,9 @@ class IncompletePipeline(ModelError):
     """Files are missing: more of them may be had from the hub."""
 
 
-def _networks() -> list[str]:
-    """The components that denoise."""
-    return list(dict.fromkeys(family.part for family in FAMILIES.values()))
-
-
 def config_files() -> list[str]:
     """Every file that can say what a pipeline is."""
-    parts = (*_networks(), *CODERS, *(f"{TEXT_ENCODER}{ending}" for ending in TEXTS))
+    parts = (*NETWORKS, *CODERS, *(f"{TEXT_ENCODER}{ending}" for ending in TEXTS))
     flat = (INDEX, "config.json", "scheduler_config.json", SCHEDULER)
     return [*flat, *(f"{part}/config.json" for part in parts)]
 
@@ -66,14 +70,48 @@ def read_pipeline(root: Path, name: str) -> Pipeline:
 
     Raises `ModelError` for anything that nca cannot run, naming what stands in the way.
     """
-    files = list_files(root)
-    if INDEX not in files and "config.json" not in files:
-        reason = f"{root} is no diffusers pipeline (no {INDEX} or config.json)"
-        raise IncompletePipeline(name, reason)
-    index = read_json(root / INDEX, name) if INDEX in files else {}
-    pipeline = _Files(root, name, files, index).pipeline()
+    if _is_network(root):
+        pipeline = _around(root, name)
+    else:
+        files = list_files(root)
+        if INDEX not in files and "config.json" not in files:
+            reason = f"{root} is no diffusers pipeline (no {INDEX} or config.json)"
+            raise IncompletePipeline(name, reason, _networks_below(root))
+        pipeline = _Files(root, name, files, _index(root, files, name)).pipeline()
     check_pipeline(pipeline, name)
     return pipeline
+
+
+def _networks_below(root: Path) -> str | None:
+    """Which network to name of a folder in which a training left them."""
+    saved = [f"{part}{ending}" for ending in (AVERAGED, "") for part in NETWORKS]
+    found = (root / part for part in saved if (root / part / "config.json").is_file())
+    return next((f"name one of its networks: {network}" for network in found), None)
+
+
+def _index(root: Path, files: Collection[str], name: str) -> dict[str, Any]:
+    return read_json(root / INDEX, name) if INDEX in files else {}
+
+
+def _is_network(folder: Path) -> bool:
+    """Whether a folder holds a network alone."""
+    others = (INDEX, SCHEDULER, FLAT_SCHEDULER)
+    return (folder / "config.json").is_file() and not any(
+        (folder / each).exists() for each in others
+    )
+
+
+def _around(network: Path, name: str) -> Pipeline:
+    """The pipeline of a network by itself: the nearest folder above that has a scheduler."""
+    for root in list(network.parents)[:ABOVE]:
+        files = list_files(root)
+        if files & {SCHEDULER, FLAT_SCHEDULER}:
+            index, inside = _index(root, files, name), network.relative_to(root).as_posix()
+            own = {f"{inside}/{file.name}" for file in network.iterdir() if file.is_file()}
+            return _Files(root, name, files | own, index, inside).pipeline()
+    reason = f"{network} has no scheduler_config.json, nor has a folder above it"
+    hint = f"save the training's scheduler beside it: {network.parent / SCHEDULER}"
+    raise IncompletePipeline(name, reason, hint)
 
 
 @dataclass(frozen=True)
@@ -84,10 +122,16 @@ class _Files:
     name: str
     files: Collection[str]
     index: Mapping[str, Any]
+    alone: str = ""
+    """Where the network lies, if it is by itself."""
 
     def pipeline(self) -> Pipeline:
         """What is there, not yet checked beyond its classes."""
-        part = next((part for part in _networks() if part != FLAT and self._names(part)), FLAT)
+        part = next((part for part in NETWORKS if part != FLAT and self._names(part)), FLAT)
+        if self.alone and not self.index:
+            part = self._part_of(
+                _class_of(read_json(self.root / self.alone / "config.json", self.name))
+            )
         self._check_index(part)
         family, network = self._network(part)
         coder = next((part for part in CODERS if self._names(part)), None)
@@ -112,7 +156,7 @@ class _Files:
         if not self._names(network):
             reason = f"a {self.index.get('_class_name')} has no {UNET.network} as its {FLAT}"
             raise ModelError(self.name, reason)
-        for part in filter(self._names, _networks()):
+        for part in filter(self._names, NETWORKS):
             self._family(self._class(part), part)
         for part in filter(self._names, CODERS):
             self._check_class(self._class(part), AUTOENCODERS, part)
@@ -139,10 +183,15 @@ class _Files:
                 return family
         raise self._other(kind, [family.network for family in families], part)
 
+    def _part_of(self, kind: str) -> str:
+        """What a network of this class is in a pipeline."""
+        known = (each for each in FAMILIES.values() if kind in (each.network, each.older_name))
+        return next((family.part for family in known), FLAT)
+
     def _config(self, part: str) -> tuple[str, dict[str, Any], str]:
         """Folder, configuration and class of a component; that of a flat layout is at the root."""
-        flat = part == FLAT and f"{part}/config.json" not in self.files
-        folder = "" if flat else part
+        flat = part == FLAT and f"{part}/config.json" not in self.files and not self.alone
+        folder = "" if flat else self.alone if self.alone and part in NETWORKS else part
         file = join(folder, "config.json")
         if file not in self.files:
             raise IncompletePipeline(self.name, f"{self.root / file} is missing")
@@ -183,7 +232,7 @@ class _Files:
 
     def _scheduler(self) -> tuple[str, dict[str, Any]]:
         """The scheduler's configuration, and its file."""
-        for file in (SCHEDULER, "scheduler_config.json"):
+        for file in (SCHEDULER, FLAT_SCHEDULER):
             if file in self.files:
                 return file, read_json(self.root / file, self.name)
         raise IncompletePipeline(self.name, f"{self.root} has no scheduler_config.json")
@@ -233,7 +282,7 @@ def _shards(names: Collection[str], start: str, suffix: str) -> list[str]:
 def list_files(root: Path) -> set[str]:
     """Names of the files at the root and in the folders of a pipeline, with forward slashes."""
     texts = (f"{part}{ending}" for part in (TEXT_ENCODER, TOKENIZER) for ending in TEXTS)
-    folders = [root / part for part in ("", "scheduler", *_networks(), *CODERS, *texts)]
+    folders = [root / part for part in ("", "scheduler", *NETWORKS, *CODERS, *texts)]
     return {
         file.relative_to(root).as_posix()
         for folder in folders if folder.is_dir()

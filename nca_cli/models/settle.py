@@ -33,6 +33,7 @@ def recipe_for(
     return Recipe(
         weights=model.origin.identity(model),
         sampler=choice.name,
+        sampler_version=method.version,
         steps=choice.steps if chain else None,
         eta=float(choice.eta) if "eta" in method.takes else None,  # 0 and 0.0 are one recipe
         clip=_clip(model, choice),
@@ -127,11 +128,8 @@ def _clips_by_default(model: Model) -> bool:
 
 
 def _variance(model: Model) -> str:
-    """Variance of the ancestral step; the `_log` spellings mean the same numbers.
-
-    Variance-exploding models step as diffusers' `step_pred` does: with the larger one.
-    """
-    usual = "fixed_large" if model.space.schedule.kind == "ve" else "fixed_small"
+    """Variance of the ancestral step; the `_log` spellings mean the same numbers."""
+    usual = model.space.schedule.variance
     variance = str(model.scheduler.get("variance_type") or usual).removesuffix("_log")
     if variance not in VARIANCES:
         raise ModelError(
@@ -143,7 +141,7 @@ def _variance(model: Model) -> str:
 def _final_alpha(model: Model, sampler: str) -> str:
     """Where a chain ends: ᾱ = 1 ("one") or ᾱ_0 ("first"), as diffusers would for this sampler."""
     config = model.scheduler
-    if METHODS[sampler].ends_at_image or model.space.schedule.kind != "vp":
+    if METHODS[sampler].ends_at_image or model.space.schedule.ends_at_image:
         return "one"
     if METHODS[sampler].ends_as_ddim:
         to_one = config.get("set_alpha_to_one", True)

@@ -13,7 +13,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import ModelError
 
@@ -67,16 +67,33 @@ def read_tensors(file: Path, name: str) -> Mapping[str, torch.Tensor]:
         raise ModelError(name, reason, "fetch it again") from error
 
 
+def step_inside(file: Path) -> int | None:
+    """The step of the training that Lightning writes into its files; `None` where none is told."""
+    try:
+        value = _loaded(file)
+    except Exception:  # whatever it is, it tells no step; who reads its tensors says why
+        return None
+    step = value.get("global_step") if isinstance(value, dict) else None
+    return step if isinstance(step, int) else None
+
+
+def _loaded(file: Path) -> Any:
+    """What `torch.save` wrote, of which no code is run."""
+    import torch
+
+    inert = [(Inert, name) for name in LIGHTNING]
+    with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(inert):  # type: ignore[arg-type]
+        mapped = zipfile.is_zipfile(file)
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+
+
 def _read(file: Path) -> Mapping[str, torch.Tensor]:
     import torch
     from safetensors.torch import load_file
 
     if file.suffix == ".safetensors":
         return load_file(file, device="cpu")
-    inert = [(Inert, name) for name in LIGHTNING]
-    with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(inert):  # type: ignore[arg-type]
-        mapped = zipfile.is_zipfile(file)
-        value = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    value = _loaded(file)
     if isinstance(value, dict):
         value = value.get("state_dict", value)
     if not isinstance(value, dict):

@@ -3,31 +3,40 @@
     my-run/checkpoint-500/unet, …/unet_ema       diffusers' training scripts
     my-run/step-500/model_index.json             whole pipelines, saved by `save_pretrained`
     my-run/model050000.pt, ema_0.9999_050000.pt  guided-diffusion and P2
-    my-run/epoch=3-step=5000.ckpt                CompVis, Lightning
+    my-run/epoch=3-step=5000.ckpt, last.ckpt     CompVis, Lightning
+    mymodels:at_step                             your own networks, made for a step
 
-No weights are read here, and no torch is loaded.
+No weights are read here, and no torch is loaded, but where only a `.ckpt` itself tells its step.
 """
 
 from __future__ import annotations
 
 import glob
+import json
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nca_cli.errors import UsageError
+from nca_cli.models.origins import ASSETS
+from nca_cli.models.own import is_own
+from nca_cli.models.reading import AVERAGED, NETWORKS
+from nca_cli.models.tensors import step_inside
+from nca_cli.recipe import BUILT_IN
 
 EMA, RAW = "ema", "raw"
-NETWORKS = ("unet", "transformer")
-"""Folders of a pipeline that hold the network; `…_ema` beside them the averaged one."""
+BUILT_IN_RUNS = ("demo-run",)
+"""Among the assets."""
 STEP_WORDS = r"(?:checkpoint|global_step|step|iter|model|ckpt|ema_[\d.]+)s?[-_=]?(\d+)"
 SETTINGS = "run.toml"
 """In a run's folder: its name, and what it was trained with (`trained_on`, free text)."""
 FILES = {".pt": "adm:", ".ckpt": "ldm:"}
 """Checkpoint files, and how `--model` names their kind."""
+INSIDE = ".ckpt"
+"""Files that tell their step themselves, where their name does not."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +44,12 @@ class SavedStep:
     """One checkpoint of a run."""
 
     step: int
-    weights: str
-    """`ema` or `raw`."""
+    weights: str | None
+    """`ema` or `raw`; `None`: a factory does not say."""
     source: str
     """As `--model` takes it."""
-    path: Path
+    path: Path | None
+    """`None` for what a factory makes."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +58,17 @@ class TrainingRun:
 
     name: str
     steps: tuple[SavedStep, ...]
-    settings: dict[str, object]
+    source: str
+    """Its folder, `module:factory`, or "built in"."""
+    settings: dict[str, object] = field(default_factory=dict)
     """What its `run.toml` says; nothing where there is none."""
     notes: tuple[str, ...] = ()
     """What is worth telling of the choice."""
+
+    def chosen(self, at: Sequence[int] = (), every: int | None = None) -> TrainingRun:
+        """The checkpoints of these steps, or every so many of them; by default all."""
+        run = self.at(at) if at else self
+        return run.every(every) if every else run
 
     def at(self, wanted: Iterable[int]) -> TrainingRun:
         """The checkpoints of these steps alone. Raises `UsageError` for one that is not there."""
@@ -68,26 +85,73 @@ class TrainingRun:
 
 
 def find_run(
-    place: str, *, weights: str | None = None, step_pattern: str | None = None
-) -> TrainingRun:
+    place: str, *, weights: str | None = None, step_pattern: str | None = None,
+    at: Sequence[int] = (),
+) -> TrainingRun:  # fmt: skip
     """The run that a folder, a glob or a list (paths with commas between) holds.
 
-    `weights` is `ema` or `raw`; by default `ema` where there are any. The first group of
-    `step_pattern` is the step in a checkpoint's name. Raises `UsageError` where nothing is found,
-    a step comes twice or the pattern does not fit.
+    `NAME=PLACE` names it, else its `run.toml` or its folder does. `weights` is `ema` or `raw`; by
+    default `ema` where there are any. The first group of `step_pattern` is the step in a
+    checkpoint's name. A `module:factory` has the steps `at`. Raises `UsageError` where nothing is
+    found, a step comes twice or the pattern does not fit.
     """
+    if weights not in (None, EMA, RAW):
+        raise UsageError(f"--weights {weights!r} is unknown", f"one of: {EMA}, {RAW}")
+    given, place = _named(place)
+    if is_own(place):
+        return _own(given, place, at)
+    built_in = ASSETS / place
+    shipped = place in BUILT_IN_RUNS and not Path(place).exists()
+    found = _checkpoints(str(built_in) if shipped else place, step_pattern)
+    name, source, settings = _described(str(built_in) if shipped else place, found)
+    name = given or name
+    steps, notes = _of_weights(name, weights, found)
+    if not given and steps[0].weights == RAW and any(saved.weights == EMA for saved in found):
+        name = f"{name}-{RAW}"
+    return TrainingRun(name, steps, BUILT_IN if shipped else source, settings, notes)
+
+
+def name_of(place: str) -> str:
+    """What a run is called in stores: the name given with its place, or what its folder says."""
+    given, place = _named(place)
+    if given or not Path(place).expanduser().is_dir():
+        return given or (place.split(":")[1] if is_own(place) else place)
+    return _described(place, [])[0]
+
+
+def _named(place: str) -> tuple[str | None, str]:
+    """`mine=runs/7` → (`mine`, `runs/7`); a place of that whole name has no name given."""
+    match = re.fullmatch(r"([\w.-]+)=(.+)", place)
+    return (match[1], match[2]) if match and not Path(place).exists() else (None, place)
+
+
+def _own(given: str | None, place: str, at: Sequence[int]) -> TrainingRun:
+    """A run of networks that a factory makes, one for each step."""
+    if not at:
+        raise UsageError(f"--run {place} does not say which steps it has", "--at 0,100,1000")
+    steps = tuple(SavedStep(step, None, place, None) for step in sorted(at))
+    return TrainingRun(given or place.split(":")[1], steps, place)
+
+
+def _checkpoints(place: str, step_pattern: str | None) -> list[SavedStep]:
     step_of = _reader(step_pattern)
     found = [saved for path in _paths(place) for saved in _saved(path, step_of)]
     if not found:
         hint = "its checkpoints have their step in their names; or say --step-pattern REGEX"
         raise UsageError(f"no checkpoints in {place}", hint)
-    name, settings = _described(place, found)
-    kinds = {saved.weights for saved in found}
+    return found
+
+
+def _of_weights(
+    name: str, weights: str | None, found: list[SavedStep]
+) -> tuple[tuple[SavedStep, ...], tuple[str, ...]]:
+    """The checkpoints of one kind of weights, by rising step, and what that leaves out."""
+    kinds = {str(saved.weights) for saved in found}
     chosen = weights or (EMA if EMA in kinds else RAW)
     if chosen not in kinds:
         raise UsageError(f"run {name} has no {chosen} weights", f"--weights {kinds.pop()}")
     steps = _in_order(name, [saved for saved in found if saved.weights == chosen])
-    return TrainingRun(name, steps, settings, tuple(_notes(name, chosen, kinds, steps, found)))
+    return steps, tuple(_notes(name, chosen, kinds, steps, found))
 
 
 def _notes(
@@ -127,20 +191,22 @@ def _paths(place: str) -> list[Path]:
     return paths
 
 
-def _described(place: str, found: list[SavedStep]) -> tuple[str, dict[str, object]]:
-    """Name and settings: of `run.toml`, else the name of the folder that holds the checkpoints."""
+def _described(place: str, found: list[SavedStep]) -> tuple[str, str, dict[str, object]]:
+    """Name, folder and settings: what the folder of the checkpoints and its `run.toml` say."""
     folder = Path(place).expanduser().absolute()
-    if not folder.is_dir():
-        folder = found[0].path.parent
-        folder = folder.parent if found[0].path.name.removesuffix("_ema") in NETWORKS else folder
+    first = found[0].path if found else None
+    if not folder.is_dir() and first is not None:
+        folder = first.parent
+        folder = folder.parent if first.name.removesuffix(AVERAGED) in NETWORKS else folder
     file = folder / SETTINGS
     if not file.is_file():
-        return folder.name, {}
+        return folder.name, str(folder), {}
     try:
         settings = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {file} ({' '.join(str(error).split())})") from error
-    return str(settings.get("name", folder.name)), settings
+    plain = json.loads(json.dumps(settings, default=str))  # dates become texts
+    return str(settings.get("name", folder.name)), str(folder), plain
 
 
 StepOf = Callable[[str], int | None]
@@ -167,8 +233,12 @@ def _reader(pattern: str | None) -> StepOf:
 
 def _saved(path: Path, step_of: StepOf) -> Iterator[SavedStep]:
     """The checkpoints at a path: two where raw and averaged weights lie side by side."""
+    if path.name.startswith("."):
+        return
     step = step_of(path.stem if path.is_file() else path.name)
-    if step is None or path.name.startswith("."):
+    if step is None and path.suffix == INSIDE:
+        step = step_inside(path)
+    if step is None:
         return
     if path.is_file():
         yield from _file(path, step)
@@ -176,7 +246,7 @@ def _saved(path: Path, step_of: StepOf) -> Iterator[SavedStep]:
         yield SavedStep(step, RAW, str(path), path)
     else:
         for network in NETWORKS:
-            for weights, folder in ((RAW, path / network), (EMA, path / f"{network}_ema")):
+            for weights, folder in ((RAW, path / network), (EMA, path / f"{network}{AVERAGED}")):
                 if (folder / "config.json").is_file():
                     yield SavedStep(step, weights, str(folder), folder)
 

@@ -27,6 +27,8 @@ class VarianceExploding(Schedule):
     kind: ClassVar[str] = "ve"
     schedulers: ClassVar[frozenset[str]] = frozenset({"ScoreSdeVeScheduler"})
     prediction: ClassVar[str | None] = "score"
+    settings: ClassVar[tuple[str, ...]] = ("sigma_min", "sigma_max")
+    variance: ClassVar[str] = "fixed_large"  # as diffusers' `step_pred` does
 
     sigma_min: float = 0.01
     sigma_max: float = 1348.0

@@ -26,6 +26,8 @@ class FlowMatching(Schedule):
     kind: ClassVar[str] = "flow"
     schedulers: ClassVar[frozenset[str]] = frozenset({"FlowMatchEulerDiscreteScheduler"})
     prediction: ClassVar[str | None] = "flow"
+    predictions: ClassVar[frozenset[str]] = Schedule.predictions | {"flow"}  # a + s = 1
+    settings: ClassVar[tuple[str, ...]] = ("shift",)
 
     steps: int = 1000
     shift: float = 1.0

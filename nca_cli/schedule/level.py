@@ -54,6 +54,16 @@ class Schedule:
     """Scheduler classes of diffusers whose configurations describe this kind of levels."""
     prediction: ClassVar[str | None] = None
     """What networks of this kind predict, where their configurations do not say."""
+    predictions: ClassVar[frozenset[str]] = frozenset({"epsilon", "sample", "score"})
+    """From what of a network's answers x̂0 follows at these levels."""
+    discrete: ClassVar[bool] = False
+    """Whether a β of each whole level makes them: there are no others."""
+    settings: ClassVar[tuple[str, ...]] = ()
+    """The numbers that `from_config` reads, besides how many steps there are."""
+    ends_at_image: ClassVar[bool] = True
+    """Whether chains end at the image itself, whatever a scheduler's configuration says."""
+    variance: ClassVar[str] = "fixed_small"
+    """Of the ancestral step, where a scheduler's configuration does not say."""
     kinds: ClassVar[dict[str, type[Schedule]]] = {}
     default_kind: ClassVar[str] = "vp"
 
@@ -202,6 +212,12 @@ class Schedule:
         """
         a, s = self.scales(np.arange(self.steps, dtype=np.float64))
         return a**2 / (a**2 + s**2)
+
+    @cached_property
+    def log_snrs(self) -> np.ndarray:
+        """logSNR of the whole levels, float64 `(steps,)`; -inf at a level of pure noise."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.alpha_bar) - np.log1p(-self.alpha_bar)
 
     @cached_property
     def betas(self) -> np.ndarray:

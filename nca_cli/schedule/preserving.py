@@ -32,6 +32,10 @@ class VariancePreserving(Schedule):
             "DEISMultistep", "DPMSolverMultistep", "DPMSolverSinglestep", "UniPCMultistep",
         )
     )  # fmt: skip
+    predictions: ClassVar[frozenset[str]] = Schedule.predictions | {"v_prediction"}  # a² + s² = 1
+    discrete: ClassVar[bool] = True
+    settings: ClassVar[tuple[str, ...]] = ("beta_start", "beta_end")
+    ends_at_image: ClassVar[bool] = False
 
     beta_schedule: str = "linear"
     beta_start: float = 1e-4
@@ -117,9 +121,7 @@ class VariancePreserving(Schedule):
         return self.level((here.t + there.t) // 2)
 
     def _nearest(self, log_snr: float) -> int:
-        with np.errstate(divide="ignore"):
-            log_snrs = np.log(self.alpha_bar) - np.log1p(-self.alpha_bar)
-        return int(np.argmin(np.abs(log_snrs - log_snr)))
+        return int(np.argmin(np.abs(self.log_snrs - log_snr)))
 
     @property
     def default_levels(self) -> tuple[int, ...]:

@@ -27,6 +27,14 @@ class FolderBackend:
     root: Path
 
     @property
+    def folder(self) -> Path | None:
+        """Where files may lie beside the artifacts: what is derived of them, and temporaries.
+
+        None where there is no such place.
+        """
+        return self.root
+
+    @property
     def exists(self) -> bool:
         """Whether there is a store."""
         return self._marker.is_file()
@@ -62,6 +70,10 @@ class FolderBackend:
         """The text of `model.json`. Raises `OSError`, `ValueError`."""
         return (self.root / model / layout.MODEL_FILE).read_text(encoding="utf-8")
 
+    def model_files(self) -> list[Path]:
+        """Each `model.json`, there or not, where they are files."""
+        return [self.root / model / layout.MODEL_FILE for model in self.models()]
+
     def require_writable(self) -> None:
         """Raise `StoreError` for what is read-only; stamp a place that holds no store yet."""
         if not self.exists:
@@ -74,6 +86,10 @@ class PackedBackend:
     """One HDF5 file with the same hierarchy as groups, read-only."""
 
     root: Path
+
+    @property
+    def folder(self) -> Path | None:
+        return None
 
     @property
     def exists(self) -> bool:
@@ -107,6 +123,9 @@ class PackedBackend:
     def model_text(self, model: str) -> str:
         with Location(self.root).opened() as file:
             return str(file[model].attrs["model"])
+
+    def model_files(self) -> list[Path]:
+        return []
 
     def require_writable(self) -> None:
         raise StoreError(

@@ -23,6 +23,8 @@ class ModelFilter(NamedTuple):
     trainings often have one file name, and so one stored name."""
     given: str = ""
     """What it was asked for as, where that is known: `org/name`, a folder's path, an alias."""
+    run: bool = False
+    """Whether it is named as a training."""
 
     def fits(self, artifact: Artifact, any_sampler: bool) -> bool:
         """Whether an artifact is of this model (noise is of every sampler, and of all sources)."""

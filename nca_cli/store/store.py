@@ -12,17 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from nca_cli.errors import NothingStored, StoreError
+from nca_cli.errors import ModelError, NothingStored, StoreError
+from nca_cli.recipe import DEFAULT_STORE
 from nca_cli.store import hdf5, layout, merge
 from nca_cli.store.artifact import Artifact, html_table
-from nca_cli.store.backend import PackedBackend, backend_of
+from nca_cli.store.backend import backend_of
 from nca_cli.store.files import locked, write_atomically, writing
 from nca_cli.store.hdf5 import Location
 from nca_cli.store.header import model_text, signed, step_clash, steps_of, with_steps
 from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters
 
-DEFAULT_ROOT = "nca-store"
 MAX_PART_BYTES = 256 * 2**20
 """Past this size an artifact continues in another file, so that no commit rewrites gigabytes."""
 
@@ -43,8 +43,8 @@ class Store:
     """
 
     def __init__(
-        self, root: str | Path = DEFAULT_ROOT, *, part_bytes: int = MAX_PART_BYTES,
-        usual: str | Path = DEFAULT_ROOT,
+        self, root: str | Path = DEFAULT_STORE, *, part_bytes: int = MAX_PART_BYTES,
+        usual: str | Path = DEFAULT_STORE,
     ):  # fmt: skip
         self.root, self.usual = Path(root), Path(usual)
         self.backend = backend_of(self.root)
@@ -68,7 +68,12 @@ class Store:
     @property
     def packed(self) -> bool:
         """Whether the store is one packed file, which is read-only."""
-        return isinstance(self.backend, PackedBackend)
+        return self.folder is None
+
+    @property
+    def folder(self) -> Path | None:
+        """Where what is derived of artifacts may be kept; None for a packed store."""
+        return self.backend.folder
 
     @property
     def exists(self) -> bool:
@@ -209,7 +214,7 @@ class Store:
     def check_step(self, model: str, step: int, weights: str) -> None:
         """That a step of a run may have these weights (a recipe's digest of them).
 
-        Raises `StoreError` where the step is stored with others, or another step with these: a
+        Raises `ModelError` where the step is stored with others, or another step with these: a
         curve over steps mixes no trainings, and counts no checkpoint twice.
         """
         if model not in self.models():
@@ -218,11 +223,11 @@ class Store:
         if step_clash(info, step, weights):  # what is stored still?
             info = with_steps(info, self._steps_of(model))
         if clash := step_clash(info, step, weights):
-            raise StoreError(self.root / model, *clash)
+            raise ModelError(layout.split_folder(model)[0], *clash)
 
     def note_step(self, model: str, info: Mapping[str, object], step: int, weights: str) -> None:
         """Say in the `model.json` of a run, made where it is not there yet, which weights a step
-        has. Raises `StoreError` as `check_step` does."""
+        has. Raises `ModelError` as `check_step` does."""
         self._describe(model, info)
         with locked(self.root, model):
             self.check_step(model, step, weights)

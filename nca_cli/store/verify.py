@@ -67,7 +67,7 @@ def verify(
     for `time_limit` seconds at most. `command` puts into words what computes again what is lost.
     Raises `StoreError` for the repair of a packed store.
     """
-    if repair and store.packed:
+    if repair and store.exists:
         store.require_writable()
     return Verification(store, repair, time_limit, command)
 
@@ -78,12 +78,9 @@ class Verification:
     def __init__(self, store: Store, repair: bool, time_limit: float, command: Tell | None):
         self.store, self.repair, self.time_limit = store, repair, time_limit
         self.command = command
-        models = [] if store.packed else store.models()
-        self._models = [store.root / model / layout.MODEL_FILE for model in models]
+        self._models = store.backend.model_files()
         self._parts = list(store.all_parts())
-        self._temporaries = [
-            path for path in _temporaries(store, models) if repair or is_stale(path)
-        ]
+        self._temporaries = [path for path in _temporaries(store) if repair or is_stale(path)]
 
     def __len__(self) -> int:
         return len(self._models) + len(self._parts) + len(self._temporaries)
@@ -157,12 +154,13 @@ class Verification:
         return replace(note, reason=f"{note.reason}; removed")
 
 
-def _temporaries(store: Store, models: Sequence[str]) -> list[Path]:
+def _temporaries(store: Store) -> list[Path]:
     """Files that are being written, or were when a writer was killed, anywhere in a folder."""
-    folders = [store.root]
-    for model in models:
-        folders.append(store.root / model)
-        folders.extend(store.root / model / image for image in store.images(model))
+    root, models = store.folder, store.models()
+    if root is None:
+        return []
+    folders = [root, *(root / model for model in models)]
+    folders += [root / model / image for model in models for image in store.images(model)]
     found = (sorted(folder.glob(f".*{layout.TEMPORARY}")) for folder in folders)
     return [path for paths in found for path in paths]
 
