@@ -76,8 +76,7 @@ class GridRequest:
     """Groups of rows: images, models or seeds; training steps (`step`) or levels (`t`, `snr`)."""
     columns: str = "t"
     """Levels (`t`), levels of several models whose logSNR agrees to 0.1 (`snr`), seeds, or training
-    steps (`step`). Of a run the last stored step alone is shown where steps are neither rows nor
-    columns, unless `filters` say which."""
+    steps (`step`); with `filters.latest` at most `SHOWN_STEPS` of these, evenly in log step."""
     log_snr: Iterable[float] = ()
     """Levels by their logSNR: of each model what is stored within 0.1, else its nearest level."""
     layout: str = "strips"
@@ -120,8 +119,6 @@ class GridRequest:
             raise UsageError(f"a range of {self.scale:g}", "a number above 0, such as 0.5")
 
     def _check_steps(self) -> None:
-        latest = replace(self.filters, latest=not self.by_step)
-        object.__setattr__(self, "filters", latest)
         if self.by_step and not {*self.kinds} - {"x_t"}:
             raise UsageError(
                 f"--show {','.join(self.shown)}: the same at every step",
@@ -160,6 +157,11 @@ class GridRequest:
     def kinds(self) -> list[str]:
         """What is shown at each level."""
         return [kind for kind in self.shown if kind not in FIXED]
+
+    @property
+    def wanted(self) -> Filters:
+        """What is taken from the store: every step where these are rows or columns."""
+        return replace(self.filters, latest=self.filters.latest and not self.by_step)
 
     @property
     def arrangement(self) -> Layout:

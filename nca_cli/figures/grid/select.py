@@ -31,7 +31,7 @@ def select(store: Store, request: GridRequest) -> Selection:
     Raises `NothingStored` where nothing fits, `UsageError` for samplers and levels that none of
     the models has.
     """
-    filters, headers = request.filters, Headers()
+    filters, headers = request.wanted, Headers()
     check_axis(filters.t or None, request.log_snr or None)
     subjects = stock.subjects(store.require(), filters)
     samplings = stock.samplings(subjects, filters, headers)

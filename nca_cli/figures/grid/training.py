@@ -25,7 +25,8 @@ def along(chosen: Selection) -> Selection:
         raise NothingStored(f"{chosen.store.root} holds no checkpoints that fit", hint,
                             chosen.store.named)  # fmt: skip
     steps = sorted({step for found in trained.values() for step in _steps(found)})
-    shown = chosen.filters.steps or evenly(steps)
+    few = evenly(steps) if chosen.filters.latest else steps
+    shown = chosen.filters.steps or few
     kept = {model: [each for each in found if each.step in shown]
             for model, found in trained.items()}  # fmt: skip
     subjects = tuple(each for each in chosen.subjects if each.model in kept)

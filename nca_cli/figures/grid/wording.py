@@ -130,12 +130,11 @@ class Wording:
 
     def of_step(self, step: int) -> list[tuple[Label, ...]]:
         """Of a training: the step, and how many images it has seen then, where that is known."""
-        lines = [(text.words(f"step {step:,}"), text.words(f"{step:,}"), text.words(_short(step)))]
+        ways = [[f"step {step:,}", f"{step:,}", text.count(step)]]
         if size := self.chosen.batch_size:
-            seen = step * size
-            lines.append((text.words(f"{seen:,} images"), text.words(f"{_short(seen)} images"),
-                          text.words(_short(seen))))  # fmt: skip
-        return lines
+            seen, short = step * size, text.count(step * size)
+            ways.append([f"{seen:,} images", f"{short} images", short])
+        return [tuple(map(text.words, line)) for line in ways]
 
     @property
     def property_names(self) -> list[Label]:
@@ -205,14 +204,6 @@ def _log_snr_line(value: float) -> tuple[Label, ...]:
     """A logSNR in a header, to two digits after the point."""
     said = f"{round(value, 2) + 0.0:g}".replace("-", "−").replace("inf", "∞")
     return (*LOG_SNR, Span(f" {said}")), (Span(said),)
-
-
-def _short(count: int) -> str:
-    """`800`, `6.4k`, `205k`, `1.2M`."""
-    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if count >= unit:
-            return f"{count / unit:.3g}{name}"
-    return str(count)
 
 
 def heading(labels: list[Label]) -> list[Label]:
