@@ -1,4 +1,4 @@
-"""The store for notebooks: its tensors as labelled arrays, its measures as a table.
+"""The store for notebooks: its tensors as labelled arrays, its metrics as a table.
 
 `nca_cli.Store` is this one: all of the store, and two views that need xarray and pandas,
 pip install 'nca-cli[notebook]'.
@@ -77,7 +77,7 @@ class NotebookStore(Store):
         filters: Filters = Filters(),  # noqa: B008
         measures: Iterable[str] | None = None,
     ) -> pandas.DataFrame:
-        """The measures of `nca report --csv`: a row per value, kept ones not measured again.
+        """The metrics of `nca report --csv`: a row per value, kept ones not measured again.
 
         Columns `image, model, sampler, t, seed, log_snr, measure, value`; rows of x_t itself and of
         an autoencoder alone have samplers `reference:…`. Closed forms and what is read of concepts

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from nca_cli.analysis import half_levels
 from nca_cli.cli import app
-from nca_cli.figures.curves.titles import full_title, known_measure
+from nca_cli.figures.curves.titles import full_title, known_metric
 from nca_cli.metrics import METRICS
 from nca_cli.report import collect
 from nca_cli.report.data.words import known_halves
@@ -82,7 +82,7 @@ def test_the_table_has_its_numbers_and_the_page_all_that_the_record_says(store, 
 
 def test_its_unit_direction_digits_and_half_level_are_the_records(store, added):
     assert full_title("loss/3") == "Energy lost, 8–16 cycles per side"
-    known = known_measure("loss/3")
+    known = known_metric("loss/3")
     assert (known.unit, known.better) == ("dB", "lower")
     value = collect(store).values[0]
     rising = [

@@ -241,7 +241,7 @@ def test_the_report_of_the_bundled_portraits_has_a_section_about_concepts(store,
         table = [row for row in csv.DictReader(file) if row["measure"].startswith("concept/")]
     assert len([row for row in table if row["measure"] == "concept/freckles"]) == 8 * 4
     assert {"concept/hair_r", "concept/hair_g", "concept/hair_b"} <= {r["measure"] for r in table}
-    assert not any("concept" in measure for measure in report.measures)
+    assert not any("concept" in measure for measure in report.metrics)
 
 
 def test_half_levels_in_the_table_are_sorted_from_what_goes_first(store, tmp_path):

@@ -11,7 +11,7 @@ from test_report import DDIM, ONE_STEP, fill
 
 from nca_cli.analysis import Estimate, HalfLevel
 from nca_cli.figures.curves.plots import uneven
-from nca_cli.figures.curves.titles import full_title, known_measure
+from nca_cli.figures.curves.titles import full_title, known_metric
 from nca_cli.report import collect, render
 from nca_cli.report.data import findings
 from nca_cli.report.page.charts import entries
@@ -152,9 +152,9 @@ def test_nothing_is_gained_over_gaussians_of_three_images(report):
 
 def test_a_title_says_closer_only_where_that_is_so():
     assert full_title("kept/0") == "Energy kept, below 2 cycles per side"
-    assert known_measure("kept/0").better == known_measure("excess/wiener").better == ""
-    assert known_measure("coherence/4").better == "higher"
-    assert known_measure("mse").better == "lower"
+    assert known_metric("kept/0").better == known_metric("excess/wiener").better == ""
+    assert known_metric("coherence/4").better == "higher"
+    assert known_metric("mse").better == "lower"
 
 
 # -- what may be compared --------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from torch import nn
 
 from nca_cli.errors import NcaError, UsageError
 from nca_cli.metrics import measure
-from nca_cli.metrics.lpips import lpips_measures
+from nca_cli.metrics.lpips import lpips_metrics
 
 CHANNELS = {"alex": (64, 192, 384, 256, 256), "squeeze": (64, 128, 256, 384, 384, 512, 512)}
 SLICES = {"alex": (2, 5, 8, 10, 12), "squeeze": (2, 5, 8, 10, 11, 12, 13)}
@@ -114,7 +114,7 @@ def files(folder, net, layout):
                                     "state_dict inside"])  # fmt: skip
 @pytest.mark.parametrize("net", ["alex", "squeeze"])
 def test_the_distance_is_that_of_the_papers_code(tmp_path, pair, net, layout):
-    (name, found), = lpips_measures(files(tmp_path, net, layout)).items()  # fmt: skip
+    (name, found), = lpips_metrics(files(tmp_path, net, layout)).items()  # fmt: skip
     assert name == f"lpips-{net}"
     assert found.function(*pair) == pytest.approx(distance(net, *pair), rel=1e-5)
     assert found.function(pair[0], pair[0]) == 0
@@ -126,16 +126,16 @@ def test_both_networks_at_once_and_the_stamp_names_the_weights_not_the_file(tmp_
     for number, (net, layout) in enumerate([("alex", "whole module"), ("squeeze", "safetensors")]):
         (tmp_path / str(number)).mkdir()
         paths += files(tmp_path / str(number), net, layout)
-    both = lpips_measures(paths)
+    both = lpips_metrics(paths)
     assert set(both) == {"lpips-alex", "lpips-squeeze"}
     (tmp_path / "2").mkdir()
-    again = lpips_measures(files(tmp_path / "2", "alex", "torchvision and lpips"))
+    again = lpips_metrics(files(tmp_path / "2", "alex", "torchvision and lpips"))
     assert again["lpips-alex"].stamp == both["lpips-alex"].stamp
     assert both["lpips-alex"].stamp != both["lpips-squeeze"].stamp
 
 
 def test_what_is_too_small_or_no_number_is_blank_and_grey_is_not(tmp_path, pair):
-    found = lpips_measures(files(tmp_path, "alex", "whole module"))["lpips-alex"].function
+    found = lpips_metrics(files(tmp_path, "alex", "whole module"))["lpips-alex"].function
     assert np.isnan(found(pair[0][:, :31], pair[1][:, :31]))
     assert np.isfinite(found(pair[0][:, :32, :32], pair[1][:, :32, :32]))
     assert found(pair[0][:1], pair[1][:1]) == pytest.approx(
@@ -157,14 +157,14 @@ def test_a_wrong_file_is_one_line_that_names_it(tmp_path, content, reason):
     path = tmp_path / "weights.pth"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
     with pytest.raises(UsageError, match=reason) as caught:
-        lpips_measures([path])
+        lpips_metrics([path])
     assert str(path) in caught.value.what
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
-        lpips_measures([tmp_path / "nothing.pth"])
+        lpips_metrics([tmp_path / "nothing.pth"])
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):
@@ -174,7 +174,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
 
     torch.save({"features.0.weight": Trap()}, tmp_path / "trap.pth")
     with pytest.raises(UsageError, match="no weights file"):
-        lpips_measures([tmp_path / "trap.pth"])
+        lpips_metrics([tmp_path / "trap.pth"])
     assert not (tmp_path / "sprung").exists()
 
 
@@ -189,11 +189,11 @@ def test_a_network_that_nobody_named_is_an_error_of_usage(pair):
 def test_without_transformers_deep_features_are_one_clear_line(monkeypatch):
     import sys
 
-    from nca_cli.metrics.features import feature_measures
+    from nca_cli.metrics.features import feature_metrics
 
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(NcaError, match="transformers, which is not installed") as caught:
-        feature_measures("some/backbone")
+        feature_metrics("some/backbone")
     assert "deep" in caught.value.hint
 
 
@@ -226,7 +226,7 @@ def test_features_are_the_cosine_of_each_layer(pair):
 
 def test_a_vision_model_of_transformers_is_loaded_from_a_folder(tmp_path, pair):
     transformers = pytest.importorskip("transformers")
-    from nca_cli.metrics.features import feature_measures
+    from nca_cli.metrics.features import feature_metrics
 
     config = transformers.ViTConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
@@ -235,15 +235,15 @@ def test_a_vision_model_of_transformers_is_loaded_from_a_folder(tmp_path, pair):
     transformers.ViTModel(config).save_pretrained(tmp_path / "tiny-vit")
     scaling = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
     (tmp_path / "tiny-vit" / "preprocessor_config.json").write_text(json.dumps(scaling))
-    (name, found), = feature_measures(str(tmp_path / "tiny-vit")).items()  # fmt: skip
+    (name, found), = feature_metrics(str(tmp_path / "tiny-vit")).items()  # fmt: skip
     assert re.fullmatch("features-tiny-vit-[0-9a-f]{8}", name)
     assert found.function(pair[0], pair[0]) == pytest.approx({"0": 1, "1": 1, "2": 1})
     assert all(value < 1 for value in found.function(*pair).values())
-    assert feature_measures(str(tmp_path / "tiny-vit"))[name].stamp == found.stamp
+    assert feature_metrics(str(tmp_path / "tiny-vit"))[name].stamp == found.stamp
     shutil.copytree(tmp_path / "tiny-vit", tmp_path / "copy" / "tiny-vit")
-    assert list(feature_measures(str(tmp_path / "copy" / "tiny-vit"))) == [name]
+    assert list(feature_metrics(str(tmp_path / "copy" / "tiny-vit"))) == [name]
     transformers.ViTModel(config).save_pretrained(tmp_path / "tiny-vit")
-    (other,) = feature_measures(str(tmp_path / "tiny-vit"))
+    (other,) = feature_metrics(str(tmp_path / "tiny-vit"))
     assert other != name
 
 

@@ -20,7 +20,7 @@ from nca_cli.errors import NothingStored, UsageError
 from nca_cli.metrics import METRICS, Measuring, Metric, Settings, Value, measure, measure_store
 from nca_cli.metrics import workers as workers_
 from nca_cli.metrics.cache import VERSION
-from nca_cli.metrics.lpips import lpips_measures
+from nca_cli.metrics.lpips import lpips_metrics
 from nca_cli.report import ReportRequest, collect, json_text
 from nca_cli.store import Filters, Store
 from nca_cli.store.pack import pack
@@ -440,7 +440,7 @@ def test_values_of_other_weights_are_not_told_as_one_measure(store, tmp_path):
     report = collect(store, ReportRequest(Filters(images=("large",))))
     assert f"{note}." in report.notes
     stamp = json.loads(json_text(report))["stamps"]["lpips-alex"]
-    assert stamp == lpips_measures([first])["lpips-alex"].stamp
+    assert stamp == lpips_metrics([first])["lpips-alex"].stamp
     alone = Measuring(store, Filters(samplers=("one-step",)))
     assert [value.t for value in alone.run() if value.measure == "lpips-alex"] == [100]
     assert not alone.notes

@@ -303,15 +303,15 @@ def test_what_measures_share_changes_no_number(pair):
     """Pictures keep transforms between measures and pairs: the order must not matter."""
     x0, x0_hat, _ = pair
     a, b = Prepared(x0), Prepared(x0_hat)
-    taken(a, Prepared(x0_hat[::-1]), MEASURES_CHEAP)
-    together = taken(a, b, dict(reversed(MEASURES_CHEAP.items())))
+    taken(a, Prepared(x0_hat[::-1]), METRICS_CHEAP)
+    together = taken(a, b, dict(reversed(METRICS_CHEAP.items())))
     alone = {}
     for name in CHEAP:
         alone.update(measure(x0, x0_hat, [name]))
     np.testing.assert_equal(together, alone)
 
 
-MEASURES_CHEAP = {name: METRICS[name] for name in CHEAP}
+METRICS_CHEAP = {name: METRICS[name] for name in CHEAP}
 
 
 def test_every_value_lies_within_its_measures_bounds(pair, photo):

@@ -57,7 +57,7 @@ def analyse(
     """Every statistic of tidy rows, and of the store's tensors where a store is given.
 
     `names` says how an artifact is called in the rows (by default its short names); `distances` are
-    further distances for P2's pairs; `content` is the measure that P2's weights are held against.
+    further distances for P2's pairs; `content` is the metric that P2's weights are held against.
     What was read from tensors is kept in the store (`remember`).
     """
     rows, tensors = list(values), _Tensors(store, filters, names)

@@ -2,7 +2,7 @@
 
 The image is the unit of replication: seeds of one image share its content, so they are averaged
 first, and images are drawn with replacement (Davison & Hinkley 1997, sec. 3.8, clusters). The
-draws are the same for every measure of the same number of images, so that differences, orders of
+draws are the same for every metric of the same number of images, so that differences, orders of
 half-levels and integrals are resampled jointly.
 
 The percentile interval of few images is too short twice: a resampled variance is (n-1)/n of the

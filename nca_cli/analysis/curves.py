@@ -14,7 +14,7 @@ from nca_cli.analysis.values import Matrices, Matrix, Value, tables
 
 @dataclass(frozen=True)
 class Point:
-    """A measure at one level. The unit of replication is the image: seeds are averaged first."""
+    """A metric at one level. The unit of replication is the image: seeds are averaged first."""
 
     t: int | float
     log_snr: float
@@ -42,7 +42,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """One measure of one model and sampler over noise levels, in the order of t."""
+    """One metric of one model and sampler over noise levels, in the order of t."""
 
     model: str
     sampler: str

@@ -1,6 +1,6 @@
-"""Half-levels: the logSNR at which half of a measure is lost, and in which order bands go.
+"""Half-levels: the logSNR at which half of a metric is lost, and in which order bands go.
 
-From the clean end into noise, a measure loses the fraction
+From the clean end into noise, a metric loses the fraction
 
     f(logSNR) = (start - mean) / (start - end)
 
@@ -49,7 +49,7 @@ BEYOND = {
 
 @dataclass(frozen=True)
 class HalfLevel:
-    """Where half of a measure is lost. A higher logSNR means: lost earlier, to less noise."""
+    """Where half of a metric is lost. A higher logSNR means: lost earlier, to less noise."""
 
     model: str
     sampler: str
@@ -76,7 +76,7 @@ class HalfLevel:
 
 @dataclass(frozen=True)
 class Order:
-    """Which of two measures loses its half first, on the way from the image into noise."""
+    """Which of two metrics loses its half first, on the way from the image into noise."""
 
     model: str
     sampler: str
@@ -93,7 +93,7 @@ class Order:
 
 
 def half_levels(values: Iterable[Value]) -> list[HalfLevel]:
-    """The half-level of every measure of every model and sampler; references are left out."""
+    """The half-level of every metric of every model and sampler; references are left out."""
     return [
         _found(table, measure)[0]
         for table in _networks(values)
@@ -102,7 +102,7 @@ def half_levels(values: Iterable[Value]) -> list[HalfLevel]:
 
 
 def orders(values: Iterable[Value]) -> list[Order]:
-    """The order of every two measures of a family (`coherence/0`, `coherence/1`, …)."""
+    """The order of every two metrics of a family (`coherence/0`, `coherence/1`, …)."""
     return [order for table in _networks(values) for order in _orders(table)]
 
 

@@ -1,13 +1,13 @@
-"""Learning steps: when, in one training, half of what a run learns of a measure is learned.
+"""Learning steps: when, in one training, half of what a run learns of a metric is learned.
 
-With E(τ) the mean of a measure over images at checkpoint τ, E_base that of a baseline that has
+With E(τ) the mean of a metric over images at checkpoint τ, E_base that of a baseline that has
 learned nothing and E_best the best of the run, the learned share is
 
     G(τ) = (E_base - E(τ)) / (E_base - E_best)
 
 G is made monotone by isotonic regression, so that one lucky checkpoint is no learning: half is
 learned where it crosses ½ *and stays above on average*, linearly in log τ. The baseline is step 0
-where the run has it, else what the caller gives (the mean image, or Wiener). A measure is blank
+where the run has it, else what the caller gives (the mean image, or Wiener). A metric is blank
 where E_base - E_best lies within its own 95 % interval of 0: there was nothing to learn.
 Resampling images goes through all of it, the choice of the best checkpoint included.
 """
@@ -39,7 +39,7 @@ BEFORE, AFTER = "half is learned before the first checkpoint", "half is not lear
 
 @dataclass(frozen=True)
 class Learned:
-    """When one measure at one level was learned. Steps are those of the optimiser."""
+    """When one metric at one level was learned. Steps are those of the optimiser."""
 
     step: Estimate
     """Where half is learned. Ends of the interval may be 0 (before the first checkpoint) and
@@ -60,7 +60,7 @@ def learned(
     steps: Sequence[int], cells: np.ndarray, baseline: np.ndarray | None = None, *,
     higher_is_better: bool = False,
 ) -> Learned:  # fmt: skip
-    """The learning step of a measure at one level.
+    """The learning step of a metric at one level.
 
     `cells` `(images, checkpoints)` belong to `steps`, which rise; seeds are averaged before. Step
     0, where it comes first, is the baseline, unless `baseline` `(images,)` is given. Images that

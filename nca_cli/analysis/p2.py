@@ -85,7 +85,7 @@ class WeightShare:
     plain: float
     """Of plain training, on the error of ε̂: the share of levels."""
     content: Estimate
-    """Share of the measure that is lost from the clean to the noisy end of these levels."""
+    """Share of the metric that is lost from the clean to the noisy end of these levels."""
 
 
 def p2_weights(
@@ -106,7 +106,7 @@ def p2_weights(
 def weight_shares(
     values: Iterable[Value], schedules: dict[str, Schedule], measure: str = "ssim"
 ) -> list[WeightShare]:
-    """P2's weights against the content that a measure says is lost, between measured levels.
+    """P2's weights against the content that a metric says is lost, between measured levels.
 
     `schedules` by model; models without one are left out.
     """

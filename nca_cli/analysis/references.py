@@ -1,6 +1,6 @@
 """What is possible without a network, on the axes of the network's own curves.
 
-As tidy rows (`Value`) with samplers `reference:…`, measures `mse` and `psnr`:
+As tidy rows (`Value`) with samplers `reference:…`, metrics `mse` and `psnr`:
 
     reference:gaussian          E[x0|x_t] of the Gaussian with full covariance, one step
     reference:gaussian/ddim-50  the chain that a sampler makes with this denoiser, every step exact
@@ -9,7 +9,7 @@ As tidy rows (`Value`) with samplers `reference:…`, measures `mse` and `psnr`:
 Both Gaussians are fitted to the other images of the store (`gaussian`); their rows are expectations
 over noise, unclipped, of seed `ANY_SEED`. The references that are measured rather than computed,
 `reference:copy` (x_t itself) and `reference:floor` (D(E(x0)) of latent models, at no level), come
-with the measures; `excess` compares networks with all four.
+with the metrics; `excess` compares networks with all four.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DESCRIPTIONS = {
     "wiener": "Gaussian with the mean and power spectrum of the other images",
 }
 MEASURED = ("copy", "floor")
-"""References that other measures bring."""
+"""References that other metrics bring."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ NO_LEVEL = math.nan
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """One measure as arrays (images, levels): a cell is the mean over the seeds of an image."""
+    """One metric as arrays (images, levels): a cell is the mean over the seeds of an image."""
 
     mean: np.ndarray
     """Of the finite values; infinite where all values are, NaN where there is none."""
@@ -34,7 +34,7 @@ class Matrix:
 
 @dataclass(frozen=True, eq=False)
 class Matrices:
-    """All measures of one model and sampler over the same images and levels."""
+    """All metrics of one model and sampler over the same images and levels."""
 
     model: str
     sampler: str

@@ -22,7 +22,7 @@ def shown(incomplete: str) -> list[str]:
     return [before + comma + name for name in fitting(left, last)]
 
 
-def measures(incomplete: str) -> list[tuple[str, str]]:
+def metrics(incomplete: str) -> list[tuple[str, str]]:
     """Measures, each with what it is."""
     from nca_cli.metrics import METRICS
 

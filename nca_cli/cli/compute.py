@@ -16,7 +16,7 @@ from nca_cli.cli.console import Output, complain, plural, size
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.interrupt import stop_if_interrupted
-from nca_cli.errors import NcaError
+from nca_cli.errors import NcaError, UsageError
 
 if TYPE_CHECKING:
     from nca_cli.engine import Plan, Request, Work
@@ -53,15 +53,21 @@ def reconstruct(
     *, samples: computing.SampleOptions, runs: computing.RunOptions, chain: computing.ChainOptions,
     inputs: computing.ImageOptions, network: computing.NetworkOptions,
     access: computing.AccessOptions,
+    follow: Annotated[bool, opt.run_option(
+        "--follow", help="Wait for further checkpoints while a training writes them; ends at the "
+        "step that run.toml calls its last (steps = N), or by Ctrl-C.")] = False,
     store: opt.StoreDir = opt.DEFAULT_STORE, dry_run: DryRun = False, stamp: Stamp = None,
     output: Output,
 ) -> None:  # fmt: skip
     """Reconstruct x̂0 from x_t, from exactly the levels asked for. Computes only what is missing."""
-    from nca_cli.engine import reconstructions
+    from nca_cli.engine import followed, reconstructions
 
+    if follow and (dry_run or not runs.runs):
+        raise UsageError("--follow waits for the checkpoints of a training", "name it: --run PATH")
     request = computing.requested(samples, runs, chain, inputs, network, access)
     job = Job(opt.opened(store), output, request, dry_run, stamp)
-    job.carry_out(reconstructions(request, job.store, network.device, job.failed))
+    computed = followed if follow else reconstructions
+    job.carry_out(computed(request, job.store, network.device, job.failed))
     job.end()
 
 
@@ -71,7 +77,7 @@ def measure(
     *, filters: FilterOptions,
     name: Annotated[list[str] | None, opt.measure_option(
         "--measure", metavar="NAME", show_default="all that can be",
-        autocompletion=complete.measures,
+        autocompletion=complete.metrics,
         help="Such as psnr, ssim, kept, colour, lpips, features. Repeatable.")] = None,
     lpips_weights: Annotated[list[Path] | None, opt.measure_option(
         "--lpips-weights", metavar="FILE", show_default="none",
@@ -147,7 +153,7 @@ class Job:
         self.output.note(*plan.notes)
 
     def _run(self, work: Work) -> None:
-        with self.output.bar(work.plan.model.name, work.total, work.unit) as work.tick:
+        with self.output.bar(work.plan.title, work.total, work.unit) as work.tick:
             for _ in work:
                 self.computed += 1
         self.output.note(*_counted(work.notes, {str(image.source) for image in work.plan.images}))
@@ -193,7 +199,7 @@ def _counted(notes: Sequence[str], images: set[str]) -> list[str]:
 def _announcement(plan: Plan, store_dtype: str) -> str:
     """`demo · ddim-50 · 3 images: 27 of 27 to compute, 675 evaluations, about 1.3 MB`."""
     labels = ", ".join(recipe.label for recipe in plan.recipes.values()) or "noise"
-    text = f"{plan.model.name} · {labels} · {plural(len(plan.images), 'image')}: "
+    text = f"{plan.title} · {labels} · {plural(len(plan.images), 'image')}: "
     if plan.empty:
         return text + f"all {plural(plan.wanted, 'sample')} cached"
     parts = [f"{plan.missing:,} of {plan.wanted:,} to compute"]

@@ -80,7 +80,7 @@ def import_(
         "--replace", help="Let new pictures take the place of stored ones.")] = False,
     store: StoreDir = DEFAULT_STORE, store_dtype: StoreDtype = "float32", output: Output,
 ) -> None:  # fmt: skip
-    """Take in reconstructions that another program made, to compare them with the same measures."""
+    """Take in reconstructions that another program made, to compare them with the same metrics."""
     from nca_cli.imports import Importing, named_schedule
 
     if not given.model:

@@ -82,6 +82,7 @@ def _print_models(found: list[Artifact], wanted: Filters, names: Names) -> None:
     for model, group in groupby(found, key=lambda artifact: artifact.model):
         artifacts = list(group)
         told = any(map(names.settings, artifacts))
+        artifacts = sorted(artifacts, key=_by_step) if told else artifacts
         shown = table()
         for name in ("image", "artifact", *(["settings"] if told else []), "t", "seeds", "size"):
             shown.add_column(name, overflow="fold", justify="right" if name == "size" else "left")
@@ -98,6 +99,12 @@ def _print_models(found: list[Artifact], wanted: Filters, names: Names) -> None:
                 )
         stdout().print(Text(model), style="bold")
         stdout().print(shown)
+
+
+def _by_step(artifact: Artifact) -> tuple[str, bool, str, int, str]:
+    """In the order of the store, checkpoints of one training by their steps."""
+    step = artifact.step or 0
+    return artifact.image, not artifact.is_noise, artifact.label, step, artifact.name
 
 
 def ranges(numbers: list) -> str:
@@ -136,6 +143,7 @@ def show(artifact: ArtifactPath, store: StoreDir = DEFAULT_STORE, json: Json = F
     details = {
         **_row(found, sorted(found.keys)),
         "datasets": {name: {"shape": shape, "dtype": dtype} for name, (shape, dtype) in tensors},
+        **({"checkpoint": found.checkpoint} if found.checkpoint else {}),
         "image_info": found.image_info,
         "model_info": found.model_info,
         "recipe": None if found.is_noise else json_.loads(found.header["recipe"]),
@@ -174,6 +182,7 @@ def _details(details: dict) -> Table:
         "size": size(details["bytes"]),
         **{name: f"{each['shape']} {each['dtype']}" for name, each in details["datasets"].items()},
         "schedule": _listed(space["schedule"]),
+        **({"checkpoint": _listed(told)} if (told := details.get("checkpoint")) else {}),
         "recipe": _listed(details["recipe"] or {}) or "none: noise",
         "file": "\n".join(map(relative, details["files"])),
     }

@@ -38,7 +38,7 @@ def plot(
     )] = Path("curves.pdf"),
     filters: FilterOptions,
     measure: Annotated[list[str] | None, option(
-        "--measure", metavar="NAME", show_default="psnr, ssim", autocompletion=complete.measures,
+        "--measure", metavar="NAME", show_default="psnr, ssim", autocompletion=complete.metrics,
         help="A panel for each, such as mse, kept, colour. Repeatable.")] = None,
     references: Annotated[bool, option(
         "--references", help="Draw what needs no network beside it, in grey.")] = False,
@@ -47,7 +47,7 @@ def plot(
         "--title", show_default="none", help="A line above the curves.")] = None,
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
-    """Draw measures over logSNR, with P2's stages and 95 % intervals. Needs matplotlib."""
+    """Draw metrics over logSNR, with P2's stages and 95 % intervals. Needs matplotlib."""
     from nca_cli.figures.curves import Page, plot_curves
 
     drawn = plot_curves(

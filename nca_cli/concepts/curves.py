@@ -101,7 +101,7 @@ def concept_error(x0: object, x0_hat: object, probe: Probe | None = None) -> dic
 
     Squared, over the concept's variance among the pictures that the probe was fitted to: 0 not at
     all, 1 as far as the average picture is, 2 as far as another picture is. Needs no labels; as a
-    function of two pictures it can be registered as a measure: `concept/hair`, `concept/glasses`.
+    function of two pictures it can be registered as a metric: `concept/hair`, `concept/glasses`.
     """
     probe = probe or Probe.load()
     pair = np.stack([np.asarray(getattr(each, "x", each), np.float32) for each in (x0, x0_hat)])

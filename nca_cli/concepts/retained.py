@@ -35,7 +35,7 @@ from nca_cli.concepts.truth import CHANNELS
 from nca_cli.recipe import Number
 
 CONCEPT = "concept/"
-"""How the measure of a concept begins."""
+"""How the metric of a concept begins."""
 FEWEST = 8
 """Images; of fewer, a slope says next to nothing about other images."""
 USABLE = 0.9
@@ -67,7 +67,7 @@ class ConceptRetention:
     """Of every concept that was read."""
 
     @cached_property
-    def measures(self) -> frozenset[str]:
+    def metrics(self) -> frozenset[str]:
         """Of `values`."""
         return frozenset(value.measure for value in self.values)
 
@@ -265,7 +265,7 @@ def _covariance(drawn: np.ndarray, truth: np.ndarray, other: np.ndarray) -> np.n
 
 
 def _order(one: Found, other: Found) -> Order:
-    """As of any two measures; blank where one of them has no interval for want of images."""
+    """As of any two metrics; blank where one of them has no interval for want of images."""
     found = ordered(one, other)
     n = min(one[0].log_snr.n, other[0].log_snr.n)
     for half, *_ in (one, other):

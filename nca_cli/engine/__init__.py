@@ -5,4 +5,4 @@ from nca_cli.engine.noise import Noising
 from nca_cli.engine.plan import Plan, Shard
 from nca_cli.engine.request import Request, noise_plans, recipes_of, reconstruction_plans
 from nca_cli.engine.run import Reconstruction
-from nca_cli.engine.work import Work, noisings, reconstructions
+from nca_cli.engine.work import Work, followed, noisings, reconstructions

@@ -73,6 +73,12 @@ class Plan:
     """What of the request does not concern this model."""
 
     @property
+    def title(self) -> str:
+        """`demo`, or `demo-run step 800`."""
+        trained = self.model.trained if self.recipes else None
+        return self.model.name + (f" step {trained.step}" if trained else "")
+
+    @property
     def missing(self) -> int:
         """Reconstructions to compute, or x_t's where only noise was asked for."""
         if not self.recipes:

@@ -22,7 +22,7 @@ from nca_cli.recipe import (
     check_seed,
     whole_number,
 )
-from nca_cli.runs import find_run, models_of
+from nca_cli.runs import TrainingRun, find_run, models_of
 from nca_cli.sampler_choice import SamplerChoice, sampler_named
 from nca_cli.samplers import METHODS, taking
 from nca_cli.store import Key, Store
@@ -151,7 +151,9 @@ def _plans(
 ) -> list[Plan]:
     images = _images(request, on_error)
     recipes: dict[str, tuple[Model, dict[str, Recipe]]] = {}
-    models = [*_named(request, with_recipes), *_checkpoints(request, with_recipes, on_error)]
+    runs = find_runs(request)
+    checkpoints = _checkpoints(request, runs, with_recipes, on_error)
+    models = [*_named(request, with_recipes), *checkpoints]
     for model in models:
         home = f"{model.folder_name} {model.folder} {model.revision}"
         wanted = recipes_of(conditions_for(request, model, models), model) if with_recipes else []
@@ -163,8 +165,13 @@ def _plans(
         planned(store, model, list(wanted.values()), images, request.keys(model))
         for model, wanted in recipes.values()
     ]
+    said = {run.name: run.notes for run in runs}
     for plan in plans:
-        plan.notes = _unheard(request, conditions_for(request, plan.model, models), plan.model)
+        run = plan.model.trained.run if plan.model.trained else ""
+        plan.notes = (
+            *said.pop(run, ()),
+            *_unheard(request, conditions_for(request, plan.model, models), plan.model),
+        )
     return plans
 
 
@@ -179,8 +186,8 @@ def _named(request: Request, weights: bool) -> list[Model]:
     ]  # fmt: skip
 
 
-def _checkpoints(request: Request, recipes: bool, on_error: Complain | None) -> list[Model]:
-    """The checkpoints of the runs, by run and step. Raises `UsageError` for two of one name."""
+def find_runs(request: Request) -> list[TrainingRun]:
+    """The runs that are named. Raises `UsageError` for two of one name."""
     found = [
         find_run(place, weights=request.weights, step_pattern=request.step_pattern, at=request.at)
         for place in request.runs
@@ -188,8 +195,16 @@ def _checkpoints(request: Request, recipes: bool, on_error: Complain | None) -> 
     names = Counter(run.name for run in found)
     if twice := [name for name, count in names.items() if count > 1]:
         raise UsageError(f"two runs are called {twice[0]}", "name one of them: --run NAME=PATH")
-    chosen = [run.chosen(request.at, request.every) for run in found]
-    if not recipes:  # every checkpoint has the same x_t
+    return found
+
+
+def _checkpoints(
+    request: Request, runs: Sequence[TrainingRun], recipes: bool, on_error: Complain | None
+) -> list[Model]:
+    """The checkpoints of the runs, by run and step; without recipes, one of each run: all of its
+    checkpoints have the same x_t."""
+    chosen = [run.chosen(request.at, request.every) for run in runs]
+    if not recipes:
         chosen = [replace(run, steps=run.steps[:1]) for run in chosen]
     return [model for run in chosen for model in models_of(run, on_error)]
 

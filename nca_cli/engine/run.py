@@ -15,6 +15,8 @@ from nca_cli.engine.noise import Starts, leave_out, noise_image
 from nca_cli.engine.plan import ImagePlan, Plan
 from nca_cli.engine.writing import Done, Whose, Writer
 from nca_cli.errors import Complain, NcaError, NothingStored
+from nca_cli.models import Model
+from nca_cli.models.origins import read_ahead
 from nca_cli.recipe import Recipe
 from nca_cli.samplers import Sampler, start
 from nca_cli.schedule import step_noise
@@ -41,6 +43,8 @@ class Reconstruction:
     on_error: Complain | None = None
     notes: list[str] = field(default_factory=list)
     engine: Engine | None = None
+    following: Model | None = None
+    """Whose files are read while this runs."""
 
     def __post_init__(self) -> None:
         self._codec = Codec(self.plan.model, self.device, self.notes)
@@ -57,6 +61,8 @@ class Reconstruction:
         self.plan.check_space(self.store_dtype)
         self.plan.note_step()
         denoise = self._denoiser() if self.plan.missing else None
+        if self.following is not None:
+            read_ahead(self.following)
         self.engine = Engine(denoise, self._trajectories(), batch=self.batch, tick=self._tick)
         try:
             for finished in self.engine:

@@ -1,11 +1,11 @@
-"""Measures: how far a reconstruction x̂0 is from its image x0.
+"""Metrics: how far a reconstruction x̂0 is from its image x0.
 
-A measure takes two float arrays `(C, H, W)` in [-1, 1] and gives one number, or several by name
+A metric takes two float arrays `(C, H, W)` in [-1, 1] and gives one number, or several by name
 (of the octave bands, say), which are stored as `kept/0`, `kept/1`, … x̂0 is clipped to [-1, 1]
 first, as it is when drawn: stored one-step reconstructions are not. What is not finite gives NaN,
-and so does a picture that a measure cannot be taken of; never a wrong number.
+and so does a picture that a metric cannot be taken of; never a wrong number.
 
-A measure of your own, in five lines, and then `measure_store(store, names=["brightness"])`:
+A metric of your own, in five lines, and then `measure_store(store, names=["brightness"])`:
 
     from nca_cli.metrics import METRICS, Metric
 

@@ -24,14 +24,14 @@ from typing import Any
 from nca_cli.errors import StoreError
 from nca_cli.store import Artifact, Key, Store
 from nca_cli.store.files import locked, write_atomically
-from nca_cli.store.layout import measures_file
+from nca_cli.store.layout import metrics_file
 
 FORMAT, VERSION = "nca-measures", 1
 FLOOR: Key = (-1, -1)
 """In the place of (t, seed), of the autoencoder's floor, which has neither."""
 
 Values = dict[str, dict[str, float]]
-"""Measure → suffix (`""`, `"/0"`, …) → value."""
+"""Metric → suffix (`""`, `"/0"`, …) → value."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Entry:
     values: Values = field(default_factory=dict)
 
     def without(self, names: set[str]) -> Entry:
-        """A copy that lacks some measures."""
+        """A copy that lacks some metrics."""
         values = {name: value for name, value in self.values.items() if name not in names}
         return replace(self, values=values)
 
@@ -53,7 +53,7 @@ class Kept:
     """The values of one artifact."""
 
     stamps: dict[str, str] = field(default_factory=dict)
-    """Measure → what it was measured with; "" where that cannot be told."""
+    """Metric → what it was measured with; "" where that cannot be told."""
     x0_content: str = ""
     x0: str = ""
     """Digest of x0; another x0 makes all values void."""
@@ -61,7 +61,7 @@ class Kept:
 
     @property
     def lasting(self) -> Kept:
-        """The values of measures that can be told from others: those that may be kept."""
+        """The values of metrics that can be told from others: those that may be kept."""
         passing = {name for name, stamp in self.stamps.items() if not stamp}
         stamps = {name: stamp for name, stamp in self.stamps.items() if stamp}
         entries = {key: entry.without(passing) for key, entry in self.entries.items()}
@@ -83,7 +83,7 @@ def file_of(store: Store, artifact: Artifact) -> Path | None:
     """Where an artifact's values are kept; None for a packed store."""
     if store.folder is None:
         return None
-    return measures_file(store.folder / artifact.model / artifact.image, artifact.name)
+    return metrics_file(store.folder / artifact.model / artifact.image, artifact.name)
 
 
 def load(path: Path | None) -> Kept | None:

@@ -75,8 +75,8 @@ NETWORKS = {
 }  # fmt: skip
 
 
-def lpips_measures(files: Iterable[str | Path], device: str = "cpu") -> dict[str, Metric]:
-    """The LPIPS measures that the files make up: `lpips-alex`, `lpips-squeeze`, or both.
+def lpips_metrics(files: Iterable[str | Path], device: str = "cpu") -> dict[str, Metric]:
+    """The LPIPS metrics that the files make up: `lpips-alex`, `lpips-squeeze`, or both.
 
     Raises `UsageError` for a file that cannot be read, that is none of these, or that leaves a
     network without its convolutions or without its lin weights.
@@ -86,10 +86,10 @@ def lpips_measures(files: Iterable[str | Path], device: str = "cpu") -> dict[str
     for file in paths:
         state = {key: each for name, each in _tensors(file).items() if (key := _plain(name))}
         states.setdefault(_network_of(file, state), {}).update(state)
-    return {name: _measure(name, state, paths, device) for name, state in states.items()}
+    return {name: _metric(name, state, paths, device) for name, state in states.items()}
 
 
-def _measure(name: str, state: State, files: list[Path], device: str) -> Metric:
+def _metric(name: str, state: State, files: list[Path], device: str) -> Metric:
     _check(NETWORKS[name], state, files)
     needed = {key: state[key].float() for key in NETWORKS[name].needed()}
     key = hashlib.sha256()

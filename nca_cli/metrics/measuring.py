@@ -49,14 +49,14 @@ class Measuring:
         settings: Settings = Settings(), references: Sequence[str] = (),  # noqa: B008
     ):  # fmt: skip
         self.store, self.filters = store, filters
-        self.measures = wanted_metrics(names, settings)
+        self.metrics = wanted_metrics(names, settings)
         self._all = names is None
         survey = Survey(store, filters)
         self.problems: list[NcaError] = survey.problems
         """Artifacts that could not be read, with the reason."""
         self.notes: list[str] = survey.notes
         """What else is worth telling."""
-        self.notes += [_passing(name) for name, each in self.measures.items() if not each.stamp]
+        self.notes += [_passing(name) for name, each in self.metrics.items() if not each.stamp]
         found = [one for one in store.require().select(filters) if not one.is_noise]
         if not found:
             what = f"{store.root} holds no reconstruction that fits"
@@ -65,7 +65,7 @@ class Measuring:
         self.sources = survey.sources(found, references)
         self._tasks = list(self._planned())
         self.stamps: dict[str, str] = {}
-        """Measure → what the values that `run` gave were taken with; "" where that is not known."""
+        """Metric → what the values that `run` gave were taken with; "" where that is not known."""
 
     def __len__(self) -> int:
         return sum(len(task.keys) for task in self._tasks)
@@ -84,14 +84,14 @@ class Measuring:
     def _planned(self) -> Iterator[Task]:
         """Chunks of what must be read. What runs in this process alone stays apart."""
         for source in self.sources:
-            fitting = source.fitting(self.measures)
+            fitting = source.fitting(self.metrics)
             light = {name: each for name, each in fitting.items() if each.portable}
             heavy = {name: each for name, each in fitting.items() if name not in light}
-            for measures in filter(None, (light, heavy)):
-                keys = source.lacking(measures)
+            for metrics in filter(None, (light, heavy)):
+                keys = source.lacking(metrics)
                 for start in range(0, len(keys), CHUNK):
                     chunk = tuple(keys[start : start + CHUNK])
-                    yield Task(source.artifact, source.noise, source.dataset, chunk, measures,
+                    yield Task(source.artifact, source.noise, source.dataset, chunk, metrics,
                                source.known(chunk))  # fmt: skip
 
     def run(
@@ -109,7 +109,7 @@ class Measuring:
         self._tasks = []
         self.problems += [source.problem for source in self.sources if source.problem]
         self.sources = [source for source in self.sources if not source.problem]
-        self.stamps = {name: each.stamp for name, each in self.measures.items()}
+        self.stamps = {name: each.stamp for name, each in self.metrics.items()}
         self.stamps |= self._of_networks() if self._all else {}
         return [value for source in self.sources for value in self._values(source)]
 
@@ -147,20 +147,20 @@ class Measuring:
                     yield Value(*place, name + suffix, value)
 
     def _families(self, source: WantedSamples) -> list[str]:
-        """The measures to tell: those asked for, and by default what is kept of networks too."""
+        """The metrics to tell: those asked for, and by default what is kept of networks too."""
         stamps = source.kept.stamps
         others = (name for name, stamp in self.stamps.items() if stamps.get(name) == stamp)
-        return list(dict.fromkeys([*self.measures, *sorted(others)]))
+        return list(dict.fromkeys([*self.metrics, *sorted(others)]))
 
     def _of_networks(self) -> dict[str, str]:
-        """Measure → the stamp that most samples have of it, of those that were not asked for.
+        """Metric → the stamp that most samples have of it, of those that were not asked for.
 
-        Numbers of different weights are no one measure, and have no mean: the others are not told.
+        Numbers of different weights are no one metric, and have no mean: the others are not told.
         """
         counts: dict[str, Counter[str]] = {}
         for source in self.sources:
             for name, stamp in source.kept.stamps.items():
-                if name not in self.measures and _still_told(name, stamp):
+                if name not in self.metrics and _still_told(name, stamp):
                     counts.setdefault(name, Counter())[stamp] += source.count(name)
         found = {name: sorted(each, key=lambda stamp: (-each[stamp], stamp))
                  for name, each in sorted(counts.items())}  # fmt: skip
@@ -196,6 +196,6 @@ def _mixed(name: str, counts: Counter[str]) -> str:
 
 
 def _still_told(name: str, stamp: str) -> bool:
-    """Whether kept values of a network are of the measure as it is now, whatever its weights."""
+    """Whether kept values of a network are of the metric as it is now, whatever its weights."""
     each = described(name)
     return each is not None and bool(each.needs) and stamp.split(" ")[0] == str(each.version)

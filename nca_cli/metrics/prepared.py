@@ -62,5 +62,5 @@ def prepared(x0: Pixels, x0_hat: Pixels) -> tuple[Prepared, Prepared]:
 
 
 def usable(a: Prepared, b: Prepared, least_side: int = 1) -> bool:
-    """Whether a measure that needs so many pixels a side can be taken of both."""
+    """Whether a metric that needs so many pixels a side can be taken of both."""
     return min(a.shape[-2:]) >= least_side and a.finite and b.finite

@@ -177,7 +177,7 @@ def ends_of(name: str) -> Ends:
 
 
 def cheap(against: str = X0) -> list[str]:
-    """Names of the measures that need no network and compare x̂0 with `against`."""
+    """Names of the metrics that need no network and compare x̂0 with `against`."""
     return [name for name, each in METRICS.items() if not each.needs and each.against == against]
 
 
@@ -186,25 +186,25 @@ def measure(
 ) -> dict[str, float]:
     """Name → value for one picture `(C, H, W)` and its reconstruction; by default the cheap ones.
 
-    A measure of several values has a name for each: `kept/0`, `kept/1`, … Raises `ValueError`
+    A metric of several values has a name for each: `kept/0`, `kept/1`, … Raises `ValueError`
     where the two differ in shape.
     """
     names = cheap() if names is None else names
     return taken(*prepared(x0, x0_hat), {name: METRICS[name] for name in names})
 
 
-def taken(a: Prepared, b: Prepared, measures: Mapping[str, Metric]) -> dict[str, float]:
-    """As `measure`, of pictures, which keep what measures share."""
+def taken(a: Prepared, b: Prepared, metrics: Mapping[str, Metric]) -> dict[str, float]:
+    """As `measure`, of pictures, which keep what metrics share."""
     return {
         name + suffix: value
-        for name, each in measures.items()
+        for name, each in metrics.items()
         for suffix, value in each(a, b).items()
     }
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the measures that need torch are computed with."""
+    """What the metrics that need torch are computed with."""
 
     lpips_weights: tuple[str | Path, ...] = ()
     """Files: convolutions and lin weights, together or apart; see `metrics.lpips`."""
@@ -214,7 +214,7 @@ class Settings:
 
 
 def wanted_metrics(names: Iterable[str] | None, settings: Settings) -> dict[str, Metric]:
-    """The measures to compute, ready to be: those that need a network with their weights loaded.
+    """The metrics to compute, ready to be: those that need a network with their weights loaded.
 
     Raises `UsageError` for a name that is unknown or lacks its weights.
     """
@@ -234,13 +234,13 @@ def wanted_metrics(names: Iterable[str] | None, settings: Settings) -> dict[str,
 def _networks(settings: Settings) -> dict[str, Metric]:
     found: dict[str, Metric] = {}
     if settings.lpips_weights:
-        from nca_cli.metrics.lpips import lpips_measures
+        from nca_cli.metrics.lpips import lpips_metrics
 
-        found |= lpips_measures(settings.lpips_weights, pick_device(settings.device))
+        found |= lpips_metrics(settings.lpips_weights, pick_device(settings.device))
     if settings.backbone:
-        from nca_cli.metrics.features import feature_measures
+        from nca_cli.metrics.features import feature_metrics
 
-        found |= feature_measures(settings.backbone, pick_device(settings.device))
+        found |= feature_metrics(settings.backbone, pick_device(settings.device))
     return found
 
 

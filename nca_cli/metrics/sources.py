@@ -39,10 +39,10 @@ class WantedSamples:
     """Whether there is a D(E(x0)) to compare with."""
     problem: NcaError | None = None
 
-    def fitting(self, measures: Mapping[str, Metric]) -> dict[str, Metric]:
-        """The measures that are taken of it; only x̂0 is compared with D(E(x0))."""
+    def fitting(self, metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+        """The metrics that are taken of it; only x̂0 is compared with D(E(x0))."""
         compared = self.has_floor and self.dataset == "x0_hat"
-        return {name: each for name, each in measures.items()
+        return {name: each for name, each in metrics.items()
                 if (compared or each.against != X0_FLOOR)
                 and (self.dataset != REFERENCES["copy"] or each.of_x_t)}  # fmt: skip
 
@@ -52,21 +52,21 @@ class WantedSamples:
         return Kept(self.kept.stamps, self.kept.x0_content, self.kept.x0, entries)
 
     def count(self, name: str) -> int:
-        """How many of the samples have a value of a measure."""
+        """How many of the samples have a value of a metric."""
         entries = (self.kept.entries.get(key) for key in self.keys)
         return sum(entry is not None and name in entry.values for entry in entries)
 
-    def lacking(self, measures: Mapping[str, Metric]) -> list[Key]:
-        """The samples that must be read: without a measure, or not known to be the same."""
+    def lacking(self, metrics: Mapping[str, Metric]) -> list[Key]:
+        """The samples that must be read: without a metric, or not known to be the same."""
         stamps = self.kept.stamps
-        current = all(each.stamp and stamps.get(n) == each.stamp for n, each in measures.items())
-        return [key for key in self.keys if not (current and self._has(key, measures))]
+        current = all(each.stamp and stamps.get(n) == each.stamp for n, each in metrics.items())
+        return [key for key in self.keys if not (current and self._has(key, metrics))]
 
-    def _has(self, key: Key, measures: Mapping[str, Metric]) -> bool:
+    def _has(self, key: Key, metrics: Mapping[str, Metric]) -> bool:
         entry = self.kept.entries.get(key)
         return (
             self.trusted and entry is not None and entry.content == self.contents.get(key)
-            and measures.keys() <= entry.values.keys()
+            and metrics.keys() <= entry.values.keys()
         )  # fmt: skip
 
 

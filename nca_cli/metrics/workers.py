@@ -45,14 +45,14 @@ class Task:
     dataset: str
     """`x0_hat`, `x_t` (the noised picture as its own reconstruction) or `x0_floor`."""
     keys: tuple[Key, ...]
-    measures: Mapping[str, Metric]
+    metrics: Mapping[str, Metric]
     known: Kept = field(default_factory=Kept)
     """Values that hold for tensors of the same digest."""
 
     @property
     def portable(self) -> bool:
         """Whether other processes can carry it out."""
-        return all(each.portable for each in self.measures.values())
+        return all(each.portable for each in self.metrics.values())
 
 
 def measured(task: Task) -> Kept:
@@ -61,15 +61,15 @@ def measured(task: Task) -> Kept:
     D(E(x0)) needs no digest of its own: x0 and the space, which is the folder, settle it.
     """
     content, tensor = _fixed(task.noise, X0)
-    stamps = {name: each.stamp for name, each in task.measures.items()}
+    stamps = {name: each.stamp for name, each in task.metrics.items()}
     found, truths = Kept(stamps, content, digest(tensor)), {X0: Prepared(tensor)}
-    for name in {each.against for each in task.measures.values()} - set(truths):
+    for name in {each.against for each in task.metrics.values()} - set(truths):
         truths[name] = Prepared(_fixed(task.noise, name)[1])
     known = _still_good(task.known, found)
     for key, content, tensor in _tensors(task):
         sha = digest(tensor)
         values = known.get((key, sha), {})
-        missing = {name: each for name, each in task.measures.items() if name not in values}
+        missing = {name: each for name, each in task.metrics.items() if name not in values}
         picture = Prepared(tensor)
         fresh = {name: each(truths[each.against], picture) for name, each in missing.items()}
         found.entries[key] = Entry(content, sha, {**values, **fresh})

@@ -7,12 +7,14 @@ Every origin is asked to find a model, name it, identify and load it. `models/ow
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nca_cli.errors import ModelError
+from nca_cli.errors import ModelError, NcaError
 from nca_cli.models import hub
 from nca_cli.models.checkpoints.file import (
     KINDS,
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
 UNTOLD = ("model", "last")
 """Stems that say nothing: CompVis calls every checkpoint model.ckpt, Lightning its newest last."""
+READ_AHEAD = 2**22
+"""Bytes at a time."""
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 
 
@@ -98,6 +102,11 @@ class Origin:
             raise ModelError(model.name, f"{pipeline.root / missing} is missing")
         return pipeline.identity(model.name)
 
+    def files(self, model: Model) -> list[Path]:
+        """All that loading its network reads."""
+        pipeline = self.pipeline(model)
+        return [pipeline.root / file for file in pipeline.files]
+
     def architecture(self, model: Model) -> Mapping[str, Any]:
         """What its network's configuration says, but for where it came from."""
         config = self.pipeline(model).network.config
@@ -117,6 +126,21 @@ class Origin:
             classes=pipeline.classes, null_label=pipeline.null_label,
             takes_prompt=bool(pipeline.text_encoders),
         )  # fmt: skip
+
+
+def read_ahead(model: Model) -> threading.Thread:
+    """Read a model's files in the background: from memory, loading it later takes no disk."""
+
+    def read() -> None:
+        with suppress(NcaError, OSError):  # who loads it says what is wrong
+            for file in model.origin.files(model):
+                with file.open("rb", buffering=0) as opened:
+                    while opened.read(READ_AHEAD):
+                        pass
+
+    thread = threading.Thread(target=read, name=f"reading {model.name}", daemon=True)
+    thread.start()
+    return thread
 
 
 def complete_pipeline(folder: Path, name: str, weights: bool) -> Pipeline:
@@ -296,6 +320,9 @@ class CheckpointFile(Origin):
         path = path_of(self.named)
         name = path.parent.name if path.stem in UNTOLD and path.parent.name else path.stem
         return StoredAs(safe_name(name), None, source_of(self.named))
+
+    def files(self, model: Model) -> list[Path]:
+        return [path_of(self.named)]
 
     def architecture(self, model: Model) -> Mapping[str, Any]:
         return asdict(find_checkpoint(self.named).config.unet)

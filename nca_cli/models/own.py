@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nca_cli import plugins
@@ -118,6 +119,10 @@ class Own(Origin):
             scheduler={"clip_sample": False, "set_alpha_to_one": True, **_variance(made)},
             revision=f"own:{self.named}:{_prediction(made)}:{made.identity}",
         )  # fmt: skip
+
+    def files(self, model: Model) -> list[Path]:
+        """It has none."""
+        return []
 
     def architecture(self, model: Model) -> dict[str, Any]:
         """A factory says nothing of it."""

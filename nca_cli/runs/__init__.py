@@ -2,6 +2,14 @@
 
 from nca_cli.runs.find import SavedStep, TrainingRun, find_run, name_of
 from nca_cli.runs.models import models_of
-from nca_cli.runs.whole import is_whole
+from nca_cli.runs.whole import Unfinished, is_whole
 
-__all__ = ["SavedStep", "TrainingRun", "find_run", "is_whole", "models_of", "name_of"]
+__all__ = [
+    "SavedStep",
+    "TrainingRun",
+    "Unfinished",
+    "find_run",
+    "is_whole",
+    "models_of",
+    "name_of",
+]

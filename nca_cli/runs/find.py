@@ -26,6 +26,7 @@ from nca_cli.models.own import is_own
 from nca_cli.models.reading import AVERAGED, NETWORKS
 from nca_cli.models.tensors import step_inside
 from nca_cli.recipe import BUILT_IN
+from nca_cli.runs.whole import Unfinished
 
 EMA, RAW = "ema", "raw"
 BUILT_IN_RUNS = ("demo-run",)
@@ -37,6 +38,10 @@ FILES = {".pt": "adm:", ".ckpt": "ldm:"}
 """Checkpoint files, and how `--model` names their kind."""
 INSIDE = ".ckpt"
 """Files that tell their step themselves, where their name does not."""
+
+
+class NoCheckpoints(UsageError, Unfinished):
+    """A place where no checkpoint lies yet."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,12 @@ class TrainingRun:
     """What its `run.toml` says; nothing where there is none."""
     notes: tuple[str, ...] = ()
     """What is worth telling of the choice."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last step is there, where `run.toml` says which it is (`steps`)."""
+        last = self.settings.get("steps")
+        return isinstance(last, int) and self.steps[-1].step >= last
 
     def chosen(self, at: Sequence[int] = (), every: int | None = None) -> TrainingRun:
         """The checkpoints of these steps, or every so many of them; by default all."""
@@ -138,7 +149,7 @@ def _checkpoints(place: str, step_pattern: str | None) -> list[SavedStep]:
     found = [saved for path in _paths(place) for saved in _saved(path, step_of)]
     if not found:
         hint = "its checkpoints have their step in their names; or say --step-pattern REGEX"
-        raise UsageError(f"no checkpoints in {place}", hint)
+        raise NoCheckpoints(f"no checkpoints in {place}", hint)
     return found
 
 

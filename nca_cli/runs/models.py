@@ -10,7 +10,7 @@ from nca_cli.models import Model, find_model
 from nca_cli.models.origins import safe_name
 from nca_cli.models.space import Trained
 from nca_cli.runs.find import SavedStep, TrainingRun
-from nca_cli.runs.whole import is_whole
+from nca_cli.runs.whole import HalfWritten, is_whole
 
 ONE_RUN = "a run's checkpoints are of one network: --at chooses among them"
 
@@ -37,7 +37,7 @@ def models_of(run: TrainingRun, on_error: Complain | None = None) -> list[Model]
 
 def _model(run: TrainingRun, saved: SavedStep) -> Model:
     if saved.path is not None and not is_whole(saved.path):
-        raise ModelError(f"{run.name} step {saved.step}", f"{saved.path} is not written to its end")
+        raise HalfWritten(f"{run.name} step {saved.step}", saved.path)
     model = find_model(saved.source, step=saved.step)
     trained = Trained(run.name, saved.step, saved.weights, run.settings)
     return replace(model, name=safe_name(run.name), source=run.source, trained=trained)

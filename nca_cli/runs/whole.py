@@ -7,6 +7,20 @@ import struct
 import zipfile
 from pathlib import Path
 
+from nca_cli.errors import ModelError, NcaError
+
+
+class Unfinished(NcaError):
+    """What a training has not written yet, and may still write."""
+
+
+class HalfWritten(ModelError, Unfinished):
+    """A checkpoint that is not written to its end."""
+
+    def __init__(self, name: str, path: Path):
+        super().__init__(name, f"{path} is not written to its end", "wait, or leave it out: --at")
+
+
 LONGEST_HEADER = 100_000_000
 """Bytes; what safetensors itself accepts."""
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")

@@ -70,7 +70,7 @@ def set_aside_file(path: Path) -> Path:
     return next(name for name in names if not name.exists())
 
 
-def measures_file(folder: Path, name: str) -> Path:
+def metrics_file(folder: Path, name: str) -> Path:
     """File of the measured values of an artifact. Never written by the store itself."""
     return folder / (name + METRICS)
 

@@ -12,7 +12,7 @@ from nca_cli.errors import DamagedArtifact
 from nca_cli.store import hdf5
 from nca_cli.store.artifact import Artifact
 from nca_cli.store.hdf5 import Location
-from nca_cli.store.layout import measures_file, part_file
+from nca_cli.store.layout import metrics_file, part_file
 from nca_cli.store.samples import Key, Part, Samples
 
 
@@ -103,7 +103,7 @@ def delete(artifact: Artifact) -> None:
 
     Measured values go with them.
     """
-    measures_file(artifact.parts[0].path.parent, artifact.name).unlink(missing_ok=True)
+    metrics_file(artifact.parts[0].path.parent, artifact.name).unlink(missing_ok=True)
     for location in reversed(artifact.parts):
         location.path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -226,14 +227,13 @@ def _image(folder: str, headers: Iterable[dict[str, str]]) -> dict:
 
 
 def _model(store: Store, folder: str, headers: Iterable[dict[str, str]]) -> dict:
-    """What a header or `model.json` says of the model; its stored name where neither does."""
-    for header in headers:
-        if "name" in (info := _parsed(header, "model")):
-            return info
-    try:
-        return {"name": layout.split_folder(folder)[0], **store.model_info(folder)}
-    except (NcaError, LookupError):
-        return {"name": layout.split_folder(folder)[0]}
+    """What `model.json` (which knows the steps of a run) or a header says of the model; its stored
+    name where neither does."""
+    known = {"name": layout.split_folder(folder)[0]}
+    with suppress(NcaError):
+        return {**known, **store.model_info(folder)}
+    found = (_parsed(header, "model") for header in headers)
+    return next((info for info in found if "name" in info), known)
 
 
 def _parsed(header: dict[str, str], key: str) -> dict:

@@ -1,4 +1,4 @@
-"""The geometry of curves: a panel is a measure over logSNR, in the units of both axes.
+"""The geometry of curves: a panel is a metric over logSNR, in the units of both axes.
 
 Page (`svg`) and paper (`paper`) draw the same panels, and spell the looks of lines in their own
 way; nothing here knows of pixels or millimetres.
@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from nca_cli.analysis import BOUNDS, Curve, Point
-from nca_cli.figures.curves.titles import RETENTION, family, known_measure
+from nca_cli.figures.curves.titles import RETENTION, family, known_metric
 
 MOST_AREAS = 3
 """Intervals of so many series are areas; those of more would cover one another and are bars."""
@@ -136,7 +136,7 @@ class LevelRow:
 
 @dataclass(frozen=True)
 class Panel:
-    """One measure over logSNR, whose axis runs from clean at the left to noise at the right."""
+    """One metric over logSNR, whose axis runs from clean at the left to noise at the right."""
 
     measure: str
     entries: tuple[Trace, ...]
@@ -174,7 +174,7 @@ def areas(entries: Iterable[Trace]) -> bool:
 
 
 def every_point(entries: Iterable[Trace]) -> list[Point]:
-    """The points of all measures that have a place in a plot."""
+    """The points of all metrics that have a place in a plot."""
     return [p for entry in entries for curve in entry.curves.values() for p in drawable(curve)]
 
 
@@ -205,7 +205,7 @@ def value_span(measure: str, drawn: Sequence[Trace], rules: Sequence[float]) -> 
     every = (value for entry in drawn for value in _values(entry, measure))
     own += [min(max(value, low - room), high + room) for value in every]
     span = widened(min(own), max(own), 0.06)
-    least, most = known_measure(measure).bounds
+    least, most = known_metric(measure).bounds
     return AxisRange(max(span.low, least), min(span.high, most))
 
 

@@ -1,4 +1,4 @@
-"""How numbers, measures and references are written, on the page and on paper."""
+"""How numbers, metrics and references are written, on the page and on paper."""
 
 from __future__ import annotations
 
@@ -60,17 +60,17 @@ DERIVED = {
     "content": Metric(_derived, "Where SSIM is lost",
                        "share of what is lost, per unit of log SNR", "", 3),
 }  # fmt: skip
-"""What is drawn as measures are, but derived from them."""
+"""What is drawn as metrics are, but derived from them."""
 
 
 def part(measure: str) -> str:
-    """`coherence/3` → `3`; nothing for a measure of one value."""
+    """`coherence/3` → `3`; nothing for a metric of one value."""
     return measure.partition("/")[2]
 
 
-def measure_title(name: str) -> str:
+def metric_title(name: str) -> str:
     """`PSNR`; `8–16 cycles per side` of an octave band; `Gaze` of a concept; `layer 7`."""
-    title = known_measure(name).title
+    title = known_metric(name).title
     if not part(name):
         return title
     if family(name) == EXCESS:
@@ -88,22 +88,22 @@ def _is_band(name: str) -> bool:
 
 def full_title(name: str) -> str:
     """`Coherence, 8–16 cycles per side`: a title that stands alone."""
-    title = known_measure(name).title
+    title = known_metric(name).title
     if _is_band(name):
-        return f"{title}, {measure_title(name)}"
-    return measure_title(name) if family(name) == EXCESS else f"{title} {part(name)}".rstrip()
+        return f"{title}, {metric_title(name)}"
+    return metric_title(name) if family(name) == EXCESS else f"{title} {part(name)}".rstrip()
 
 
-def axis_title(measure: str) -> str:
+def axis_title(metric: str) -> str:
     """`PSNR (dB; higher is closer)`; what is long has two lines."""
-    known = known_measure(measure)
+    known = known_metric(metric)
     remark = "; ".join(filter(None, [known.unit, known.better and f"{known.better} is closer"]))
-    gap = "\n" if part(measure) else " "
-    return f"{full_title(measure)}{gap}({remark})" if remark else full_title(measure)
+    gap = "\n" if part(metric) else " "
+    return f"{full_title(metric)}{gap}({remark})" if remark else full_title(metric)
 
 
-def known_measure(name: str) -> Metric:
-    """What is known about a measure, be it derived or not; nothing but its name if need be."""
+def known_metric(name: str) -> Metric:
+    """What is known about a metric, be it derived or not; nothing but its name if need be."""
     return DERIVED.get(family(name)) or described(name) or Metric(_derived, family(name), "", "")
 
 
@@ -114,8 +114,8 @@ def band_title(band: int) -> str:
 
 
 def measured(name: str, value: float) -> str:
-    """A value of a measure with the decimals that are worth printing."""
-    return number(value, known_measure(name).digits)
+    """A value of a metric with the decimals that are worth printing."""
+    return number(value, known_metric(name).digits)
 
 
 REFERENCES = {

@@ -22,7 +22,7 @@ from nca_cli.analysis.halflevel import isotonic
 from nca_cli.analysis.learning import Learned
 from nca_cli.errors import UsageError
 from nca_cli.figures.curves.panel import AxisRange, widened
-from nca_cli.figures.curves.titles import known_measure
+from nca_cli.figures.curves.titles import known_metric
 from nca_cli.recipe import Number
 
 ISO_SHARES = (0.25, 0.5, 0.75)
@@ -167,7 +167,7 @@ class LearningPanel:
         if self.share:
             return widened(min([0.0, *values]), 1.0, 0.05)
         span = widened(min(values, default=0.0), max(values, default=1.0), 0.06)
-        least, most = known_measure(self.emergence.metric).bounds
+        least, most = known_metric(self.emergence.metric).bounds
         return AxisRange(max(span.low, least), min(span.high, most))
 
 

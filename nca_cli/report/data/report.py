@@ -64,7 +64,7 @@ class ReportedModel:
     space: dict
     """Schedule, shape, resolution and autoencoder, as the store has them."""
     floor: dict[str, float]
-    """Latent models: measures of D(E(x0)) against x0, means over images. Else empty."""
+    """Latent models: metrics of D(E(x0)) against x0, means over images. Else empty."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Series:
         return f"{self.model} · {self.sampler}"
 
     def points(self, name: str) -> tuple[Point, ...]:
-        """Those of a measure; none where it was not taken."""
+        """Those of a metric; none where it was not taken."""
         return next((curve.points for curve in self.curves if curve.measure == name), ())
 
 
@@ -118,22 +118,22 @@ class Report:
     baselines: tuple[Value, ...]
     """Of x_t itself against x0, and of latent models' D(E(x0)), which is at no level."""
     stamps: dict[str, str]
-    """Measure → its version and a digest of the weights that it was taken with."""
+    """Metric → its version and a digest of the weights that it was taken with."""
     analysis: Analysis
     """What goes at which level, with intervals."""
     concepts: ConceptRetention | None
     """What is left of concepts; None where the truth of none is known."""
 
     @cached_property
-    def measures(self) -> tuple[str, ...]:
-        """Every measure that was taken, in the order in which they first occur."""
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric that was taken, in the order in which they first occur."""
         return tuple(dict.fromkeys(value.measure for value in self.values))
 
     @cached_property
     def unmeasured(self) -> tuple[str, ...]:
         """Measures that have no number of any sample: pictures may be too small for them."""
         known = {value.measure for value in self.values if not math.isnan(value.value)}
-        return tuple(name for name in self.measures if name not in known)
+        return tuple(name for name in self.metrics if name not in known)
 
     @cached_property
     def curves(self) -> tuple[Curve, ...]:

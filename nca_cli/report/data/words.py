@@ -34,7 +34,7 @@ def listed(words: list[str]) -> str:
 
 def concept_title(measure: str, found: ConceptRetention | None = None) -> str:
     """`concept/hair_length` → `hair length`; of a colour, `hair colour`."""
-    colour = found is not None and f"{measure}_g" in found.measures
+    colour = found is not None and f"{measure}_g" in found.metrics
     return measure.removeprefix(CONCEPT).replace("_", " ") + (" colour" if colour else "")
 
 
@@ -50,7 +50,7 @@ def known_halves(analysis: Analysis) -> list[HalfLevel]:
 
 
 def measured_range(curve: Curve) -> tuple[float, float]:
-    """logSNR of the noisiest and the cleanest level at which a measure was taken."""
+    """logSNR of the noisiest and the cleanest level at which a metric was taken."""
     known = [p.log_snr for p in drawable(curve)]
     return min(known, default=math.nan), max(known, default=math.nan)
 

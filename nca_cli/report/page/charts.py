@@ -24,7 +24,7 @@ from nca_cli.figures.curves.panel import (
     widened,
 )
 from nca_cli.figures.curves.svg import Chart, chart, log_snr_scale
-from nca_cli.figures.curves.titles import known_measure, measured, scientific, snr
+from nca_cli.figures.curves.titles import known_metric, measured, scientific, snr
 from nca_cli.report.data import Report
 
 
@@ -80,12 +80,12 @@ def _joined(one: Curve | None, other: Curve) -> Curve:
 def charts(report: Report, drawn: Sequence[Trace]) -> list[Chart]:
     """A chart per measure that has any finite value at a finite logSNR."""
     x = log_snr_span(drawn)
-    shown = [name for name in report.measures if any(e.points(name) for e in drawn)]
+    shown = [name for name in report.metrics if any(e.points(name) for e in drawn)]
     return [charted(report, name, [e for e in drawn if e.points(name)], x) for name in shown]
 
 
 def groups(drawn: Sequence[Chart]) -> dict[str, list[Chart]]:
-    """The charts of single measures under "", then those of each family (`kept/0`, `kept/1`, …)."""
+    """The charts of single metrics under "", then those of each family (`kept/0`, `kept/1`, …)."""
     found: dict[str, list[Chart]] = {"": []}
     for each in drawn:
         name = titles.family(each.measure) if titles.part(each.measure) else ""
@@ -94,7 +94,7 @@ def groups(drawn: Sequence[Chart]) -> dict[str, list[Chart]]:
 
 
 def charted(report: Report, measure: str, drawn: Sequence[Trace], x: AxisRange) -> Chart:
-    """A measure of a report, with what its autoencoders alone reach."""
+    """A metric of a report, with what its autoencoders alone reach."""
     rules = tuple(Rule(model.name, model.floor[measure]) for model in report.models
                   if math.isfinite(model.floor.get(measure, math.nan)))  # fmt: skip
     y = value_span(measure, drawn, [rule.value for rule in rules])
@@ -131,5 +131,5 @@ def reading(drawn: Chart) -> dict[str, object]:
 def said(measure: str, point: Point) -> str:
     """`24.13 dB [23.80, 24.40]`."""
     both = ", ".join(measured(measure, end) for end in ends(point))
-    parts = measured(measure, point.mean), known_measure(measure).unit, both and f"[{both}]"
+    parts = measured(measure, point.mean), known_metric(measure).unit, both and f"[{both}]"
     return " ".join(filter(None, parts))

@@ -53,9 +53,9 @@ def section(report: Report, drawn: Sequence[Trace]) -> Section | None:
         return None
     halves = sorted(found.half_levels, key=in_turn)
     sure = {curve.measure for curve in found.curves if any(map(ends, curve.points))}
-    measures = dict.fromkeys(half.measure for half in halves)
-    charts = tuple(_chart(report, found, each, drawn) for each in measures if each in sure)
-    unsure = [concept_title(each, found) for each in measures if each not in sure]
+    metrics = dict.fromkeys(half.measure for half in halves)
+    charts = tuple(_chart(report, found, each, drawn) for each in metrics if each in sure)
+    unsure = [concept_title(each, found) for each in metrics if each not in sure]
     read = {each.measure: each for each in found.accuracies}
     rows = tuple(
         ConceptRow(concept_title(half.measure, found), half, _accuracy(read.get(half.measure)))

@@ -1,4 +1,4 @@
-"""Charts of derived measures: what networks gain over Gaussian denoisers, and P2's experiments.
+"""Charts of derived metrics: what networks gain over Gaussian denoisers, and P2's experiments.
 
 The experiments: pairs that share an image and pairs that do not (Choi et al., 2204.00227, Fig. 2),
 the share of x̂0 that x_t still decides, and where content is lost beside the weights of training.

@@ -45,7 +45,7 @@ class HalfChart:
     first: str
     """The name of that series."""
     rows: tuple[tuple[str, list[Mark]], ...]
-    """Title of each measure, and where each series loses half of it."""
+    """Title of each metric, and where each series loses half of it."""
     x_ticks: tuple[Tick, ...]
     stages: tuple[StageArea, ...]
 

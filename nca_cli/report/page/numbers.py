@@ -14,25 +14,25 @@ from nca_cli.report.data.words import count
 
 MOST_ROWS = 5000
 """Samples that are listed one by one; a page of more is slow to open."""
-MOST_MEASURES = 6
-"""Columns of the tables of numbers; every measure has a table behind its curve."""
+MOST_METRICS = 6
+"""Columns of the tables of numbers; every metric has a table behind its curve."""
 
 
-def headline_measures(report: Report) -> list[str]:
-    """The measures of one value that have any, in the order in which they were taken; a few."""
-    return [name for name in report.measures
-            if not part(name) and name not in report.unmeasured][:MOST_MEASURES]  # fmt: skip
+def headline_metrics(report: Report) -> list[str]:
+    """The metrics of one value that have any, in the order in which they were taken; a few."""
+    return [name for name in report.metrics
+            if not part(name) and name not in report.unmeasured][:MOST_METRICS]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """A level in the table of a series: the point of each measure."""
+    """A level in the table of a series: the point of each metric."""
 
     points: dict[str, Point]
 
     @property
     def any(self) -> Point:
-        """Of the measure that most samples have."""
+        """Of the metric that most samples have."""
         return max(self.points.values(), key=attrgetter("n"))
 
     @property
@@ -60,10 +60,10 @@ class SeriesTable:
         return what if n == images else f"{what}, {count(n, 'sample')}"
 
 
-def series_table(series: Series, measures: Sequence[str]) -> SeriesTable:
-    """The levels of a series, from the least t, with the point of each measure that has one."""
+def series_table(series: Series, metrics: Sequence[str]) -> SeriesTable:
+    """The levels of a series, from the least t, with the point of each metric that has one."""
     levels: dict[float, dict[str, Point]] = {}
-    for name in measures:
+    for name in metrics:
         for point in series.points(name):
             levels.setdefault(point.t, {})[name] = point
     return SeriesTable(series, tuple(TableRow(points) for _, points in sorted(levels.items())))
@@ -109,8 +109,8 @@ def image_pages(report: Report, gallery: Gallery) -> list[ImagePage]:
 
 
 def _samples(report: Report) -> dict[str, list[SampleRow]]:
-    """Image → its samples, with the measures of the tables; nothing where they are too many."""
-    wanted = set(headline_measures(report))
+    """Image → its samples, with the metrics of the tables; nothing where they are too many."""
+    wanted = set(headline_metrics(report))
     rows: dict[tuple[str, str, int | float, int], dict[str, float]] = {}
     names = {(series.model, series.sampler): series.name for series in report.series}
     for value in report.values:

@@ -39,7 +39,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
     sections = _curves(report, entries)
     strips = [(shelf, strip) for shelf in gallery.shelves for strip in shelf.strips]
     script = (HOME / "report.js").read_text("utf-8")
-    shown, measures = headlines(report)[:MOST_HEADLINES], numbers.headline_measures(report)
+    shown, metrics = headlines(report)[:MOST_HEADLINES], numbers.headline_metrics(report)
     said = findings(report)
     return _environment().get_template("report.html.j2").render(
         report=report,
@@ -56,8 +56,8 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
             "charts": [charts.reading(chart) for chart in sections["every"]],
         },
         entries=entries,
-        measures=measures,
-        tables=[numbers.series_table(series, measures) for series in report.series],
+        metrics=metrics,
+        tables=[numbers.series_table(series, metrics) for series in report.series],
         command=commands.report(
             report.store, report.request.selection, report.request.options.items()
         ),

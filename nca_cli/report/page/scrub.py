@@ -14,7 +14,7 @@ from nca_cli.report.data.shelf_plans import NEAR, Depth, depth, distance, positi
 from nca_cli.report.data.words import count
 
 CAPTION = "psnr"
-"""The measure below a picture, and by which images are ranked."""
+"""The metric below a picture, and by which images are ranked."""
 MOST_RANKED = 3
 MOST_IN_ROW = 8
 
