@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.metrics import Measuring
 from nca_cli.metrics.registry import Value, described
-from nca_cli.recipe import Number, Recipe
+from nca_cli.recipe import Number
 from nca_cli.store import Artifact, Names, Store
 
 Tell = Callable[[str], None]
@@ -69,22 +70,23 @@ class StepTable:
         return self.sampler.startswith("one-step")
 
 
-class Series(NamedTuple):
-    """Where an artifact belongs: a run, a sampler, and a step."""
+class MadeBy(NamedTuple):
+    """What an artifact is of: a run, a sampler, and a step."""
 
     run: StoredRun
     sampler: str
     step: int
 
 
-def series_of(store: Store, artifacts: Iterable[Artifact]) -> dict[Artifact, Series]:
-    """The artifacts that checkpoints of runs made, and where each belongs.
+def made_by(store: Store, artifacts: Iterable[Artifact]) -> dict[Artifact, MadeBy]:
+    """The artifacts that checkpoints of runs made, and which of them made each.
 
     A sampler is called as in a table of the last step alone: nothing of the step is in its name.
     Artifacts that cannot be read are left out.
     """
-    steps = {artifact: step for artifact in artifacts if (step := _step(artifact)) is not None}
-    recipes = {artifact: _recipe(artifact) for artifact in steps}
+    read = {artifact: found for artifact in artifacts if (found := _step_and_recipe(artifact))}
+    steps = {artifact: step for artifact, (step, _) in read.items()}
+    recipes = {artifact: recipe for artifact, (_, recipe) in read.items()}
     last: dict[tuple[str, str], Artifact] = {}
     for artifact in sorted(steps, key=lambda one: steps[one]):
         last[artifact.model, recipes[artifact]] = artifact
@@ -92,25 +94,23 @@ def series_of(store: Store, artifacts: Iterable[Artifact]) -> dict[Artifact, Ser
     runs = {folder: stored_run(store, folder, names.model(one))
             for (folder, _), one in last.items()}  # fmt: skip
     return {
-        artifact: Series(
+        artifact: MadeBy(
             runs[artifact.model], names.sampler(last[artifact.model, recipes[artifact]]), step
         )
         for artifact, step in steps.items()
     }
 
 
-def _step(artifact: Artifact) -> int | None:
+def _step_and_recipe(artifact: Artifact) -> tuple[int, str] | None:
+    """Its step, and the settings that all checkpoints share: all but the weights themselves."""
     try:
-        return None if artifact.recipe is None else artifact.step
+        checkpoint, recipe = artifact.checkpoint, artifact.recipe
     except DamagedArtifact:
         return None
-
-
-def _recipe(artifact: Artifact) -> str:
-    """The settings that all checkpoints share: everything but the weights themselves."""
-    recipe, checkpoint = artifact.recipe, artifact.checkpoint or {}
-    assert isinstance(recipe, Recipe)  # `_step` has seen to it
-    return f"{replace(recipe, weights='').canonical()} {checkpoint.get('weights')}"
+    if checkpoint is None or recipe is None:
+        return None
+    shared = replace(recipe, weights="").canonical()
+    return int(checkpoint["step"]), f"{shared} {checkpoint.get('weights')}"
 
 
 def stored_run(store: Store, folder: str, name: str) -> StoredRun:
@@ -141,7 +141,7 @@ def step_tables(
 
     `rows` are what `work.run()` gave. Runs of one checkpoint have no table.
     """
-    series = series_of(store, work.artifacts)
+    series = made_by(store, work.artifacts)
     place = {work.names(artifact): where for artifact, where in series.items()}
     held: dict[tuple[StoredRun, str], _Rows] = {}
     for value in rows:
@@ -178,8 +178,9 @@ class _Rows:
             if known is None or not known.better:
                 continue
             cells = np.full(block.shape, np.nan)
-            for index, key in block.keys():
-                cells[index] = np.mean(held.get(key, [np.nan]))
+            for index, key in block.cells():
+                several = held.get(key, (np.nan,))
+                cells[index] = sum(several) / len(several)
             if np.isfinite(cells).any():
                 yield StepTable(run, sampler, metric, block.images, block.t, log_snr, block.steps,
                                 cells, known.better == "higher")  # fmt: skip
@@ -197,7 +198,7 @@ class Block(NamedTuple):
         """Of an array with a cell for each."""
         return len(self.images), len(self.t), len(self.steps)
 
-    def keys(self) -> Iterator[tuple[tuple[int, int, int], tuple[str, Number, int]]]:
+    def cells(self) -> Iterator[tuple[tuple[int, int, int], tuple[str, Number, int]]]:
         """The index of each cell, and what it is of."""
         for i, image in enumerate(self.images):
             for j, t in enumerate(self.t):
@@ -207,26 +208,28 @@ class Block(NamedTuple):
 
 def whole_block(known: set[tuple[str, Number, int]], tell: Tell = silent) -> Block:
     """The largest part of a sweep that is whole, as the module says; the rest is told."""
-    every = Block(*(tuple(sorted({key[axis] for key in known})) for axis in range(3)))  # type: ignore[type-var]
+    every = Block(
+        tuple(sorted({image for image, _, _ in known})), tuple(sorted({t for _, t, _ in known})),
+        tuple(sorted({step for _, _, step in known})),
+    )  # fmt: skip
     there = np.zeros(every.shape, bool)
-    for index, key in every.keys():
+    for index, key in every.cells():
         there[index] = key in known
-    steps = _common(there, 2)
-    levels = _common(there[:, :, steps], 1)
-    images = there[:, levels][:, :, steps].all(axis=(1, 2))
-    for what, names, kept in (("step", every.steps, steps), ("t", every.t, levels),
-                              ("image", every.images, images)):  # fmt: skip
-        left = [str(name) for name, one in zip(names, kept, strict=True) if not one]
-        if left:
+    of_step = _common(there, 2)
+    of_level = _common(there[:, :, of_step], 1)
+    of_image = [bool(one.all()) for one in there[:, of_level][:, :, of_step]]
+    for what, names, kept in (("step", every.steps, of_step), ("t", every.t, of_level),
+                              ("image", every.images, of_image)):  # fmt: skip
+        if left := [str(name) for name, one in zip(names, kept, strict=True) if not one]:
             tell(f"left out, as not measured at all steps and levels: {what} {_some(left)}")
-    return Block(*(tuple(name for name, one in zip(names, kept, strict=True) if one)
-                   for names, kept in zip(every, (images, levels, steps), strict=True)))  # fmt: skip
+    return Block(tuple(compress(every.images, of_image)), tuple(compress(every.t, of_level)),
+                 tuple(compress(every.steps, of_step)))  # fmt: skip
 
 
-def _common(there: np.ndarray, axis: int) -> np.ndarray:
+def _common(there: np.ndarray, axis: int) -> list[bool]:
     """Which entries of an axis at least half as many cells have as the best of them."""
     share = there.mean(axis=tuple(other for other in range(3) if other != axis))
-    return np.asarray(share >= share.max(initial=0) / 2)
+    return [bool(one >= share.max(initial=0) / 2) for one in share]
 
 
 def _some(names: list[str]) -> str:

@@ -31,13 +31,13 @@ from nca_cli.analysis.bootstrap import (
     student,
     too_few,
 )
-from nca_cli.analysis.checkpoints import StepTable, series_of
+from nca_cli.analysis.checkpoints import StepTable, made_by
 from nca_cli.analysis.memory import copies, remembered
 from nca_cli.analysis.read import StoredModel
 from nca_cli.analysis.untaught import stored_noises
 from nca_cli.analysis.values import Value
 from nca_cli.recipe import Number
-from nca_cli.store import Artifact, Filters, Names, Store
+from nca_cli.store import Artifact, Filters, Store
 from nca_cli.store.layout import split_folder
 
 PURE = math.log(1e-3)
@@ -82,7 +82,7 @@ class ExcessOverBest:
 
 
 @dataclass(frozen=True)
-class Gap:
+class TrainingGap:
     """Error on held-out images less that on training images, at one level and step."""
 
     run: str
@@ -170,14 +170,14 @@ def excesses(
                 yield ExcessOverBest(*place, step, kind, reference, floor, found)
 
 
-def gaps(table: StepTable, kinds: Mapping[str, np.ndarray]) -> Iterator[Gap]:
+def gaps(table: StepTable, kinds: Mapping[str, np.ndarray]) -> Iterator[TrainingGap]:
     """At every level and step of a table of `mse`, where both kinds of image are stored."""
     if kinds.keys() != {TRAINING, HELD_OUT}:
         return
     for column, t in enumerate(table.t):
         for index, step in enumerate(table.steps):
             seen, unseen = (table.cells[kinds[kind], column, index] for kind in kinds)
-            yield Gap(table.run.name, table.sampler, t, table.log_snr[column], step,
+            yield TrainingGap(table.run.name, table.sampler, t, table.log_snr[column], step,
                       float(seen.mean()), float(unseen.mean()), welch(unseen, seen))  # fmt: skip
 
 
@@ -204,7 +204,7 @@ def copied_shares(
 ) -> Iterator[CopiedShare]:  # fmt: skip
     """Of all chains of runs that begin where logSNR is below `PURE`, per level and step."""
     held: dict[tuple, list[float]] = {}
-    for artifact, (run, sampler, step) in series_of(store, artifacts).items():
+    for artifact, (run, sampler, step) in made_by(store, artifacts).items():
         if artifact.sampler == "one-step":
             continue
         log_snr = dict(zip(artifact.t.tolist(), artifact.log_snr.tolist(), strict=True))
@@ -221,6 +221,7 @@ def copied_shares(
 def wilson(share: float, n: int) -> Estimate:
     """A share with Wilson's interval (J. Am. Stat. Assoc. 22, 1927), which 0 and 1 have too."""
     z = student(10**6)
-    centre, spread = share + z**2 / (2 * n), z * math.sqrt(share * (1 - share) / n + (z / n / 2) ** 2)
+    centre = share + z**2 / (2 * n)
+    spread = z * math.sqrt(share * (1 - share) / n + (z / n / 2) ** 2)
     low, high = ((centre + end) / (1 + z**2 / n) for end in (-spread, spread))
     return Estimate(share, max(0.0, low), min(1.0, high), n)
