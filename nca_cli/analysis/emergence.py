@@ -143,7 +143,7 @@ Rows = tuple[tuple[float, ...], ...]
 
 
 def _intervals(cells: np.ndarray) -> tuple[Rows, Rows]:
-    """Ends `(levels, steps)` of the intervals of means over images, of `(images, levels, steps)`."""
+    """Low and high ends `(levels, steps)` of means over images, of `(images, levels, steps)`."""
     ends = [
         [interval(float(level[:, step].mean()), resampled_means(level)[:, step], len(level), True)
          for step in range(level.shape[1])]
