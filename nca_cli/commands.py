@@ -220,8 +220,10 @@ def _options(recipe: Recipe) -> Iterator[str]:
         yield from ("--steps", str(recipe.steps))
     if recipe.eta:
         yield from ("--eta", _number(recipe.eta))
-    if recipe.sampler in taking("clip"):  # what is usual, only the scheduler of the model says
-        yield "--no-clip" if recipe.clip is None else "--clip"
+    if recipe.clip is not None:  # what is usual, only the scheduler of the model says
+        yield "--clip"
+    elif recipe.sampler in taking("clip"):
+        yield "--no-clip"
     if recipe.class_label is not None:
         yield from ("--label", str(recipe.class_label))
     if recipe.prompt:

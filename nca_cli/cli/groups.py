@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from inspect import Parameter
 from typing import Any, get_type_hints
@@ -44,13 +44,20 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _options(parameter: Parameter) -> Iterator[Parameter]:
+def _options(parameter: Parameter) -> Sequence[Parameter]:
     """The parameter itself, or one for each field of its dataclass."""
-    if not is_dataclass(parameter.annotation):
-        yield parameter
-        return
-    hints = get_type_hints(parameter.annotation, include_extras=True)
-    for each in fields(parameter.annotation):
-        default = Parameter.empty if each.default is MISSING else each.default
-        yield Parameter(each.name, Parameter.KEYWORD_ONLY, default=default,
-                        annotation=hints[each.name])  # fmt: skip
+    group: Any = parameter.annotation
+    return _fields(group) if is_dataclass(group) else [parameter]  # type: ignore[arg-type]
+
+
+@functools.cache
+def _fields(group: Any) -> tuple[Parameter, ...]:
+    """Read once, however many commands take the group: it is a good part of a start."""
+    hints = get_type_hints(group, include_extras=True)
+    return tuple(
+        Parameter(
+            each.name, Parameter.KEYWORD_ONLY, annotation=hints[each.name],
+            default=Parameter.empty if each.default is MISSING else each.default,
+        )
+        for each in fields(group)
+    )  # fmt: skip
