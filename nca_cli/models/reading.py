@@ -158,8 +158,8 @@ class _Files:
             return
         if not self._names(network):
             reason = f"a {self.index.get('_class_name')} has no {UNET.network} as its {FLAT}"
-            known = ", ".join(f"{family.part} {family.network}" for family in FAMILIES.values())
-            raise ModelError(self.name, reason, f"networks that nca runs: {known}")
+            runs = ", ".join(f"{family.part} {family.network}" for family in FAMILIES.values())
+            raise ModelError(self.name, reason, f"networks that nca runs: {runs}")
         for part in filter(self._names, networks()):
             self._family(self._class(part), part)
         for part in filter(self._names, CODERS):
