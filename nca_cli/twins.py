@@ -14,7 +14,8 @@ from nca_cli.concepts import load_probe, read_labels
 from nca_cli.concepts.learned import concept_tables
 from nca_cli.concepts.retained import CONCEPT
 from nca_cli.engine import Request, Work, noisings, reconstructions
-from nca_cli.errors import NcaError, UsageError
+from nca_cli.errors import NcaError, NothingStored, UsageError
+from nca_cli.metrics import described
 from nca_cli.notebook import NotebookStore
 from nca_cli.recipe import DEFAULT_STORE
 from nca_cli.store import Filters, Store
@@ -68,6 +69,9 @@ def when_learned(
     """
     wanted = list(dict.fromkeys(metrics))
     families = [name.partition("/")[0] for name in wanted if not name.startswith(CONCEPT)]
+    if unfit := [name for name in families if (known := described(name)) and not known.better]:
+        raise UsageError(f"{unfit[0]} has no better and no worse: nothing of it is learned",
+                         "such as: psnr, ssim, coherence, concept/hair")  # fmt: skip
     found = []
     if families:
         found = emergences(store, filters, dict.fromkeys(families), batch_size=batch_size,
@@ -82,8 +86,11 @@ def when_learned(
         tables = concept_tables(store, filters, truth, load_probe(probe) if probe else None,
                                 tell=tell_of_wanted)  # fmt: skip
         found += of_tables(tables, store, filters, batch_size, tell=tell)
+    if not found:
+        what = f"no training in {store.root} has a baseline and two checkpoints after it"
+        raise NothingStored(what, "compute more of one: nca reconstruct --run PATH", store.named)
     for name in wanted:
-        if found and not any(_is_of(each, name) for each in found):
+        if not any(_is_of(each, name) for each in found):
             known = ", ".join(dict.fromkeys(each.metric for each in found))
             raise UsageError(f"nothing of {name!r} is learned here", f"there is: {known}")
     return [each for name in wanted for each in found if _is_of(each, name)]

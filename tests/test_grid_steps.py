@@ -1,4 +1,4 @@
-"""The steps of a training as rows or columns: the same x_t, and what each checkpoint makes of it."""
+"""Steps of a training as rows or columns: the same x_t, and what each checkpoint makes of it."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_differences_are_taken_at_every_step(store):
     grid = compose_grid(store, columns="step", show="x0,diff", cell=SIDE)
     assert "x_t" not in {cell.kind for cell in grid.table.cells}
     [artifact] = [each for each in store.select() if each.step == 100]
-    expected = to_uint8((artifact.read("x0_hat", [(300, 0)])[0] - X0))
+    expected = to_uint8(artifact.read("x0_hat", [(300, 0)])[0] - X0)
     assert np.abs(pixels(grid, 1, 3).astype(int) - expected).max() <= 1
 
 

@@ -118,12 +118,13 @@ def plot(
     """Draw metrics over logSNR, with P2's stages and 95 % intervals, or over the steps of trainings
     (--emergence, --learning). Needs matplotlib."""
     from nca_cli.figures.curves import Page, plot_curves
-    from nca_cli.twins import when_learned
 
     paper = Page(**vars(page))
     if training.wanted:
         if references:
             raise UsageError("--references are of curves over log SNR", "leave them out")
+        from nca_cli.twins import when_learned
+
         found = when_learned(
             opened(store), filters.parsed(), measure or ("psnr", "ssim"), tell=output.note,
             **{name: getattr(training, name) for name in ("labels", "probe", "batch_size")},

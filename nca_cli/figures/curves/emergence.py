@@ -198,6 +198,8 @@ class LearningFigure(TrainingFigure):
         return f"{text}. Diamonds: {half}{', with 95 % intervals' if sure else ''}."
 
     def drawn(self) -> Figure:
+        from matplotlib.ticker import MaxNLocator
+
         made, panels = _panels(self)
         levels = _levels(self.found)
         for axes, emergence in zip(panels, self.found, strict=True):
@@ -207,6 +209,7 @@ class LearningFigure(TrainingFigure):
             axes.set_xlabel(self.axis)
             axes.set_ylabel("learned" if self.share else axis_title(emergence.metric))
             if self.share:
+                axes.yaxis.set_major_locator(MaxNLocator(9, steps=[1, 2.5, 5, 10]))
                 axes.yaxis.set_major_formatter(lambda share, _: f"{number(100 * share, 0)} %")
         charts.draw_level_bar(made, panels, levels, self.bar_aspect, self.size.height * self.rows)
         return made
