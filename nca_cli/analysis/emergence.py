@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nca_cli.analysis.bootstrap import interval, resampled_means
 from nca_cli.analysis.checkpoints import StepTable, Tell, silent, step_tables
 from nca_cli.analysis.learning import Learned, learned, precedes
 from nca_cli.analysis.untaught import STEP_0, Untaught
@@ -53,6 +54,10 @@ class Emergence:
     settings: str = ""
     """What runs that differ in their seed alone have in common."""
     image_names: tuple[str, ...] = ()
+    low: tuple[tuple[float, ...], ...] = ()
+    """Ends of the 95 % intervals of `mean` over images, levels × steps: low …"""
+    high: tuple[tuple[float, ...], ...] = ()
+    """… and high; NaN for too few."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without the draws of `learned`."""
@@ -130,8 +135,22 @@ def emergence(
         table.run.name, table.sampler, table.metric, table.t, table.log_snr, table.steps,
         tuple(map(tuple, mean.tolist())), tuple(level.baseline for level in found), baseline_kind,
         found, batch_size or table.run.batch_size, len(table.images), table.run.settings,
-        table.images,
+        table.images, *_intervals(table.cells),
     )  # fmt: skip
+
+
+Rows = tuple[tuple[float, ...], ...]
+
+
+def _intervals(cells: np.ndarray) -> tuple[Rows, Rows]:
+    """Low and high ends `(levels, steps)` of means over images, of `(images, levels, steps)`."""
+    ends = [
+        [interval(float(level[:, step].mean()), resampled_means(level)[:, step], len(level), True)
+         for step in range(level.shape[1])]
+        for level in np.moveaxis(cells, 1, 0)
+    ]  # fmt: skip
+    low, high = (tuple(tuple(each[end] for each in row) for row in ends) for end in (0, 1))
+    return low, high
 
 
 @dataclass(frozen=True)

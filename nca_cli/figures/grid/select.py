@@ -15,6 +15,7 @@ from nca_cli.figures.grid.levels import Columns, LogSnrs
 from nca_cli.figures.grid.request import GridRequest
 from nca_cli.figures.grid.selection import Selection, Strip, Subject
 from nca_cli.figures.grid.stock import Headers
+from nca_cli.figures.grid.training import along
 from nca_cli.figures.grid.wording import Wording
 from nca_cli.figures.type.fonts import Fonts, drawable
 from nca_cli.recipe import Number, check_axis
@@ -30,7 +31,7 @@ def select(store: Store, request: GridRequest) -> Selection:
     Raises `NothingStored` where nothing fits, `UsageError` for samplers and levels that none of
     the models has.
     """
-    filters, headers = request.filters, Headers()
+    filters, headers = request.wanted, Headers()
     check_axis(filters.t or None, request.log_snr or None)
     subjects = stock.subjects(store.require(), filters)
     samplings = stock.samplings(subjects, filters, headers)
@@ -42,6 +43,7 @@ def select(store: Store, request: GridRequest) -> Selection:
     described = {model: space.get("schedule") or {} for model, space in spaces.items()}
     schedules = {model: Schedule.from_description(each) for model, each in described.items()}
     chosen = Selection(store, request, subjects, samplings, spaces, schedules)
+    chosen = along(chosen) if request.by_step else chosen
     if request.by_snr:
         chosen = replace(chosen, log_snrs=_log_snrs(chosen, headers))
     chosen = replace(chosen, strips=tuple(_strips(chosen, headers)))
@@ -107,11 +109,13 @@ def _image_names(subjects: Sequence[Subject], fonts: Fonts) -> dict[str, str]:
 
 
 def _begun(chosen: Selection) -> tuple[Strip, ...]:
-    """Strips with x0 and the floor before the first one of an image in its group."""
+    """Strips with x0 and the floor before the first one of an image in its group; along a training
+    once."""
     words, seen, begun = Wording(chosen), set(), []
     wanted = [kind for kind in FIXED if kind in chosen.request.shown]
     for strip in chosen.strips:
-        key = (str(words.of_row(strip)[0]), strip.subject.space, strip.image)
+        group = "" if chosen.request.by_step else str(words.of_row(strip)[0])
+        key = (group, strip.subject.space, strip.image)
         latent = bool(chosen.spaces[strip.model].get("autoencoder"))
         fixed = [kind for kind in wanted if key not in seen and (kind == "x0" or latent)]
         begun.append(replace(strip, fixed=tuple(fixed)))

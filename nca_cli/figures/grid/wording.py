@@ -29,7 +29,7 @@ class Wording:
         """Which properties differ over the figure, and so must be said."""
         found = {
             axis.property: axis is self.request.row_axis
-            or len({getattr(strip, axis.property) for strip in self.chosen.strips}) > 1
+            or len({getattr(strip, axis.property) for strip in self.chosen.strips} - {None}) > 1
             for axis in AXES.values() if axis.property
         }  # fmt: skip
         return {**found, "model": len(self.chosen.models) > 1, "image": True}
@@ -43,7 +43,7 @@ class Wording:
 
     def _words(self, strip: Strip, what: str) -> list[Label]:
         """One property of a row in words; none where it says nothing new."""
-        if what in ("symbol", "sampler") and self._one_sampler:
+        if what in ("symbol", "sampler") and self._one_sampler and strip.kind == "x0_hat":
             return []
         if what == "symbol":
             return [SYMBOLS[strip.kind]] if strip.kind else []
@@ -53,6 +53,8 @@ class Wording:
             return []
         if what == "model":
             return [self._said(name) for name in self._model_words(strip)]
+        if what == "step":
+            return [] if strip.step is None else [line[0] for line in self.of_step(strip.step)]
         return [self._said(strip.name if what == "image" else f"{what} {getattr(strip, what)}")]
 
     def _model_words(self, strip: Strip) -> list[str]:
@@ -68,8 +70,9 @@ class Wording:
         """`ddim-50`, and what tells it from another recipe of that name: η, prompt, … or digest."""
         if strip.sampling is None or not strip.sampling.label:
             return []
-        label, recipe = strip.sampling.label, strip.sampling.recipe
-        same = (each for each in self.chosen.samplings[strip.model] if each.label == label)
+        label, recipe, step = strip.sampling.label, strip.sampling.recipe, strip.step
+        every = self.chosen.samplings[strip.model]
+        same = (each for each in every if (each.label, each.step) == (label, step))
         twins = {each.name: each for each in same if each.recipe}
         if len(twins) < 2 or recipe is None:
             return [label]
@@ -84,23 +87,41 @@ class Wording:
         whole, own = list(axis.group), list(axis.own)
         if "symbol" not in own:
             alone = strip.kind == "x_t" or len({*self.request.kinds} - {"x_t"}) == 1
-            whole.insert(len(whole) - 1, "symbol") if alone else own.append("symbol")
+            whole.insert(whole.index("sampler"), "symbol") if alone else own.append("symbol")
         outer = [label for what in whole for label in self._words(strip, what)]
         return outer, [label for what in own for label in self._words(strip, what)]
 
     @cached_property
     def _one_sampler(self) -> bool:
-        """Whether one sampler is said once, below the figure, and rows are images."""
-        if not self.request.arrangement.sampler_below or self.request.kinds != ["x0_hat"]:
-            return False
-        return len({str(self._sampler_words(strip)) for strip in self.chosen.strips}) == 1
+        """Whether the sampler of x̂0 is said once, below the figure."""
+        wanted = self.request.arrangement.sampler_below or self.request.by_step
+        shown = {strip.kind for strip in self._reconstructed}
+        said = {str(self._sampler_words(strip)) for strip in self._reconstructed}
+        return wanted and shown == {"x0_hat"} and len(said) == 1
+
+    @cached_property
+    def _reconstructed(self) -> list[Strip]:
+        """Along a training x_t is no strip among them: it is shown beside them or above, once."""
+        aside = ("x_t",) if self.request.by_step else ()
+        return [strip for strip in self.chosen.strips if strip.kind not in aside]
 
     @property
     def notes(self) -> list[Label]:
         """Lines below the figure."""
-        names = " ".join(self._sampler_words(self.chosen.strips[0])) if self._one_sampler else ""
+        names = " ".join(self._sampler_words(self._reconstructed[0])) if self._one_sampler else ""
         said = (*X0_HAT, Span(" from "), *X_T, Span(" by "), *self._said(names))
-        return [said] if names else []
+        return [*([said] if names else []), *map(text.words, self._steps_said)]
+
+    @property
+    def _steps_said(self) -> list[str]:
+        """Which steps of trainings are shown, where rows and columns do not say it."""
+        stored = self.chosen.steps
+        shown = {strip.step for strip in self.chosen.strips if strip.sampling}
+        if self.request.by_step:
+            few = not self.chosen.filters.steps and len(shown) < len(stored)
+            said = f"{len(shown)} of {len(stored)} stored training steps, evenly spaced in log step"
+            return [said] if few else []
+        return [f"Training step {step:,}" for step in shown if step is not None and len(shown) == 1]
 
     def header(self, level: Number) -> list[tuple[Label, ...]]:
         """Lines of a column's header, each from long to short: t, then SNR for each schedule.
@@ -109,6 +130,27 @@ class Wording:
         """
         first, rest = (_log_snr_line, _t_line) if self.request.by_snr else (_t_line, _snr_line)
         return [first(level), *(rest(table.get(level)) for _, table in self.schedules)]
+
+    def of_property(self, what: str, value: int) -> list[tuple[Label, ...]]:
+        """Lines of the header of a column that is one value of a property, such as a seed."""
+        if what == "step":
+            return self.of_step(value)
+        return [(text.words(f"{what} {value}"), text.words(str(value)))]
+
+    def of_step(self, step: int) -> list[tuple[Label, ...]]:
+        """Of a training: the step, and how many images it has seen then, where that is known."""
+        ways = [[f"step {step:,}", f"{step:,}", text.count(step)]]
+        if size := self.chosen.batch_size:
+            seen, short = step * size, text.count(step * size)
+            ways.append([f"{seen:,} images", f"{short} images", short])
+        return [tuple(map(text.words, line)) for line in ways]
+
+    @property
+    def property_names(self) -> list[Label]:
+        """What the lines of `of_property` are."""
+        what = self.request.column_axis.property
+        seen = what == "step" and self.chosen.batch_size
+        return [text.words(name) for name in (what, *(["images seen"] if seen else []))]
 
     @property
     def header_names(self) -> list[Label]:
