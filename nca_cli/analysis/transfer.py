@@ -30,18 +30,20 @@ class Transfer:
     run: str
     band: str
     change: Estimate
-    """Of the one-step error, in units of that of the run on all levels."""
+    """Of the one-step error, in units of that of the run on all levels, or as it is."""
     levels: int
 
 
 def transfer(
-    errors: Mapping[str, np.ndarray], bands: Sequence[str], reference: str
-) -> list[Transfer]:
+    errors: Mapping[str, np.ndarray], bands: Sequence[str], reference: str, *,
+    relative: bool = True,
+) -> list[Transfer]:  # fmt: skip
     """The matrix, run by run and band by band in the order in which they come.
 
     `errors`: run → one-step errors `(images, levels)` of the same images and levels, seeds
     averaged; `bands` names the band of each level. Images that lack a level in one of the runs
-    are left out of all. Raises `ValueError` where `reference` is no run.
+    are left out of all. Without `relative` the change is E_run - E_all itself, as for a concept's
+    retention, which is a share already. Raises `ValueError` where `reference` is no run.
     """
     if reference not in errors:
         raise ValueError(f"no run {reference!r} to compare with")
@@ -51,7 +53,7 @@ def transfer(
         nothing = Estimate(blank="no image at all levels of all runs")
         return [Transfer(run, band, nothing, 0) for run in errors for band in dict.fromkeys(bands)]
     return [
-        Transfer(run, band, _entry(cells, kept[reference], _columns(bands, band)),
+        Transfer(run, band, _entry(cells, kept[reference], _columns(bands, band), relative),
                  len(_columns(bands, band)))
         for run, cells in kept.items()
         for band in dict.fromkeys(bands)
@@ -62,13 +64,16 @@ def _columns(bands: Sequence[str], band: str) -> list[int]:
     return [column for column, name in enumerate(bands) if name == band]
 
 
-def _entry(cells: np.ndarray, reference: np.ndarray, columns: list[int]) -> Estimate:
-    """The mean relative change over some levels, from `(images, levels)` of both runs."""
+def _entry(
+    cells: np.ndarray, reference: np.ndarray, columns: list[int], relative: bool
+) -> Estimate:
+    """The mean change over some levels, from `(images, levels)` of both runs."""
     mine, theirs = cells[:, columns], reference[:, columns]
 
     def change(mean: np.ndarray, reference_mean: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore"):
-            return ((mean - reference_mean) / reference_mean).mean(axis=1)
+            unit = reference_mean if relative else 1.0
+            return np.asarray(((mean - reference_mean) / unit).mean(axis=1))
 
     value = change(mine.mean(axis=0)[None], theirs.mean(axis=0)[None])[0]
     if not math.isfinite(value):

@@ -34,10 +34,13 @@ class GridOptions:
         "--show", metavar="LIST", show_default="by layout", autocompletion=complete.shown,
         help="Of x0, x_t, x0_hat, diff, error (and floor, for latent models).")] = None
     rows: Annotated[str, option(
-        "--rows", metavar="images|models|seeds", help="What a row is.")] = "images"
+        "--rows", metavar="images|models|seeds|step|t|snr",
+        help="What a row is. step: checkpoints of a training, x_t above them once.")] = "images"
     columns: Annotated[str, option(
-        "--columns", metavar="t|snr|seeds",
-        help="What a column is. snr: one level of each model, their log SNR within 0.1.")] = "t"
+        "--columns", metavar="t|snr|seeds|step",
+        help="What a column is. snr: one level of each model, their log SNR within 0.1. step: "
+        "checkpoints of a training, evenly in log step where more than 10 are stored; --at "
+        "chooses.")] = "t"
     zoom: Annotated[list[str] | None, option(
         "--zoom", metavar="X,Y,W,H", show_default="none",
         help="A crop, enlarged below each row: pixels, or fractions (0.4,0.3,0.2,0.2). "

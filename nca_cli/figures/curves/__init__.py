@@ -5,7 +5,8 @@ with matplotlib, which is an extra: pip install 'nca-cli[figures]'. Millimetres 
 of the page, type is text in PDF and SVG, colours and markers are those of the report.
 """
 
-from nca_cli.figures.curves.paper import SUFFIXES, Plot
+from nca_cli.figures.curves.drawn import SUFFIXES
+from nca_cli.figures.curves.paper import Plot
 from nca_cli.figures.curves.plots import METRICS, plot_curves
 from nca_cli.figures.curves.style import Page, styled
 

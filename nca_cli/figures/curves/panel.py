@@ -227,6 +227,13 @@ def named_levels(
     for point in points:
         if levels.setdefault(point.t, point.log_snr) != point.log_snr:
             return []
+    return spaced(levels, place, spacing)
+
+
+def spaced(
+    levels: Mapping[float, float], place: Callable[[float], float], spacing: float
+) -> list[tuple[str, float]]:
+    """Of levels (t → logSNR) those to name: round ones first, no two nearer than `spacing`."""
     named: list[tuple[str, float]] = []
     for t in sorted(levels, key=_roundness):
         at = place(levels[t])

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nca_cli.analysis import Curve, Point
-from nca_cli.errors import UsageError
 from nca_cli.figures.curves import style
+from nca_cli.figures.curves.drawn import PaperFigure
 from nca_cli.figures.curves.panel import Panel, Trace, ends, every_point, named_levels, stage_areas
 from nca_cli.figures.curves.style import PAGE, Page
-from nca_cli.figures.curves.titles import full_title, known_metric, part
-from nca_cli.outputs import write_result
+from nca_cli.figures.curves.titles import axis_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SUFFIXES = (".pdf", ".svg", ".png")
-
 
 @dataclass(frozen=True, eq=False)
-class Plot:
+class Plot(PaperFigure):
     """Curves in panels side by side, drawn when they are saved."""
 
     curves: tuple[Curve, ...]
@@ -67,30 +62,8 @@ class Plot:
             return f"{text}; {areas}: 95 % bootstrap intervals."
         return f"{text}; too few for intervals." if points else ""
 
-    def figure(self) -> Figure:
-        """As a matplotlib figure, to be changed at will. Raises `NcaError` without matplotlib."""
-        with style.styled(self.page):
-            return _figure(self)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the figure; the suffix says whether as PDF, SVG or PNG. Raises `UsageError`."""
-        path = Path(path)
-        if path.suffix.lower() not in SUFFIXES:
-            raise UsageError(f"{path}: curves are not written in this format",
-                             f"one of: {', '.join(SUFFIXES)}")  # fmt: skip
-        write_result(path, self._content(path.suffix.lower()[1:]))
-        return path
-
-    def _content(self, kind: str) -> bytes:
-        with style.styled(self.page):
-            made, out = _figure(self), io.BytesIO()
-            # no date: the same values are the same file
-            stated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind, {})
-            made.savefig(out, format=kind, dpi=self.page.dpi, metadata=stated)
-        return style.with_font(out.getvalue()) if kind == "svg" else out.getvalue()
-
-    def _repr_png_(self) -> bytes:
-        return self._content("png")
+    def drawn(self) -> Figure:
+        return _figure(self)
 
 
 def _figure(plot: Plot) -> Figure:
@@ -143,7 +116,7 @@ def _draw_panel(axes: Axes, panel: Panel, plot: Plot) -> None:
     axes.set_ylim(panel.y.low, panel.y.high + 0.07 * panel.y.width)  # room for names of stages
     _draw_stages(axes, panel, plot.page)
     axes.set_xlabel("log SNR")
-    axes.set_ylabel(_title(panel.measure))
+    axes.set_ylabel(axis_title(panel.measure))
     axes.tick_params(top=False)
     _draw_levels(axes, panel, plot.entries)
 
@@ -191,11 +164,3 @@ def _counted(points: Iterable[Point]) -> str:
     """Images behind a mean: `8`, or `3 to 10`."""
     counts = sorted({point.images for point in points}) or [0]
     return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-
-
-def _title(measure: str) -> str:
-    """`PSNR (dB; higher is closer)`; what is long has two lines."""
-    known = known_metric(measure)
-    remark = "; ".join(filter(None, [known.unit, known.better and f"{known.better} is closer"]))
-    gap = "\n" if part(measure) else " "
-    return f"{full_title(measure)}{gap}({remark})" if remark else full_title(measure)

@@ -24,6 +24,8 @@ DASHES: dict[Stroke, tuple[Any, ...]] = {
 GREY, INK, FAINT = "#8a8d93", "#1f1f1f", "#666666"
 SHADES = {"clean-up": "#ffffff", "content": "#f3f3f5", "coarse": "#e6e6ea"}
 """Of P2's stages."""
+COLOUR_MAP = "viridis"
+"""matplotlib's: perceptually uniform, told apart by the colour-blind and in grey print."""
 MM_PER_INCH, POINTS_PER_INCH = 25.4, 72.0
 FAMILY, MATHS = "Source Sans Pro", "Source Serif Pro"
 SMALL = 0.86

@@ -94,6 +94,14 @@ def full_title(name: str) -> str:
     return metric_title(name) if family(name) == EXCESS else f"{title} {part(name)}".rstrip()
 
 
+def axis_title(metric: str) -> str:
+    """`PSNR (dB; higher is closer)`; what is long has two lines."""
+    known = known_metric(metric)
+    remark = "; ".join(filter(None, [known.unit, known.better and f"{known.better} is closer"]))
+    gap = "\n" if part(metric) else " "
+    return f"{full_title(metric)}{gap}({remark})" if remark else full_title(metric)
+
+
 def known_metric(name: str) -> Metric:
     """What is known about a metric, be it derived or not; nothing but its name if need be."""
     return DERIVED.get(family(name)) or described(name) or Metric(_derived, family(name), "", "")

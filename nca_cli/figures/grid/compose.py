@@ -23,6 +23,7 @@ from nca_cli.figures.type.fonts import lacking
 from nca_cli.outputs import write_result
 from nca_cli.recipe import Number
 from nca_cli.store import Filters, Gap, Store
+from nca_cli.store.header import with_steps
 from nca_cli.store.layout import NOISE
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Missing(NamedTuple):
     label: str
     t: Number
     seed: int
+    step: int | None = None
+    """Of a training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +155,8 @@ def _blanks(selection: Selection, cells: Cells) -> list[tuple[Strip, Missing]]:
         if any((strip, kind) not in cells for kind in strip.fixed):
             lacks += [(NOISE, "", t) for t in strip.cells or [_usual_level(selection, strip)]]
         for label, name, t in lacks:
-            missing = Missing(strip.model, strip.image, label, t, strip.seed)
+            step = None if label == NOISE else strip.step
+            missing = Missing(strip.model, strip.image, label, t, strip.seed, step)
             found.setdefault((missing, name), strip)
     return [(strip, missing) for (missing, _), strip in found.items()]
 
@@ -170,7 +174,9 @@ def _gap(selection: Selection, strip: Strip, missing: Missing) -> Gap:
     like = next(filter(None, same), None)
     unmade = commands.known_model(selection.store, selection.filters, strip.model)
     made = recipe if recipe and missing.label != NOISE else missing.label
-    model = like.model_info if like else unmade
+    model = like.model_info if like and strip.step is None else unmade
+    if recipe and missing.step is not None and not name:  # whose weights nobody has read yet
+        model = with_steps(model, {missing.step: recipe.weights})
     return Gap(made, model, _image_info(strip), [(missing.t, missing.seed)])
 
 

@@ -41,14 +41,18 @@ class Axis:
     """… and those that name a row in its group. Without any, it cannot be rows."""
     columns: bool = False
     """Whether it can be columns."""
+    of_noise: bool = True
+    """Whether x_t differs along it; where it does not, x_t is shown once."""
 
 
+_OF_IMAGE = ("symbol", "sampler", "step", "model", "seed")
 AXES = {
-    "images": Axis("image", ("image",), ("symbol", "sampler", "model", "seed")),
-    "models": Axis("model", ("model", "sampler"), ("image", "seed")),
-    "t": Axis(columns=True),
-    "snr": Axis(columns=True),
-    "seeds": Axis("seed", ("image", "model", "sampler"), ("seed",), columns=True),
+    "images": Axis("image", ("image",), _OF_IMAGE),
+    "models": Axis("model", ("model", "sampler", "step"), ("image", "seed")),
+    "step": Axis("step", ("image", "model", "sampler"), ("step", "seed"), True, of_noise=False),
+    "t": Axis("", ("image",), _OF_IMAGE, columns=True),
+    "snr": Axis("", ("image",), _OF_IMAGE, columns=True),
+    "seeds": Axis("seed", ("image", "model", "sampler", "step"), ("seed",), columns=True),
 }
 ROWS = tuple(name for name, axis in AXES.items() if axis.own)
 COLUMNS = tuple(name for name, axis in AXES.items() if axis.columns)

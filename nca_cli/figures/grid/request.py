@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -73,9 +73,10 @@ class GridRequest:
     diff (x̂0 - x0 per channel around mid-grey) and error (root mean square of x̂0 - x0 over
     channels, as a colour map)."""
     rows: str = "images"
-    """Groups of rows: images, models or seeds."""
+    """Groups of rows: images, models or seeds; training steps (`step`) or levels (`t`, `snr`)."""
     columns: str = "t"
-    """Levels (`t`), levels of several models whose logSNR agrees to 0.1 (`snr`), or seeds."""
+    """Levels (`t`), levels of several models whose logSNR agrees to 0.1 (`snr`), seeds, or training
+    steps (`step`); with `filters.latest` at most `SHOWN_STEPS` of these, evenly in log step."""
     log_snr: Iterable[float] = ()
     """Levels by their logSNR: of each model what is stored within 0.1, else its nearest level."""
     layout: str = "strips"
@@ -109,12 +110,20 @@ class GridRequest:
         if self.row_axis.property == self.column_axis.property:
             raise UsageError(
                 f"--rows {self.rows} --columns {self.columns}",
-                f"{self.rows} are either rows or columns",
+                f"{'steps' if self.rows == 'step' else self.rows} are either rows or columns",
             )
         _ = self.shown, self.lenders, self.zooms
+        self._check_steps()
         self._check_size()
         if self.scale is not None and not self.scale > 0:
             raise UsageError(f"a range of {self.scale:g}", "a number above 0, such as 0.5")
+
+    def _check_steps(self) -> None:
+        if self.by_step and not {*self.kinds} - {"x_t"}:
+            raise UsageError(
+                f"--show {','.join(self.shown)}: the same at every step",
+                "add x0_hat, diff or error",
+            )
 
     def _check_size(self) -> None:
         if self.cell is not None and self.width is not None:
@@ -150,6 +159,11 @@ class GridRequest:
         return [kind for kind in self.shown if kind not in FIXED]
 
     @property
+    def wanted(self) -> Filters:
+        """What is taken from the store: every step where these are rows or columns."""
+        return replace(self.filters, latest=self.filters.latest and not self.by_step)
+
+    @property
     def arrangement(self) -> Layout:
         """The layout that `layout` names."""
         return LAYOUTS[self.layout]
@@ -167,7 +181,12 @@ class GridRequest:
     @property
     def by_snr(self) -> bool:
         """Whether levels are told apart by their SNR, whatever t they are of a model."""
-        return self.column_axis is AXES["snr"] or bool(self.log_snr)
+        return AXES["snr"] in (self.row_axis, self.column_axis) or bool(self.log_snr)
+
+    @property
+    def by_step(self) -> bool:
+        """Whether steps of trainings are rows or columns."""
+        return AXES["step"] in (self.row_axis, self.column_axis)
 
     @cached_property
     def zooms(self) -> tuple[Zoom, ...]:

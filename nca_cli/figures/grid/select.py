@@ -15,6 +15,7 @@ from nca_cli.figures.grid.levels import Columns, LogSnrs
 from nca_cli.figures.grid.request import GridRequest
 from nca_cli.figures.grid.selection import Selection, Strip, Subject
 from nca_cli.figures.grid.stock import Headers
+from nca_cli.figures.grid.training import along
 from nca_cli.figures.grid.wording import Wording
 from nca_cli.figures.type.fonts import Fonts, drawable
 from nca_cli.recipe import Number, check_axis
@@ -30,7 +31,7 @@ def select(store: Store, request: GridRequest) -> Selection:
     Raises `NothingStored` where nothing fits, `UsageError` for samplers and levels that none of
     the models has.
     """
-    filters, headers = request.filters, Headers()
+    filters, headers = request.wanted, Headers()
     check_axis(filters.t or None, request.log_snr or None)
     subjects = stock.subjects(store.require(), filters)
     samplings = stock.samplings(subjects, filters, headers)
@@ -42,6 +43,7 @@ def select(store: Store, request: GridRequest) -> Selection:
     described = {model: space.get("schedule") or {} for model, space in spaces.items()}
     schedules = {model: Schedule.from_description(each) for model, each in described.items()}
     chosen = Selection(store, request, subjects, samplings, spaces, schedules)
+    chosen = along(chosen) if request.by_step else chosen
     if request.by_snr:
         chosen = replace(chosen, log_snrs=_log_snrs(chosen, headers))
     chosen = replace(chosen, strips=tuple(_strips(chosen, headers)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nca_cli.errors import NcaError
 from nca_cli.figures.grid.levels import Columns, LogSnrs
@@ -24,6 +24,8 @@ class Sampling:
     recipe: Recipe | None = None
     source: str = ""
     """Where the model comes from: a folder may hold the results of several of one name."""
+    step: int | None = None
+    """Of the training that its weights are a checkpoint of, if they are."""
 
     @property
     def sampler(self) -> str:
@@ -32,9 +34,14 @@ class Sampling:
 
     @property
     def order(self) -> tuple:
-        """One-step first, then chains, then by steps."""
+        """One-step first, then chains, then by their steps, then by those of a training."""
         sampler, steps = split_label(self.label)
-        return [*METHODS, sampler].index(sampler), steps or 0, self.name
+        return [*METHODS, sampler].index(sampler), steps or 0, self.step or 0, self.name
+
+    @property
+    def settings(self) -> tuple[str, Recipe | None]:
+        """What all checkpoints of a training have in common."""
+        return self.label, self.recipe and replace(self.recipe, weights="")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +102,16 @@ class Strip:
         """Folder of the image."""
         return self.subject.image
 
+    @property
+    def step(self) -> int | None:
+        """Of a training; nothing for x_t, which is the same at all of them."""
+        return self.sampling.step if self.sampling else None
+
+    @property
+    def settings(self) -> tuple[str, Recipe | None] | None:
+        """Of its sampler, whatever the step."""
+        return self.sampling.settings if self.sampling else None
+
 
 @dataclass(frozen=True, eq=False)
 class Selection:
@@ -116,6 +133,10 @@ class Selection:
     """Model → t → SNR, of the columns."""
     log_snrs: LogSnrs = field(default_factory=lambda: LogSnrs({}, {}))
     """Of levels, where columns are by logSNR."""
+    steps: tuple[int, ...] = ()
+    """Of trainings, that are stored, where they are rows or columns: perhaps not all are shown."""
+    batch_size: int | None = None
+    """Of all trainings, where they agree: images seen are the step times this."""
     problems: tuple[NcaError, ...] = ()
     """Damaged artifacts."""
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from nca_cli.errors import DamagedArtifact, NcaError, NothingStored, UsageError
 from nca_cli.figures.grid.selection import Sampling, Subject
-from nca_cli.recipe import Number, Recipe
+from nca_cli.figures.grid.training import lacking as steps_lacking
+from nca_cli.recipe import Number
 from nca_cli.samplers import METHODS
 from nca_cli.store import Artifact, Filters, Key, Store
 from nca_cli.store.layout import NOISE, split_folder, split_label
@@ -37,13 +38,14 @@ class Headers:
             return ()
         return zip(artifact.t.tolist(), artifact.log_snr.tolist(), strict=True)
 
-    def recipe(self, artifact: Artifact) -> Recipe | None:
-        """Its recipe; `None` where it cannot be read."""
+    def sampling(self, artifact: Artifact) -> Sampling | None:
+        """What it was made with; `None` where that cannot be read."""
         try:
-            return artifact.recipe
+            recipe, step = artifact.recipe, artifact.step
         except DamagedArtifact as problem:
             self.problems.append(problem)
             return None
+        return Sampling(artifact.label, artifact.name, recipe, source_of(artifact), step)
 
 
 def subjects(store: Store, filters: Filters) -> tuple[Subject, ...]:
@@ -106,9 +108,10 @@ def samplings(
 def _of_model(some: list[Subject], filters: Filters, headers: Headers) -> list[Sampling]:
     stored: dict[str, Sampling] = {}
     for name, artifact in (pair for each in some for pair in each.recipes.items()):
-        if name not in stored and (recipe := headers.recipe(artifact)):
-            stored[name] = Sampling(artifact.label, name, recipe, source_of(artifact))
-    found = sorted(stored.values(), key=lambda sampling: sampling.order)
+        if name not in stored and (sampling := headers.sampling(artifact)):
+            stored[name] = sampling
+    every = [*stored.values(), *steps_lacking(stored.values(), filters.steps)]
+    found = sorted(every, key=lambda sampling: sampling.order)
     known = {name for each in found for name in _names(each)}
     asked = _asked(some[0].model, filters)
     lacking = [Sampling(sampler) for sampler in asked if sampler not in known]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -148,20 +149,78 @@ def _by_levels(words: Wording, kinds: Sequence[str], cells: Cells) -> Arranged:
 
 
 def _by_property(words: Wording, kinds: Sequence[str], cells: Cells) -> Arranged:
-    """A row per strip and level, a column per value of what tells strips apart, such as seeds."""
-    selection, what = words.chosen, words.request.column_axis.property
-    values = sorted({getattr(strip, what) for strip in selection.strips})
-    rows = []
-    for strips in _alike(selection.strips, what):
-        first = next(iter(strips.values()))
-        outer, own = words.of_row(first)
-        for number, (level, t) in enumerate(selection.ts(first.model).items()):
-            begin = _fixed(cells, first, kinds) if number == 0 else [None] * len(kinds)
-            held = [_cell(cells, strips.get(value), t) for value in values]
-            rows.append((outer, Row([*own, *words.of_level(level)], [*begin, *held])))
-    ways = [(text.words(f"{what} {value}"), text.words(str(value))) for value in values]
-    columns = [Column([each]) for each in ways]
-    return columns, _groups(rows), [text.words(what)]
+    """A row per strip and level, a column per value of what tells strips apart, such as seeds.
+
+    x_t, where it is the same in all of them, has a column of its own before them.
+    """
+    axis, every = words.request.column_axis, words.chosen.strips
+    noises = {} if axis.of_noise else {_noise(each): each for each in every if each.kind == "x_t"}
+    strips = [strip for strip in every if strip not in noises.values()]
+    values = sorted({getattr(strip, axis.property) for strip in strips})
+    rows, shown = [], set()
+    for line in _lines(words, strips):
+        before = noises.get(_noise(line.first), line.first)
+        begin: list[Cell | None] = [None] * len(kinds)
+        if before not in shown:
+            begin = _fixed(cells, before, kinds)
+        if noises:
+            begin += [None if (before, line.t) in shown else _cell(cells, before, line.t)]
+        shown |= {before, (before, line.t)}
+        held = [_cell(cells, line.strips.get(value), line.t) for value in values]
+        rows.append((line.outer, Row(line.own, [*begin, *held])))
+    lead = [Column([(SYMBOLS["x_t"],)], fixed=True)] if noises else []
+    columns = [Column(words.of_property(axis.property, value)) for value in values]
+    return [*lead, *columns], _groups(rows), words.property_names
+
+
+class Line(NamedTuple):
+    """A row of strips that differ in one property alone, at one level."""
+
+    outer: list[Label]
+    """Names of its group, …"""
+    own: list[Label]
+    """… and its own."""
+    level: Number
+    t: Number
+    strips: Mapping[object, Strip]
+
+    @property
+    def first(self) -> Strip:
+        """Of its strips."""
+        return next(iter(self.strips.values()))
+
+    @property
+    def group(self) -> str:
+        """By which rows are gathered."""
+        return str(self.outer)
+
+
+def _lines(words: Wording, strips: Sequence[Strip]) -> list[Line]:
+    """The rows in order: by what they show and then by level, or where levels are rows by these."""
+    selection, request, found = words.chosen, words.request, []
+    for alike in _alike(strips, request.column_axis.property):
+        first = next(iter(alike.values()))
+        names = words.of_row(first)
+        found += [Line(*names, level, t, alike) for level, t in selection.ts(first.model).items()]
+    if request.row_axis.property:
+        return [line._replace(own=[*line.own, *words.of_level(line.level)]) for line in found]
+    groups = list(dict.fromkeys(line.group for line in found))
+    found.sort(key=lambda line: (groups.index(line.group), selection.levels.index(line.level)))
+    shared = Counter((line.group, line.level) for line in found)
+    several = {group for (group, _), count in shared.items() if count > 1}
+    return [_named(line, words.of_level(line.level), line.group in several) for line in found]
+
+
+def _named(line: Line, level: list[Label], grouped: bool) -> Line:
+    """With its level as its own name, or as that of its group."""
+    if grouped:
+        return line._replace(outer=[*line.outer, *level])
+    return line._replace(own=[*line.own, *level])
+
+
+def _noise(strip: Strip) -> tuple[str, str, int]:
+    """What tells its x_t from others."""
+    return strip.subject.space, strip.image, strip.seed
 
 
 def _cell(cells: Cells, strip: Strip | None, t: Number | None) -> Cell | None:
@@ -186,10 +245,11 @@ def _groups(rows: Iterable[tuple[list[Label], Row]]) -> list[Group]:
 
 def _alike(strips: Iterable[Strip], what: str) -> list[Mapping[object, Strip]]:
     """Strips that differ in one property alone, together: its value → strip."""
-    others = ["kind", "sampling", *(axis.property for axis in AXES.values() if axis.property)]
+    others = ["kind", *(axis.property for axis in AXES.values() if axis.property)]
     others.remove(what)
     found: dict[tuple, dict[object, Strip]] = {}
     for strip in strips:
-        key = tuple(getattr(strip, other) for other in others)
+        settings = strip.settings if what == "step" else strip.sampling
+        key = (settings, *(getattr(strip, other) for other in others))
         found.setdefault(key, {})[getattr(strip, what)] = strip
     return list(found.values())

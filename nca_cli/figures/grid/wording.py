@@ -29,7 +29,7 @@ class Wording:
         """Which properties differ over the figure, and so must be said."""
         found = {
             axis.property: axis is self.request.row_axis
-            or len({getattr(strip, axis.property) for strip in self.chosen.strips}) > 1
+            or len({getattr(strip, axis.property) for strip in self.chosen.strips} - {None}) > 1
             for axis in AXES.values() if axis.property
         }  # fmt: skip
         return {**found, "model": len(self.chosen.models) > 1, "image": True}
@@ -53,6 +53,8 @@ class Wording:
             return []
         if what == "model":
             return [self._said(name) for name in self._model_words(strip)]
+        if what == "step":
+            return [] if strip.step is None else [line[0] for line in self.of_step(strip.step)]
         return [self._said(strip.name if what == "image" else f"{what} {getattr(strip, what)}")]
 
     def _model_words(self, strip: Strip) -> list[str]:
@@ -68,8 +70,9 @@ class Wording:
         """`ddim-50`, and what tells it from another recipe of that name: η, prompt, … or digest."""
         if strip.sampling is None or not strip.sampling.label:
             return []
-        label, recipe = strip.sampling.label, strip.sampling.recipe
-        same = (each for each in self.chosen.samplings[strip.model] if each.label == label)
+        label, recipe, step = strip.sampling.label, strip.sampling.recipe, strip.step
+        every = self.chosen.samplings[strip.model]
+        same = (each for each in every if (each.label, each.step) == (label, step))
         twins = {each.name: each for each in same if each.recipe}
         if len(twins) < 2 or recipe is None:
             return [label]
@@ -100,7 +103,16 @@ class Wording:
         """Lines below the figure."""
         names = " ".join(self._sampler_words(self.chosen.strips[0])) if self._one_sampler else ""
         said = (*X0_HAT, Span(" from "), *X_T, Span(" by "), *self._said(names))
-        return [said] if names else []
+        return [*([said] if names else []), *self._steps_left_out]
+
+    @property
+    def _steps_left_out(self) -> list[Label]:
+        """That not all steps are shown, where they were not chosen by hand."""
+        shown = {strip.step for strip in self.chosen.strips} - {None}
+        if self.chosen.filters.steps or len(shown) == len(self.chosen.steps):
+            return []
+        return [text.words(f"{len(shown)} of {len(self.chosen.steps)} stored training steps, "
+                           "evenly spaced in log step")]  # fmt: skip
 
     def header(self, level: Number) -> list[tuple[Label, ...]]:
         """Lines of a column's header, each from long to short: t, then SNR for each schedule.
@@ -109,6 +121,27 @@ class Wording:
         """
         first, rest = (_log_snr_line, _t_line) if self.request.by_snr else (_t_line, _snr_line)
         return [first(level), *(rest(table.get(level)) for _, table in self.schedules)]
+
+    def of_property(self, what: str, value: int) -> list[tuple[Label, ...]]:
+        """Lines of the header of a column that is one value of a property, such as a seed."""
+        if what == "step":
+            return self.of_step(value)
+        return [(text.words(f"{what} {value}"), text.words(str(value)))]
+
+    def of_step(self, step: int) -> list[tuple[Label, ...]]:
+        """Of a training: the step, and how many images it has seen then, where that is known."""
+        ways = [[f"step {step:,}", f"{step:,}", text.count(step)]]
+        if size := self.chosen.batch_size:
+            seen, short = step * size, text.count(step * size)
+            ways.append([f"{seen:,} images", f"{short} images", short])
+        return [tuple(map(text.words, line)) for line in ways]
+
+    @property
+    def property_names(self) -> list[Label]:
+        """What the lines of `of_property` are."""
+        what = self.request.column_axis.property
+        seen = what == "step" and self.chosen.batch_size
+        return [text.words(name) for name in (what, *(["images seen"] if seen else []))]
 
     @property
     def header_names(self) -> list[Label]:

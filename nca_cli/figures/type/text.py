@@ -80,6 +80,14 @@ def terse(value: float | None) -> Label:
     return (Span(f"{value:.0e}".replace("e-0", "e−").replace("e+0", "e").replace("e-", "e−")),)
 
 
+def count(number: int) -> str:
+    """`800`, `6.4k`, `205k`, `1.2M`: a count in at most three digits."""
+    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= unit:
+            return f"{number / unit:.3g}{name}"
+    return str(number)
+
+
 @lru_cache(maxsize=4096)
 def _parts(span: Span) -> tuple[tuple[str, str], ...]:
     """(face, text) from left to right: a face for the span's style, and files where others lend."""

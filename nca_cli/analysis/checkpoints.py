@@ -1,0 +1,234 @@
+"""What was measured of trainings: a number for each image, level and checkpoint of a run.
+
+A table is whole. A step or a level that fewer than half of a run's images have is left out, as a
+sweep that is not finished leaves it; then the images that lack one of the others are. So a mean
+never moves because its images do, and all measures of a run are of the same images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nca_cli.errors import DamagedArtifact, StoreError
+from nca_cli.metrics import Measuring
+from nca_cli.metrics.registry import Value, described
+from nca_cli.recipe import Number, Recipe
+from nca_cli.store import Artifact, Names, Store
+
+Tell = Callable[[str], None]
+"""Is told what was left out."""
+
+
+def silent(text: str) -> None:
+    """Tells nobody."""
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A training, as its `model.json` describes it."""
+
+    name: str
+    """As tables call the stored model."""
+    folder: str
+    settings: str = ""
+    """What trainings that differ in their seed alone have in common; "" where it is not said."""
+    bands: tuple[str, ...] = ()
+    """P2's stages that it was trained on, where that is said."""
+    trained_on: str = ""
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class StepTable:
+    """One measure of one run and sampler, for all its images, levels and steps."""
+
+    run: StoredRun
+    sampler: str
+    metric: str
+    images: tuple[str, ...]
+    t: tuple[Number, ...]
+    log_snr: tuple[float, ...]
+    steps: tuple[int, ...]
+    """Rising."""
+    cells: np.ndarray
+    """`(images, levels, steps)`, means over seeds; NaN where a measure has no value."""
+    higher_is_better: bool = False
+
+    def at_step(self, step: int) -> np.ndarray:
+        """`(images, levels)`."""
+        return np.asarray(self.cells[:, :, self.steps.index(step)])
+
+    @property
+    def one_step(self) -> bool:
+        """Whether its reconstructions are posterior means, not ends of chains."""
+        return self.sampler.startswith("one-step")
+
+
+class Series(NamedTuple):
+    """Where an artifact belongs: a run, a sampler, and a step."""
+
+    run: StoredRun
+    sampler: str
+    step: int
+
+
+def series_of(store: Store, artifacts: Iterable[Artifact]) -> dict[Artifact, Series]:
+    """The artifacts that checkpoints of runs made, and where each belongs.
+
+    A sampler is called as in a table of the last step alone: nothing of the step is in its name.
+    Artifacts that cannot be read are left out.
+    """
+    steps = {artifact: step for artifact in artifacts if (step := _step(artifact)) is not None}
+    recipes = {artifact: _recipe(artifact) for artifact in steps}
+    last: dict[tuple[str, str], Artifact] = {}
+    for artifact in sorted(steps, key=lambda one: steps[one]):
+        last[artifact.model, recipes[artifact]] = artifact
+    names = Names(last.values())
+    runs = {folder: stored_run(store, folder, names.model(one))
+            for (folder, _), one in last.items()}  # fmt: skip
+    return {
+        artifact: Series(
+            runs[artifact.model], names.sampler(last[artifact.model, recipes[artifact]]), step
+        )
+        for artifact, step in steps.items()
+    }
+
+
+def _step(artifact: Artifact) -> int | None:
+    try:
+        return None if artifact.recipe is None else artifact.step
+    except DamagedArtifact:
+        return None
+
+
+def _recipe(artifact: Artifact) -> str:
+    """The settings that all checkpoints share: everything but the weights themselves."""
+    recipe, checkpoint = artifact.recipe, artifact.checkpoint or {}
+    assert isinstance(recipe, Recipe)  # `_step` has seen to it
+    return f"{replace(recipe, weights='').canonical()} {checkpoint.get('weights')}"
+
+
+def stored_run(store: Store, folder: str, name: str) -> StoredRun:
+    """What the store says of a run. Where its `model.json` is lost, its name alone."""
+    try:
+        settings = (store.model_info(folder).get("run") or {}).get("settings") or {}
+    except StoreError:
+        settings = {}
+    batch = settings.get("batch_size")
+    return StoredRun(
+        name, folder, _same(settings), tuple(map(str, settings.get("bands") or ())),
+        str(settings.get("trained_on", "")), int(batch) if isinstance(batch, int) else None,
+    )  # fmt: skip
+
+
+def _same(settings: Mapping[str, Any]) -> str:
+    """What trainings of the same settings have in common: that text, or all but name and seed."""
+    if "settings" in settings:
+        return str(settings["settings"])
+    told = {key: settings[key] for key in sorted(settings) if key not in ("name", "seed")}
+    return ", ".join(f"{key} {value}" for key, value in told.items())
+
+
+def step_tables(
+    store: Store, work: Measuring, rows: Iterable[Value], tell: Tell = silent
+) -> list[StepTable]:
+    """A table for each run, sampler and measure that has a better and a worse, in store order.
+
+    `rows` are what `work.run()` gave. Runs of one checkpoint have no table.
+    """
+    series = series_of(store, work.artifacts)
+    place = {work.names(artifact): where for artifact, where in series.items()}
+    held: dict[tuple[StoredRun, str], _Rows] = {}
+    for value in rows:
+        where = place.get(value[:3])
+        if where is not None:
+            held.setdefault(where[:2], _Rows()).add(value, where.step)
+    return [table for key, found in held.items() for table in found.tables(*key, tell)]
+
+
+class _Rows:
+    """Values of one run and sampler."""
+
+    def __init__(self) -> None:
+        self.log_snr: dict[Number, float] = {}
+        self.measures: dict[str, dict[tuple[str, Number, int], list[float]]] = {}
+
+    def add(self, value: Value, step: int) -> None:
+        self.log_snr[value.t] = value.log_snr
+        cells = self.measures.setdefault(value.measure, {})
+        cells.setdefault((value.image, value.t, step), []).append(value.value)
+
+    @cached_property
+    def known(self) -> set[tuple[str, Number, int]]:
+        """Image, level and step of whatever has been measured in any way."""
+        return set().union(*self.measures.values())
+
+    def tables(self, run: StoredRun, sampler: str, tell: Tell) -> Iterator[StepTable]:
+        block = whole_block(self.known, lambda text: tell(f"{run.name} · {sampler}: {text}"))
+        if len(block.steps) < 2:
+            return
+        log_snr = tuple(self.log_snr[t] for t in block.t)
+        for metric, held in self.measures.items():
+            known = described(metric)
+            if known is None or not known.better:
+                continue
+            cells = np.full(block.shape, np.nan)
+            for index, key in block.keys():
+                cells[index] = np.mean(held.get(key, [np.nan]))
+            if np.isfinite(cells).any():
+                yield StepTable(run, sampler, metric, block.images, block.t, log_snr, block.steps,
+                                cells, known.better == "higher")  # fmt: skip
+
+
+class Block(NamedTuple):
+    """Images, levels and steps, each with each."""
+
+    images: tuple[str, ...]
+    t: tuple[Number, ...]
+    steps: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an array with a cell for each."""
+        return len(self.images), len(self.t), len(self.steps)
+
+    def keys(self) -> Iterator[tuple[tuple[int, int, int], tuple[str, Number, int]]]:
+        """The index of each cell, and what it is of."""
+        for i, image in enumerate(self.images):
+            for j, t in enumerate(self.t):
+                for k, step in enumerate(self.steps):
+                    yield (i, j, k), (image, t, step)
+
+
+def whole_block(known: set[tuple[str, Number, int]], tell: Tell = silent) -> Block:
+    """The largest part of a sweep that is whole, as the module says; the rest is told."""
+    every = Block(*(tuple(sorted({key[axis] for key in known})) for axis in range(3)))  # type: ignore[type-var]
+    there = np.zeros(every.shape, bool)
+    for index, key in every.keys():
+        there[index] = key in known
+    steps = _common(there, 2)
+    levels = _common(there[:, :, steps], 1)
+    images = there[:, levels][:, :, steps].all(axis=(1, 2))
+    for what, names, kept in (("step", every.steps, steps), ("t", every.t, levels),
+                              ("image", every.images, images)):  # fmt: skip
+        left = [str(name) for name, one in zip(names, kept, strict=True) if not one]
+        if left:
+            tell(f"left out, as not measured at all steps and levels: {what} {_some(left)}")
+    return Block(*(tuple(name for name, one in zip(names, kept, strict=True) if one)
+                   for names, kept in zip(every, (images, levels, steps), strict=True)))  # fmt: skip
+
+
+def _common(there: np.ndarray, axis: int) -> np.ndarray:
+    """Which entries of an axis at least half as many cells have as the best of them."""
+    share = there.mean(axis=tuple(other for other in range(3) if other != axis))
+    return np.asarray(share >= share.max(initial=0) / 2)
+
+
+def _some(names: list[str]) -> str:
+    """`a, b, c and 7 more`."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

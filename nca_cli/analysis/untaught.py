@@ -1,0 +1,114 @@
+"""What has learned nothing, where the untrained network (step 0) is not stored.
+
+The mean image answers whatever is asked: of the training images where they are given, else of the
+other images of the run, if they are enough. With fewer, x_t filtered by the built-in spectral
+prior (`wiener`), which knows pictures in general and no training set at all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nca_cli.analysis.checkpoints import StepTable
+from nca_cli.analysis.read import StoredModel
+from nca_cli.errors import DamagedArtifact, NothingStored
+from nca_cli.images.pixels import OPPONENT
+from nca_cli.metrics import METRICS, measure
+from nca_cli.metrics.registry import family
+from nca_cli.models.wiener import spectrum
+from nca_cli.recipe import Number
+from nca_cli.schedule import Level
+from nca_cli.store import Artifact, Filters, Names, Place, Store
+from nca_cli.store.layout import NOISE
+
+MEAN_IMAGE, WIENER, STEP_0 = "mean image", "wiener", "step 0"
+FEWEST = 8
+"""Images whose mean stands for the mean of their kind: its own error is a seventh of theirs."""
+
+
+class Untaught:
+    """Baselines of the images of one run.
+
+    `kind` is `mean image` or `wiener`; "" where there is neither: few images of a latent model, of
+    one channel, or of an unknown schedule.
+    """
+
+    def __init__(
+        self, store: Store, folder: str, filters: Filters, training: np.ndarray | None = None
+    ):  # fmt: skip
+        self.filters = filters
+        self.model = StoredModel(folder, store.model_info(folder))
+        self.noises = stored_noises(store, folder, filters)
+        self.mean = None if training is None else training.mean(axis=0, dtype=np.float64)
+        self._found: dict[tuple[str, Number | None], dict[str, float]] = {}
+        self._images = {} if training is not None else self._read()
+
+    @property
+    def kind(self) -> str:
+        """Which of the two it is."""
+        if self.mean is not None or len(self._images) >= FEWEST:
+            return MEAN_IMAGE
+        colour = self.model.channels == 3 and not self.model.latent
+        return WIENER if colour and self.model.schedule is not None else ""
+
+    def _read(self) -> dict[str, np.ndarray]:
+        """x0 of each image."""
+        return {image: noise.fixed("x0") for image, noise in self.noises.items()}
+
+    def of(self, table: StepTable) -> np.ndarray:
+        """The measure of `table` `(images, levels)`; NaN where it needs a network."""
+        found = np.full(table.cells.shape[:2], np.nan)
+        if (known := METRICS.get(family(table.metric))) is None or known.needs:
+            return found
+        for row, image in enumerate(table.images):
+            for column, t in enumerate(table.t):
+                found[row, column] = self._measured(image, t).get(table.metric, np.nan)
+        return found
+
+    def _measured(self, image: str, t: Number) -> dict[str, float]:
+        """All measures of an image at a level; those of the mean image hold at every level."""
+        key = image, None if self.kind == MEAN_IMAGE else t
+        if key not in self._found:
+            self._found[key] = self._measure(image, t)
+        return self._found[key]
+
+    def _measure(self, image: str, t: Number) -> dict[str, float]:
+        noise = self.noises[image]
+        x0 = noise.fixed("x0")
+        if self.kind == MEAN_IMAGE:
+            return measure(x0, self._mean_without(image).astype(np.float32))
+        seeds = [key for key in self.filters.keys(noise) if key[0] == t]
+        assert self.model.schedule is not None  # `kind` has seen to it
+        level = self.model.schedule.level(t)
+        several = [measure(x0, filtered(x_t, level)) for x_t in noise.read("x_t", seeds)]
+        return {name: float(np.mean([one[name] for one in several])) for name in several[0]}
+
+    def _mean_without(self, image: str) -> np.ndarray:
+        if self.mean is not None:
+            return self.mean
+        others = [x0 for name, x0 in self._images.items() if name != image]
+        return np.mean(others, axis=0, dtype=np.float64)
+
+
+def filtered(x_t: np.ndarray, level: Level) -> np.ndarray:
+    """E[x0|x_t] `(3, H, W)` under the spectral prior of `models.wiener`."""
+    power = spectrum(x_t.shape[-1])
+    gain = level.a * power / (level.a**2 * power + level.s**2)
+    opponent = np.einsum("oc,chw->ohw", OPPONENT, x_t.astype(np.float64))
+    opponent = np.fft.ifft2(np.fft.fft2(opponent, norm="ortho") * gain, norm="ortho").real
+    return np.einsum("oc,ohw->chw", OPPONENT, opponent).astype(np.float32)
+
+
+def stored_noises(store: Store, folder: str, filters: Filters) -> dict[str, Artifact]:
+    """Image, as tables call it, → its noise, of whatever can be read."""
+    images = filter(filters.fits_image, store.images(folder))
+    found = [store.artifact(Place(folder, image), NOISE) for image in images]
+    names = Names([noise for noise in found if noise])
+    known: dict[str, Artifact] = {}
+    for noise in filter(None, found):
+        try:
+            noise.fixed("x0")
+        except (DamagedArtifact, NothingStored):
+            continue
+        known[names.image(noise)] = noise
+    return known

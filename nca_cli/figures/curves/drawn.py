@@ -1,0 +1,53 @@
+"""Figures on paper: drawn by matplotlib when they are saved, as PDF, SVG or PNG."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nca_cli.errors import UsageError
+from nca_cli.figures.curves import style
+from nca_cli.figures.curves.style import Page
+from nca_cli.outputs import write_result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".pdf", ".svg", ".png")
+
+
+class PaperFigure(ABC):
+    """Whatever matplotlib draws on a page."""
+
+    page: Page
+
+    @abstractmethod
+    def drawn(self) -> Figure:
+        """The figure, where matplotlib is set as the page wants it."""
+
+    def figure(self) -> Figure:
+        """As a matplotlib figure, to be changed at will. Raises `NcaError` without matplotlib."""
+        with style.styled(self.page):
+            return self.drawn()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure; the suffix says whether as PDF, SVG or PNG. Raises `UsageError`."""
+        path = Path(path)
+        if path.suffix.lower() not in SUFFIXES:
+            raise UsageError(f"{path}: curves are not written in this format",
+                             f"one of: {', '.join(SUFFIXES)}")  # fmt: skip
+        write_result(path, self._content(path.suffix.lower()[1:]))
+        return path
+
+    def _content(self, kind: str) -> bytes:
+        with style.styled(self.page):
+            made, out = self.drawn(), io.BytesIO()
+            # no date: the same values are the same file
+            stated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind, {})
+            made.savefig(out, format=kind, dpi=self.page.dpi, metadata=stated)
+        return style.with_font(out.getvalue()) if kind == "svg" else out.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        return self._content("png")
