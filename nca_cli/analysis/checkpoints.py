@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -178,7 +179,7 @@ class _Rows:
             if known is None or not known.better:
                 continue
             cells = np.full(block.shape, np.nan)
-            for index, key in block.keys():
+            for index, key in block.cells():
                 cells[index] = np.mean(held.get(key, [np.nan]))
             if np.isfinite(cells).any():
                 yield StepTable(run, sampler, metric, block.images, block.t, log_snr, block.steps,
@@ -197,7 +198,7 @@ class Block(NamedTuple):
         """Of an array with a cell for each."""
         return len(self.images), len(self.t), len(self.steps)
 
-    def keys(self) -> Iterator[tuple[tuple[int, int, int], tuple[str, Number, int]]]:
+    def cells(self) -> Iterator[tuple[tuple[int, int, int], tuple[str, Number, int]]]:
         """The index of each cell, and what it is of."""
         for i, image in enumerate(self.images):
             for j, t in enumerate(self.t):
@@ -207,26 +208,28 @@ class Block(NamedTuple):
 
 def whole_block(known: set[tuple[str, Number, int]], tell: Tell = silent) -> Block:
     """The largest part of a sweep that is whole, as the module says; the rest is told."""
-    every = Block(*(tuple(sorted({key[axis] for key in known})) for axis in range(3)))  # type: ignore[type-var]
+    every = Block(
+        tuple(sorted({image for image, _, _ in known})), tuple(sorted({t for _, t, _ in known})),
+        tuple(sorted({step for _, _, step in known})),
+    )  # fmt: skip
     there = np.zeros(every.shape, bool)
-    for index, key in every.keys():
+    for index, key in every.cells():
         there[index] = key in known
-    steps = _common(there, 2)
-    levels = _common(there[:, :, steps], 1)
-    images = there[:, levels][:, :, steps].all(axis=(1, 2))
-    for what, names, kept in (("step", every.steps, steps), ("t", every.t, levels),
-                              ("image", every.images, images)):  # fmt: skip
-        left = [str(name) for name, one in zip(names, kept, strict=True) if not one]
-        if left:
+    of_step = _common(there, 2)
+    of_level = _common(there[:, :, of_step], 1)
+    of_image = [bool(one.all()) for one in there[:, of_level][:, :, of_step]]
+    for what, names, kept in (("step", every.steps, of_step), ("t", every.t, of_level),
+                              ("image", every.images, of_image)):  # fmt: skip
+        if left := [str(name) for name, one in zip(names, kept, strict=True) if not one]:
             tell(f"left out, as not measured at all steps and levels: {what} {_some(left)}")
-    return Block(*(tuple(name for name, one in zip(names, kept, strict=True) if one)
-                   for names, kept in zip(every, (images, levels, steps), strict=True)))  # fmt: skip
+    return Block(tuple(compress(every.images, of_image)), tuple(compress(every.t, of_level)),
+                 tuple(compress(every.steps, of_step)))  # fmt: skip
 
 
-def _common(there: np.ndarray, axis: int) -> np.ndarray:
+def _common(there: np.ndarray, axis: int) -> list[bool]:
     """Which entries of an axis at least half as many cells have as the best of them."""
     share = there.mean(axis=tuple(other for other in range(3) if other != axis))
-    return np.asarray(share >= share.max(initial=0) / 2)
+    return [bool(one >= share.max(initial=0) / 2) for one in share]
 
 
 def _some(names: list[str]) -> str:

@@ -95,11 +95,11 @@ def of_tables(
             nothing = untaught.setdefault(folder, Untaught(store, folder, filters, training))
             baseline, kind = (nothing.of(table) if nothing.kind else None), nothing.kind
         why = _unfit(table, kind)
-        if why:
-            told |= {text for text in [f"{table.run.name} · {table.sampler}: {why}"]
-                     if text not in told and tell(text) is None}  # fmt: skip
-        else:
+        if not why:
             yield emergence(table, baseline, kind, batch_size)
+        elif (text := f"{table.run.name} · {table.sampler}: {why}") not in told:
+            told.add(text)
+            tell(text)
 
 
 def _unfit(table: StepTable, kind: str) -> str:

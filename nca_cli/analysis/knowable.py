@@ -37,7 +37,7 @@ from nca_cli.analysis.read import StoredModel
 from nca_cli.analysis.untaught import stored_noises
 from nca_cli.analysis.values import Value
 from nca_cli.recipe import Number
-from nca_cli.store import Artifact, Filters, Names, Store
+from nca_cli.store import Artifact, Filters, Store
 from nca_cli.store.layout import split_folder
 
 PURE = math.log(1e-3)
@@ -221,6 +221,7 @@ def copied_shares(
 def wilson(share: float, n: int) -> Estimate:
     """A share with Wilson's interval (J. Am. Stat. Assoc. 22, 1927), which 0 and 1 have too."""
     z = student(10**6)
-    centre, spread = share + z**2 / (2 * n), z * math.sqrt(share * (1 - share) / n + (z / n / 2) ** 2)
+    centre = share + z**2 / (2 * n)
+    spread = z * math.sqrt(share * (1 - share) / n + (z / n / 2) ** 2)
     low, high = ((centre + end) / (1 + z**2 / n) for end in (-spread, spread))
     return Estimate(share, max(0.0, low), min(1.0, high), n)

@@ -18,7 +18,7 @@ import numpy as np
 from nca_cli.analysis.bootstrap import Estimate
 from nca_cli.analysis.checkpoints import StepTable, Tell, silent
 from nca_cli.analysis.p2 import BOUNDS, stage
-from nca_cli.analysis.trainings import FEWEST_TRAININGS, mean_over
+from nca_cli.analysis.trainings import mean_over
 from nca_cli.analysis.transfer import transfer
 
 UNIFORM = "uniform"

@@ -59,8 +59,8 @@ def geometric_mean(steps: Sequence[Estimate]) -> Estimate:
         without = sum(not math.isfinite(step.value) for step in steps)
         return Estimate(n=len(steps), blank=f"in {without} of {len(steps)} trainings: {blank}")
     found = mean_over([math.log(step.value) for step in steps])
-    ends = (math.exp(end) for end in (found.value, found.low, found.high))
-    return Estimate(*ends, found.n, found.blank)
+    value, low, high = (math.exp(end) for end in (found.value, found.low, found.high))
+    return Estimate(value, low, high, found.n, found.blank)
 
 
 def mean_over(values: Sequence[float]) -> Estimate:

@@ -87,7 +87,7 @@ class Untaught:
         if self.mean is not None:
             return self.mean
         others = [x0 for name, x0 in self._images.items() if name != image]
-        return np.mean(others, axis=0, dtype=np.float64)
+        return np.asarray(np.mean(others, axis=0, dtype=np.float64))
 
 
 def filtered(x_t: np.ndarray, level: Level) -> np.ndarray:

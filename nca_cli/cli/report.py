@@ -25,6 +25,9 @@ class ReportOptions:
     json: Annotated[Path | None, option(
         "--json", metavar="FILE", variable="NCA_REPORT_JSON", callback=named,
         help="Values and curves as JSON.")] = None
+    training_csv: Annotated[Path | None, option(
+        "--training-csv", metavar="FILE", callback=named,
+        help="When trainings learned what: every number with its interval, one row each.")] = None
     labels: Annotated[Path | None, option(
         "--labels", metavar="CSV", show_default="of the bundled portraits",
         help="What is in the images: a table (CSV, or as CelebA's) with a column image, "
@@ -33,6 +36,13 @@ class ReportOptions:
         "--probe", metavar="MODULE:FUNCTION", show_default="of portraits",
         help="What reads concepts: a function of pictures, which is run, or a saved .npz."
     )] = None
+    train_images: Annotated[list[str] | None, option(
+        "--train-images", metavar="IMAGES", show_default="none",
+        help="What trainings were trained on: a file, folder, archive or glob. Repeatable."
+    )] = None
+    batch_size: Annotated[int | None, option(
+        "--batch-size", min=1, show_default="what its run.toml says",
+        help="Images per step of a training.")] = None
     max_mb: Annotated[float, option(
         "--max-mb", min=0.1, help="Size of the page, pictures included.")] = 20.0
     assets: Annotated[Path | None, option(
@@ -55,11 +65,13 @@ def report(
     output = Output(quiet=quiet)
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{out}: a report is an HTML page", "-o report.html; browsers make PDFs")
+    asked = vars(wanted) | {"train_images": tuple(wanted.train_images or ())}
     build_report(
-        opened(store), out, filters.parsed(latest=True), **vars(wanted),
+        opened(store), out, filters.parsed(latest=True), **asked,
         progress=lambda total: output.bar("measure", total, "samples"),
     )  # fmt: skip
-    output.results([path for path in (out, wanted.csv, wanted.json) if path])
+    files = (out, wanted.csv, wanted.json, wanted.training_csv)
+    output.results([path for path in files if path])
     if wanted.assets is None and (taken := out.stat().st_size) > wanted.max_mb * MEGABYTE:
         output.note(
             f"{out} takes {size(taken)} without any picture, more than --max-mb "

@@ -81,7 +81,7 @@ def _table(
         tell(f"{run.name} · {sampler}: {metric}: {why}")
         return
     read = np.empty((*block.shape, truth.shape[1]))
-    for index, key in block.keys():
+    for index, key in block.cells():
         read[index] = np.mean(cells[key], axis=0)
     yield StepTable(run, sampler, metric, block.images, block.t,
                     tuple(log_snr[t] for t in block.t), block.steps,

@@ -22,11 +22,14 @@ from nca_cli.report.data import (
     gallery,
     json_text,
     no_progress,
+    training_csv_text,
 )
 from nca_cli.report.page.render import render
 from nca_cli.store import Filters, Store
 
 MEGABYTE = 1e6
+PATHS = ("csv", "json", "training_csv", "assets", "labels")
+"""Settings that are paths."""
 
 
 def build_report(
@@ -35,16 +38,16 @@ def build_report(
 ) -> Report:  # fmt: skip
     """Collect a report and write its files, each as a whole or not at all: HTML to `path`.
 
-    `settings` are those of `ReportRequest`: `csv`, `json`, `max_mb`, `assets`, `labels`, `probe`;
-    files may be text. `progress` is as in `collect`. Raises `NothingStored` where the store has no
-    fitting reconstruction, `UsageError` for labels or a probe that do not fit, and `NcaError`
-    where a file cannot be written.
+    `settings` are those of `ReportRequest`: `csv`, `json`, `training_csv`, `max_mb`, `assets`,
+    `labels`, `probe`, `train_images`, `batch_size`; files may be text. `progress` is as in
+    `collect`. Raises `NothingStored` where the store has no fitting reconstruction, `UsageError`
+    for labels or a probe that do not fit, and `NcaError` where a file cannot be written.
     """
-    files = {name: Path(settings[name]) for name in ("csv", "json", "assets", "labels")
-             if settings.get(name) is not None}  # fmt: skip
+    files = {name: Path(settings[name]) for name in PATHS if settings.get(name) is not None}
     request = ReportRequest(filters, None if path is None else Path(path), **settings | files)
     report = collect(store, request, progress)
-    texts = ((request.csv, csv_text), (request.json, json_text))
+    texts = ((request.csv, csv_text), (request.json, json_text),
+             (request.training_csv, training_csv_text))  # fmt: skip
     ready = [(file, make(report)) for file, make in texts if file is not None]
     if request.path is not None:
         ready.append((request.path, _page(store, report, request.path)))

@@ -11,4 +11,4 @@ from nca_cli.report.data.report import (
     ReportRequest,
     Series,
 )
-from nca_cli.report.data.written import csv_text, json_text
+from nca_cli.report.data.written import csv_text, json_text, training_csv_text

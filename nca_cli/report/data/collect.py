@@ -24,6 +24,7 @@ from nca_cli.errors import NcaError, NothingStored, StoreError
 from nca_cli.figures.curves.plots import uneven
 from nca_cli.metrics import REFERENCES, Measuring
 from nca_cli.report.data.report import Report, ReportedImage, ReportedModel, ReportRequest, Series
+from nca_cli.report.data.training import Training, TrainingRequest, has_runs, training_numbers
 from nca_cli.store import Artifact, Names, Store
 
 FLOOR = f"{REFERENCE}floor"
@@ -74,6 +75,7 @@ def collect(
         stamps=work.stamps,
         analysis=analyse((*values, *baselines), store, filters),
         concepts=_concepts(store, request),
+        training=_training(store, request, progress),
     )
 
 
@@ -153,6 +155,18 @@ def _concepts(store: Store, request: ReportRequest) -> ConceptRetention | None:
             raise
         return None
     return concept_retention(found.readings, found.notes, found.probed)
+
+
+def _training(store: Store, request: ReportRequest, progress: Progress) -> Training | None:
+    """Of all steps, whichever of them the page is about."""
+    if not has_runs(store, request.filters):
+        return None
+    wanted = TrainingRequest(
+        read_labels(request.labels) if request.labels else None,
+        load_probe(request.probe) if request.probe else None,
+        request.batch_size, request.train_images,
+    )  # fmt: skip
+    return training_numbers(store, request.filters, wanted, progress)
 
 
 def _nothing(store: Store, request: ReportRequest) -> NothingStored:

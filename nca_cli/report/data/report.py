@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nca_cli.analysis import ANY_SEED, Analysis, Curve, Point, Value, curves
 from nca_cli.concepts import ConceptRetention
+from nca_cli.report.data.training import Training
 from nca_cli.store import Artifact, Filters
 
 MAX_MB = 20.0
@@ -32,11 +33,19 @@ class ReportRequest:
     """A CSV of what is truly in the images; the bundled portraits need none."""
     probe: str | None = None
     """What reads it: `module:function`, or a file; the bundled portraits need none."""
+    training_csv: Path | None = None
+    """The numbers about trainings, of all their steps."""
+    train_images: tuple[str, ...] = ()
+    """What the trainings were trained on: files, folders, archives, globs."""
+    batch_size: int | None = None
+    """Of trainings that do not say theirs."""
 
     @property
     def options(self) -> dict[str, str]:
         """What but filters shapes the page: option → its value, where it is not the usual one."""
         asked = {"labels": self.labels, "probe": self.probe, "assets": self.assets,
+                 "train-images": " ".join(self.train_images) or None,
+                 "batch-size": self.batch_size,
                  "max-mb": None if self.max_mb == MAX_MB else f"{self.max_mb:g}"}  # fmt: skip
         return {name: str(value) for name, value in asked.items() if value is not None}
 
@@ -123,6 +132,8 @@ class Report:
     """What goes at which level, with intervals."""
     concepts: ConceptRetention | None
     """What is left of concepts; None where the truth of none is known."""
+    training: Training | None = None
+    """When trainings learned what, of all their steps; None where the store holds no training."""
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:

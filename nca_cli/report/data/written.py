@@ -6,11 +6,13 @@ import csv
 import io
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from nca_cli.analysis import Value
 from nca_cli.report.data.findings import findings, headlines, title
 from nca_cli.report.data.report import Report
+from nca_cli.report.data.training_rows import TrainingRow, training_rows
 
 COLUMNS = Value._fields
 """Of the CSV; a contract."""
@@ -22,10 +24,23 @@ def csv_text(report: Report) -> str:
 
     Floats in full; NaN is an empty cell, the PSNR of equal pictures is `inf`.
     """
+    return _table(COLUMNS, _values(report))
+
+
+def training_csv_text(report: Report) -> str:
+    """The numbers about trainings, a row each, of the columns of a `TrainingRow`; see there.
+
+    The header alone where the store holds no training.
+    """
+    rows = training_rows(report.training) if report.training else ()
+    return _table(TrainingRow._fields, rows)
+
+
+def _table(columns: Iterable[str], rows: Iterable[tuple]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([_cell(cell) for cell in value] for value in _values(report))
+    writer.writerow(columns)
+    writer.writerows([_cell(cell) for cell in row] for row in rows)
     return file.getvalue()
 
 
@@ -58,6 +73,7 @@ def json_text(report: Report) -> str:
         "curves": [asdict(curve) for curve in (*report.curves, *report.references)],
         "analysis": _without(report.analysis.as_dict(), "curves", "reference_values"),
         "concepts": _without(asdict(report.concepts) if report.concepts else {}, "values") or None,
+        "training": report.training.as_dict() if report.training else None,
         "values": [value._asdict() for value in _values(report)],
         "files": report.files,
         "notes": report.notes,
