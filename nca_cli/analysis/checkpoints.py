@@ -18,7 +18,7 @@ import numpy as np
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.metrics import Measuring
 from nca_cli.metrics.registry import Value, described
-from nca_cli.recipe import Number, Recipe
+from nca_cli.recipe import Number
 from nca_cli.store import Artifact, Names, Store
 
 Tell = Callable[[str], None]
@@ -70,22 +70,23 @@ class StepTable:
         return self.sampler.startswith("one-step")
 
 
-class Series(NamedTuple):
-    """Where an artifact belongs: a run, a sampler, and a step."""
+class MadeBy(NamedTuple):
+    """What an artifact is of: a run, a sampler, and a step."""
 
     run: StoredRun
     sampler: str
     step: int
 
 
-def series_of(store: Store, artifacts: Iterable[Artifact]) -> dict[Artifact, Series]:
-    """The artifacts that checkpoints of runs made, and where each belongs.
+def made_by(store: Store, artifacts: Iterable[Artifact]) -> dict[Artifact, MadeBy]:
+    """The artifacts that checkpoints of runs made, and which of them made each.
 
     A sampler is called as in a table of the last step alone: nothing of the step is in its name.
     Artifacts that cannot be read are left out.
     """
-    steps = {artifact: step for artifact in artifacts if (step := _step(artifact)) is not None}
-    recipes = {artifact: _recipe(artifact) for artifact in steps}
+    read = {artifact: found for artifact in artifacts if (found := _step_and_recipe(artifact))}
+    steps = {artifact: step for artifact, (step, _) in read.items()}
+    recipes = {artifact: recipe for artifact, (_, recipe) in read.items()}
     last: dict[tuple[str, str], Artifact] = {}
     for artifact in sorted(steps, key=lambda one: steps[one]):
         last[artifact.model, recipes[artifact]] = artifact
@@ -93,25 +94,23 @@ def series_of(store: Store, artifacts: Iterable[Artifact]) -> dict[Artifact, Ser
     runs = {folder: stored_run(store, folder, names.model(one))
             for (folder, _), one in last.items()}  # fmt: skip
     return {
-        artifact: Series(
+        artifact: MadeBy(
             runs[artifact.model], names.sampler(last[artifact.model, recipes[artifact]]), step
         )
         for artifact, step in steps.items()
     }
 
 
-def _step(artifact: Artifact) -> int | None:
+def _step_and_recipe(artifact: Artifact) -> tuple[int, str] | None:
+    """Its step, and the settings that all checkpoints share: all but the weights themselves."""
     try:
-        return None if artifact.recipe is None else artifact.step
+        checkpoint, recipe = artifact.checkpoint, artifact.recipe
     except DamagedArtifact:
         return None
-
-
-def _recipe(artifact: Artifact) -> str:
-    """The settings that all checkpoints share: everything but the weights themselves."""
-    recipe, checkpoint = artifact.recipe, artifact.checkpoint or {}
-    assert isinstance(recipe, Recipe)  # `_step` has seen to it
-    return f"{replace(recipe, weights='').canonical()} {checkpoint.get('weights')}"
+    if checkpoint is None or recipe is None:
+        return None
+    shared = replace(recipe, weights="").canonical()
+    return int(checkpoint["step"]), f"{shared} {checkpoint.get('weights')}"
 
 
 def stored_run(store: Store, folder: str, name: str) -> StoredRun:
@@ -142,7 +141,7 @@ def step_tables(
 
     `rows` are what `work.run()` gave. Runs of one checkpoint have no table.
     """
-    series = series_of(store, work.artifacts)
+    series = made_by(store, work.artifacts)
     place = {work.names(artifact): where for artifact, where in series.items()}
     held: dict[tuple[StoredRun, str], _Rows] = {}
     for value in rows:
@@ -180,7 +179,8 @@ class _Rows:
                 continue
             cells = np.full(block.shape, np.nan)
             for index, key in block.cells():
-                cells[index] = np.mean(held.get(key, [np.nan]))
+                several = held.get(key, (np.nan,))
+                cells[index] = sum(several) / len(several)
             if np.isfinite(cells).any():
                 yield StepTable(run, sampler, metric, block.images, block.t, log_snr, block.steps,
                                 cells, known.better == "higher")  # fmt: skip

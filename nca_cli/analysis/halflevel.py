@@ -218,13 +218,14 @@ def crossings(lost: np.ndarray, log_snr: np.ndarray, half: float = HALF) -> np.n
 
 def isotonic(numbers: np.ndarray) -> np.ndarray:
     """Rows made non-decreasing, least squares: max over i ≤ k of min over j ≥ k of mean(i … j)."""
-    total = np.cumsum(np.pad(numbers, ((0, 0), (1, 0))), axis=1)
-    fit = np.full(numbers.shape, -np.inf)
-    for i in range(numbers.shape[1]):
-        means = (total[:, i + 1 :] - total[:, i : i + 1]) / np.arange(1, numbers.shape[1] - i + 1)
-        lowest = np.minimum.accumulate(means[:, ::-1], axis=1)[:, ::-1]
-        fit[:, i:] = np.maximum(fit[:, i:], lowest)
-    return fit
+    columns = np.ascontiguousarray(numbers.T)  # rows of draws are worked on as a whole
+    total = np.cumsum(np.pad(columns, ((1, 0), (0, 0))), axis=0)
+    fit = np.full(columns.shape, -np.inf)
+    for i in range(len(columns)):
+        means = (total[i + 1 :] - total[i]) / np.arange(1, len(columns) - i + 1)[:, None]
+        lowest = np.minimum.accumulate(means[::-1], axis=0)[::-1]
+        fit[i:] = np.maximum(fit[i:], lowest)
+    return np.ascontiguousarray(fit.T)
 
 
 def ordered(one: Found, other: Found) -> Order:

@@ -31,7 +31,7 @@ from nca_cli.analysis.bootstrap import (
     student,
     too_few,
 )
-from nca_cli.analysis.checkpoints import StepTable, series_of
+from nca_cli.analysis.checkpoints import StepTable, made_by
 from nca_cli.analysis.memory import copies, remembered
 from nca_cli.analysis.read import StoredModel
 from nca_cli.analysis.untaught import stored_noises
@@ -82,7 +82,7 @@ class ExcessOverBest:
 
 
 @dataclass(frozen=True)
-class Gap:
+class TrainingGap:
     """Error on held-out images less that on training images, at one level and step."""
 
     run: str
@@ -170,14 +170,14 @@ def excesses(
                 yield ExcessOverBest(*place, step, kind, reference, floor, found)
 
 
-def gaps(table: StepTable, kinds: Mapping[str, np.ndarray]) -> Iterator[Gap]:
+def gaps(table: StepTable, kinds: Mapping[str, np.ndarray]) -> Iterator[TrainingGap]:
     """At every level and step of a table of `mse`, where both kinds of image are stored."""
     if kinds.keys() != {TRAINING, HELD_OUT}:
         return
     for column, t in enumerate(table.t):
         for index, step in enumerate(table.steps):
             seen, unseen = (table.cells[kinds[kind], column, index] for kind in kinds)
-            yield Gap(table.run.name, table.sampler, t, table.log_snr[column], step,
+            yield TrainingGap(table.run.name, table.sampler, t, table.log_snr[column], step,
                       float(seen.mean()), float(unseen.mean()), welch(unseen, seen))  # fmt: skip
 
 
@@ -204,7 +204,7 @@ def copied_shares(
 ) -> Iterator[CopiedShare]:  # fmt: skip
     """Of all chains of runs that begin where logSNR is below `PURE`, per level and step."""
     held: dict[tuple, list[float]] = {}
-    for artifact, (run, sampler, step) in series_of(store, artifacts).items():
+    for artifact, (run, sampler, step) in made_by(store, artifacts).items():
         if artifact.sampler == "one-step":
             continue
         log_snr = dict(zip(artifact.t.tolist(), artifact.log_snr.tolist(), strict=True))

@@ -16,11 +16,11 @@ import numpy as np
 
 from nca_cli.analysis.bootstrap import MIN_IMAGES
 from nca_cli.analysis.checkpoints import (
-    Series,
+    MadeBy,
     StepTable,
     StoredRun,
     Tell,
-    series_of,
+    made_by,
     silent,
     whole_block,
 )
@@ -40,13 +40,13 @@ def concept_tables(
     """
     made = [artifact for artifact in store.select(filters) if not artifact.is_noise]
     names = Names(made)
-    place = {names(one): where for one, where in series_of(store, made).items()}
+    place = {names(one): where for one, where in made_by(store, made).items()}
     readings = concept_curves(store, filters, truth, probe, names=names).readings
     return list(tables_of(readings, place, tell))
 
 
 def tables_of(
-    readings: Iterable[Reading], place: Mapping[Name, Series], tell: Tell = silent
+    readings: Iterable[Reading], place: Mapping[Name, MadeBy], tell: Tell = silent
 ) -> Iterator[StepTable]:
     """Of readings, and where the artifact of each name belongs."""
     held: dict[tuple[StoredRun, str], list[tuple[Reading, int]]] = {}

@@ -17,7 +17,7 @@ from nca_cli.analysis.knowable import (
     POSTERIOR_MEAN,
     CopiedShare,
     ExcessOverBest,
-    Gap,
+    TrainingGap,
     TrainingImages,
     best_errors,
     copied_shares,
@@ -49,7 +49,7 @@ class Training:
     """Learning steps with intervals over trainings of the same settings."""
     transfer: tuple[Taught, ...] = ()
     excess: tuple[ExcessOverBest, ...] = ()
-    gaps: tuple[Gap, ...] = ()
+    gaps: tuple[TrainingGap, ...] = ()
     copies: tuple[CopiedShare, ...] = ()
     notes: tuple[str, ...] = ()
 
