@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nca_cli.analysis.bootstrap import interval, resampled_means
 from nca_cli.analysis.checkpoints import StepTable, Tell, silent, step_tables
 from nca_cli.analysis.learning import Learned, learned, precedes
 from nca_cli.analysis.untaught import STEP_0, Untaught
@@ -50,6 +51,10 @@ class Emergence:
     batch_size: int | None
     """Images seen are the step times this."""
     images: int
+    low: tuple[tuple[float, ...], ...] = ()
+    """Ends of the 95 % intervals of `mean` over images, low …"""
+    high: tuple[tuple[float, ...], ...] = ()
+    """… and high; NaN for too few."""
     settings: str = ""
     """What runs that differ in their seed alone have in common."""
     image_names: tuple[str, ...] = ()
@@ -129,9 +134,23 @@ def emergence(
     return Emergence(
         table.run.name, table.sampler, table.metric, table.t, table.log_snr, table.steps,
         tuple(map(tuple, mean.tolist())), tuple(level.baseline for level in found), baseline_kind,
-        found, batch_size or table.run.batch_size, len(table.images), table.run.settings,
-        table.images,
+        found, batch_size or table.run.batch_size, len(table.images), *_intervals(table.cells),
+        table.run.settings, table.images,
     )  # fmt: skip
+
+
+Rows = tuple[tuple[float, ...], ...]
+
+
+def _intervals(cells: np.ndarray) -> tuple[Rows, Rows]:
+    """Ends `(levels, steps)` of the intervals of means over images, of `(images, levels, steps)`."""
+    ends = [
+        [interval(float(level[:, step].mean()), resampled_means(level)[:, step], len(level), True)
+         for step in range(level.shape[1])]
+        for level in np.moveaxis(cells, 1, 0)
+    ]  # fmt: skip
+    low, high = (tuple(tuple(each[end] for each in row) for row in ends) for end in (0, 1))
+    return low, high
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def _draw_iso_lines(axes: Axes, panel: EmergenceMap, page: Page) -> None:
                         fontsize=style.SMALL * page.font_size, inline_spacing=2)  # fmt: skip
 
 
-def draw_curves(axes: Axes, panel: LearningPanel, levels: Levels, page: Page) -> None:
+def draw_curves(axes: Axes, panel: LearningPanel, y: AxisRange, levels: Levels, page: Page) -> None:
     """A line for each level, in the colour of its logSNR, and a diamond where half is learned."""
     x = [panel.place(step) for step in panel.steps]
     room = (x[-1] / x[0]) ** 0.04
@@ -99,7 +99,9 @@ def draw_curves(axes: Axes, panel: LearningPanel, levels: Levels, page: Page) ->
         ticks = [tick for tick in axes.get_xticks() if tick > 1.3 * x[0]]
         axes.set_xticks([x[0], *ticks], ["0", *map(_counted, ticks)])
     axes.set_xlim(within.low, within.high)
-    axes.set_ylim(panel.y.low, panel.y.high)
+    axes.set_ylim(y.low, y.high)
+    axes.spines["top"].set_visible(False)
+    axes.tick_params(top=False)
 
 
 def _draw_line(axes: Axes, panel: LearningPanel, line: LevelLine, colour: Any, page: Page) -> None:
@@ -125,14 +127,15 @@ def _draw_half(axes: Axes, line: LevelLine, within: AxisRange, colour: Any, page
     if not math.isfinite(half.value):
         return
     if not any(map(math.isnan, ends)):
-        axes.hlines(line.half_value, *map(within.within, ends), color=style.INK, linewidth=0.8,
-                    zorder=5)  # fmt: skip
+        axes.plot([*map(within.within, ends)], [line.half_value] * 2, color=colour, linewidth=0.9,
+                  marker="|", markersize=0.6 * page.font_size, markeredgewidth=0.9,
+                  zorder=5)  # fmt: skip
     axes.plot([half.value], [line.half_value], marker="D", markersize=0.42 * page.font_size,
               markerfacecolor=colour, markeredgecolor=style.INK, markeredgewidth=0.7,
               zorder=6)  # fmt: skip
 
 
-def draw_level_bar(made: Figure, panels: Sequence[Axes], levels: Levels) -> None:
+def draw_level_bar(made: Figure, panels: Sequence[Axes], levels: Levels, aspect: float) -> None:
     """What the colours of lines mean: logSNR, and t where all trainings agree on it."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
@@ -141,7 +144,7 @@ def draw_level_bar(made: Figure, panels: Sequence[Axes], levels: Levels) -> None
     span = AxisRange(noisy, clean) if clean > noisy else AxisRange(noisy - 0.5, clean + 0.5)
     steps = [_level_colour(span.low + span.width * each / 255, levels) for each in range(256)]
     mappable = ScalarMappable(Normalize(span.low, span.high), ListedColormap(steps))
-    bar = made.colorbar(mappable, ax=list(panels), pad=0.015, aspect=30)
+    bar = made.colorbar(mappable, ax=list(panels), pad=0.015, aspect=aspect)
     bar.outline.set_linewidth(0.5)
     bar.set_label("log SNR")
     if all(t is not None for t, _ in levels):

@@ -12,6 +12,7 @@ from nca_cli.analysis.emergence import Emergence
 from nca_cli.errors import NothingStored
 from nca_cli.figures.curves import charts, style
 from nca_cli.figures.curves.drawn import PaperFigure
+from nca_cli.figures.curves.panel import AxisRange
 from nca_cli.figures.curves.style import PAGE, Page
 from nca_cli.figures.curves.titles import axis_title, full_title
 from nca_cli.figures.curves.training import EmergenceMap, in_images, learning_panel
@@ -51,6 +52,11 @@ class TrainingFigure(PaperFigure):
         series = len({(each.run, each.sampler) for each in self.found})
         fitting = max(1, int(self.page.width // NARROWEST))
         return min(series if series > 1 else len(self.found), fitting)
+
+    @property
+    def bar_aspect(self) -> float:
+        """Of a colour bar beside all rows."""
+        return 28.0 * math.ceil(len(self.found) / self.columns)
 
     def name(self, emergence: Emergence) -> str:
         """Of a panel: its measure, and what it is of where several are."""
@@ -101,7 +107,7 @@ class EmergenceFigure(TrainingFigure):
             axes.set_ylabel(self.axis)
         below = any(share < 0 for each in self.found for one in each.learned for share in one.share)
         bar = made.colorbar(mesh, ax=panels, extend="min" if below else "neither", pad=0.015,
-                            aspect=30, ticks=[0, 0.25, 0.5, 0.75, 1])  # fmt: skip
+                            aspect=self.bar_aspect, ticks=[0, 0.25, 0.5, 0.75, 1])  # fmt: skip
         bar.ax.set_yticklabels(["0", "25", "50", "75", "100 %"])
         bar.set_label("learned")
         bar.outline.set_linewidth(0.5)
@@ -113,6 +119,11 @@ class LearningFigure(TrainingFigure):
     """Learning curves: a measure, or its learned share, over training steps at every level."""
 
     share: bool = False
+
+    def y(self, metric: str) -> AxisRange:
+        """Of all panels of a metric, so that runs can be compared."""
+        spans = [learning_panel(each, self.share).y for each in self.found if each.metric == metric]
+        return AxisRange(min(each.low for each in spans), max(each.high for each in spans))
 
     @property
     def caption(self) -> str:
@@ -126,11 +137,14 @@ class LearningFigure(TrainingFigure):
         made, panels = _panels(self, self.caption, 0.8)
         levels = _levels(self.found)
         for axes, emergence in zip(panels, self.found, strict=True):
-            charts.draw_curves(axes, learning_panel(emergence, self.share), levels, self.page)
+            panel = learning_panel(emergence, self.share)
+            charts.draw_curves(axes, panel, self.y(emergence.metric), levels, self.page)
             axes.set_title(self.name(emergence), loc="left")
             axes.set_xlabel(self.axis)
             axes.set_ylabel("learned" if self.share else axis_title(emergence.metric))
-        charts.draw_level_bar(made, panels, levels)
+            if self.share:
+                axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+        charts.draw_level_bar(made, panels, levels, self.bar_aspect)
         return made
 
 

@@ -49,7 +49,7 @@ _OF_IMAGE = ("symbol", "sampler", "step", "model", "seed")
 AXES = {
     "images": Axis("image", ("image",), _OF_IMAGE),
     "models": Axis("model", ("model", "sampler", "step"), ("image", "seed")),
-    "step": Axis("step", ("image", "model", "sampler"), ("step", "seed"), True, of_noise=False),
+    "step": Axis("step", ("image", "model"), ("symbol", "sampler", "step", "seed"), True, False),
     "t": Axis("", ("image",), _OF_IMAGE, columns=True),
     "snr": Axis("", ("image",), _OF_IMAGE, columns=True),
     "seeds": Axis("seed", ("image", "model", "sampler", "step"), ("seed",), columns=True),

@@ -181,12 +181,16 @@ class GridRequest:
     @property
     def by_snr(self) -> bool:
         """Whether levels are told apart by their SNR, whatever t they are of a model."""
-        return AXES["snr"] in (self.row_axis, self.column_axis) or bool(self.log_snr)
+        return self._runs_over("snr") or bool(self.log_snr)
 
     @property
     def by_step(self) -> bool:
         """Whether steps of trainings are rows or columns."""
-        return AXES["step"] in (self.row_axis, self.column_axis)
+        return self._runs_over("step")
+
+    def _runs_over(self, axis: str) -> bool:
+        """Whether rows or columns do."""
+        return any(each is AXES[axis] for each in (self.row_axis, self.column_axis))
 
     @cached_property
     def zooms(self) -> tuple[Zoom, ...]:

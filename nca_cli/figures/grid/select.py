@@ -109,11 +109,13 @@ def _image_names(subjects: Sequence[Subject], fonts: Fonts) -> dict[str, str]:
 
 
 def _begun(chosen: Selection) -> tuple[Strip, ...]:
-    """Strips with x0 and the floor before the first one of an image in its group."""
+    """Strips with x0 and the floor before the first one of an image in its group; along a training
+    once."""
     words, seen, begun = Wording(chosen), set(), []
     wanted = [kind for kind in FIXED if kind in chosen.request.shown]
     for strip in chosen.strips:
-        key = (str(words.of_row(strip)[0]), strip.subject.space, strip.image)
+        group = "" if chosen.request.by_step else str(words.of_row(strip)[0])
+        key = (group, strip.subject.space, strip.image)
         latent = bool(chosen.spaces[strip.model].get("autoencoder"))
         fixed = [kind for kind in wanted if key not in seen and (kind == "x0" or latent)]
         begun.append(replace(strip, fixed=tuple(fixed)))

@@ -43,7 +43,7 @@ class Wording:
 
     def _words(self, strip: Strip, what: str) -> list[Label]:
         """One property of a row in words; none where it says nothing new."""
-        if what in ("symbol", "sampler") and self._one_sampler:
+        if what in ("symbol", "sampler") and self._one_sampler and strip.kind == "x0_hat":
             return []
         if what == "symbol":
             return [SYMBOLS[strip.kind]] if strip.kind else []
@@ -87,32 +87,40 @@ class Wording:
         whole, own = list(axis.group), list(axis.own)
         if "symbol" not in own:
             alone = strip.kind == "x_t" or len({*self.request.kinds} - {"x_t"}) == 1
-            whole.insert(len(whole) - 1, "symbol") if alone else own.append("symbol")
+            whole.insert(whole.index("sampler"), "symbol") if alone else own.append("symbol")
         outer = [label for what in whole for label in self._words(strip, what)]
         return outer, [label for what in own for label in self._words(strip, what)]
 
     @cached_property
     def _one_sampler(self) -> bool:
-        """Whether one sampler is said once, below the figure, and rows are images."""
-        if not self.request.arrangement.sampler_below or self.request.kinds != ["x0_hat"]:
-            return False
-        return len({str(self._sampler_words(strip)) for strip in self.chosen.strips}) == 1
+        """Whether the sampler of x̂0 is said once, below the figure."""
+        wanted = self.request.arrangement.sampler_below or self.request.by_step
+        shown = {strip.kind for strip in self._reconstructed}
+        said = {str(self._sampler_words(strip)) for strip in self._reconstructed}
+        return wanted and shown == {"x0_hat"} and len(said) == 1
+
+    @cached_property
+    def _reconstructed(self) -> list[Strip]:
+        """Along a training x_t is no strip among them: it is shown beside them or above, once."""
+        aside = ("x_t",) if self.request.by_step else ()
+        return [strip for strip in self.chosen.strips if strip.kind not in aside]
 
     @property
     def notes(self) -> list[Label]:
         """Lines below the figure."""
-        names = " ".join(self._sampler_words(self.chosen.strips[0])) if self._one_sampler else ""
+        names = " ".join(self._sampler_words(self._reconstructed[0])) if self._one_sampler else ""
         said = (*X0_HAT, Span(" from "), *X_T, Span(" by "), *self._said(names))
-        return [*([said] if names else []), *self._steps_left_out]
+        return [*([said] if names else []), *map(text.words, self._steps_said)]
 
     @property
-    def _steps_left_out(self) -> list[Label]:
-        """That not all steps are shown, where they were not chosen by hand."""
-        shown = {strip.step for strip in self.chosen.strips} - {None}
-        if self.chosen.filters.steps or len(shown) == len(self.chosen.steps):
-            return []
-        return [text.words(f"{len(shown)} of {len(self.chosen.steps)} stored training steps, "
-                           "evenly spaced in log step")]  # fmt: skip
+    def _steps_said(self) -> list[str]:
+        """Which steps of trainings are shown, where rows and columns do not say it."""
+        shown, stored = {strip.step for strip in self._reconstructed}, self.chosen.steps
+        if self.request.by_step:
+            few = not self.chosen.filters.steps and len(shown) < len(stored)
+            said = f"{len(shown)} of {len(stored)} stored training steps, evenly spaced in log step"
+            return [said] if few else []
+        return [f"Training step {step:,}" for step in shown if step is not None and len(shown) == 1]
 
     def header(self, level: Number) -> list[tuple[Label, ...]]:
         """Lines of a column's header, each from long to short: t, then SNR for each schedule.
