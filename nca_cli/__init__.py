@@ -13,6 +13,7 @@ _HOMES = {
     "Filters": "nca_cli.store:Filters",
     "NcaError": "nca_cli.errors:NcaError",
     "Store": "nca_cli.notebook:NotebookStore",
+    "Watch": "nca_cli.watching:Watch",
     "build_report": "nca_cli.report:build_report",
     "compose_grid": "nca_cli.figures.grid:compose_grid",
     "examine": "nca_cli.doctor:examine",
@@ -28,6 +29,7 @@ _HOMES = {
     "removal": "nca_cli.store.remove:removal",
     "unpack_store": "nca_cli.store.pack:unpack",
     "verify_store": "nca_cli.twins:verify_store",
+    "watch": "nca_cli.watching:watch",
 }
 """Name → where it is defined."""
 

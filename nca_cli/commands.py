@@ -21,7 +21,7 @@ from nca_cli.errors import NcaError, NothingStored
 from nca_cli.images import image_digest, sample_images, usual_images
 from nca_cli.models.aliases import ALIASES
 from nca_cli.models.find import check_name
-from nca_cli.recipe import BUILT_IN, IMPORTED, Number, Recipe
+from nca_cli.recipe import BUILT_IN, IMPORTED, WATCHED, Number, Recipe
 from nca_cli.samplers import taking
 from nca_cli.store import Filters, Gap, ModelFilter, Store
 from nca_cli.store.header import steps_of
@@ -29,8 +29,8 @@ from nca_cli.store.layout import NOISE, split_folder, split_label
 
 SIZED = "wiener"
 """The model that has no size of its own."""
-IMAGES = "IMAGES"
-"""Stands for paths that a store does not know."""
+IMAGES, CHECKPOINTS = "IMAGES", "CHECKPOINTS"
+"""Stand for paths that a store does not know."""
 ONE_STEP = ("one-step",)
 MANY = 8
 """Paths that a line still names, each."""
@@ -205,6 +205,8 @@ def _of_run(made: Recipe | str, model: Mapping[str, Any]) -> Command:
     """The command for checkpoints of a training: its place, and the step of these weights."""
     run, source, name = model["run"], str(model.get("source")), str(model.get("name"))
     last = source.rpartition("/")[2]
+    if source == WATCHED:  # where its checkpoints lie, only its maker knows
+        source = CHECKPOINTS
     place = name if source == BUILT_IN else source if last == name else f"{name}={source}"
     command = replace(_made(made), runs=(place,))
     if run.get("weights") == "raw":
@@ -220,8 +222,10 @@ def _options(recipe: Recipe) -> Iterator[str]:
         yield from ("--steps", str(recipe.steps))
     if recipe.eta:
         yield from ("--eta", _number(recipe.eta))
-    if recipe.sampler in taking("clip"):  # what is usual, only the scheduler of the model says
-        yield "--no-clip" if recipe.clip is None else "--clip"
+    if recipe.clip is not None:  # what is usual, only the scheduler of the model says
+        yield "--clip"
+    elif recipe.sampler in taking("clip"):
+        yield "--no-clip"
     if recipe.class_label is not None:
         yield from ("--label", str(recipe.class_label))
     if recipe.prompt:

@@ -23,6 +23,8 @@ BUILT_IN = "built in"
 """Source of a model that ships with nca; others are named by their source."""
 IMPORTED = "imported"
 """Weights of reconstructions, and source of models, that came from elsewhere."""
+WATCHED = "training loop"
+"""Source of networks that were seen in memory while they were trained."""
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 DEFAULT_STORE = Path("nca-store")

@@ -297,6 +297,31 @@ def test_finding_and_naming_one_loads_no_torch(small):
     assert run.stdout.strip() == "set()", run.stderr
 
 
+def test_a_training_that_p2s_code_left_is_a_run(faces, tmp_path):
+    """Its moving averages are taken, the optimiser's state is not, one TOML serves all."""
+    flags = ""
+    for step in (0, 1000):
+        for number, name in enumerate(("model", "ema_0.9999_", "opt")):
+            file = tmp_path / "run" / f"{name}{step:06d}.pt"
+            file.parent.mkdir(exist_ok=True)
+            save(file, random_adm(**P2 | SMALL, seed=step + number))
+            flags = file.with_suffix(".toml").read_text()
+            file.with_suffix(".toml").unlink()
+    (tmp_path / "run" / "adm.toml").write_text(flags)
+    asked = ["reconstruct", str(faces), "--run", str(tmp_path / "run"), "--t", "500",
+             "--sampler", "one-step", "--store", str(tmp_path / "store")]  # fmt: skip
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 0, result.output
+    made = [each for each in Store(tmp_path / "store").select() if not each.is_noise]
+    assert {(each.step, each.checkpoint["weights"]) for each in made} == {(0, "ema"), (1000, "ema")}
+    alone = tmp_path / "alone.pt"
+    alone.write_bytes((tmp_path / "run" / "ema_0.9999_001000.pt").read_bytes())
+    alone.with_suffix(".toml").write_text(flags)
+    model = find(alone)
+    weights = {each.recipe.weights for each in made if each.step == 1000}
+    assert weights == {model.origin.identity(model)}
+
+
 def test_it_runs_through_the_program_and_is_cached(small, faces, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command = ["reconstruct", str(faces / "anna.png"), "--model", "adm:small.pt", "--t", "300,600"]

@@ -29,7 +29,7 @@ FLOORS = (
     ("analysis", "commands", "runs"),
     ("concepts", "engine", "figures.grid", "figures.curves"),
     ("doctor", "export", "imports", "notebook", "report"),
-    ("twins",),
+    ("twins", "watching"),
     ("cli",),
 )
 """From the ground up. A room imports from its own floor nothing but itself; `recipe` may import

@@ -47,7 +47,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 def _options(parameter: Parameter) -> Sequence[Parameter]:
     """The parameter itself, or one for each field of its dataclass."""
     group: Any = parameter.annotation
-    return _fields(group) if is_dataclass(group) else [parameter]
+    return _fields(group) if is_dataclass(group) else [parameter]  # type: ignore[arg-type]
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from nca_cli.engine.plan import ImagePlan, Plan
 from nca_cli.engine.writing import Done, Whose, Writer
 from nca_cli.errors import Complain, NcaError, NothingStored
 from nca_cli.models import Model
-from nca_cli.models.origins import read_ahead
+from nca_cli.models.ahead import read_ahead
 from nca_cli.recipe import Recipe
 from nca_cli.samplers import Sampler, start
 from nca_cli.schedule import step_noise

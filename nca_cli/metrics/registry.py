@@ -9,12 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from nca_cli.devices import pick_device
 from nca_cli.errors import UsageError
 from nca_cli.metrics import fidelity, functions, spectrum
-from nca_cli.metrics.prepared import Prepared, prepared
+from nca_cli.metrics.prepared import Pixels, Prepared, prepared
 
 
 class Value(NamedTuple):
@@ -181,9 +179,7 @@ def cheap(against: str = X0) -> list[str]:
     return [name for name, each in METRICS.items() if not each.needs and each.against == against]
 
 
-def measure(
-    x0: np.ndarray, x0_hat: np.ndarray, names: Iterable[str] | None = None
-) -> dict[str, float]:
+def measure(x0: Pixels, x0_hat: Pixels, names: Iterable[str] | None = None) -> dict[str, float]:
     """Name → value for one picture `(C, H, W)` and its reconstruction; by default the cheap ones.
 
     A metric of several values has a name for each: `kept/0`, `kept/1`, … Raises `ValueError`

@@ -30,8 +30,9 @@ from typing import Any
 
 from nca_cli.errors import UsageError
 from nca_cli.models.checkpoints.file import is_checkpoint
+from nca_cli.models.checkpoints.origin import ByHand
 from nca_cli.models.environment import aliases_file
-from nca_cli.models.origins import BuiltIn, ByHand, Hub, Origin
+from nca_cli.models.origins import BuiltIn, Hub, Origin
 from nca_cli.models.own import is_own
 from nca_cli.models.space import Model, Space
 from nca_cli.models.wiener import Wiener

@@ -32,7 +32,7 @@ def check_pipeline(pipeline: Pipeline, name: str) -> None:
 def _complaints(pipeline: Pipeline) -> Iterator[str]:
     """What cannot be run. A check may rely on all before it: the first complaint ends them."""
     yield from _of_network(pipeline)
-    yield from _of_scheduler(pipeline.scheduler, pipeline.prediction)
+    yield from scheduler_complaints(pipeline.scheduler, pipeline.prediction)
     coder = pipeline.autoencoder
     if coder is not None:
         yield from _of_autoencoder(coder.config)
@@ -62,7 +62,8 @@ def _of_network(pipeline: Pipeline) -> Iterator[str]:
         yield f"its network turns {ins} channels into {outs}"
 
 
-def _of_scheduler(config: Mapping[str, Any], prediction: str) -> Iterator[str]:
+def scheduler_complaints(config: Mapping[str, Any], prediction: str) -> Iterator[str]:
+    """Why nca cannot take the levels of a scheduler's configuration; nothing where it can."""
     kind, levels = config.get("_class_name"), kind_of(config)
     if kind not in levels.schedulers or config.get("use_flow_sigmas"):
         yield f"its scheduler is a {kind}, which nca does not know"

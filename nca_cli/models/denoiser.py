@@ -24,12 +24,33 @@ def matmul_precision(tf32: bool) -> Iterator[None]:
     Convolutions use TF32 by default in PyTorch, which changes a reconstruction by about 1e-3.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
+    try:
+        before = torch.get_float32_matmul_precision(), cudnn.allow_tf32
+    except RuntimeError:  # somebody uses newer names, and torch refuses to mix them with these
+        with _fp32_precision("tf32" if tf32 else "ieee"):
+            yield
+        return
     matmul.allow_tf32, cudnn.allow_tf32 = tf32, tf32
     try:
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+        torch.set_float32_matmul_precision(before[0])
+        cudnn.allow_tf32 = before[1]
+
+
+@contextmanager
+def _fp32_precision(name: str) -> Iterator[None]:
+    """The same by the names that torch has since 2.9."""
+    cudnn: Any = torch.backends.cudnn  # its stub lacks them
+    places = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
+    before = [place.fp32_precision for place in places]
+    for place in places:
+        place.fp32_precision = name
+    try:
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.fp32_precision = value
 
 
 def level_scales(

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from nca_cli.errors import ModelError, NcaError
 from nca_cli.models.aliases import ALIASES, Alias, UserAlias, user_aliases
 from nca_cli.models.checkpoints.file import is_checkpoint
+from nca_cli.models.checkpoints.origin import CheckpointFile
 from nca_cli.models.origins import (
-    CheckpointFile,
     Folder,
     Hub,
     Origin,

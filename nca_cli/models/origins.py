@@ -1,39 +1,31 @@
-"""Where models come from: the hub, a folder, the installation, a checkpoint file.
+"""Where models come from: the hub, a folder, the installation.
 
-Every origin is asked to find a model, name it, identify and load it. `models/own.py` and
-`models/wiener.py` are two more, without files.
+Every origin is asked to find a model, name it, identify and load it. A checkpoint file is one more
+(`checkpoints/origin.py`), and two have no files (`own.py`, `wiener.py`).
 """
 
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nca_cli.errors import ModelError, NcaError
+from nca_cli.errors import ModelError
 from nca_cli.models import hub
 from nca_cli.models.checkpoints.file import (
     KINDS,
-    Checkpoint,
-    ensure_converted,
-    find_checkpoint,
-    path_of,
-    source_of,
 )
-from nca_cli.models.environment import cache_folder
 from nca_cli.models.load import Running, denoiser_of
 from nca_cli.models.pipeline import Pipeline, join, stems_of
 from nca_cli.models.reading import (
     AVERAGED,
-    NETWORKS,
     IncompletePipeline,
     choose_tokenizer,
     choose_weights,
     config_files,
+    networks,
     read_pipeline,
 )
 from nca_cli.models.space import Model
@@ -44,10 +36,6 @@ if TYPE_CHECKING:
     from nca_cli.models.aliases import Alias
     from nca_cli.models.load import AnyDenoiser
 
-UNTOLD = ("model", "last")
-"""Stems that say nothing: CompVis calls every checkpoint model.ckpt, Lightning its newest last."""
-READ_AHEAD = 2**22
-"""Bytes at a time."""
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 
 
@@ -128,21 +116,6 @@ class Origin:
         )  # fmt: skip
 
 
-def read_ahead(model: Model) -> threading.Thread:
-    """Read a model's files in the background: from memory, loading it later takes no disk."""
-
-    def read() -> None:
-        with suppress(NcaError, OSError):  # who loads it says what is wrong
-            for file in model.origin.files(model):
-                with file.open("rb", buffering=0) as opened:
-                    while opened.read(READ_AHEAD):
-                        pass
-
-    thread = threading.Thread(target=read, name=f"reading {model.name}", daemon=True)
-    thread.start()
-    return thread
-
-
 def complete_pipeline(folder: Path, name: str, weights: bool) -> Pipeline:
     """The pipeline in a folder, all of whose files are there. Raises `ModelError`."""
     pipeline = read_pipeline(folder, name)
@@ -206,7 +179,7 @@ class Folder(Origin):
 def _label(folder: Path) -> str:
     """The folder's name; for a snapshot of the hub's cache, the repository's, and for a network
     that a training left by itself (`checkpoint-500/unet_ema`) `checkpoint-500-ema`."""
-    if folder.name.removesuffix(AVERAGED) in NETWORKS:
+    if folder.name.removesuffix(AVERAGED) in networks():
         return folder.parent.name + ("-ema" if folder.name.endswith(AVERAGED) else "")
     if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
         return folder.parent.parent.name.rpartition("--")[2]
@@ -303,67 +276,3 @@ class Hub(Origin):
     def _of(self, pipeline: Pipeline) -> Model:
         source = f"{self.repo}@{self.revision}" if self.revision else self.repo
         return self._model(pipeline, last_part(self.repo), source, pipeline.root.name)
-
-
-@dataclass(frozen=True)
-class CheckpointFile(Origin):
-    """A file that the user names."""
-
-    named: str
-    """`KIND:PATH`"""
-
-    def find(self, wanted: Wanted) -> Model:
-        return self._of(find_checkpoint(self.named), self.stored_as().name, wanted.weights)
-
-    def stored_as(self) -> StoredAs:
-        """By the file's stem, or its folder's name where that says nothing."""
-        path = path_of(self.named)
-        name = path.parent.name if path.stem in UNTOLD and path.parent.name else path.stem
-        return StoredAs(safe_name(name), None, source_of(self.named))
-
-    def files(self, model: Model) -> list[Path]:
-        return [path_of(self.named)]
-
-    def architecture(self, model: Model) -> Mapping[str, Any]:
-        return asdict(find_checkpoint(self.named).config.unet)
-
-    def pipeline(self, model: Model) -> Pipeline:
-        """What it is converted into, which is done first where the cache lacks it."""
-        ensure_converted(model)
-        return super().pipeline(model)
-
-    def _of(self, checkpoint: Checkpoint, name: str, weights: bool) -> Model:
-        """The model, stored under `name`. A pixel model without `weights` needs no file."""
-        kind, config = checkpoint.kind, checkpoint.config
-        key = checkpoint.key() if weights or checkpoint.latent else None
-        return Model(
-            name, checkpoint.name, checkpoint.space(), self, config.SAMPLER,
-            scheduler=config.scheduler(),
-            folder=cache_folder() / kind / key[:32] if key else None,
-            revision=f"{kind}-{key}" if key else None,
-            checkpoint=checkpoint.file if key else None,
-            classes=config.unet.classes,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ByHand(CheckpointFile):
-    """A file that its authors share by hand, and a short name for it."""
-
-    alias: Alias
-    page: str
-    """Where they share it."""
-
-    def find(self, wanted: Wanted) -> Model:
-        """From the file; noising an image for a pixel model needs none."""
-        alias, (kind, _, path) = self.alias, self.named.partition(":")
-        checkpoint = Checkpoint.of(kind, path_of(self.named), alias.name)
-        if (wanted.weights or checkpoint.latent) and not checkpoint.file.is_file():
-            reason = f"its authors share {path} by hand, and it is not in this folder"
-            here = f"--model {kind}:PATH/{checkpoint.file.name}"
-            hint = f"download it from {self.page}, then here, or with {here}"
-            raise ModelError(alias.name, reason, hint)
-        return self._of(checkpoint, alias.name, wanted.weights)
-
-    def stored_as(self) -> StoredAs:
-        return StoredAs(self.alias.name, self.alias.sampler.name)

@@ -42,8 +42,6 @@ ABOVE = 3
 FLAT = UNET.part
 """The network of a flat layout, which is a `UNET`'s."""
 CODERS = ("vqvae", "vae")
-NETWORKS = tuple(dict.fromkeys(family.part for family in FAMILIES.values()))
-"""The components that denoise."""
 AVERAGED = "_ema"
 """Ends the folder of a network whose weights are averaged over steps of its training."""
 TEXTS = ("", "_2", "_3")
@@ -54,13 +52,18 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 
 
+def networks() -> tuple[str, ...]:
+    """The components that denoise, of all families that there are by now."""
+    return tuple(dict.fromkeys(family.part for family in FAMILIES.values()))
+
+
 class IncompletePipeline(ModelError):
     """Files are missing: more of them may be had from the hub."""
 
 
 def config_files() -> list[str]:
     """Every file that can say what a pipeline is."""
-    parts = (*NETWORKS, *CODERS, *(f"{TEXT_ENCODER}{ending}" for ending in TEXTS))
+    parts = (*networks(), *CODERS, *(f"{TEXT_ENCODER}{ending}" for ending in TEXTS))
     flat = (INDEX, "config.json", "scheduler_config.json", SCHEDULER)
     return [*flat, *(f"{part}/config.json" for part in parts)]
 
@@ -84,7 +87,7 @@ def read_pipeline(root: Path, name: str) -> Pipeline:
 
 def _networks_below(root: Path) -> str | None:
     """Which network to name of a folder in which a training left them."""
-    saved = [f"{part}{ending}" for ending in (AVERAGED, "") for part in NETWORKS]
+    saved = [f"{part}{ending}" for ending in (AVERAGED, "") for part in networks()]
     found = (root / part for part in saved if (root / part / "config.json").is_file())
     return next((f"name one of its networks: {network}" for network in found), None)
 
@@ -127,7 +130,7 @@ class _Files:
 
     def pipeline(self) -> Pipeline:
         """What is there, not yet checked beyond its classes."""
-        part = next((part for part in NETWORKS if part != FLAT and self._names(part)), FLAT)
+        part = next((part for part in networks() if part != FLAT and self._names(part)), FLAT)
         if self.alone and not self.index:
             part = self._part_of(
                 _class_of(read_json(self.root / self.alone / "config.json", self.name))
@@ -155,8 +158,9 @@ class _Files:
             return
         if not self._names(network):
             reason = f"a {self.index.get('_class_name')} has no {UNET.network} as its {FLAT}"
-            raise ModelError(self.name, reason)
-        for part in filter(self._names, NETWORKS):
+            runs = ", ".join(f"{family.part} {family.network}" for family in FAMILIES.values())
+            raise ModelError(self.name, reason, f"networks that nca runs: {runs}")
+        for part in filter(self._names, networks()):
             self._family(self._class(part), part)
         for part in filter(self._names, CODERS):
             self._check_class(self._class(part), AUTOENCODERS, part)
@@ -191,7 +195,7 @@ class _Files:
     def _config(self, part: str) -> tuple[str, dict[str, Any], str]:
         """Folder, configuration and class of a component; that of a flat layout is at the root."""
         flat = part == FLAT and f"{part}/config.json" not in self.files and not self.alone
-        folder = "" if flat else self.alone if self.alone and part in NETWORKS else part
+        folder = "" if flat else self.alone if self.alone and part in networks() else part
         file = join(folder, "config.json")
         if file not in self.files:
             raise IncompletePipeline(self.name, f"{self.root / file} is missing")
@@ -282,7 +286,7 @@ def _shards(names: Collection[str], start: str, suffix: str) -> list[str]:
 def list_files(root: Path) -> set[str]:
     """Names of the files at the root and in the folders of a pipeline, with forward slashes."""
     texts = (f"{part}{ending}" for part in (TEXT_ENCODER, TOKENIZER) for ending in TEXTS)
-    folders = [root / part for part in ("", "scheduler", *NETWORKS, *CODERS, *texts)]
+    folders = [root / part for part in ("", "scheduler", *networks(), *CODERS, *texts)]
     return {
         file.relative_to(root).as_posix()
         for folder in folders if folder.is_dir()

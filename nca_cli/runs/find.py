@@ -23,7 +23,7 @@ from pathlib import Path
 from nca_cli.errors import UsageError
 from nca_cli.models.origins import ASSETS
 from nca_cli.models.own import is_own
-from nca_cli.models.reading import AVERAGED, NETWORKS
+from nca_cli.models.reading import AVERAGED, networks
 from nca_cli.models.tensors import step_inside
 from nca_cli.recipe import BUILT_IN
 from nca_cli.runs.whole import Unfinished
@@ -208,7 +208,7 @@ def _described(place: str, found: list[SavedStep]) -> tuple[str, str, dict[str, 
     first = found[0].path if found else None
     if not folder.is_dir() and first is not None:
         folder = first.parent
-        folder = folder.parent if first.name.removesuffix(AVERAGED) in NETWORKS else folder
+        folder = folder.parent if first.name.removesuffix(AVERAGED) in networks() else folder
     file = folder / SETTINGS
     if not file.is_file():
         return folder.name, str(folder), {}
@@ -256,7 +256,7 @@ def _saved(path: Path, step_of: StepOf) -> Iterator[SavedStep]:
     elif (path / "model_index.json").is_file() or (path / "config.json").is_file():
         yield SavedStep(step, RAW, str(path), path)
     else:
-        for network in NETWORKS:
+        for network in networks():
             for weights, folder in ((RAW, path / network), (EMA, path / f"{network}{AVERAGED}")):
                 if (folder / "config.json").is_file():
                     yield SavedStep(step, weights, str(folder), folder)

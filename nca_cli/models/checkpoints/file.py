@@ -49,12 +49,13 @@ class Checkpoint:
 
     @classmethod
     def of(cls, kind: str, file: Path, name: str) -> Checkpoint:
-        """With the configuration of the TOML beside the file, or the default of its kind.
+        """With the configuration of the TOML of its name, or of its kind (`adm.toml`: of all
+        checkpoints of a training), beside the file, or the default of its kind.
 
         Raises `ModelError`.
         """
-        settings = file.with_suffix(".toml")
-        default = KINDS[kind]()
+        own, default = file.with_suffix(".toml"), KINDS[kind]()
+        settings = own if own.is_file() else file.with_name(f"{kind}.toml")
         config = read_flags(default, settings, name) if settings.is_file() else default
         return cls(kind, file, config, name)
 
