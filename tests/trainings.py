@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from nca_cli.portraits import portrait
 from nca_cli.recipe import Recipe, digest
 from nca_cli.schedule import Level, Schedule, diffuse, seeded_noise
 from nca_cli.store import Samples, Store
@@ -13,6 +14,8 @@ from nca_cli.store.header import header, image_info, model_info
 from nca_cli.store.layout import NOISE
 
 SCHEDULE = Schedule()
+STEPS, LEVELS, FACES = (0, 10, 100, 1000), (100, 300, 600, 900), 5
+"""Of `face_store`."""
 Answer = Callable[[int, np.ndarray, np.ndarray, Level], np.ndarray]
 """Step, x_t, x0, level → x̂0."""
 
@@ -52,3 +55,24 @@ def _samples(tensors: Mapping[int, np.ndarray], dataset: str) -> Samples:
     log_snr = np.array([SCHEDULE.log_snr(int(t)) for t in ts])
     stacked = np.stack(list(tensors.values())).astype(np.float32)
     return Samples(ts, np.zeros(len(ts), int), log_snr, {dataset: stacked})
+
+
+def x0_of(seed: int) -> np.ndarray:
+    """A portrait of 32 pixels."""
+    return np.moveaxis(portrait(seed, 32)[0].astype(np.float32) / 127.5 - 1, -1, 0)
+
+
+def soon(step, x_t, x0, level):
+    """From grey to x0, the sooner the cleaner the level is; what is most noisy learns nothing."""
+    if level.s > 0.99:
+        return np.zeros_like(x0)
+    return x0 * (step / (step + 1000 * level.s**2)) if step else np.zeros_like(x0)
+
+
+def face_store(root, names: Sequence[str] = ("mine",), answer: Answer = soon, **more) -> Store:
+    """Trainings on portraits."""
+    store = Store(root)
+    x0s = {f"face-{seed}": x0_of(seed) for seed in range(FACES)}
+    for name in names:
+        commit_run(store, name, x0s, answer, STEPS, LEVELS, {"batch_size": 32}, **more)
+    return store

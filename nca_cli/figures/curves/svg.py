@@ -134,18 +134,19 @@ def chart(panel: Panel) -> Chart:
 def _line(panel: Panel, entry: Trace, x: Scale, y: Scale) -> DrawnLine:
     points, inside = panel.line(entry), panel.y.within
     if entry.reference:  # cut by its clip path
-        return DrawnLine(entry, _path([(x(p.log_snr), y(p.mean)) for p in points]), "", ())
+        return DrawnLine(entry, path([(x(p.log_snr), y(p.mean)) for p in points]), "", ())
     at = [(x(p.log_snr), y(inside(p.mean))) for p in points]
     known = [(x(p.log_snr), *(y(inside(end)) for end in ends(p))) for p in points if ends(p)]
     upper, lower = [(at, high) for at, _, high in known], [(at, low) for at, low, _ in known]
     areas = panel.areas and len(known) > 1
-    band = _path([*upper, *reversed(lower)]) + "z" if areas else ""
+    band = path([*upper, *reversed(lower)]) + "z" if areas else ""
     bars = {at: f"M{at:g} {low:g}V{high:g}" for at, low, high in known if not band}
     dots = tuple(Dot(*each, bars.get(each[0], "")) for each in at)
-    return DrawnLine(entry, _path(at), band, dots)
+    return DrawnLine(entry, path(at), band, dots)
 
 
-def _path(points: Sequence[tuple[float, float]]) -> str:
+def path(points: Sequence[tuple[float, float]]) -> str:
+    """A line from point to point, as SVG says it."""
     return "M" + "L".join(f"{x:g} {y:g}" for x, y in points) if points else ""
 
 

@@ -14,15 +14,15 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from nca_cli.analysis.remember import remembered
 from nca_cli.errors import NothingStored, StoreError
-from nca_cli.images import subsampled, to_rgb
+from nca_cli.images import to_rgb
 from nca_cli.report.data.report import Report
 from nca_cli.report.data.shelf_plans import (
     LONGEST_STRIP,
@@ -37,10 +37,8 @@ from nca_cli.report.data.shelf_plans import (
     spread,
     with_few_levels,
 )
+from nca_cli.report.data.step_sheets import SHARE, StepSheet, resized, step_sheets
 from nca_cli.store import Artifact, Key, Store
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 VERSION = 2
 """Rises when the same samples give other pictures."""
@@ -132,14 +130,17 @@ class Gallery:
     """What is left out or made smaller, in sentences."""
     folder: str | None = None
     """Where the files lie, relative to the page; None: inlined."""
+    sheets: tuple[StepSheet, ...] = ()
+    """Of trainings."""
 
     @property
     def files(self) -> dict[str, bytes]:
         """Name → content of each picture."""
-        return {name_of(strip): strip.content for shelf in self.shelves for strip in shelf.strips}
+        strips = {name_of(strip): strip.content for shelf in self.shelves for strip in shelf.strips}
+        return strips | {name_of(sheet): sheet.content for sheet in self.sheets}
 
 
-def name_of(strip: Filmstrip) -> str:
+def name_of(strip: Filmstrip | StepSheet) -> str:
     """A file name that depends on the pixels alone, so that no name of a user gets into a path."""
     return f"{hashlib.sha256(strip.content).hexdigest()[:16]}.webp"
 
@@ -150,8 +151,15 @@ def gallery(store: Store, report: Report, budget: float = math.inf) -> Gallery:
     The finest setting that fits is taken; where none does, a sample of the images, and of the
     levels where an image alone is too much. What cannot be read is left out. Encoding takes most
     of a page's time, so the pictures of a page with a budget are kept in the store for the next
-    page of the same samples (`analysis.remember`).
+    page of the same samples (`analysis.remember`). Sheets of trainings are few and small, and drawn
+    each time.
     """
+    sheets = step_sheets(store, report, SHARE * budget / INLINE)
+    drawn = _strips(store, report, budget - sum(INLINE * len(sheet.content) for sheet in sheets))
+    return replace(drawn, sheets=sheets)
+
+
+def _strips(store: Store, report: Report, budget: float) -> Gallery:
     room = _steady(budget)
     if math.isinf(room):
         return _drawn(store, report, room)
@@ -284,16 +292,7 @@ def _strip(
     mode = "RGB" if len(set(places)) == squares else "RGBA"
     sheet = Image.new(mode, (size[0] * squares, size[1]))
     for place, picture in zip(places, pixels, strict=True):
-        sheet.paste(_resized(picture, size, noise), (place * size[0], 0))
+        sheet.paste(resized(picture, size, noise), (place * size[0], 0))
     file = io.BytesIO()
     sheet.save(file, "WEBP", quality=quality, method=2)
     return Filmstrip(file.getvalue(), size, tuple(levels), places, squares, series)
-
-
-def _resized(picture: np.ndarray, size: tuple[int, int], noise: bool) -> Image.Image:
-    """Noise is subsampled: to average it would make it weaker."""
-    from PIL import Image
-
-    if noise:
-        return Image.fromarray(subsampled(picture, size))
-    return Image.fromarray(picture).resize(size, Image.Resampling.BOX)

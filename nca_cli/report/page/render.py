@@ -23,8 +23,9 @@ from nca_cli.figures.curves import svg, titles
 from nca_cli.figures.curves.panel import Trace, ends
 from nca_cli.report.data import Filmstrip, Gallery, Report, Shelf, findings, headlines, title
 from nca_cli.report.data.pictures import name_of
+from nca_cli.report.data.step_sheets import StepSheet
 from nca_cli.report.data.words import count
-from nca_cli.report.page import charts, concepts, experiments, numbers, scrub
+from nca_cli.report.page import charts, concepts, experiments, learned, numbers, scrub
 from nca_cli.report.page.halves import half_chart
 
 HOME = Path(__file__).parent
@@ -38,7 +39,8 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
     entries = charts.entries(report)
     sections = _curves(report, entries)
     strips = [(shelf, strip) for shelf in gallery.shelves for strip in shelf.strips]
-    script = (HOME / "report.js").read_text("utf-8")
+    trained = learned.views(report, gallery)
+    script = _script(trained)
     shown, metrics = headlines(report)[:MOST_HEADLINES], numbers.headline_metrics(report)
     said = findings(report)
     return _environment().get_template("report.html.j2").render(
@@ -54,7 +56,12 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         data={
             **scrub.described(report, gallery, strips),
             "charts": [charts.reading(chart) for chart in sections["every"]],
+            "learned": learned.described(trained, scrub.levels(report, gallery)),
         },
+        learned=trained,
+        learned_lead=learned.lead(trained) if trained else "",
+        learned_together=learned.together(report),
+        learned_notes=learned.notes(report, trained),
         entries=entries,
         metrics=metrics,
         tables=[numbers.series_table(series, metrics) for series in report.series],
@@ -64,6 +71,12 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         **sections,
         **_pictures(report, gallery, strips),
     )  # fmt: skip
+
+
+def _script(trained: Sequence[learned.TrainingView]) -> str:
+    """Of the page, with what trainings need where there are any."""
+    names = ("report.js", "learned.js") if trained else ("report.js",)
+    return "".join((HOME / name).read_text("utf-8") for name in names)
 
 
 def _curves(report: Report, entries: Sequence[Trace]) -> dict[str, Any]:
@@ -92,7 +105,7 @@ def _pictures(
     report: Report, gallery: Gallery, strips: Sequence[tuple[Shelf, Filmstrip]]
 ) -> dict[str, Any]:
     """The section of pictures: a page for each image, the slider, and the ranking."""
-    levels = scrub.levels(gallery)
+    levels = scrub.levels(report, gallery)
     pages = numbers.image_pages(report, gallery)
     places = {id(strip): number for number, (_, strip) in enumerate(strips)}
     return {
@@ -124,7 +137,7 @@ def _environment() -> Environment:
         "number": titles.number, "scientific": titles.scientific, "snr": titles.snr,
         "measured": lambda value, name: titles.measured(name, value), "ends": ends,
         "pretty": partial(json.dumps, indent=1, sort_keys=True, ensure_ascii=False),
-        "with_symbols": with_symbols,
+        "with_symbols": with_symbols, "counted": learned.counted, "step_ends": learned.step_ends,
     }  # fmt: skip
     environment.tests["nan"] = math.isnan
     environment.globals |= {"words": titles, "count": count, "geometry": svg}
@@ -145,7 +158,7 @@ def with_symbols(text: str) -> Markup:
     return Markup(found.replace("SNR ", "SNR&nbsp;"))
 
 
-def _uri(strip: Filmstrip, folder: str | None) -> str:
+def _uri(strip: Filmstrip | StepSheet, folder: str | None) -> str:
     """The picture itself, or where it lies."""
     if folder is None:
         return f"data:image/webp;base64,{base64.b64encode(strip.content).decode()}"

@@ -75,6 +75,7 @@
     }
     for (const cell of cells) write(cell, data.levels[level][cell.dataset.read]);
     if (announce) $("#announced").textContent = spoken();
+    document.dispatchEvent(new CustomEvent("level", { detail: level }));
     frame ||= requestAnimationFrame(paint);
   }
   function paint() {
@@ -320,7 +321,7 @@
 
   // --- charts: a cursor that reads --------------------------------------------------------------
 
-  for (const figure of $$("figure.chart")) {
+  for (const figure of $$("figure[data-chart]")) {
     const chart = data.charts[figure.dataset.chart];
     const [plot, reader, tip, cursor] = [$(".plot", figure), $(".reader", figure), $(".tip", figure), $(".cursor", figure)];
     const lines = (k) => chart.series.filter((one) => one.text[k] && isShown(one.entry));

@@ -56,11 +56,14 @@ class Ranking:
     images: tuple[Ranked, ...]
 
 
-def levels(gallery: Gallery) -> list[SliderLevel]:
-    """From little noise to much; levels of one logSNR are one, whatever their t."""
-    strips = (strip for shelf in gallery.shelves for strip in shelf.strips)
+def levels(report: Report, gallery: Gallery) -> list[SliderLevel]:
+    """From little noise to much; levels of one logSNR are one, whatever their t.
+
+    Those of the pictures; of the numbers, where there is no picture.
+    """
+    drawn = [level for shelf in gallery.shelves for strip in shelf.strips for level in strip.levels]
     found = []
-    for some in positions(level for strip in strips for level in strip.levels):
+    for some in positions(drawn or {(value.t, value.log_snr) for value in report.values}):
         names = dict.fromkeys(f"{t:g}" for t, _ in some)
         found.append(SliderLevel(" / ".join(names), some[0][1], depth(some[0])))
     return found
@@ -73,7 +76,7 @@ def middle(positions: Sequence[SliderLevel]) -> int:
 
 def described(report: Report, gallery: Gallery, strips: Sequence[tuple[Shelf, Filmstrip]]) -> dict:
     """Levels and strips, for the script of the page."""
-    positions = levels(gallery)
+    positions = levels(report, gallery)
     values = {value[:5]: value.value for value in report.values if value.measure == CAPTION}
     return {
         "levels": [level.shown for level in positions],
