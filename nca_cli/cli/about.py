@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from nca_cli.models.find import ModelRow
 
+RUN = "demo-run"
+"""The training that ships."""
 LEAST = {"pixels": NARROW, "licence": 100}
 """Columns of a terminal from which on there is room for these too."""
 
@@ -92,13 +94,14 @@ def demo(
     )] = Path("nca-demo"),
     output: Output,
 ) -> None:  # fmt: skip
-    """Noise, reconstruct, draw and report on sample portraits, offline, in about a minute."""
+    """Noise, reconstruct, draw and report on sample portraits, offline, in a minute or two: what a
+    model knows at each noise level, and when in a training it was learned."""
     from nca_cli.commands import at
     from nca_cli.engine import Request, reconstructions
-    from nca_cli.figures.grid import compose_grid
+    from nca_cli.figures.grid import GridRequest, compose
     from nca_cli.images import sample_images
     from nca_cli.report import build_report
-    from nca_cli.store import Filters
+    from nca_cli.store import Filters, ModelFilter
 
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is not a folder", "choose another: nca demo -o DIR")
@@ -106,15 +109,21 @@ def demo(
     request = Request(portraits, ("demo",), samplers=("one-step", "ddim"), offline=True)
     job = Job(opt.opened(out / opt.DEFAULT_STORE), output, request)
     job.carry_out(reconstructions(request, job.store))
-    files = [out / "grid.png", out / "report.html"]
+    training = Request(portraits, runs=(RUN,), samplers=("one-step",), offline=True)
+    job.carry_out(reconstructions(training, job.store))
+    files = [out / "grid.png", out / "training.png", out / "report.html"]
     with output.bar("figures", len(files), "files") as advance:
         first = portraits[0].stem
-        compose_grid(job.store, Filters(images=(first,))).save(files[0])
+        known = Filters(images=(first,), models=(ModelFilter("demo"),))
+        compose(job.store, GridRequest(known)).save(files[0])
         advance(1)
-        build_report(job.store, files[1])
+        learned = Filters(images=(first,), models=(ModelFilter(RUN),))
+        compose(job.store, GridRequest(learned, columns="step")).save(files[1])
+        advance(1)
+        build_report(job.store, files[2], Filters(latest=True))
         advance(1)
     output.results([*files, job.store.root])
     output.note(
-        f"look at {files[0]}, open {files[1]} in a browser, "
+        f"look at {files[0]} and {files[1]}, open {files[2]} in a browser, "
         + at("list the tensors: nca ls", job.store.named)
     )
