@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nca_cli.analysis.checkpoints import StepTable, Tell, step_tables
+from nca_cli.analysis.checkpoints import StepTable, Tell, info_of, step_tables
 from nca_cli.analysis.emergence import Emergence, LearnedOrder, learned_orders, of_tables
 from nca_cli.analysis.knowable import (
     GAUSSIAN,
@@ -125,14 +125,14 @@ def training_numbers(
 
 
 def _emergences(
-    tables: Iterable[StepTable], store: Store, filters: Filters, wanted: TrainingRequest,
+    tables: Sequence[StepTable], store: Store, filters: Filters, wanted: TrainingRequest,
     seen: dict[str, TrainingImages | None], tell: Tell,
 ) -> Iterator[Emergence]:  # fmt: skip
     """Folder by folder, since the mean of the training images is a baseline."""
-    for one in tables:
-        images = seen[one.run.folder]
-        mean = None if images is None else images.pixels
-        yield from of_tables([one], store, filters, wanted.batch_size, mean, tell)
+    for folder, images in seen.items():
+        mine = [one for one in tables if one.run.folder == folder]
+        pixels = None if images is None else images.pixels
+        yield from of_tables(mine, store, filters, wanted.batch_size, pixels, tell)
 
 
 def _concepts(
@@ -170,7 +170,7 @@ def _excesses(
 
 def _seen(store: Store, folder: str, wanted: TrainingRequest) -> TrainingImages | None:
     """The training images as a run sees them; None where they are not given."""
-    space = store.model_info(folder).get("space") or {}
+    space = info_of(store, folder).get("space") or {}
     resolution = int(space.get("resolution") or 0)
     if wanted.images and resolution and resolution not in wanted.known:
         sources = find_images(wanted.images)
