@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from stores import full_store
 from trainings import SCHEDULE, commit_run
+from typer.testing import CliRunner
 
 from nca_cli import pack_store, reconstruct
 from nca_cli.analysis.bootstrap import Estimate
@@ -30,6 +31,7 @@ from nca_cli.analysis.memory import remembered
 from nca_cli.analysis.taught import transfer_matrix
 from nca_cli.analysis.trainings import geometric_mean, mean_over, over_trainings
 from nca_cli.analysis.untaught import filtered
+from nca_cli.cli import app
 from nca_cli.concepts.curves import retention
 from nca_cli.concepts.learned import shares
 from nca_cli.engine.plan import Shard
@@ -403,6 +405,24 @@ def test_a_report_has_the_numbers_of_trainings(store, tmp_path):
     assert {one["metric"] for one in training["emergences"]} >= {"mse", "psnr"}
     with open(tmp_path / "all.csv", newline="") as file:
         assert {row["sampler"] for row in csv.DictReader(file)} <= {"one-step", "reference:copy"}
+
+
+def test_the_command_line_writes_them_and_prints_how_to_again(store, tmp_path):
+    images = linear.pictures(tmp_path / "seen", count=2)
+    asked = ["report", "--store", store.root, "-o", tmp_path / "page.html", "--batch-size", 64,
+             "--training-csv", tmp_path / "t.csv", "--train-images", images,
+             "--train-images", images / "picture-00.png", "-q"]  # fmt: skip
+    result = CliRunner().invoke(app, list(map(str, asked)))
+    assert result.exit_code == 0, result.output
+    assert str(tmp_path / "t.csv") in result.stdout.split()
+    with open(tmp_path / "t.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    step = next(row for row in rows if row["kind"] == "learning step")
+    assert float(step["images_seen"]) == pytest.approx(64 * float(step["value"]))
+    assert "excess" in {row["kind"] for row in rows}
+    page = (tmp_path / "page.html").read_text()
+    assert f"--train-images {images}" in page
+    assert "--batch-size 64" in page
 
 
 def test_a_store_without_a_training_says_nothing_of_one(tmp_path):

@@ -148,8 +148,8 @@ Rows = tuple[tuple[float, ...], ...]
 def _intervals(cells: np.ndarray) -> tuple[Rows, Rows]:
     """Low and high ends `(levels, steps)` of means over images, of `(images, levels, steps)`."""
     ends = [
-        [interval(float(level[:, step].mean()), resampled_means(level)[:, step], len(level), True)
-         for step in range(level.shape[1])]
+        [interval(mean, draws, len(level), mean=True)
+         for mean, draws in zip(level.mean(axis=0).tolist(), resampled_means(level).T, strict=True)]
         for level in np.moveaxis(cells, 1, 0)
     ]  # fmt: skip
     low, high = (tuple(tuple(each[end] for each in row) for row in ends) for end in (0, 1))
