@@ -287,6 +287,28 @@ def test_nothing_is_left_to_learn_for_what_answers_as_its_training_images(memori
         assert one.excess.n == 5
 
 
+def test_without_training_images_the_gaussian_of_the_others_is_the_best_that_is_known(tmp_path):
+    random = np.random.default_rng(7)
+    x0s = {f"p{i:02d}": 0.25 * random.standard_normal((3, 4, 4)) for i in range(40)}
+
+    def wiener(step, x_t, x0, level):
+        c = level.a**2 * 0.0625 + level.s**2
+        return level.a * 0.0625 / c * x_t + 1 / (2 + step)
+
+    store = Store(tmp_path / "store")
+    commit_run(store, "mine", x0s, wiener, STEPS, (500,))
+    found = training_numbers(store).excess
+    assert [(one.step, one.images, one.reference) for one in found] == [
+        (step, "all", "gaussian") for step in STEPS
+    ]  # fmt: skip
+    least = 0.0625 * SCHEDULE.level(500).s ** 2 / (
+        SCHEDULE.level(500).a ** 2 * 0.0625 + SCHEDULE.level(500).s ** 2)  # fmt: skip
+    assert found[0].best == pytest.approx(least, rel=0.2)  # fitted to 39 images of 48 numbers
+    for one in found:
+        true = least + 1 / (2 + one.step) ** 2 - one.best
+        assert one.excess.value == pytest.approx(true, abs=0.02)
+
+
 def test_what_is_known_by_heart_shows_in_the_gap(memories):
     store, training = memories
     (errors,) = (one for one in tables_of(store) if one.one_step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,18 @@ from nca_cli.analysis.knowable import (
     gaussian_errors,
     kinds_of,
 )
-from nca_cli.analysis.references import references
+from nca_cli.analysis.references import Reference, references
+from nca_cli.analysis.remember import remembered
 from nca_cli.analysis.taught import Taught, transfer_matrix
 from nca_cli.analysis.trainings import OverTrainings, over_trainings
+from nca_cli.analysis.values import Value
 from nca_cli.concepts import Truth
 from nca_cli.concepts.curves import AnyProbe
 from nca_cli.concepts.learned import concept_tables
 from nca_cli.errors import NothingStored, StoreError
 from nca_cli.images import find_images, image_digest, load_image
 from nca_cli.metrics import Measuring
-from nca_cli.store import Filters, Store
+from nca_cli.store import Filters, Names, Store
 
 
 @dataclass(frozen=True)
@@ -163,9 +166,20 @@ def _excesses(
             best, reference = best_errors(store, one, images, filters), POSTERIOR_MEAN
         else:
             if gaussians is None:
-                gaussians = references(store, replace(filters, steps=(), latest=True))[0]
+                gaussians = _gaussians(store, replace(filters, steps=(), latest=True))
             best, reference = gaussian_errors(gaussians, one.run.name), GAUSSIAN
         yield from excesses(one, best, kinds_of(store, one, images, filters), reference)
+
+
+def _gaussians(store: Store, latest: Filters) -> list[Value]:
+    """Rows of the Gaussian references, which no checkpoint changes; kept with those of the page."""
+    made = [artifact for artifact in store.select(latest) if not artifact.is_noise]
+    names = Names(made)
+    artifacts = [(artifact, names(artifact)) for artifact in made]
+    type_ = tuple[list[Value], list[Reference]]
+    compute = partial(references, store, latest, names)
+    rows: list[Value] = remembered(store, latest, artifacts, "references", type_, compute)[0]
+    return rows
 
 
 def _seen(store: Store, folder: str, wanted: TrainingRequest) -> TrainingImages | None:
