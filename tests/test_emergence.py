@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from stores import full_store
 from trainings import SCHEDULE, commit_run
+from typer.testing import CliRunner
 
 from nca_cli import pack_store, reconstruct
 from nca_cli.analysis.bootstrap import Estimate
@@ -30,6 +31,7 @@ from nca_cli.analysis.memory import remembered
 from nca_cli.analysis.taught import transfer_matrix
 from nca_cli.analysis.trainings import geometric_mean, mean_over, over_trainings
 from nca_cli.analysis.untaught import filtered
+from nca_cli.cli import app
 from nca_cli.concepts.curves import retention
 from nca_cli.concepts.learned import shares
 from nca_cli.engine.plan import Shard
@@ -178,13 +180,12 @@ def test_settings_that_cannot_be_read_leave_a_run_its_name(store):
 def test_order_of_commits_calls_and_shards_change_nothing(tmp_path):
     pictures = linear.pictures(tmp_path / "pictures", count=4)
     wanted = {"device": "cpu", "runs": ["linear_training:at_step"], "samplers": ["one-step"]}
-    steps, t = (0, 4, 32, 256), (100, 300)
+    steps, t = (0, 32, 256), (100, 300)
     reconstruct(pictures, store=tmp_path / "whole", at=steps, t=t, **wanted)
-    for step in (256, 0, 32, 4):
-        for level in t[::-1]:
-            for index in (1, 0):
-                reconstruct(pictures, store=tmp_path / "parts", at=[step], t=[level],
-                            shard=Shard(index, 2), **wanted)  # fmt: skip
+    for step, levels in ((256, [300]), (0, t), (32, t[::-1]), (256, [100])):
+        for index in (1, 0):
+            reconstruct(pictures, store=tmp_path / "parts", at=[step], t=levels,
+                        shard=Shard(index, 2), **wanted)  # fmt: skip
     pack_store(Store(tmp_path / "parts"), tmp_path / "packed.h5")
     found = [[one.as_dict() for one in emergences(Store(tmp_path / name))]
              for name in ("whole", "parts", "packed.h5")]  # fmt: skip
@@ -233,6 +234,8 @@ def test_trainings_of_the_same_settings_have_an_interval_of_their_own():
     assert one.step.low < min(values) < max(values) < one.step.high
     assert one.step.n == 3
     assert over_trainings([alone]) == []
+    raw = replace(found[0], run="uniform-0-raw", weights="raw")
+    assert over_trainings([found[0], raw]) == []  # one training
 
 
 def test_intervals_over_trainings_cover_the_truth():
@@ -249,8 +252,8 @@ def test_one_training_that_learned_nothing_leaves_the_mean_blank():
     assert mean_over([1.0]).blank == "one training: nothing is known of others"
 
 
-@pytest.fixture
-def memories(tmp_path):
+@pytest.fixture(scope="module")
+def memories(tmp_path_factory):
     """A run that ends as the posterior mean over its training images; half of X0S are those."""
     training = np.stack(list(X0S.values())[:5])
 
@@ -258,7 +261,7 @@ def memories(tmp_path):
         known = remembered(x_t[None], training, level).mean[0]
         return known if step == STEPS[-1] else known + 1 / (2 + step)
 
-    store = Store(tmp_path / "memories")
+    store = Store(tmp_path_factory.mktemp("memories") / "store")
     commit_run(store, "heart", X0S, answer, STEPS, TS)
     commit_run(store, "heart", X0S, answer, STEPS, (990,), sampler="ddim")
     model = store.models()[0]
@@ -282,6 +285,28 @@ def test_nothing_is_left_to_learn_for_what_answers_as_its_training_images(memori
             assert one.excess.value == pytest.approx(1 / 12**2, rel=1e-3)
         assert one.excess.low <= one.excess.value <= one.excess.high
         assert one.excess.n == 5
+
+
+def test_without_training_images_the_gaussian_of_the_others_is_the_best_that_is_known(tmp_path):
+    random = np.random.default_rng(7)
+    x0s = {f"p{i:02d}": 0.25 * random.standard_normal((3, 4, 4)) for i in range(40)}
+
+    def wiener(step, x_t, x0, level):
+        c = level.a**2 * 0.0625 + level.s**2
+        return level.a * 0.0625 / c * x_t + 1 / (2 + step)
+
+    store = Store(tmp_path / "store")
+    commit_run(store, "mine", x0s, wiener, STEPS, (500,))
+    found = training_numbers(store).excess
+    assert [(one.step, one.images, one.reference) for one in found] == [
+        (step, "all", "gaussian") for step in STEPS
+    ]  # fmt: skip
+    least = 0.0625 * SCHEDULE.level(500).s ** 2 / (
+        SCHEDULE.level(500).a ** 2 * 0.0625 + SCHEDULE.level(500).s ** 2)  # fmt: skip
+    assert found[0].best == pytest.approx(least, rel=0.2)  # fitted to 39 images of 48 numbers
+    for one in found:
+        true = least + 1 / (2 + one.step) ** 2 - one.best
+        assert one.excess.value == pytest.approx(true, abs=0.02)
 
 
 def test_what_is_known_by_heart_shows_in_the_gap(memories):
@@ -374,6 +399,10 @@ def test_concepts_have_learning_steps_too(tmp_path):
                STEPS, TS)  # fmt: skip
     truth = Truth({name: {"blue": (float(x0[2].mean()),)} for name, x0 in x0s.items()})
     found = training_numbers(store, wanted=TrainingRequest(truth, FunctionProbe(blue, "blue")))
+    later = training_numbers(store, Filters(steps=STEPS[1:]),
+                             TrainingRequest(truth, FunctionProbe(blue, "blue")))  # fmt: skip
+    unlearned = by_metric(later.emergences)["concept/blue"]
+    assert (unlearned.baseline_kind, unlearned.baseline) == ("mean image", (0, 0))
     one = by_metric(found.emergences)["concept/blue"]
     np.testing.assert_allclose(one.mean[0], [1 - math.exp(-step / 50) for step in STEPS], atol=1e-5)
     assert one.image_names == by_metric(found.emergences)["mse"].image_names
@@ -398,6 +427,24 @@ def test_a_report_has_the_numbers_of_trainings(store, tmp_path):
     assert {one["metric"] for one in training["emergences"]} >= {"mse", "psnr"}
     with open(tmp_path / "all.csv", newline="") as file:
         assert {row["sampler"] for row in csv.DictReader(file)} <= {"one-step", "reference:copy"}
+
+
+def test_the_command_line_writes_them_and_prints_how_to_again(store, tmp_path):
+    images = linear.pictures(tmp_path / "seen", count=2)
+    asked = ["report", "--store", store.root, "-o", tmp_path / "page.html", "--batch-size", 64,
+             "--training-csv", tmp_path / "t.csv", "--train-images", images,
+             "--train-images", images / "picture-00.png", "-q"]  # fmt: skip
+    result = CliRunner().invoke(app, list(map(str, asked)))
+    assert result.exit_code == 0, result.output
+    assert str(tmp_path / "t.csv") in result.stdout.split()
+    with open(tmp_path / "t.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    step = next(row for row in rows if row["kind"] == "learning step")
+    assert float(step["images_seen"]) == pytest.approx(64 * float(step["value"]))
+    assert "excess" in {row["kind"] for row in rows}
+    page = (tmp_path / "page.html").read_text()
+    assert f"--train-images {images}" in page
+    assert "--batch-size 64" in page
 
 
 def test_a_store_without_a_training_says_nothing_of_one(tmp_path):

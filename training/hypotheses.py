@@ -78,6 +78,11 @@ class Steps:
         return sorted({level for one in self.found.values()
                        for level in zip(one.t, one.log_snr, strict=True)})  # fmt: skip
 
+    @property
+    def of_portraits(self) -> bool:
+        """Whether the pictures have what is expected of portraits."""
+        return bool(self.metrics("concept/background"))
+
     def metrics(self, begin: str) -> list[str]:
         return sorted({metric for *_, metric in self.found if metric.startswith(begin)})
 
@@ -144,6 +149,8 @@ def _coarse_first(steps: Steps) -> Iterator[Finding]:
             yield finding("coarse bands are learned before fine ones", f"t {t:g}",
                           f"learning step of {bands[0]} over that of {bands[-1]}", ratio(pairs),
                           "training", above=False, none=1.0)  # fmt: skip
+        if not steps.of_portraits:
+            continue
         pairs = [(_group(steps, run, COLOURS, t, np.mean),
                   _group(steps, run, (*VALUES, *PRESENT), t, np.mean)) for run in runs]  # fmt: skip
         yield finding("colours are learned before shapes", f"t {t:g}",
@@ -152,6 +159,8 @@ def _coarse_first(steps: Steps) -> Iterator[Finding]:
 
 
 def _freckles_last(steps: Steps) -> Iterator[Finding]:
+    if not steps.of_portraits:
+        return
     others = [name for name in (*COLOURS, *VALUES, *PRESENT) if name != "freckles"]
     for t, _ in steps.levels():
         pairs = [(_group(steps, run, ["freckles"], t, max), _group(steps, run, others, t, max))

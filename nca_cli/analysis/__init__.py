@@ -9,6 +9,7 @@ from nca_cli.analysis.analyse import Analysis, analyse
 from nca_cli.analysis.bits import bits
 from nca_cli.analysis.bootstrap import MIN_IMAGES, Estimate
 from nca_cli.analysis.curves import Curve, Point, curves
+from nca_cli.analysis.emergence import Emergence, LearnedOrder, emergences, learned_orders
 from nca_cli.analysis.gaussian import MIN_REFERENCE
 from nca_cli.analysis.halflevel import HalfLevel, Turn, half_levels, orders
 from nca_cli.analysis.p2 import BOUNDS, WeightShare, p2_weights, stage, stages, weight_shares

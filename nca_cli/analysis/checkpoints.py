@@ -42,6 +42,8 @@ class StoredRun:
     """P2's stages that it was trained on, where that is said."""
     trained_on: str = ""
     batch_size: int | None = None
+    weights: str = ""
+    """`ema`, `raw`, or nothing where that is not said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,15 +117,22 @@ def _step_and_recipe(artifact: Artifact) -> tuple[int, str] | None:
 
 def stored_run(store: Store, folder: str, name: str) -> StoredRun:
     """What the store says of a run. Where its `model.json` is lost, its name alone."""
-    try:
-        settings = (store.model_info(folder).get("run") or {}).get("settings") or {}
-    except StoreError:
-        settings = {}
+    run = info_of(store, folder).get("run") or {}
+    settings = run.get("settings") or {}
     batch = settings.get("batch_size")
     return StoredRun(
         name, folder, _same(settings), tuple(map(str, settings.get("bands") or ())),
         str(settings.get("trained_on", "")), int(batch) if isinstance(batch, int) else None,
+        str(run.get("weights") or ""),
     )  # fmt: skip
+
+
+def info_of(store: Store, folder: str) -> dict[str, Any]:
+    """What `model.json` says; nothing where it is lost."""
+    try:
+        return store.model_info(folder)
+    except StoreError:
+        return {}
 
 
 def _same(settings: Mapping[str, Any]) -> str:

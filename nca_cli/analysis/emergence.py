@@ -58,6 +58,8 @@ class Emergence:
     """Ends of the 95 % intervals of `mean` over images, levels × steps: low …"""
     high: tuple[tuple[float, ...], ...] = ()
     """… and high; NaN for too few."""
+    weights: str = ""
+    """`ema`, `raw`, or nothing where that is not said."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without the draws of `learned`."""
@@ -97,8 +99,9 @@ def of_tables(
         baseline, kind = None, STEP_0
         if 0 not in table.steps:
             folder = table.run.folder
-            nothing = untaught.setdefault(folder, Untaught(store, folder, filters, training))
-            baseline, kind = (nothing.of(table) if nothing.kind else None), nothing.kind
+            if folder not in untaught:
+                untaught[folder] = Untaught(store, folder, filters, training)
+            baseline, kind = untaught[folder].of(table)
         why = _unfit(table, kind)
         if not why:
             yield emergence(table, baseline, kind, batch_size)
@@ -135,7 +138,7 @@ def emergence(
         table.run.name, table.sampler, table.metric, table.t, table.log_snr, table.steps,
         tuple(map(tuple, mean.tolist())), tuple(level.baseline for level in found), baseline_kind,
         found, batch_size or table.run.batch_size, len(table.images), table.run.settings,
-        table.images, *_intervals(table.cells),
+        table.images, *_intervals(table.cells), table.run.weights,
     )  # fmt: skip
 
 
@@ -145,8 +148,8 @@ Rows = tuple[tuple[float, ...], ...]
 def _intervals(cells: np.ndarray) -> tuple[Rows, Rows]:
     """Low and high ends `(levels, steps)` of means over images, of `(images, levels, steps)`."""
     ends = [
-        [interval(float(level[:, step].mean()), resampled_means(level)[:, step], len(level), True)
-         for step in range(level.shape[1])]
+        [interval(mean, draws, len(level), mean=True)
+         for mean, draws in zip(level.mean(axis=0).tolist(), resampled_means(level).T, strict=True)]
         for level in np.moveaxis(cells, 1, 0)
     ]  # fmt: skip
     low, high = (tuple(tuple(each[end] for each in row) for row in ends) for end in (0, 1))

@@ -31,7 +31,7 @@ from nca_cli.analysis.bootstrap import (
     student,
     too_few,
 )
-from nca_cli.analysis.checkpoints import StepTable, made_by
+from nca_cli.analysis.checkpoints import StepTable, info_of, made_by
 from nca_cli.analysis.memory import copies, remembered
 from nca_cli.analysis.read import StoredModel
 from nca_cli.analysis.untaught import stored_noises
@@ -116,7 +116,7 @@ def best_errors(
 
     Empty for latent models, and where the schedule is not known or the sizes differ.
     """
-    model = StoredModel(table.run.name, store.model_info(table.run.folder))
+    model = StoredModel(table.run.name, info_of(store, table.run.folder))
     if model.latent or model.schedule is None:
         return {}
     found: dict[tuple[str, Number], float] = {}

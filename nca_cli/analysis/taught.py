@@ -3,8 +3,9 @@
 Rows are what runs were trained on (their `settings`), columns P2's stages, and entries the change
 against the run on all levels at the last step that both have (`transfer`): of the one-step error in
 units of its own, of a concept's retention as it is. Runs of one settings that differ in their seed
-are averaged image by image for the interval over images; each against the run on all levels of the
-same place in the row, they give the one over trainings.
+are averaged image by image for the interval over images; each against the run on all levels that
+comes at the same place in the store, they give the one over trainings. Raw and averaged weights are
+compared among themselves.
 """
 
 from __future__ import annotations
@@ -54,10 +55,10 @@ def transfer_matrix(
     `reference` names the settings of the runs on all levels: by default `uniform`, or the only
     ones that name all bands. Nothing where no runs differ, or none was trained on all levels.
     """
-    fitting: dict[tuple[str, str], dict[str, list[StepTable]]] = {}
+    fitting: dict[tuple[str, str, str], dict[str, list[StepTable]]] = {}
     for table in tables:
         if table.one_step and table.run.bands and table.run.settings and _told(table.metric):
-            rows = fitting.setdefault((table.metric, table.sampler), {})
+            rows = fitting.setdefault((table.metric, table.sampler, table.run.weights), {})
             rows.setdefault(table.run.settings, []).append(table)
     found: list[Taught] = []
     for rows in fitting.values():

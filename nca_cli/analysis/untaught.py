@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nca_cli.analysis.checkpoints import StepTable
+from nca_cli.analysis.checkpoints import StepTable, info_of
 from nca_cli.analysis.read import StoredModel
 from nca_cli.errors import DamagedArtifact, NothingStored
 from nca_cli.images.pixels import OPPONENT
@@ -37,11 +37,20 @@ class Untaught:
         self, store: Store, folder: str, filters: Filters, training: np.ndarray | None = None
     ):  # fmt: skip
         self.filters = filters
-        self.model = StoredModel(folder, store.model_info(folder))
+        self.model = StoredModel(folder, info_of(store, folder))
         self.noises = stored_noises(store, folder, filters)
         self.mean = None if training is None else training.mean(axis=0, dtype=np.float64)
         self._found: dict[tuple[str, Number | None], dict[str, float]] = {}
         self._images = {} if training is not None else self._read()
+
+    def of(self, table: StepTable) -> tuple[np.ndarray | None, str]:
+        """The measure of `table` `(images, levels)`, NaN where it needs a network; and the kind.
+
+        A concept is not followed at all by what always answers the same: its retention is 0.
+        """
+        if table.metric.startswith("concept/"):
+            return np.zeros(table.cells.shape[:2]), MEAN_IMAGE
+        return (self._measures(table) if self.kind else None), self.kind
 
     @property
     def kind(self) -> str:
@@ -55,8 +64,7 @@ class Untaught:
         """x0 of each image."""
         return {image: noise.fixed("x0") for image, noise in self.noises.items()}
 
-    def of(self, table: StepTable) -> np.ndarray:
-        """The measure of `table` `(images, levels)`; NaN where it needs a network."""
+    def _measures(self, table: StepTable) -> np.ndarray:
         found = np.full(table.cells.shape[:2], np.nan)
         if (known := METRICS.get(family(table.metric))) is None or known.needs:
             return found

@@ -24,6 +24,7 @@ from nca_cli.analysis.checkpoints import (
     silent,
     whole_block,
 )
+from nca_cli.analysis.emergence import Emergence, of_tables
 from nca_cli.concepts.curves import READABLE, AnyProbe, Reading, concept_curves
 from nca_cli.concepts.retained import CONCEPT, FEWEST
 from nca_cli.concepts.truth import Truth
@@ -43,6 +44,15 @@ def concept_tables(
     place = {names(one): where for one, where in made_by(store, made).items()}
     readings = concept_curves(store, filters, truth, probe, names=names).readings
     return list(tables_of(readings, place, tell))
+
+
+def concept_emergences(
+    store: Store, filters: Filters = Filters(), truth: Truth | None = None,  # noqa: B008
+    probe: AnyProbe | None = None, *, batch_size: int | None = None, tell: Tell = silent,
+) -> list[Emergence]:  # fmt: skip
+    """When each run learned each concept; as `analysis.emergences` for measures."""
+    tables = concept_tables(store, filters, truth, probe, tell=tell)
+    return list(of_tables(tables, store, filters, batch_size, tell=tell))
 
 
 def tables_of(

@@ -41,13 +41,13 @@ class ReportRequest:
     """Of trainings that do not say theirs."""
 
     @property
-    def options(self) -> dict[str, str]:
-        """What but filters shapes the page: option → its value, where it is not the usual one."""
+    def options(self) -> list[tuple[str, str]]:
+        """What but filters shapes the page: options and values that are not the usual ones."""
         asked = {"labels": self.labels, "probe": self.probe, "assets": self.assets,
-                 "train-images": " ".join(self.train_images) or None,
                  "batch-size": self.batch_size,
                  "max-mb": None if self.max_mb == MAX_MB else f"{self.max_mb:g}"}  # fmt: skip
-        return {name: str(value) for name, value in asked.items() if value is not None}
+        given = [(name, str(value)) for name, value in asked.items() if value is not None]
+        return given + [("train-images", images) for images in self.train_images]
 
     @property
     def selection(self) -> dict[str, list[str]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nca_cli.analysis.checkpoints import StepTable, Tell, step_tables
+from nca_cli.analysis.checkpoints import StepTable, Tell, info_of, step_tables
 from nca_cli.analysis.emergence import Emergence, LearnedOrder, learned_orders, of_tables
 from nca_cli.analysis.knowable import (
     GAUSSIAN,
@@ -26,16 +27,18 @@ from nca_cli.analysis.knowable import (
     gaussian_errors,
     kinds_of,
 )
-from nca_cli.analysis.references import references
+from nca_cli.analysis.references import Reference, references
+from nca_cli.analysis.remember import remembered
 from nca_cli.analysis.taught import Taught, transfer_matrix
 from nca_cli.analysis.trainings import OverTrainings, over_trainings
+from nca_cli.analysis.values import Value
 from nca_cli.concepts import Truth
 from nca_cli.concepts.curves import AnyProbe
 from nca_cli.concepts.learned import concept_tables
 from nca_cli.errors import NothingStored, StoreError
 from nca_cli.images import find_images, image_digest, load_image
 from nca_cli.metrics import Measuring
-from nca_cli.store import Filters, Store
+from nca_cli.store import Filters, Names, Store
 
 
 @dataclass(frozen=True)
@@ -125,14 +128,14 @@ def training_numbers(
 
 
 def _emergences(
-    tables: Iterable[StepTable], store: Store, filters: Filters, wanted: TrainingRequest,
+    tables: Sequence[StepTable], store: Store, filters: Filters, wanted: TrainingRequest,
     seen: dict[str, TrainingImages | None], tell: Tell,
 ) -> Iterator[Emergence]:  # fmt: skip
     """Folder by folder, since the mean of the training images is a baseline."""
-    for one in tables:
-        images = seen[one.run.folder]
-        mean = None if images is None else images.pixels
-        yield from of_tables([one], store, filters, wanted.batch_size, mean, tell)
+    for folder, images in seen.items():
+        mine = [one for one in tables if one.run.folder == folder]
+        pixels = None if images is None else images.pixels
+        yield from of_tables(mine, store, filters, wanted.batch_size, pixels, tell)
 
 
 def _concepts(
@@ -163,14 +166,25 @@ def _excesses(
             best, reference = best_errors(store, one, images, filters), POSTERIOR_MEAN
         else:
             if gaussians is None:
-                gaussians = references(store, replace(filters, steps=(), latest=True))[0]
+                gaussians = _gaussians(store, replace(filters, steps=(), latest=True))
             best, reference = gaussian_errors(gaussians, one.run.name), GAUSSIAN
         yield from excesses(one, best, kinds_of(store, one, images, filters), reference)
 
 
+def _gaussians(store: Store, latest: Filters) -> list[Value]:
+    """Rows of the Gaussian references, which no checkpoint changes; kept with those of the page."""
+    made = [artifact for artifact in store.select(latest) if not artifact.is_noise]
+    names = Names(made)
+    artifacts = [(artifact, names(artifact)) for artifact in made]
+    type_ = tuple[list[Value], list[Reference]]
+    compute = partial(references, store, latest, names)
+    rows: list[Value] = remembered(store, latest, artifacts, "references", type_, compute)[0]
+    return rows
+
+
 def _seen(store: Store, folder: str, wanted: TrainingRequest) -> TrainingImages | None:
     """The training images as a run sees them; None where they are not given."""
-    space = store.model_info(folder).get("space") or {}
+    space = info_of(store, folder).get("space") or {}
     resolution = int(space.get("resolution") or 0)
     if wanted.images and resolution and resolution not in wanted.known:
         sources = find_images(wanted.images)

@@ -73,8 +73,9 @@ def _learned(one: Emergence) -> Iterator[TrainingRow]:
     trained = [step for step in one.steps if step > 0]
     for level, place in enumerate(zip(one.t, one.log_snr, strict=True)):
         name, found = (one.run, one.sampler, one.metric, place), one.learned[level]
-        rows = [_row("mean", *name, Estimate(mean, n=one.images), step)
-                for step, mean in zip(one.steps, one.mean[level], strict=True)]  # fmt: skip
+        means = zip(one.mean[level], one.low[level], one.high[level], strict=True)
+        rows = [_row("mean", *name, Estimate(*mean, one.images), step)
+                for step, mean in zip(one.steps, means, strict=True)]  # fmt: skip
         rows += [_row("share", *name, Estimate(share, n=found.step.n), step, one.baseline_kind)
                  for step, share in zip(trained, found.share, strict=True)]  # fmt: skip
         rows += [_row("learning step", *name, found.step, against=one.baseline_kind),

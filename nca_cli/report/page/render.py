@@ -66,7 +66,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         metrics=metrics,
         tables=[numbers.series_table(series, metrics) for series in report.series],
         command=commands.report(
-            report.store, report.request.selection, report.request.options.items()
+            report.store, report.request.selection, report.request.options
         ),
         **sections,
         **_pictures(report, gallery, strips),
