@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -86,10 +86,10 @@ class TrainingOptions:
             raise UsageError(f"--axis {self.axis!r} is unknown", "one of: steps, images")
         if self.emergence and self.learning:
             raise UsageError("--emergence and --learning are two figures", "ask for one of them")
-        if not self.wanted and any(getattr(self, each.name) != each.default
-                                   for each in fields(self)):  # fmt: skip
-            raise UsageError("--axis, --batch-size, --labels and --probe are of trainings",
-                             "add --emergence or --learning metric")  # fmt: skip
+        if self.axis == IMAGES and not self.wanted:
+            raise UsageError(
+                "--axis images is of trainings", "add --emergence or --learning metric"
+            )
 
     @property
     def wanted(self) -> bool:
@@ -132,8 +132,7 @@ def plot(
         "--title", show_default="none", help="A line above the curves.")] = None,
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
-    """Draw metrics over logSNR, with P2's stages and 95 % intervals, or over the steps of trainings
-    (--emergence, --learning). Needs matplotlib."""
+    """Draw metrics over logSNR or over a training, with 95 % intervals. Needs matplotlib."""
     from nca_cli.figures.curves import Page, plot_curves
 
     opened_store, paper = opened(store), Paper(page=Page(**vars(page)), title=title)
