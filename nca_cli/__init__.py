@@ -29,6 +29,7 @@ _HOMES = {
     "removal": "nca_cli.store.remove:removal",
     "unpack_store": "nca_cli.store.pack:unpack",
     "verify_store": "nca_cli.twins:verify_store",
+    "when_learned": "nca_cli.twins:when_learned",
     "watch": "nca_cli.watching:watch",
 }
 """Name → where it is defined."""

@@ -69,9 +69,11 @@ def when_learned(
     """
     wanted = list(dict.fromkeys(metrics))
     families = [name.partition("/")[0] for name in wanted if not name.startswith(CONCEPT)]
-    if unfit := [name for name in families if (known := described(name)) and not known.better]:
-        raise UsageError(f"{unfit[0]} has no better and no worse: nothing of it is learned",
-                         "such as: psnr, ssim, coherence, concept/hair")  # fmt: skip
+    for family in families:
+        known = described(family)
+        if known is not None and not known.better:
+            raise UsageError(f"{family} has no better and no worse: nothing of it is learned",
+                             "such as: psnr, ssim, coherence, concept/hair")  # fmt: skip
     found = []
     if families:
         found = emergences(store, filters, dict.fromkeys(families), batch_size=batch_size,
@@ -91,8 +93,8 @@ def when_learned(
         raise NothingStored(what, "compute more of one: nca reconstruct --run PATH", store.named)
     for name in wanted:
         if not any(_is_of(each, name) for each in found):
-            known = ", ".join(dict.fromkeys(each.metric for each in found))
-            raise UsageError(f"nothing of {name!r} is learned here", f"there is: {known}")
+            there = ", ".join(dict.fromkeys(each.metric for each in found))
+            raise UsageError(f"nothing of {name!r} is learned here", f"there is: {there}")
     return [each for name in wanted for each in found if _is_of(each, name)]
 
 

@@ -364,7 +364,7 @@ def test_steps_and_runs_are_chosen_by_filters(store, tmp_path):
         (("--emergence", "--learning", "metric"), "two figures"),
         (("--learning", "loss"), "--learning 'loss' is unknown"),
         (("--emergence", "--axis", "epochs"), "--axis 'epochs' is unknown"),
-        (("--axis", "images"), "are of trainings"),
+        (("--axis", "images"), "is of trainings"),
         (("--emergence", "--references"), "leave them out"),
         (("--emergence", "--measure", "kept"), "nothing of it is learned"),
         (("--emergence", "--measure", "beauty"), "beauty"),

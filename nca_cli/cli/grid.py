@@ -89,7 +89,7 @@ def grid(
     strict: Annotated[bool, option("--strict", help="Fail when a cell stays blank.")] = False,
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
-    """Compose one labelled picture: noise levels as columns, images, models or seeds as rows."""
+    """Compose one labelled picture of noise levels, images, models, seeds and training steps."""
     from nca_cli.figures.grid import GridRequest, compose
 
     log_snr = parse_list(arrangement.log_snr or (), "log-snr")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 from nca_cli.cli import complete
 from nca_cli.cli.app import app
@@ -22,8 +22,18 @@ from nca_cli.cli.options import (
 from nca_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from nca_cli.analysis.emergence import Emergence
+    from collections.abc import Callable
+
     from nca_cli.figures.curves import Page, TrainingFigure
+    from nca_cli.store import Filters, Store
+
+
+class Paper(TypedDict):
+    """What all figures take: their page, and a line above them."""
+
+    page: Page
+    title: str | None
+
 
 CURVES, IMAGES = ("metric", "share"), "images"
 
@@ -76,25 +86,32 @@ class TrainingOptions:
             raise UsageError(f"--axis {self.axis!r} is unknown", "one of: steps, images")
         if self.emergence and self.learning:
             raise UsageError("--emergence and --learning are two figures", "ask for one of them")
-        if not self.wanted and any(getattr(self, each.name) != each.default
-                                   for each in fields(self)):  # fmt: skip
-            raise UsageError("--axis, --batch-size, --labels and --probe are of trainings",
-                             "add --emergence or --learning metric")  # fmt: skip
+        if self.axis == IMAGES and not self.wanted:
+            raise UsageError(
+                "--axis images is of trainings", "add --emergence or --learning metric"
+            )
 
     @property
     def wanted(self) -> bool:
         """Whether the figure is of trainings."""
         return self.emergence or self.learning is not None
 
-    def drawn(self, found: list[Emergence], page: Page, title: str | None) -> TrainingFigure:
-        """The figure."""
+    def drawn(
+        self, store: Store, filters: Filters, metrics: list[str] | None, paper: Paper,
+        tell: Callable[[str], None],
+    ) -> TrainingFigure:  # fmt: skip
+        """The figure; `tell` is told what was left out."""
         from nca_cli.figures.curves import plot_emergence, plot_learning
+        from nca_cli.twins import when_learned
 
+        found = when_learned(
+            store, filters, metrics or ("psnr", "ssim"), labels=self.labels, probe=self.probe,
+            batch_size=self.batch_size, tell=tell,
+        )  # fmt: skip
         images = self.axis == IMAGES
         if self.emergence:
-            return plot_emergence(found, images=images, page=page, title=title)
-        share = self.learning == "share"
-        return plot_learning(found, share=share, images=images, page=page, title=title)
+            return plot_emergence(found, images=images, **paper)
+        return plot_learning(found, share=self.learning == "share", images=images, **paper)
 
 
 @app.command()
@@ -115,27 +132,19 @@ def plot(
         "--title", show_default="none", help="A line above the curves.")] = None,
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
-    """Draw metrics over logSNR, with P2's stages and 95 % intervals, or over the steps of trainings
-    (--emergence, --learning). Needs matplotlib."""
+    """Draw metrics over logSNR or over a training, with 95 % intervals. Needs matplotlib."""
     from nca_cli.figures.curves import Page, plot_curves
 
-    paper = Page(**vars(page))
+    opened_store, paper = opened(store), Paper(page=Page(**vars(page)), title=title)
     if training.wanted:
         if references:
             raise UsageError("--references are of curves over log SNR", "leave them out")
-        from nca_cli.twins import when_learned
-
-        found = when_learned(
-            opened(store), filters.parsed(), measure or ("psnr", "ssim"), tell=output.note,
-            **{name: getattr(training, name) for name in ("labels", "probe", "batch_size")},
-        )  # fmt: skip
-        figure = training.drawn(found, paper, title)
+        figure = training.drawn(opened_store, filters.parsed(), measure, paper, output.note)
         output.results([figure.save(out)], measures=figure.measures, runs=figure.runs)
         return
     drawn = plot_curves(
-        opened(store), filters.parsed(latest=True), measure, references=references, page=paper,
-        title=title,
-    )  # fmt: skip
+        opened_store, filters.parsed(latest=True), measure, references=references, **paper
+    )
     path = drawn.save(out)
     output.results([path], measures=drawn.measures, curves=len(drawn.curves))
     if drawn.note:
