@@ -112,6 +112,7 @@
     }
     const now = training().place[step];
     $(".firsts", block()).style.setProperty("--now", now === null ? "-9px" : `${now}%`);
+    $(".pairs", block()).textContent = training().pairs[level()];
     $(".at-level", block()).textContent = `t = ${training().t[level()]}`;
   }
 

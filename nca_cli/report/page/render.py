@@ -56,7 +56,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         data={
             **scrub.described(report, gallery, strips),
             "charts": [charts.reading(chart) for chart in sections["every"]],
-            "learned": learned.described(trained, scrub.levels(report, gallery)),
+            "learned": learned.described(trained, scrub.levels(gallery, report)),
         },
         learned=trained,
         learned_lead=learned.lead(trained) if trained else "",
@@ -105,7 +105,7 @@ def _pictures(
     report: Report, gallery: Gallery, strips: Sequence[tuple[Shelf, Filmstrip]]
 ) -> dict[str, Any]:
     """The section of pictures: a page for each image, the slider, and the ranking."""
-    levels = scrub.levels(report, gallery)
+    levels = scrub.levels(gallery, report)
     pages = numbers.image_pages(report, gallery)
     places = {id(strip): number for number, (_, strip) in enumerate(strips)}
     return {
