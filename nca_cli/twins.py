@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nca_cli.analysis.checkpoints import Tell, silent
+from nca_cli.analysis.emergence import Emergence, emergences, of_tables
 from nca_cli.commands import fill
+from nca_cli.concepts import load_probe, read_labels
+from nca_cli.concepts.learned import concept_tables
+from nca_cli.concepts.retained import CONCEPT
 from nca_cli.engine import Request, Work, noisings, reconstructions
-from nca_cli.errors import NcaError
+from nca_cli.errors import NcaError, NothingStored, UsageError
+from nca_cli.metrics import described
 from nca_cli.notebook import NotebookStore
 from nca_cli.recipe import DEFAULT_STORE
-from nca_cli.store import Store
+from nca_cli.store import Filters, Store
 from nca_cli.store.verify import TIME_LIMIT, Verification, verify
 
 
@@ -48,6 +54,51 @@ def reconstruct(
     summary, wanted = Summary(NotebookStore(store)), Request(images, **request)
     summary.carry_out(reconstructions(wanted, summary.store, device, summary.errors.append))
     return summary
+
+
+def when_learned(
+    store: Store, filters: Filters = Filters(), metrics: Iterable[str] = ("psnr", "ssim"), *,  # noqa: B008
+    labels: str | Path | None = None, probe: str | None = None, batch_size: int | None = None,
+    tell: Tell = silent, tick: Callable[[int], None] | None = None,
+) -> list[Emergence]:  # fmt: skip
+    """When the trainings in a store learned metrics (`psnr`), bands of them (`coherence/2`) and
+    concepts (`concept/hair`), over all steps that `filters` do not leave out.
+
+    `labels` and `probe` as in `build_report`; the rest as in `emergences`. Raises `UsageError` for
+    what cannot be learned, `NothingStored` where nothing fits.
+    """
+    wanted = list(dict.fromkeys(metrics))
+    families = [name.partition("/")[0] for name in wanted if not name.startswith(CONCEPT)]
+    if unfit := [name for name in families if (known := described(name)) and not known.better]:
+        raise UsageError(f"{unfit[0]} has no better and no worse: nothing of it is learned",
+                         "such as: psnr, ssim, coherence, concept/hair")  # fmt: skip
+    found = []
+    if families:
+        found = emergences(store, filters, dict.fromkeys(families), batch_size=batch_size,
+                           tell=tell, tick=tick)  # fmt: skip
+    if len(families) < len(wanted):
+        truth = read_labels(labels) if labels else None
+
+        def tell_of_wanted(text: str) -> None:
+            if CONCEPT not in text or any(name in text for name in wanted):
+                tell(text)
+
+        tables = concept_tables(store, filters, truth, load_probe(probe) if probe else None,
+                                tell=tell_of_wanted)  # fmt: skip
+        found += of_tables(tables, store, filters, batch_size, tell=tell)
+    if not found:
+        what = f"no training in {store.root} has a baseline and two checkpoints after it"
+        raise NothingStored(what, "compute more of one: nca reconstruct --run PATH", store.named)
+    for name in wanted:
+        if not any(_is_of(each, name) for each in found):
+            known = ", ".join(dict.fromkeys(each.metric for each in found))
+            raise UsageError(f"nothing of {name!r} is learned here", f"there is: {known}")
+    return [each for name in wanted for each in found if _is_of(each, name)]
+
+
+def _is_of(found: Emergence, name: str) -> bool:
+    """`coherence/2` is of `coherence`."""
+    return name in (found.metric, found.metric.partition("/")[0])
 
 
 def verify_store(

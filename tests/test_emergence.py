@@ -389,6 +389,9 @@ def test_a_report_has_the_numbers_of_trainings(store, tmp_path):
     assert tuple(rows[0]) == TrainingRow._fields
     steps = [row for row in rows if (row["kind"], row["measure"]) == ("learning step", "mse")]
     assert [row["t"] for row in steps] == ["200", "500"]
+    assert all(
+        float(row["images_seen"]) == pytest.approx(32 * float(row["value"])) for row in steps
+    )
     assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in steps)
     assert {row["kind"] for row in rows} == {"mean", "share", "learning step", "lost", "before"}
     training = json.loads((tmp_path / "all.json").read_text())["training"]

@@ -51,13 +51,13 @@ class Emergence:
     batch_size: int | None
     """Images seen are the step times this."""
     images: int
-    low: tuple[tuple[float, ...], ...] = ()
-    """Ends of the 95 % intervals of `mean` over images, low …"""
-    high: tuple[tuple[float, ...], ...] = ()
-    """… and high; NaN for too few."""
     settings: str = ""
     """What runs that differ in their seed alone have in common."""
     image_names: tuple[str, ...] = ()
+    low: tuple[tuple[float, ...], ...] = ()
+    """Ends of the 95 % intervals of `mean` over images, levels × steps: low …"""
+    high: tuple[tuple[float, ...], ...] = ()
+    """… and high; NaN for too few."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without the draws of `learned`."""
@@ -134,8 +134,8 @@ def emergence(
     return Emergence(
         table.run.name, table.sampler, table.metric, table.t, table.log_snr, table.steps,
         tuple(map(tuple, mean.tolist())), tuple(level.baseline for level in found), baseline_kind,
-        found, batch_size or table.run.batch_size, len(table.images), *_intervals(table.cells),
-        table.run.settings, table.images,
+        found, batch_size or table.run.batch_size, len(table.images), table.run.settings,
+        table.images, *_intervals(table.cells),
     )  # fmt: skip
 
 
@@ -143,7 +143,7 @@ Rows = tuple[tuple[float, ...], ...]
 
 
 def _intervals(cells: np.ndarray) -> tuple[Rows, Rows]:
-    """Ends `(levels, steps)` of the intervals of means over images, of `(images, levels, steps)`."""
+    """Low and high ends `(levels, steps)` of means over images, of `(images, levels, steps)`."""
     ends = [
         [interval(float(level[:, step].mean()), resampled_means(level)[:, step], len(level), True)
          for step in range(level.shape[1])]

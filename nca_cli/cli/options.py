@@ -60,6 +60,7 @@ filter_option = partial(option, rich_help_panel="What to take from the store", s
 output_option = partial(option, rich_help_panel="Output")
 measure_option = partial(option, rich_help_panel="What to measure")
 paper_option = partial(option, rich_help_panel="On paper")
+training_option = partial(option, rich_help_panel="Over training")
 
 
 def named(param: typer.CallbackParam, value: Path | None) -> Path | None:

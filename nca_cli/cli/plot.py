@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from nca_cli.cli import complete
 from nca_cli.cli.app import app
 from nca_cli.cli.console import Output
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
-from nca_cli.cli.options import DEFAULT_STORE, StoreDir, opened, option, paper_option
+from nca_cli.cli.options import (
+    DEFAULT_STORE,
+    StoreDir,
+    opened,
+    option,
+    paper_option,
+    training_option,
+)
+from nca_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from nca_cli.analysis.emergence import Emergence
+    from nca_cli.figures.curves import Page, TrainingFigure
+
+CURVES, IMAGES = ("metric", "share"), "images"
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,59 @@ class PageOptions:
     # fmt: on
 
 
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Figures over the steps of trainings."""
+
+    # fmt: off
+    emergence: Annotated[bool, training_option(
+        "--emergence", help="Map which share is learned at each training step and noise level: "
+        "0 % is the baseline (step 0 where it is stored), 100 % the best of the run.")] = False
+    learning: Annotated[str | None, training_option(
+        "--learning", metavar="metric|share", show_default="none",
+        help="Learning curves, a line per noise level: of the metric, or of the share learned."
+    )] = None
+    axis: Annotated[str, training_option(
+        "--axis", metavar="steps|images", help="Training steps, or images seen.")] = "steps"
+    batch_size: Annotated[int | None, training_option(
+        "--batch-size", min=1, show_default="what its run.toml says",
+        help="Images per step of a training.")] = None
+    labels: Annotated[Path | None, training_option(
+        "--labels", metavar="CSV", show_default="of the bundled portraits",
+        help="What is in the images, for --measure concept/NAME: see nca report.")] = None
+    probe: Annotated[str | None, training_option(
+        "--probe", metavar="MODULE:FUNCTION", show_default="of portraits",
+        help="What reads concepts: see nca report.")] = None
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        if self.learning not in (None, *CURVES):
+            raise UsageError(f"--learning {self.learning!r} is unknown", "one of: metric, share")
+        if self.axis not in ("steps", IMAGES):
+            raise UsageError(f"--axis {self.axis!r} is unknown", "one of: steps, images")
+        if self.emergence and self.learning:
+            raise UsageError("--emergence and --learning are two figures", "ask for one of them")
+        if not self.wanted and any(getattr(self, each.name) != each.default
+                                   for each in fields(self)):  # fmt: skip
+            raise UsageError("--axis, --batch-size, --labels and --probe are of trainings",
+                             "add --emergence or --learning metric")  # fmt: skip
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the figure is of trainings."""
+        return self.emergence or self.learning is not None
+
+    def drawn(self, found: list[Emergence], page: Page, title: str | None) -> TrainingFigure:
+        """The figure."""
+        from nca_cli.figures.curves import plot_emergence, plot_learning
+
+        images = self.axis == IMAGES
+        if self.emergence:
+            return plot_emergence(found, images=images, page=page, title=title)
+        share = self.learning == "share"
+        return plot_learning(found, share=share, images=images, page=page, title=title)
+
+
 @app.command()
 @grouped
 def plot(
@@ -39,20 +106,35 @@ def plot(
     filters: FilterOptions,
     measure: Annotated[list[str] | None, option(
         "--measure", metavar="NAME", show_default="psnr, ssim", autocompletion=complete.metrics,
-        help="A panel for each, such as mse, kept, colour. Repeatable.")] = None,
+        help="A panel for each, such as mse, kept, colour. Repeatable. Of trainings also a band "
+        "(coherence/2) or a concept (concept/hair).")] = None,
     references: Annotated[bool, option(
         "--references", help="Draw what needs no network beside it, in grey.")] = False,
-    page: PageOptions,
+    training: TrainingOptions, page: PageOptions,
     title: Annotated[str | None, paper_option(
         "--title", show_default="none", help="A line above the curves.")] = None,
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
-    """Draw metrics over logSNR, with P2's stages and 95 % intervals. Needs matplotlib."""
+    """Draw metrics over logSNR, with P2's stages and 95 % intervals, or over the steps of trainings
+    (--emergence, --learning). Needs matplotlib."""
     from nca_cli.figures.curves import Page, plot_curves
 
+    paper = Page(**vars(page))
+    if training.wanted:
+        if references:
+            raise UsageError("--references are of curves over log SNR", "leave them out")
+        from nca_cli.twins import when_learned
+
+        found = when_learned(
+            opened(store), filters.parsed(), measure or ("psnr", "ssim"), tell=output.note,
+            **{name: getattr(training, name) for name in ("labels", "probe", "batch_size")},
+        )  # fmt: skip
+        figure = training.drawn(found, paper, title)
+        output.results([figure.save(out)], measures=figure.measures, runs=figure.runs)
+        return
     drawn = plot_curves(
-        opened(store), filters.parsed(latest=True), measure, references=references,
-        page=Page(**vars(page)), title=title,
+        opened(store), filters.parsed(latest=True), measure, references=references, page=paper,
+        title=title,
     )  # fmt: skip
     path = drawn.save(out)
     output.results([path], measures=drawn.measures, curves=len(drawn.curves))

@@ -82,7 +82,8 @@ def _table(
         return
     read = np.empty((*block.shape, truth.shape[1]))
     for index, key in block.cells():
-        read[index] = np.mean(cells[key], axis=0)
+        several = cells[key]
+        read[index] = [sum(numbers) / len(several) for numbers in zip(*several, strict=True)]
     yield StepTable(run, sampler, metric, block.images, block.t,
                     tuple(log_snr[t] for t in block.t), block.steps,
                     shares(truth, read, clean), higher_is_better=True)  # fmt: skip

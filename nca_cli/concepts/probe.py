@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
@@ -12,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from nca_cli import plugins
 from nca_cli.concepts.features import FilterBank, as_seen, fit_filters
 from nca_cli.errors import NcaError, UsageError
 
@@ -184,11 +185,14 @@ def load_probe(text: str | None = None) -> Probe | FunctionProbe:
     module, colon, name = text.partition(":")
     if not (colon and module and name):
         raise UsageError(f"no probe {text!r}", "a saved .npz file, or module:function")
+    sys.path.insert(0, "")  # a script of the working folder, as `python -m` would find it
     try:
-        function = getattr(plugins.load(module), name)
+        function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         what = f"probe {text!r} cannot be imported: {error}"
         raise UsageError(what, "module:function") from error
+    finally:
+        sys.path.remove("")
     if not callable(function):
         raise UsageError(f"probe {text!r} is no function")
     return FunctionProbe(function, text)

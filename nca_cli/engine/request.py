@@ -39,16 +39,6 @@ class Request:
     """Files, folders, archives, globs, "-"; none: the sample images."""
     models: Sequence[str] | None = None
     """`None`: the demo, unless runs are named."""
-    runs: Sequence[str] = ()
-    """Trainings, of which every checkpoint is asked (see `runs.find_run`)."""
-    weights: str | None = None
-    """Of the runs: `ema` or `raw`; `None`: `ema` where there are any."""
-    at: Sequence[int] = ()
-    """Steps of the runs; none: all."""
-    every: int | None = None
-    """Every so many checkpoints of the runs, the last one always among them."""
-    step_pattern: str | None = None
-    """Whose first group is the step in a checkpoint's name."""
     t: Sequence[int | float] | None = None
     """Noise levels; `None`: those of each model's schedule, 100, 200, … 900 where it is DDPM's."""
     log_snr: Sequence[float] | None = None
@@ -84,6 +74,16 @@ class Request:
     shard: Shard = WHOLE
     offline: bool = False
     refresh: bool = False
+    runs: Sequence[str] = ()
+    """Trainings, of which every checkpoint is asked (see `runs.find_run`)."""
+    weights: str | None = None
+    """Of the runs: `ema` or `raw`; `None`: `ema` where there are any."""
+    at: Sequence[int] = ()
+    """Steps of the runs; none: all."""
+    every: int | None = None
+    """Every so many checkpoints of the runs, the last one always among them."""
+    step_pattern: str | None = None
+    """Whose first group is the step in a checkpoint's name."""
 
     def __post_init__(self) -> None:
         options = {"--fit": (self.fit, FITS), "--dtype": (self.dtype, DTYPES),

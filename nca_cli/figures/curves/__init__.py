@@ -6,8 +6,19 @@ of the page, type is text in PDF and SVG, colours and markers are those of the r
 """
 
 from nca_cli.figures.curves.drawn import SUFFIXES
+from nca_cli.figures.curves.emergence import TrainingFigure, plot_emergence, plot_learning
 from nca_cli.figures.curves.paper import Plot
 from nca_cli.figures.curves.plots import METRICS, plot_curves
 from nca_cli.figures.curves.style import Page, styled
 
-__all__ = ["METRICS", "SUFFIXES", "Page", "Plot", "plot_curves", "styled"]
+__all__ = [
+    "METRICS",
+    "SUFFIXES",
+    "Page",
+    "Plot",
+    "TrainingFigure",
+    "plot_curves",
+    "plot_emergence",
+    "plot_learning",
+    "styled",
+]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import textwrap
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nca_cli.analysis.emergence import Emergence
 from nca_cli.errors import NothingStored
 from nca_cli.figures.curves import charts, style
+from nca_cli.figures.curves.charts import PanelSize
 from nca_cli.figures.curves.drawn import PaperFigure
 from nca_cli.figures.curves.panel import AxisRange
 from nca_cli.figures.curves.style import PAGE, Page
-from nca_cli.figures.curves.titles import axis_title, full_title
+from nca_cli.figures.curves.titles import axis_title, full_title, number
 from nca_cli.figures.curves.training import EmergenceMap, in_images, learning_panel
 from nca_cli.recipe import Number
 
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 NARROWEST = 55
 """Millimetres of a panel."""
+BESIDE = 5.5
+"""Width of the labels beside the axes of a panel, and of a colour bar, in em."""
+ASPECT = 0.72
+"""Height of axes over their width."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +41,14 @@ class TrainingFigure(PaperFigure):
     title: str | None = None
     images: bool = False
     """Whether the axis counts images seen instead of steps."""
+
+    around: ClassVar[float] = 5.0
+    """Height of what stands above and below the axes of a panel, in em."""
+
+    @property
+    @abstractmethod
+    def caption(self) -> str:
+        """What is to be known of the panels, below them."""
 
     @property
     def measures(self) -> list[str]:
@@ -54,9 +68,53 @@ class TrainingFigure(PaperFigure):
         return min(series if series > 1 else len(self.found), fitting)
 
     @property
+    def rows(self) -> int:
+        """Of panels."""
+        return math.ceil(len(self.found) / self.columns)
+
+    @property
     def bar_aspect(self) -> float:
         """Of a colour bar beside all rows."""
-        return 28.0 * math.ceil(len(self.found) / self.columns)
+        return 28.0 * self.rows
+
+    @property
+    def em(self) -> float:
+        """In inches, as all lengths here."""
+        return self.page.font_size / style.POINTS_PER_INCH
+
+    @property
+    def width(self) -> float:
+        """Of the figure."""
+        return self.page.width / style.MM_PER_INCH
+
+    @property
+    def height(self) -> float:
+        """Of the figure: as asked for, or panels a little wider than high."""
+        if self.page.height is not None:
+            return self.page.height / style.MM_PER_INCH
+        return (self.rows * (ASPECT * self._axes_width + self.around) + self.foot) * self.em
+
+    @property
+    def lines(self) -> list[str]:
+        """Of the caption."""
+        letters = int(self.width / (0.43 * self.em * style.SMALL))
+        return textwrap.wrap(self.caption, max(20, letters))
+
+    @property
+    def foot(self) -> float:
+        """Height of the caption, in em."""
+        return 1.25 * len(self.lines) * style.SMALL + 0.5
+
+    @property
+    def _axes_width(self) -> float:
+        """Of one panel, without its labels and its share of the colour bar, in em."""
+        return max(6.0, (self.width / self.em - BESIDE) / self.columns - BESIDE)
+
+    @property
+    def size(self) -> PanelSize:
+        """Of the axes of a panel."""
+        high = (self.height / self.em - self.foot) / self.rows - self.around
+        return PanelSize(self._axes_width, max(6.0, high), self.page.font_size)
 
     def name(self, emergence: Emergence) -> str:
         """Of a panel: its measure, and what it is of where several are."""
@@ -89,6 +147,8 @@ class TrainingFigure(PaperFigure):
 class EmergenceFigure(TrainingFigure):
     """Maps of training step × logSNR, coloured by the learned share G."""
 
+    around = 7.5
+
     @property
     def caption(self) -> str:
         """What the colours are."""
@@ -100,9 +160,9 @@ class EmergenceFigure(TrainingFigure):
         )
 
     def drawn(self) -> Figure:
-        made, panels = _panels(self, self.caption, 0.74)
+        made, panels = _panels(self)
         for axes, emergence in zip(panels, self.found, strict=True):
-            mesh = charts.draw_map(axes, EmergenceMap(emergence), self.page)
+            mesh = charts.draw_map(axes, EmergenceMap(emergence), self.size)
             axes.set_title(self.name(emergence), loc="left")
             axes.set_ylabel(self.axis)
         below = any(share < 0 for each in self.found for one in each.learned for share in one.share)
@@ -111,6 +171,8 @@ class EmergenceFigure(TrainingFigure):
         bar.ax.set_yticklabels(["0", "25", "50", "75", "100 %"])
         bar.set_label("learned")
         bar.outline.set_linewidth(0.5)
+        for share, (colour, width) in charts.ISO_STYLES.items():
+            bar.ax.axhline(share, color=colour, linewidth=width)
         return made
 
 
@@ -131,20 +193,25 @@ class LearningFigure(TrainingFigure):
         text = f"A line for each noise level: means over {self.over_images}"
         known = any(math.isfinite(low) for each in self.found for row in each.low for low in row)
         text += "; areas: 95 % bootstrap intervals" if known and not self.share else ""
-        return f"{text}. Diamonds: half of the way from the baseline ({self.start}) to the best."
+        half = f"half of the way from the baseline ({self.start}) to the best of the run"
+        sure = any(math.isfinite(one.step.low) for each in self.found for one in each.learned)
+        return f"{text}. Diamonds: {half}{', with 95 % intervals' if sure else ''}."
 
     def drawn(self) -> Figure:
-        made, panels = _panels(self, self.caption, 0.8)
+        from matplotlib.ticker import MaxNLocator
+
+        made, panels = _panels(self)
         levels = _levels(self.found)
         for axes, emergence in zip(panels, self.found, strict=True):
             panel = learning_panel(emergence, self.share)
-            charts.draw_curves(axes, panel, self.y(emergence.metric), levels, self.page)
+            charts.draw_curves(axes, panel, self.y(emergence.metric), levels, self.size)
             axes.set_title(self.name(emergence), loc="left")
             axes.set_xlabel(self.axis)
             axes.set_ylabel("learned" if self.share else axis_title(emergence.metric))
             if self.share:
-                axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
-        charts.draw_level_bar(made, panels, levels, self.bar_aspect)
+                axes.yaxis.set_major_locator(MaxNLocator(9, steps=[1, 2.5, 5, 10]))
+                axes.yaxis.set_major_formatter(lambda share, _: f"{number(100 * share, 0)} %")
+        charts.draw_level_bar(made, panels, levels, self.bar_aspect, self.size.height * self.rows)
         return made
 
 
@@ -188,18 +255,13 @@ def _has_blanks(emergence: Emergence) -> bool:
     return any(math.isnan(share) for each in emergence.learned for share in each.share)
 
 
-def _panels(figure: TrainingFigure, caption: str, aspect: float) -> tuple[Figure, list[Axes]]:
-    """Empty panels on the page, with title and caption; `aspect`: height of one over its width."""
+def _panels(figure: TrainingFigure) -> tuple[Figure, list[Axes]]:
+    """Empty panels on the page, with title and caption."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    page, columns = figure.page, figure.columns
-    rows = math.ceil(len(figure.found) / columns)
-    width, em = page.width / style.MM_PER_INCH, page.font_size / style.POINTS_PER_INCH
-    lines = textwrap.wrap(caption, max(20, int(width / (0.43 * em * style.SMALL))))
-    foot = (1.25 * len(lines) * style.SMALL + 0.5) * em
-    each = (width - 5 * em) / columns
-    height = (page.height or 0) / style.MM_PER_INCH or rows * (aspect * each + 3 * em) + foot
+    page, em, width, lines = figure.page, figure.em, figure.width, figure.lines
+    foot, height = figure.foot * em, figure.height
     engine = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03,
                                      rect=(0, foot / height, 1, 1 - foot / height))  # fmt: skip
     made = Figure(figsize=(width, height), layout=engine)
@@ -207,5 +269,5 @@ def _panels(figure: TrainingFigure, caption: str, aspect: float) -> tuple[Figure
         made.suptitle(figure.title, fontweight=600, x=0.01, ha="left")
     made.text(0.004, 0.2 * em / height, "\n".join(lines), color=style.FAINT, va="bottom",
               fontsize=style.SMALL * page.font_size, linespacing=1.2)  # fmt: skip
-    return made, [made.add_subplot(rows, columns, number + 1)
-                  for number in range(len(figure.found))]  # fmt: skip
+    places = range(1, len(figure.found) + 1)
+    return made, [made.add_subplot(figure.rows, figure.columns, each) for each in places]

@@ -39,7 +39,7 @@ def scientific(value: float, digits: int = 3) -> str:
     return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}" if exponent else mantissa
 
 
-EXCESS, RETENTION = "excess", "retention"
+EXCESS, RETENTION, CONCEPT = "excess", "retention", "concept"
 
 
 def _derived(*_: object) -> float:
@@ -47,12 +47,13 @@ def _derived(*_: object) -> float:
     return math.nan
 
 
+_RETAINED = Metric(_derived, "Retention of", "share of a concept that is still read", "higher", 2)
 DERIVED = {
     EXCESS: Metric(_derived, "Gain over",
                     "how much smaller the squared error is than that of a Gaussian denoiser "
                     "fitted to the other images", "", 2, "dB"),
-    RETENTION: Metric(_derived, "Retention of",
-                         "share of a concept that is still read", "higher", 2),
+    RETENTION: _RETAINED,
+    CONCEPT: _RETAINED,
     "pairs": Metric(_derived, "Pairs of", "mean square distance per pixel", "", 3),
     "decided": Metric(_derived, "Decided by the image",
                        "share of the variance of x̂0 that is between images, not seeds", "", 2,

@@ -161,12 +161,20 @@ class LearningPanel:
 
     @property
     def y(self) -> AxisRange:
-        """Everything that is drawn, with a little room, but nothing that no value can reach."""
-        every = (value for line in self.lines for point in line.points for value in point[1:])
-        values = [value for value in every if math.isfinite(value)]
+        """All means with a little room, but nothing that no value can reach.
+
+        Intervals stretch it by a quarter of what means span, at either end; what lies beyond is
+        cut.
+        """
+        points = [point for line in self.lines for point in line.points]
+        means = [point.value for point in points]
         if self.share:
-            return widened(min([0.0, *values]), 1.0, 0.05)
-        span = widened(min(values, default=0.0), max(values, default=1.0), 0.06)
+            return widened(min([0.0, *means]), 1.0, 0.05)
+        low, high = min(means, default=0.0), max(means, default=1.0)
+        room = AxisRange(low - (high - low) / 4, high + (high - low) / 4)
+        ends = [end for point in points for end in point[2:] if math.isfinite(end)]
+        reached = [low, high, *map(room.within, ends)]
+        span = widened(min(reached), max(reached), 0.06)
         least, most = known_metric(self.emergence.metric).bounds
         return AxisRange(max(span.low, least), min(span.high, most))
 

@@ -28,9 +28,14 @@ class Headers:
             try:
                 self._keys[id(artifact)] = frozenset(artifact.keys)
             except DamagedArtifact as problem:
-                self.problems.append(problem)
+                self._note(problem)
                 self._keys[id(artifact)] = frozenset()
         return self._keys[id(artifact)]
+
+    def _note(self, problem: NcaError) -> None:
+        """Once, however often it is met."""
+        if str(problem) not in map(str, self.problems):
+            self.problems.append(problem)
 
     def log_snr(self, artifact: Artifact) -> Iterable[tuple[Number, float]]:
         """(t, logSNR) of each sample; logSNR may be NaN."""
@@ -43,7 +48,7 @@ class Headers:
         try:
             recipe, step = artifact.recipe, artifact.step
         except DamagedArtifact as problem:
-            self.problems.append(problem)
+            self._note(problem)
             return None
         return Sampling(artifact.label, artifact.name, recipe, source_of(artifact), step)
 

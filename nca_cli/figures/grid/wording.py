@@ -115,7 +115,8 @@ class Wording:
     @property
     def _steps_said(self) -> list[str]:
         """Which steps of trainings are shown, where rows and columns do not say it."""
-        shown, stored = {strip.step for strip in self._reconstructed}, self.chosen.steps
+        stored = self.chosen.steps
+        shown = {strip.step for strip in self.chosen.strips if strip.sampling}
         if self.request.by_step:
             few = not self.chosen.filters.steps and len(shown) < len(stored)
             said = f"{len(shown)} of {len(stored)} stored training steps, evenly spaced in log step"

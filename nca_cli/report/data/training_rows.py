@@ -38,6 +38,8 @@ class TrainingRow(NamedTuple):
     log_snr: float
     step: float
     """Of the optimiser."""
+    images_seen: float
+    """At this step, or at the learning step; empty where the batch size is not known."""
     against: str
     """The second of a pair: `mse at t 300`, a band, a reference, or kinds of images."""
     value: float
@@ -71,12 +73,19 @@ def _learned(one: Emergence) -> Iterator[TrainingRow]:
     trained = [step for step in one.steps if step > 0]
     for level, place in enumerate(zip(one.t, one.log_snr, strict=True)):
         name, found = (one.run, one.sampler, one.metric, place), one.learned[level]
-        for step, mean in zip(one.steps, one.mean[level], strict=True):
-            yield _row("mean", *name, Estimate(mean, n=one.images), step)
-        for step, share in zip(trained, found.share, strict=True):
-            yield _row("share", *name, Estimate(share, n=found.step.n), step, one.baseline_kind)
-        yield _row("learning step", *name, found.step, against=one.baseline_kind)
-        yield _row("lost", *name, found.lost, found.best_step or math.nan)
+        rows = [_row("mean", *name, Estimate(mean, n=one.images), step)
+                for step, mean in zip(one.steps, one.mean[level], strict=True)]  # fmt: skip
+        rows += [_row("share", *name, Estimate(share, n=found.step.n), step, one.baseline_kind)
+                 for step, share in zip(trained, found.share, strict=True)]  # fmt: skip
+        rows += [_row("learning step", *name, found.step, against=one.baseline_kind),
+                 _row("lost", *name, found.lost, found.best_step or math.nan)]  # fmt: skip
+        yield from (_seen(row, one.batch_size) for row in rows)
+
+
+def _seen(row: TrainingRow, batch_size: int | None) -> TrainingRow:
+    """With the images that were seen by then."""
+    step = row.value if row.kind == "learning step" else row.step
+    return row._replace(images_seen=step * batch_size if batch_size else math.nan)
 
 
 def _of_errors(training: Training) -> Iterator[TrainingRow]:
@@ -95,5 +104,5 @@ def _row(
     kind: str, run: str, sampler: str, measure: str, level: tuple[int | float, float],
     found: Estimate, step: float = math.nan, against: str = "",
 ) -> TrainingRow:  # fmt: skip
-    return TrainingRow(kind, run, sampler, measure, *level, step, against, found.value, found.low,
-                       found.high, found.n, found.blank)  # fmt: skip
+    return TrainingRow(kind, run, sampler, measure, *level, step, math.nan, against,
+                       found.value, found.low, found.high, found.n, found.blank)  # fmt: skip
