@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from browser import AXE, CHROMIUM, Watched, chromium, decoded, renamed
 from galleries import LEVELS, portrait_store
+from PIL import Image as Picture
 from stores import DDIM, ONE_STEP
 
 from nca_cli.analysis import analyse
 from nca_cli.report import build_report, collect, gallery, render
-from nca_cli.store import Filters, Store
+from nca_cli.store import Filters, ModelFilter, Store
 
 pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
@@ -439,7 +440,71 @@ def test_the_enlarged_picture_closes_by_its_button_and_beside_it(look, report_fi
     assert not page.locator("#zoom").is_visible()
 
 
+def test_a_capture_of_the_whole_page_shows_the_level_of_the_slider_everywhere(
+    look, report_file, store
+):
+    """Also in pictures that were never on the screen."""
+    watched = look(report_file)
+    page = watched.page
+    page.locator("#more").evaluate("(fold) => (fold.open = true)")
+    page.locator("#level").focus()
+    page.keyboard.press("End")
+    watched.until("[...document.querySelectorAll('article img')].every((img) => img.complete)")
+    page.wait_for_timeout(400)
+    shot = decoded(page.screenshot(full_page=True, timeout=60_000)).astype(float)
+    for picture in page.locator("article.image .picture:has(img.x0_hat)").all()[::5]:
+        box = picture.bounding_box()
+        top = box["y"] + page.evaluate("scrollY")
+        seen = shot[int(top) :, int(box["x"]) :][: int(box["height"]), : int(box["width"])]
+        image, name = picture.evaluate(
+            "(it) => [it.closest('article').querySelector('h3').textContent,"
+            " it.closest('.stack').querySelector('.by').textContent]"
+        )
+        held = Filters(images=(image,), models=(ModelFilter(name.split(" · ")[0]),))
+        artifact = next(a for a in store.select(held) if a.label == name.split(" · ")[1])
+        stored = [Picture.fromarray(each).resize(seen.shape[1::-1], Picture.Resampling.BICUBIC)
+                  for each in artifact.read("preview", [(t, 0) for t in LEVELS])]  # fmt: skip
+        apart = [np.abs(np.asarray(each, float) - seen).mean() for each in stored]
+        assert int(np.argmin(apart)) == len(LEVELS) - 1, (image, name, apart)
+
+
+def test_the_ranking_is_that_of_the_slider(look, report_file):
+    page = look(report_file).page
+    for key, t in (("Home", LEVELS[0]), ("End", LEVELS[-1])):
+        page.locator("#level").focus()
+        page.keyboard.press(key)
+        said = page.locator(".ranking").inner_text()
+        assert f"By PSNR at t = {t} (SNR" in said
+        page.locator("#order").select_option("best")
+        shown = page.locator("article.image h3").all_text_contents()
+        links = page.locator(".ranking a").all_text_contents()
+        assert links == [*shown[:3], *shown[:-4:-1]]
+
+
 # --- charts -------------------------------------------------------------------------------------
+
+
+def test_series_of_one_colour_are_told_apart_where_a_chart_is_read(look, report_file):
+    """Two samplers of a model have its colour and marker, and dashes of their own."""
+    page = look(report_file).page
+    page.locator(".reader").first.focus()
+    samples = page.locator(".tip .sample").evaluate_all(
+        "(all) => all.map((each) => each.outerHTML)"
+    )
+    assert len(samples) >= SERIES
+    assert len(set(samples)) == len(samples)
+
+
+def test_a_chart_whose_series_are_all_off_vanishes(look, report_file):
+    page = look(report_file).page
+    charts = page.locator("figure[data-chart]:visible")
+    before = charts.all_text_contents()
+    for number in range(SERIES):
+        page.locator(f"#show-{number}").uncheck()
+    (left,) = charts.all_text_contents()
+    assert "Pairs of xₜ" in left  # which is of no series
+    page.locator("#show-0").check()
+    assert charts.all_text_contents() == before
 
 
 def test_a_chart_is_read_by_pointer_and_by_keyboard(look, report_file, store):

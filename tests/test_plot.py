@@ -12,11 +12,19 @@ import pytest
 from stores import DDIM, ONE_STEP, commit
 from typer.testing import CliRunner
 
-from nca_cli.analysis import curves
+from nca_cli.analysis import Curve, Estimate, Point, curves
 from nca_cli.cli import app
 from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.figures.curves import style, svg
-from nca_cli.figures.curves.panel import COLOUR_COUNT, DASH_COUNT, Stroke
+from nca_cli.figures.curves.panel import (
+    COLOUR_COUNT,
+    DASH_COUNT,
+    AxisRange,
+    Look,
+    Stroke,
+    Trace,
+    shown_levels,
+)
 from nca_cli.metrics import measure_store
 from nca_cli.report import page
 from nca_cli.store import Filters, Store
@@ -101,8 +109,31 @@ def test_models_and_samplers_are_told_apart_in_black_and_white():
     from nca_cli.figures.curves.panel import series_looks
 
     names = [(model, sampler) for model in "ab" for sampler in ("ddim-50", "one-step", "pndm-50")]
-    found = series_looks(names)
-    assert len({(look.marker, look.hollow) for look in found}) == len(names)
+    found = dict(zip(names, series_looks(names), strict=True))
+    assert len({(look.marker, look.dash) for look in found.values()}) == len(names)
+    assert not any(look.hollow for look in found.values())  # which pairs of one image are
+
+
+def test_colour_is_the_model_and_dash_the_sampler():
+    from nca_cli.figures.curves.panel import series_looks
+
+    names = [(model, sampler) for model in "abcde" for sampler in ("ddim-50", "one-step")]
+    found = dict(zip(names, series_looks(names), strict=True))
+    for (model, sampler), look in found.items():
+        for (other, beside), seen in found.items():
+            assert (look.colour == seen.colour) == (look.marker == seen.marker) == (model == other)
+            assert (look.dash == seen.dash) == (sampler == beside)
+
+
+@pytest.mark.parametrize(("clean", "shown"), [(9.2, 4), (3.0, 5)])
+def test_a_level_that_would_crowd_all_others_is_beyond_the_axis(clean, shown):
+    """t = 0 of a linear schedule has a log SNR of 9.2, t = 100 one of 2.1."""
+    levels = (clean, 2.1, 0.5, -3.0, -5.0)
+    points = [Point.of(t, log_snr, Estimate(0.5)) for t, log_snr in enumerate(levels)]
+    kept = shown_levels(points)
+    assert kept == sorted(levels)[:shown]
+    trace = Trace(0, "one", Look(Stroke.SERIES), {"psnr": Curve("m", "s", "psnr", tuple(points))})
+    assert len(trace.within(AxisRange(kept[0], kept[-1])).points("psnr")) == shown
 
 
 def test_page_and_paper_have_the_same_colours_and_as_many_markers_and_dashes():

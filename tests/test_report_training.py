@@ -186,3 +186,12 @@ def test_the_script_is_told_the_number_of_each_level_and_step(page, report):
             assert measure["value"][level][step].startswith(f"{each.mean[level][step]:.2f} dB")
     assert [training["t"][level] for level in training["levels"]] == ["100", "300", "600", "900"]
     assert training["nearest"] == [training["levels"][k] for k in range(len(LEVELS))]
+
+
+def test_the_pairs_whose_order_is_certain_are_counted_at_each_level(store, report):
+    (view,) = learned.views(report, gallery(store, report))
+    for t in LEVELS:
+        known = [one for one in report.training.orders if one.metric != one.then_metric
+                 and one.t == t and math.isfinite(one.probability)]  # fmt: skip
+        assert view.pairs.get(t, (0, 0)) == (sum(one.certain for one in known), len(known))
+    assert sum(known for _, known in view.pairs.values()) > 10

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,10 @@ from nca_cli.figures.curves.titles import RETENTION, family, known_metric
 
 MOST_AREAS = 3
 """Intervals of so many series are areas; those of more would cover one another and are bars."""
+MOST_STRETCH = 0.4
+"""By how much, of what all other levels span, the cleanest level may lengthen an axis."""
+FEWEST_SHOWN = 3
+"""Levels that an axis has in any case."""
 ALWAYS = {RETENTION: (0.0, 1.0)}
 """What the axis of a family spans in any case; only means stretch it, and intervals are cut."""
 COLOUR_COUNT, DASH_COUNT = 7, 4
@@ -29,9 +33,7 @@ class Stroke(Enum):
 
     SERIES = 0
     REFERENCE = 1
-    ONE_IMAGE = 2
-    """Pairs of two seeds of an image, beside those of different images."""
-    CLOSED_FORM = 3
+    CLOSED_FORM = 2
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Look:
     marker: int | None = None
     """Which marker; None: a line alone."""
     hollow: bool = False
+    """Whether it is of pairs of one image, beside those of different images; nothing else is."""
 
     def dashes(self, known: Mapping[Stroke, Sequence[Any]]) -> Any:
         """Its dashes, of those that page or paper has for each stroke."""
@@ -53,19 +56,20 @@ class Look:
 
 
 def series_looks(series: Sequence[tuple[str, str]]) -> list[Look]:
-    """The look of each (model, sampler): colour and marker tell one, dash and filling the other.
+    """The look of each (model, sampler): colour and marker tell the model, the dash the sampler.
 
-    The first tells samplers and the second models, where both are few enough; else each series
-    has a colour of its own, and a new dash when colours come again.
+    Colours come again after the seventh model, and dashes after the fourth sampler; markers are
+    then shifted, so that no two series look alike before all combinations are used.
     """
     models = list(dict.fromkeys(model for model, _ in series))
     samplers = list(dict.fromkeys(sampler for _, sampler in series))
-    if len(models) <= DASH_COUNT and 1 < len(samplers) <= COLOUR_COUNT:
-        slots = [(samplers.index(sampler), models.index(model)) for model, sampler in series]
-    else:
-        slots = [(index % COLOUR_COUNT, index // COLOUR_COUNT % DASH_COUNT)
-                 for index in range(len(series))]  # fmt: skip
-    return [Look(Stroke.SERIES, dash, kind, kind, hollow=bool(dash % 2)) for kind, dash in slots]
+    looks = []
+    for model, sampler in series:
+        number, dash = models.index(model), samplers.index(sampler)
+        shift = number // COLOUR_COUNT + dash // DASH_COUNT
+        looks.append(Look(Stroke.SERIES, dash % DASH_COUNT, number % COLOUR_COUNT,
+                          (number + shift) % COLOUR_COUNT))  # fmt: skip
+    return looks
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,10 @@ class Trace:
         """Those that have a place in a plot."""
         curve = self.curves.get(measure)
         return drawable(curve) if curve else []
+
+    def within(self, x: AxisRange) -> Trace:
+        """The same without points that lie beyond an axis of logSNR."""
+        return replace(self, curves={name: _cut(curve, x) for name, curve in self.curves.items()})
 
 
 @dataclass(frozen=True)
@@ -161,6 +169,24 @@ class Panel:
             names = dict.fromkeys(f"{point.t:g}" for point in points if point)
             rows.append(LevelRow(" / ".join(names), log_snr, points))
         return tuple(rows)
+
+
+def _cut(curve: Curve, x: AxisRange) -> Curve:
+    kept = (p for p in curve.points if not math.isfinite(p.log_snr) or x.holds(p.log_snr))
+    return replace(curve, points=tuple(kept))
+
+
+def shown_levels(points: Iterable[Point]) -> list[float]:
+    """logSNR of the levels that an axis shows, rising.
+
+    Not the cleanest one, where it lies so far from all others (t = 0 does) that these would be
+    crowded: `MOST_STRETCH`.
+    """
+    levels = sorted({point.log_snr for point in points})
+    kept = levels[:-1]
+    if len(kept) < FEWEST_SHOWN or levels[-1] - kept[-1] <= MOST_STRETCH * (kept[-1] - kept[0]):
+        return levels
+    return kept
 
 
 def drawable(curve: Curve) -> list[Point]:

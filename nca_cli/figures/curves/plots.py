@@ -20,6 +20,7 @@ from nca_cli.figures.curves.panel import (
     ends,
     every_point,
     series_looks,
+    shown_levels,
     widened,
 )
 from nca_cli.figures.curves.paper import Plot
@@ -116,12 +117,12 @@ def _name(key: tuple[str, str], references: Sequence[Reference], several: bool) 
 
 
 def _panel(measure: str, entries: Sequence[Trace]) -> Panel:
-    """On paper nothing is cut: both axes span all that is drawn, and x that of all panels."""
-    levels = [point.log_snr for point in every_point(entries)] or [0.0]
-    drawn = tuple(entry for entry in entries if measure in entry.curves)
+    """On paper the values of nothing are cut, and x is that of all panels."""
+    levels = shown_levels(every_point(entries)) or [0.0]
+    x = widened(levels[0], levels[-1], MARGIN, least=1.0)
+    drawn = tuple(entry.within(x) for entry in entries if measure in entry.curves)
     floors = ((entry, _floor(entry.curves[measure])) for entry in drawn)
     rules = tuple(Rule(entry.name, at, entry.index) for entry, at in floors if at is not None)
-    x = widened(min(levels), max(levels), MARGIN, least=1.0)
     return Panel(measure, drawn, x, _whole(measure, drawn, rules), areas(entries), rules)
 
 

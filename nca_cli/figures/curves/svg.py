@@ -31,7 +31,6 @@ STRIP = 16
 DASHES = {
     Stroke.SERIES: ("", "6 3", "2 2.5", "8 3 2 3"),
     Stroke.REFERENCE: ("5 3", "1.5 2.5", "7 2 1.5 2", "3 1.5", "9 4"),
-    Stroke.ONE_IMAGE: ("3 2.5",),
     Stroke.CLOSED_FORM: ("1 2.5",),
 }
 """`stroke-dasharray` of lines; nothing where they are whole."""

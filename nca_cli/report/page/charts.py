@@ -20,11 +20,12 @@ from nca_cli.figures.curves.panel import (
     ends,
     every_point,
     series_looks,
+    shown_levels,
     value_span,
     widened,
 )
 from nca_cli.figures.curves.svg import Chart, chart, log_snr_scale
-from nca_cli.figures.curves.titles import known_metric, measured, scientific, snr
+from nca_cli.figures.curves.titles import known_metric, measured, number, scientific, snr
 from nca_cli.report.data import Report
 
 
@@ -35,9 +36,9 @@ def entries(report: Report) -> list[Trace]:
         Trace(index, one.name, look, {curve.measure: curve for curve in one.curves})
         for index, (one, look) in enumerate(zip(report.series, looks, strict=True))
     ]
-    for number, (name, curves) in enumerate(_references(report)):
-        look = Look(Stroke.REFERENCE, number)
-        found.append(Trace(len(report.series) + number, name, look, curves, reference=True))
+    for place, (name, curves) in enumerate(_references(report)):
+        look = Look(Stroke.REFERENCE, place)
+        found.append(Trace(len(report.series) + place, name, look, curves, reference=True))
     return found
 
 
@@ -97,6 +98,8 @@ def charted(report: Report, measure: str, drawn: Sequence[Trace], x: AxisRange) 
     """A metric of a report, with what its autoencoders alone reach."""
     rules = tuple(Rule(model.name, model.floor[measure]) for model in report.models
                   if math.isfinite(model.floor.get(measure, math.nan)))  # fmt: skip
+    drawn = [entry.within(x) for entry in drawn]
+    drawn = [entry for entry in drawn if entry.points(measure)]
     y = value_span(measure, drawn, [rule.value for rule in rules])
     return chart(Panel(measure, tuple(drawn), x, y, areas(drawn), rules))
 
@@ -113,16 +116,25 @@ def of_series(
 
 def log_snr_span(drawn: Sequence[Trace]) -> AxisRange:
     """All levels with a little room."""
-    found = [point.log_snr for point in every_point(drawn)] or [0.0]
-    return widened(min(found), max(found), 0.04)
+    found = shown_levels(every_point(drawn)) or [0.0]
+    return widened(found[0], found[-1], 0.04)
+
+
+def beyond(drawn: Sequence[Trace]) -> str:
+    """Which level the axes leave out, in a sentence, or nothing."""
+    points, shown = every_point(drawn), set(shown_levels(every_point(drawn)))
+    left = {point.log_snr: point.t for point in points if point.log_snr not in shown}
+    said = [f"t = {t:g} (log SNR {number(log_snr, 1)})" for log_snr, t in left.items()]
+    return f"{said[0]} lies beyond the axes; its numbers are in the tables." if said else ""
 
 
 def reading(drawn: Chart) -> dict[str, object]:
     """What the cursor of a chart says at each level, for the script of the page."""
     panel, x = drawn.panel, log_snr_scale(drawn.panel.x)
     texts = [[point and said(panel.measure, point) for point in row.points] for row in panel.rows]
-    series = [{"entry": entry.index, "name": entry.name, "text": [row[number] for row in texts]}
-              for number, entry in enumerate(panel.entries)]  # fmt: skip
+    series = [{"entry": entry.index, "name": entry.name, "reference": entry.reference,
+               "text": [row[place] for row in texts]}
+              for place, entry in enumerate(panel.entries)]  # fmt: skip
     labels = [f"t = {row.t}, SNR {scientific(snr(row.log_snr))}" for row in panel.rows]
     return {"title": titles.full_title(panel.measure), "x": [x(row.log_snr) for row in panel.rows],
             "labels": labels, "series": series}  # fmt: skip

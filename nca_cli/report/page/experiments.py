@@ -128,7 +128,7 @@ def _of_noise(curve: PairCurve, free: int, marker: int, several: bool) -> Iterat
     of_model = f" ({curve.model})" if several else ""
     for kind, pairs in (("unshared", UNSHARED), ("shared", SHARED)):
         one = kind == "shared"
-        look = Look(Stroke.ONE_IMAGE if one else Stroke.SERIES, marker=marker, hollow=one)
+        look = Look(Stroke.SERIES, marker=marker, hollow=one)
         yield _entry(free, f"x_t of {pairs}{of_model}", look, NOISY_PAIRS, curve, kind)
         closed = Look(Stroke.CLOSED_FORM)
         exact = _entry(free, CLOSED, closed, NOISY_PAIRS, curve, f"{kind}_exact")
@@ -136,16 +136,15 @@ def _of_noise(curve: PairCurve, free: int, marker: int, several: bool) -> Iterat
 
 
 def _reconstructed(analysis: Analysis, report: Report, series: Sequence[Trace]) -> list[Trace]:
-    """A solid line per series for different images, a dashed one for one image."""
+    """Two lines per series: full markers for different images, hollow ones for one image."""
     found = {(curve.model, curve.sampler): curve for curve in _pairs(analysis)}
     entries = []
     for one, entry in zip(report.series, series, strict=True):
         curve = found.get((one.model, one.sampler))
         if curve is None:
             continue
-        whole = replace(entry.look, dash=0)
-        dashed = replace(whole, stroke=Stroke.ONE_IMAGE, hollow=True)
-        for kind, pairs, look in (("unshared", UNSHARED, whole), ("shared", SHARED, dashed)):
+        hollow = replace(entry.look, hollow=True)
+        for kind, pairs, look in (("unshared", UNSHARED, entry.look), ("shared", SHARED, hollow)):
             name = f"{entry.name}, {pairs}"
             entries.append(_entry(entry.index, name, look, PAIRS, curve, kind))
     return entries

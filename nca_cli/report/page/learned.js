@@ -1,12 +1,8 @@
-"use strict";
 // Trainings: a second slider, over steps. One training, measure, image, step and level are chosen;
-// the level is that of the page, told by the event "level" and set by the section's own slider.
+// the level is that of the page, told by its event and set by the section's own slider.
 (() => {
-  const $ = (selector, home = document) => home.querySelector(selector);
-  const $$ = (selector, home = document) => [...home.querySelectorAll(selector)];
+  const { $, $$, data, made, hear } = nca;
   const home = $("#trainings");
-  if (!home) return;
-  const data = JSON.parse($("#data").textContent);
   const trainings = data.learned;
   const [stepSlider, levelSlider] = [$("#step"), $("#step-level")];
   const choosers = { training: $("#training"), measure: $("#learned-measure"), image: $("#learned-image") };
@@ -36,17 +32,12 @@
   const columnOf = (at) => training().levels.indexOf(at) + 1;
 
   function frame(words, choose) {
-    const item = document.createElement("li");
-    const button = document.createElement(choose ? "button" : "span");
-    const name = document.createElement("span");
+    const button = made(choose ? "button" : "span", made("canvas"), made("span", words));
     if (choose) {
       button.type = "button";
       button.addEventListener("click", choose);
     }
-    name.append(words);
-    button.append(document.createElement("canvas"), name);
-    item.append(button);
-    return item;
+    return made("li", button);
   }
   const symbol = (kind) => $(`.sheet-of-steps figcaption .symbol:nth-of-type(${kind})`, home).cloneNode(true);
 
@@ -112,6 +103,7 @@
     }
     const now = training().place[step];
     $(".firsts", block()).style.setProperty("--now", now === null ? "-9px" : `${now}%`);
+    $(".pairs", block()).textContent = training().pairs[level()];
     $(".at-level", block()).textContent = `t = ${training().t[level()]}`;
   }
 
@@ -168,8 +160,8 @@
   choosers.measure.addEventListener("change", choose);
   choosers.image?.addEventListener("change", choose);
   stepSlider.addEventListener("input", () => setStep(Number(stepSlider.value)));
-  document.addEventListener("level", ({ detail }) => {
-    position = detail;
+  hear("level", (value) => {
+    position = value;
     paint();
   });
   home.addEventListener("click", ({ target }) => {

@@ -30,6 +30,7 @@ from nca_cli.report.page.scrub import SliderLevel
 
 BASELINES = {"step 0": "the untrained network (step 0)", "mean image": "the mean image",
              "wiener": "the Wiener filter"}  # fmt: skip
+SURELY = f"are ordered with ≥ {100 * CLEAREST:.0f} % probability"
 BEYOND = {BEFORE: "earlier", AFTER: "later"}
 """Blanks that say where a learning step lies: an arrow at the edge."""
 
@@ -81,6 +82,8 @@ class TrainingView:
     measures: tuple[LearnedMeasure, ...]
     sheets: dict[str, StepSheet]
     """By image."""
+    pairs: dict[Number, tuple[int, int]]
+    """t → of how many pairs of measures the order is certain there, and how many there are."""
 
     @property
     def axes(self) -> Emergence:
@@ -132,14 +135,25 @@ def views(report: Report, gallery: Gallery) -> list[TrainingView]:
     sheets: dict[tuple[str, str], dict[str, StepSheet]] = {}
     for sheet in gallery.sheets:
         sheets.setdefault((sheet.run, sheet.sampler), {})[sheet.image] = sheet
-    orders = _orders(report)
+    orders, pairs = _orders(report), _pairs(report)
     found = trainings(report)
     return [
         TrainingView(place, " · ".join(series),
                      tuple(_measure(report, each, orders) for each in some if _placed(each)),
-                     sheets.get(series, {}))
+                     sheets.get(series, {}), pairs.get(series, {}))
         for place, (series, some) in enumerate(found.items())
     ]  # fmt: skip
+
+
+def _pairs(report: Report) -> dict[tuple[str, str], dict[Number, tuple[int, int]]]:
+    """Run and sampler → t → certain and known orders of two measures there."""
+    found: dict[tuple[str, str], dict[Number, tuple[int, int]]] = {}
+    for one in report.training.orders if report.training else ():
+        if one.metric != one.then_metric and math.isfinite(one.probability):
+            mine = found.setdefault((one.run, one.sampler), {})
+            certain, known = mine.get(one.t, (0, 0))
+            mine[one.t] = certain + one.certain, known + 1
+    return found
 
 
 def together(report: Report) -> dict[str, StepsTable]:
@@ -203,8 +217,7 @@ def _order(each: Emergence, orders: Sequence[LearnedOrder]) -> str:
     if not orders:
         return f"{said}."
     certain = sum(order.certain for order in orders)
-    return (f"{said}; {certain} of {count(len(orders), 'pair')} of levels are ordered with "
-            f"≥ {100 * CLEAREST:.0f} % probability.")  # fmt: skip
+    return f"{said}; {certain} of {count(len(orders), 'pair')} of levels {SURELY}."
 
 
 def lead(views: Sequence[TrainingView]) -> str:
@@ -266,8 +279,14 @@ def _described(view: TrainingView, positions: Sequence[SliderLevel]) -> dict:
         "place": [view.scale(step) if step else None for step in axes.steps],
         "nearest": nearest, "position": back,
         "measures": [_said(one, view.scale) for one in view.measures],
+        "pairs": [_said_pairs(*view.pairs.get(t, (0, 0))) for t in axes.t],
         "start": len(axes.steps) - 1,
     }  # fmt: skip
+
+
+def _said_pairs(certain: int, known: int) -> str:
+    """`25 of 78 pairs are ordered with ≥ 95 % probability.`"""
+    return f"{certain} of {count(known, 'pair')} {SURELY}." if known else ""
 
 
 def _said(one: LearnedMeasure, scale: StepScale) -> dict:

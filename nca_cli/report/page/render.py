@@ -56,7 +56,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         data={
             **scrub.described(report, gallery, strips),
             "charts": [charts.reading(chart) for chart in sections["every"]],
-            "learned": learned.described(trained, scrub.levels(report, gallery)),
+            "learned": learned.described(trained, scrub.levels(gallery, report)),
         },
         learned=trained,
         learned_lead=learned.lead(trained) if trained else "",
@@ -75,7 +75,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
 
 def _script(trained: Sequence[learned.TrainingView]) -> str:
     """Of the page, with what trainings need where there are any."""
-    names = ("report.js", "learned.js") if trained else ("report.js",)
+    names = ("shared.js", "charts.js", *(("learned.js",) if trained else ()), "report.js")
     return "".join((HOME / name).read_text("utf-8") for name in names)
 
 
@@ -90,6 +90,7 @@ def _curves(report: Report, entries: Sequence[Trace]) -> dict[str, Any]:
         "every": every,
         "chart_number": {chart.measure: number for number, chart in enumerate(every)},
         "groups": charts.groups(measured),
+        "beyond": charts.beyond(entries),
         "common_t": all(chart.t_ticks for chart in measured),
         "derived": derived,
         "fitted": experiments.fitted_notes(report.analysis),
@@ -105,7 +106,7 @@ def _pictures(
     report: Report, gallery: Gallery, strips: Sequence[tuple[Shelf, Filmstrip]]
 ) -> dict[str, Any]:
     """The section of pictures: a page for each image, the slider, and the ranking."""
-    levels = scrub.levels(report, gallery)
+    levels = scrub.levels(gallery, report)
     pages = numbers.image_pages(report, gallery)
     places = {id(strip): number for number, (_, strip) in enumerate(strips)}
     return {

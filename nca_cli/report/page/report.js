@@ -1,13 +1,7 @@
-// The page's own script: a slider over noise levels, pictures to enlarge, and charts to read.
-// Everything is in the page already; this only shows and hides it. No name gets into HTML:
-// text is set as text. Without this script the strips of all levels stay, as a grid.
-"use strict";
+// Pictures: a slider over noise levels, their order, and a closer look.
 (() => {
-  const $ = (selector, home = document) => home.querySelector(selector);
-  const $$ = (selector, home = document) => [...home.querySelectorAll(selector)];
-  const data = JSON.parse($("#data").textContent);
+  const { $, $$, data, write, made, tell, hear, isShown } = nca;
   const root = document.documentElement;
-  root.classList.add("js");
 
   // --- theme: the system's, until the button is pressed -----------------------------------------
 
@@ -25,6 +19,7 @@
 
   // --- the scrubber -----------------------------------------------------------------------------
 
+  const MOST_RANKED = 3;
   const MOST_FRAMES = 9; // of the film at the top
   const FRAMES_OF_PHONE = 4; // where there is room for no more
   let level = data.start;
@@ -34,12 +29,6 @@
   const info = (img) => data.strips[img.dataset.strip];
   const sheet = $("#sheet");
   const cells = $$("[data-read]");
-
-  // Changes letters without adding a node, after which all rules with :has() would be matched anew.
-  function write(element, text) {
-    if (!element.firstChild) element.append("");
-    if (element.firstChild.nodeValue !== text) element.firstChild.nodeValue = text;
-  }
 
   // A strip without a level shows the nearest that it has.
   const has = (img, at) => !info(img).off?.[at];
@@ -66,7 +55,9 @@
     return `t = ${t}, SNR ${snr}, log SNR ${logSnr}, sigma ${sigma}`;
   };
 
+  const SETTLED = 150; // ms
   let frame = 0;
+  let rest = 0;
   function setLevel(value, announce = false) {
     level = Math.max(0, Math.min(data.levels.length - 1, value));
     for (const slider of sliders) {
@@ -75,13 +66,21 @@
     }
     for (const cell of cells) write(cell, data.levels[level][cell.dataset.read]);
     if (announce) $("#announced").textContent = spoken();
-    document.dispatchEvent(new CustomEvent("level", { detail: level }));
+    tell("level", level);
     frame ||= requestAnimationFrame(paint);
+    clearTimeout(rest);
+    rest = setTimeout(settle, SETTLED);
   }
   function paint() {
     frame = 0;
     visible.forEach(move);
     if (zoomed) drawZoom();
+  }
+  // Pictures outside the window follow when the slider stands still: who captures or prints the
+  // whole page sees one level.
+  function settle() {
+    strips.forEach(move);
+    tell("settled", level);
   }
 
   // Grey + (x̂0 - x0)/2, by adding half of the negative; CSS contrast doubles it as often as asked.
@@ -196,6 +195,22 @@
     slider.addEventListener("change", order); // not while it is dragged: pictures would jump
   }
 
+  // Whoever captures the whole page gets all of it: what is outside the window is laid out and loaded
+  // when there is time.
+  const later = window.requestIdleCallback ?? ((act) => setTimeout(act, 50));
+  function complete(articles) {
+    const [first, ...others] = articles;
+    if (!first) return;
+    first.classList.add("whole");
+    const images = $$("img", first);
+    images.forEach((img) => (img.loading = "eager"));
+    Promise.allSettled(images.map((img) => img.decode())).then(settle);
+    later(() => complete(others));
+  }
+  const [folded, unfolded] = ["#others", "#images"].map((place) => $$(`${place} article`));
+  later(() => complete(unfolded));
+  $("#more")?.addEventListener("toggle", () => complete(folded), { once: true });
+
   // --- play: there and back, four levels a second ----------------------------------------------
 
   const play = $("#play");
@@ -227,9 +242,8 @@
   $("#gain")?.addEventListener("change", (event) => root.style.setProperty("--gain", event.target.value));
   const chooser = $("#order");
   chooser?.addEventListener("change", order);
-  for (const box of $$("input.entry")) box.addEventListener("change", order);
-
-  const isShown = (entry) => $(`#show-${entry}`)?.checked ?? true;
+  for (const box of $$("input.entry")) box.addEventListener("change", () => tell("series"));
+  hear("series", order);
 
   // Series that are shown → PSNR of an image at the level of the slider, where they have that level.
   function closeness(article) {
@@ -259,6 +273,29 @@
     inOrder = all;
     const where = `at t = ${data.levels[level].t}`;
     write($("#ordered"), sign ? (shared.length ? where : `no series has all images ${where}`) : "");
+    rank(shared, mean);
+  }
+
+  // Best and worst images at the level of the slider, by what stands below their pictures.
+  const ranking = $(".ranking");
+  function rank(shared, mean) {
+    if (!ranking) return;
+    const { t, snr } = data.levels[level];
+    const where = `t = ${t} (SNR ${snr})`;
+    if (!shared.length) return ranking.replaceChildren(`No series has all images at ${where}.`);
+    const sorted = pictured.toSorted((a, b) => mean(b) - mean(a));
+    const [best, worst] = [sorted.slice(0, MOST_RANKED), sorted.slice(MOST_RANKED).slice(-MOST_RANKED).reverse()];
+    const named = (some, end) => some.flatMap((article, k) => [ranked(article), ` ${mean(article).toFixed(1)} dB${k < some.length - 1 ? ", " : end}`]);
+    const over = shared.length === 1 ? "the one series" : `the ${shared.length} series`;
+    ranking.replaceChildren(
+      `By PSNR at ${where}, mean over ${over} that all images have: best `,
+      ...named(best, worst.length ? "; worst " : "."), ...named(worst, "."),
+    );
+  }
+  function ranked(article) {
+    const link = made("a", $("h3", article).textContent);
+    link.href = `#${article.id}`;
+    return link;
   }
 
   // A link to an image opens what it is folded into.
@@ -319,63 +356,10 @@
   zoom.addEventListener("close", () => (zoomed = null));
   zoom.addEventListener("click", (event) => event.target === zoom && zoom.close());
 
-  // --- charts: a cursor that reads --------------------------------------------------------------
-
-  for (const figure of $$("figure[data-chart]")) {
-    const chart = data.charts[figure.dataset.chart];
-    const [plot, reader, tip, cursor] = [$(".plot", figure), $(".reader", figure), $(".tip", figure), $(".cursor", figure)];
-    const lines = (k) => chart.series.filter((one) => one.text[k] && isShown(one.entry));
-    const words = (k) => [chart.labels[k], ...lines(k).map((one) => `${one.name}: ${one.text[k]}`)].join("; ");
-
-    function read(k) {
-      reader.value = k;
-      reader.setAttribute("aria-valuetext", words(k));
-      cursor.setAttribute("transform", `translate(${chart.x[k]} 0)`);
-      figure.classList.add("reading");
-      const head = document.createElement("b");
-      head.textContent = chart.labels[k];
-      tip.replaceChildren(head, ...lines(k).map((one) => row(one, k)));
-      tip.hidden = false;
-    }
-    function row(one, k) {
-      const line = document.createElement("span");
-      const group = $(`g[data-entry="${one.entry}"]`, figure);
-      const name = document.createElement("i");
-      const value = document.createElement("span");
-      const mark = document.createElement("b"); // colour alone is too faint for letters
-      mark.className = `mark ${group ? group.getAttribute("class") : ""}`;
-      name.textContent = one.name;
-      value.textContent = one.text[k];
-      line.append(mark, name, value);
-      return line;
-    }
-    const leave = () => {
-      tip.hidden = true;
-      figure.classList.remove("reading");
-    };
-    const nearest = (event) => {
-      const box = plot.getBoundingClientRect();
-      const x = ((event.clientX - box.left) / box.width) * 360;
-      return chart.x.reduce((best, at, k) => (Math.abs(at - x) < Math.abs(chart.x[best] - x) ? k : best), 0);
-    };
-    const middle = chart.x.reduce((best, at, k) => (Math.abs(at - 190) < Math.abs(chart.x[best] - 190) ? k : best), 0);
-    reader.value = middle;
-    reader.setAttribute("aria-valuetext", words(middle));
-    reader.addEventListener("input", () => read(Number(reader.value)));
-    reader.addEventListener("focus", () => read(Number(reader.value)));
-    reader.addEventListener("blur", leave);
-    reader.addEventListener("pointermove", (event) => read(nearest(event)));
-    reader.addEventListener("pointerdown", (event) => {
-      event.preventDefault(); // the level is where the pointer is, and levels are not evenly spaced
-      reader.focus();
-      read(nearest(event));
-    });
-    reader.addEventListener("pointerleave", () => document.activeElement !== reader && leave());
-    reader.addEventListener("keydown", (event) => event.key === "Escape" && leave());
-  }
-
+  addEventListener("beforeprint", () => settle());
   addEventListener("beforeprint", () => strips.forEach((img) => (img.loading = "eager")));
   if (data.levels.length) setLevel(level);
+  order();
   reveal();
   root.dataset.ready = String(Math.round(performance.now()));
 })();

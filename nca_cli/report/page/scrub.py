@@ -56,14 +56,16 @@ class Ranking:
     images: tuple[Ranked, ...]
 
 
-def levels(report: Report, gallery: Gallery) -> list[SliderLevel]:
+def levels(gallery: Gallery, report: Report | None = None) -> list[SliderLevel]:
     """From little noise to much; levels of one logSNR are one, whatever their t.
 
-    Those of the pictures; of the numbers, where there is no picture.
+    Those of the pictures; where there are none, those of the numbers of `report`.
     """
-    drawn = [level for shelf in gallery.shelves for strip in shelf.strips for level in strip.levels]
+    drawn = {level for shelf in gallery.shelves for strip in shelf.strips for level in strip.levels}
+    if not drawn and report:
+        drawn = {(value.t, value.log_snr) for value in report.values}
     found = []
-    for some in positions(drawn or {(value.t, value.log_snr) for value in report.values}):
+    for some in positions(drawn):
         names = dict.fromkeys(f"{t:g}" for t, _ in some)
         found.append(SliderLevel(" / ".join(names), some[0][1], depth(some[0])))
     return found
@@ -76,7 +78,7 @@ def middle(positions: Sequence[SliderLevel]) -> int:
 
 def described(report: Report, gallery: Gallery, strips: Sequence[tuple[Shelf, Filmstrip]]) -> dict:
     """Levels and strips, for the script of the page."""
-    positions = levels(report, gallery)
+    positions = levels(gallery, report)
     values = {value[:5]: value.value for value in report.values if value.measure == CAPTION}
     return {
         "levels": [level.shown for level in positions],

@@ -1,0 +1,28 @@
+// What the parts of the page's script share: the data, the chosen level, and which series are shown.
+// Everything is in the page already; scripts only show and hide it. No name gets into HTML: text is
+// set as text. Without a script the strips of all levels stay, as a grid.
+"use strict";
+const nca = (() => {
+  const $ = (selector, home = document) => home.querySelector(selector);
+  const $$ = (selector, home = document) => [...home.querySelectorAll(selector)];
+  const data = JSON.parse($("#data").textContent);
+  document.documentElement.classList.add("js");
+
+  // Changes letters without adding a node, after which all rules with :has() would be matched anew.
+  function write(element, text) {
+    if (!element.firstChild) element.append("");
+    if (element.firstChild.nodeValue !== text) element.firstChild.nodeValue = text;
+  }
+  // An element of a class that holds text or nodes.
+  function made(tag, ...content) {
+    const element = document.createElement(tag);
+    element.append(...content);
+    return element;
+  }
+  // The parts tell one another of changes: "level" (of the slider), "settled" (it stands still),
+  // "series" (others are shown).
+  const tell = (what, detail) => document.dispatchEvent(new CustomEvent(`nca-${what}`, { detail }));
+  const hear = (what, act) => document.addEventListener(`nca-${what}`, ({ detail }) => act(detail));
+  const isShown = (entry) => $(`#show-${entry}`)?.checked ?? true;
+  return { $, $$, data, write, made, tell, hear, isShown };
+})();
