@@ -22,7 +22,7 @@ from PIL import Image
 import nca_cli
 from nca_cli.analysis import analyse
 from nca_cli.concepts import concept_curves, concept_retention, read_labels
-from nca_cli.figures.curves import Page, plot_curves
+from nca_cli.figures.curves import Page, plot_curves, plot_emergence
 from nca_cli.images import sample_images
 from nca_cli.portraits import HELD_OUT_SEEDS, write_portraits
 from nca_cli.report.data.words import concept_title
@@ -32,6 +32,7 @@ HERE = Path(__file__).parent
 IMAGES = HERE / "images"
 WORK = HERE.parent / "nca-demo" / "pictures"
 FEW, MANY, FACES = Store(WORK / "few"), Store(WORK / "study"), WORK / "portraits"
+TRAINING = Store(WORK / "training")
 SEEDS = HELD_OUT_SEEDS[4_000:4_064]
 """Portraits of the figures with intervals; the model saw none of them."""
 CHAINED = 32
@@ -90,6 +91,18 @@ def curves() -> None:
     drawings.half_levels(IMAGES / "half-levels.png", half_levels())
 
 
+def training() -> None:
+    """Figures of the run that ships: what is learned when."""
+    faces = sorted(FACES.glob("*.png"))[:CHAINED]
+    nca_cli.reconstruct(*faces, runs=["demo-run"], samplers=["one-step"], store=TRAINING.root)
+    one = Filters(images=(faces[2].stem,), t=(100, 300, 500, 700, 900))
+    figure = nca_cli.compose_grid(TRAINING, one, columns="step", rows="t", cell=64)
+    small(figure.save(IMAGES / "training.png"))
+    bands = ["coherence/0", "coherence/1", "coherence/2", "coherence/3"]
+    found = nca_cli.when_learned(TRAINING, metrics=bands)
+    small(plot_emergence(found, page=Page(dpi=180)).save(IMAGES / "learned.png"))
+
+
 def half_levels() -> dict[str, list]:
     """Octave bands, and concepts, of the one-step reconstructions of all portraits."""
     one_step = Filters(samplers=("one-step",))
@@ -145,7 +158,7 @@ def small(path: Path) -> None:
 
 def main() -> None:
     """All of them; or the parts that are named."""
-    parts = {each.__name__: each for each in (compute, grids, curves, tour, samples)}
+    parts = {each.__name__: each for each in (compute, grids, curves, training, tour, samples)}
     for name in sys.argv[1:] or parts:
         parts[name]()
 

@@ -187,8 +187,9 @@ def train_one(name: str, study: Path, steps: int) -> None:
     loss = WeightedLoss(data, setting)
     folder.mkdir(parents=True, exist_ok=True)
     scheduler().save_pretrained(folder / "scheduler")
+    told = f"{kind}, small" if name == DEMO else kind  # another network is another setting
     (folder / "run.toml").write_text(
-        f'name = "{name}"\nsettings = "{kind}"\ntrained_on = "{setting.says}"\n'
+        f'name = "{name}"\nsettings = "{told}"\ntrained_on = "{setting.says}"\n'
         f"bands = {list(setting.bands)}\nbatch_size = {loss.batch}\nseed = {seed}\n".replace(
             "'", '"'
         )
