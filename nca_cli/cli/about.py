@@ -100,6 +100,7 @@ def demo(
     from nca_cli.engine import Request, reconstructions
     from nca_cli.figures.grid import GridRequest, compose
     from nca_cli.images import sample_images
+    from nca_cli.outputs import Outputs
     from nca_cli.report import build_report
     from nca_cli.store import Filters, ModelFilter
 
@@ -108,10 +109,12 @@ def demo(
     portraits = sample_images("portraits")
     request = Request(portraits, ("demo",), samplers=("one-step", "ddim"), offline=True)
     job = Job(opt.opened(out / opt.DEFAULT_STORE), output, request)
+    files = [out / "grid.png", out / "training.png", out / "report.html"]
+    for file in files:
+        Outputs(job.store).check(file)
     job.carry_out(reconstructions(request, job.store))
     training = Request(portraits, runs=(RUN,), samplers=("one-step",), offline=True)
     job.carry_out(reconstructions(training, job.store))
-    files = [out / "grid.png", out / "training.png", out / "report.html"]
     with output.bar("figures", len(files), "files") as advance:
         first = portraits[0].stem
         known = Filters(images=(first,), models=(ModelFilter("demo"),))

@@ -127,6 +127,12 @@ class Job:
     plans: list[Plan] = field(default_factory=list)
     computed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.stamp:
+            from nca_cli.outputs import STAMP, Outputs
+
+            Outputs(self.store).check(self.stamp, STAMP)
+
     def failed(self, error: NcaError) -> None:
         """One image could not be used; the others go on.
 
@@ -173,8 +179,9 @@ class Job:
             self.output.note(f"{plural(len(self.errors), 'input')} left out, the others are done")
             raise typer.Exit(1)
         if self.stamp and not self.dry_run:
-            self.stamp.parent.mkdir(parents=True, exist_ok=True)
-            self.stamp.touch()
+            from nca_cli.outputs import Outputs
+
+            Outputs(self.store).stamp(self.stamp)
 
     def _planned(self) -> dict[str, int]:
         return {

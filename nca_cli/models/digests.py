@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nca_cli.models.environment import cache_folder
-from nca_cli.outputs import replace
+from nca_cli.atomic import replace
 from nca_cli.recipe import digest
 
 SETTLED = 2.0
