@@ -1,4 +1,4 @@
-"""Results that a user asked for by name (figures, pages, tables, stamps), and the guard before them.
+"""Results that a user asked for by name (figures, pages, tables), and the guard before them.
 
 Nothing is written into a store, nothing over a picture that a store was made from or over a file
 that the command reads, and a file that exists is replaced only by one of its own kind.
@@ -28,8 +28,8 @@ STAMP = b""
 KINDS = {
     "a PNG": rb"\x89PNG\r\n", "a JPEG": rb"\xff\xd8\xff", "a GIF": rb"GIF8", "a PDF": rb"%PDF-",
     "a WebP": rb"RIFF....WEBP", "a NumPy array": rb"\x93NUMPY", "an HDF5 file": rb"\x89HDF\r\n",
-    "an HTML page": rb"\s*<(!doctype html|html)\b", "an SVG": rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*"
-    rb"(<!DOCTYPE svg[^>]*>\s*)?<svg\b",
+    "an HTML page": rb"\s*<(!doctype html|html)\b",
+    "an SVG": rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg\b",
 }  # fmt: skip
 """What can be told by how it begins."""
 ELSEWHERE = "choose another name"

@@ -103,13 +103,14 @@ def measure(
     with output.bar("measure", computed, "samples") as advance:
         values = work.run(workers, advance)
     output.note(*work.notes)
-    for problem in work.problems:
+    problems = [*work.problems, *([work.unsaved] if work.unsaved and not work.saved else [])]
+    for problem in problems:
         complain(problem)
     output.note(f"{plural(len(values), 'value')}, {plural(computed, 'sample')} measured now")
     output.results(work.files, values=len(values), computed=computed,
                    measures=sorted({value.measure for value in values}),
-                   errors=[problem.what for problem in work.problems])  # fmt: skip
-    if work.problems:
+                   errors=[problem.what for problem in problems])  # fmt: skip
+    if problems:
         raise typer.Exit(1)
 
 

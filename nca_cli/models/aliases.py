@@ -20,6 +20,7 @@ for no file may make nca run code.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -175,7 +176,7 @@ def user_aliases() -> dict[str, UserAlias]:
         return {}
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         text = " ".join(str(error).split())
         raise UsageError(f"cannot read {file} ({text})") from error
     return {name: _alias(name, table, file) for name, table in tables.items()}
@@ -226,4 +227,4 @@ def _resolved(model: str, file: Path, where: str) -> str:
         reason = f"{where}: a file may not name code to run ({model})"
         raise UsageError(reason, f"say --model {model} yourself")
     path = file.parent / Path(model).expanduser()
-    return str(path.absolute()) if model not in ALIASES and path.exists() else model
+    return str(path.absolute()) if model not in ALIASES and os.path.exists(path) else model

@@ -6,6 +6,7 @@ Every origin is asked to find a model, name it, identify and load it. A checkpoi
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -152,7 +153,7 @@ class Folder(Origin):
     @classmethod
     def means(cls, name: str) -> bool:
         """Whether `name` is a path: it exists, or it could be nothing else."""
-        return Path(name).expanduser().exists() or name.startswith(("/", ".", "~"))
+        return os.path.exists(os.path.expanduser(name)) or name.startswith(("/", ".", "~"))
 
     def find(self, wanted: Wanted) -> Model:
         folder = Path(self.named).expanduser().absolute()

@@ -21,6 +21,7 @@ from typing import Any
 
 from nca_cli.errors import ModelError
 from nca_cli.models.checks import check_pipeline
+from nca_cli.models.configs import short
 from nca_cli.models.families import FAMILIES, UNET, Family, of_diffusers
 from nca_cli.models.pipeline import (
     AUTOENCODERS,
@@ -298,8 +299,11 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
     """A JSON object from a file, or `ModelError`."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(name, f"cannot read {path} as JSON ({type(error).__name__})") from error
     if not isinstance(value, dict):
         raise ModelError(name, f"{path} is not a JSON object")
+    kind = value.get("_class_name")
+    if kind is not None and not isinstance(kind, str):
+        raise ModelError(name, f"{path}: _class_name {short(kind)} is no name of a class")
     return value
