@@ -90,13 +90,14 @@ def measure(
         help="Processes that measure.")] = None,
     device: Annotated[str, opt.measure_option(
         "--device", help="For networks: auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    offline: opt.Offline = False,
     store: opt.StoreDir = opt.DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Measure reconstructions against their images; values are kept, and computed only once."""
     from nca_cli.metrics import REFERENCES, Measuring, Settings
 
     wanted = filters.parsed()
-    settings = Settings(tuple(lpips_weights or ()), backbone, device)
+    settings = Settings(tuple(lpips_weights or ()), backbone, device, offline)
     references = tuple(REFERENCES)
     work = Measuring(opt.opened(store), wanted, name, settings=settings, references=references)
     computed = len(work)

@@ -34,11 +34,8 @@ def _complaints(pipeline: Pipeline) -> Iterator[str]:
     """What cannot be run. A check may rely on all before it: the first complaint ends them."""
     yield from _of_network(pipeline)
     for part in filter(None, (pipeline.network, pipeline.autoencoder)):
-        told = (
-            f"its {part.kind} has {what}, in {part.config_file}"
-            for what in odd_settings(part.config)
-        )
-        yield from told
+        who = f"its {part.kind} ({part.config_file})"
+        yield from (f"{who} has {what}" for what in odd_settings(part.config))
     yield from scheduler_complaints(pipeline.scheduler, pipeline.prediction)
     coder = pipeline.autoencoder
     if coder is not None:

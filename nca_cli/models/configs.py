@@ -12,16 +12,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-MOST = 65_536
-"""More classes, channels, layers or pixels along a side than any network has."""
-COUNTS = re.compile(
-    r"(\w+_)?(channels|groups|heads|size|dim|num_layers|layers_per_block)$|\w+_(channels|dims)$"
-)
+MOST, DEEPEST = 65_536, 1000
+"""More classes, channels or pixels along a side, and more layers, than any network has."""
+DEPTHS = re.compile(r"(\w+_)?num_(\w+_)?layers$|(\w+_)?layers_per_block$")
+COUNTS = re.compile(r"(\w+_)?(channels|groups|heads|size|dim)$|\w+_(channels|dims)$")
 """Settings that count something of which there is at least one: a number, or one for each block."""
 NAMES = re.compile(r"act_fn$|\w+_type$|attention_mode$")
 LISTS_OF_NAMES = re.compile(r"\w+_block_types$")
-SPARE = 1 << 26
-"""Numbers that a network may make beside its weights, such as tables of positions: 256 MB."""
+SPARE = 1 << 24
+"""Numbers that a network may make beside its weights, such as tables of positions: 64 MB."""
 MAKERS = ("empty", "zeros", "ones", "full", "rand", "randn", "eye", "tensor", "empty_strided")
 SPANS = ("arange", "linspace", "logspace", "range")
 
@@ -35,8 +34,10 @@ def odd_settings(config: Mapping[str, Any]) -> Iterator[str]:
     for key, value in config.items():
         if key.startswith("_") or value is None:
             continue
-        if COUNTS.match(key):
-            wanted, fits = f"whole number from 1 to {MOST}", _counts(value)
+        if DEPTHS.match(key):
+            wanted, fits = f"whole number from 1 to {DEEPEST}", _counts(value, DEEPEST)
+        elif COUNTS.match(key):
+            wanted, fits = f"whole number from 1 to {MOST}", _counts(value, MOST)
         elif NAMES.match(key):
             wanted, fits = "name", isinstance(value, str)
         elif LISTS_OF_NAMES.match(key):
@@ -47,10 +48,17 @@ def odd_settings(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key} {short(value)}, which is no {wanted}"
 
 
-def _counts(value: object) -> bool:
+def check_depths(config: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for more layers than any network has."""
+    depths = {key: value for key, value in config.items() if DEPTHS.match(key)}
+    for what in odd_settings(depths):
+        raise ValueError(what)
+
+
+def _counts(value: object, most: int) -> bool:
     if isinstance(value, list | tuple):
-        return 0 < len(value) <= 64 and all(each is None or _counts(each) for each in value)
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST
+        return 0 < len(value) <= 64 and all(each is None or _counts(each, most) for each in value)
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
 def _names(value: object) -> bool:

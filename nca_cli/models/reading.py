@@ -250,13 +250,15 @@ def _class_of(config: Mapping[str, Any]) -> str:
     return str(config.get("_class_name", name))
 
 
-def choose_weights(files: Iterable[str], folder: str) -> tuple[str, ...]:
+def choose_weights(
+    files: Iterable[str], folder: str, stems: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """The weight files of the network in `folder`: safetensors before .bin, whole before shards.
 
     Variants (fp16, non_ema) and other dumps are never chosen. Sharded weights come index first.
     """
     names = set(files)
-    for suffix, stem in stems_of(folder).items():
+    for suffix, stem in (stems or stems_of(folder)).items():
         whole = join(folder, f"{stem}.{suffix}")
         if whole in names:
             return (whole,)

@@ -41,6 +41,7 @@ class TrainingFigure(PaperFigure):
     title: str | None = None
     images: bool = False
     """Whether the axis counts images seen instead of steps."""
+    outputs: Outputs = Outputs()  # noqa: RUF009
 
     around: ClassVar[float] = 5.0
     """Height of what stands above and below the axes of a panel, in em."""
@@ -228,7 +229,7 @@ def plot_learning(
 ) -> LearningFigure:  # fmt: skip
     """Learning curves of each, of the measure or its learned share G. Raises as
     `plot_emergence`."""
-    return LearningFigure(_drawable(found, images), page, title, images, share)
+    return LearningFigure(_drawable(found, images), page, title, images, share=share)
 
 
 def _drawable(found: Sequence[Emergence], images: bool) -> tuple[Emergence, ...]:
