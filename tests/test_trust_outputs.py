@@ -25,6 +25,7 @@ WRITERS = {
     "curves.png": ["plot", "-o"],
     "report.html": ["report", "-o"],
     "values.csv": ["report", "-o", "page.html", "--csv"],
+    "training.csv": ["report", "-o", "page.html", "--training-csv"],
     "values.json": ["report", "-o", "page.html", "--json"],
     "packed.h5": ["pack", "-o"],
     "stamp": ["noise", "faces", "--model", "wiener", "--size", "16", "--t", "500", "--stamp"],
@@ -216,7 +217,7 @@ def test_every_option_that_names_an_output_is_tried_here():
     """So that a new one comes with its guard."""
     import typer
 
-    told = {"--out", "--csv", "--json", "--assets", "--stamp"}
+    told = {"--out", "--csv", "--json", "--training-csv", "--assets", "--stamp"}
     tried = {(words[0], word) for words in (*WRITERS.values(), *FOLDERS.values()) for word in words}
     found = set()
     for name, command in typer.main.get_command(app).commands.items():

@@ -28,9 +28,7 @@ HALF = (0.5, 0.5, 0.5)
 """Mean and deviation of pixels in [0, 1] where a backbone names none."""
 
 
-def feature_metrics(
-    backbone: str, device: str = "cpu", offline: bool = False
-) -> dict[str, Metric]:
+def feature_metrics(backbone: str, device: str = "cpu", offline: bool = False) -> dict[str, Metric]:
     """`features-<name>`, with a value per layer, of a vision model that transformers knows.
 
     `backbone` is a hub id (`features-facebook--dinov2-small`, with `@revision` where one is named)
