@@ -222,9 +222,9 @@ def _resolved(model: str, file: Path, where: str) -> str:
     """`model` with its path, if it is one, taken from the folder of `file`."""
     if is_checkpoint(model):
         kind, _, checkpoint = model.partition(":")
-        return f"{kind}:{(file.parent / Path(checkpoint).expanduser()).absolute()}"
+        return f"{kind}:{(file.parent / Path(os.path.expanduser(checkpoint))).absolute()}"
     if is_own(model):
         reason = f"{where}: a file may not name code to run ({model})"
         raise UsageError(reason, f"say --model {model} yourself")
-    path = file.parent / Path(model).expanduser()
+    path = file.parent / Path(os.path.expanduser(model))
     return str(path.absolute()) if model not in ALIASES and os.path.exists(path) else model

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -43,7 +44,7 @@ def _storage(repo: str) -> Path:
     """Where the cache keeps all revisions of `repo`."""
     from huggingface_hub import constants
 
-    return Path(constants.HF_HUB_CACHE).expanduser() / f"models--{repo.replace('/', '--')}"
+    return Path(os.path.expanduser(constants.HF_HUB_CACHE)) / f"models--{repo.replace('/', '--')}"
 
 
 def _read_ref(path: Path) -> str | None:
@@ -72,7 +73,7 @@ def download(repo: str, revision: str | None, names: Sequence[str]) -> Path:
     """
     from huggingface_hub import constants
 
-    cache = Path(constants.HF_HUB_CACHE).expanduser()
+    cache = Path(os.path.expanduser(constants.HF_HUB_CACHE))
     return Path(ask(repo, fetch, revision, list(names), str(cache),
                     growing=_storage(repo) / "blobs", hint=GET_IT.format(repo)))  # fmt: skip
 

@@ -156,13 +156,13 @@ class Folder(Origin):
         return os.path.exists(os.path.expanduser(name)) or name.startswith(("/", ".", "~"))
 
     def find(self, wanted: Wanted) -> Model:
-        folder = Path(self.named).expanduser().absolute()
-        if folder.is_file():
+        folder = Path(os.path.expanduser(self.named)).absolute()
+        if os.path.isfile(folder):
             kinds = (kind for kind, config in KINDS.items() if folder.suffix == config.SUFFIX)
             hints = (f"is it a checkpoint? --model {kind}:{self.named}" for kind in kinds)
             reason = "is a file; nca needs the folder of a diffusers pipeline"
             raise ModelError(self.named, reason, next(hints, None))
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise ModelError(self.named, "there is no such folder")
         resolved = folder.resolve()
         pipeline = complete_pipeline(resolved, str(resolved), wanted.weights)
@@ -173,7 +173,7 @@ class Folder(Origin):
         # a bare word is a stored name, even beside a folder of that name
         if "/" not in self.named and not self.named.startswith((".", "~")):
             return StoredAs(last_part(self.named))
-        folder = Path(self.named).expanduser().resolve()
+        folder = Path(os.path.expanduser(self.named)).resolve()
         return StoredAs(safe_name(_label(folder)), None, str(folder))
 
 

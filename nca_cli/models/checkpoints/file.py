@@ -96,7 +96,7 @@ def is_checkpoint(name: str) -> bool:
 
 def path_of(name: str) -> Path:
     """The file that `KIND:PATH` means."""
-    return Path(name.partition(":")[2]).expanduser().absolute()
+    return Path(os.path.expanduser(name.partition(":")[2])).absolute()
 
 
 def source_of(name: str) -> str:
