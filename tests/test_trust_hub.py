@@ -18,7 +18,7 @@ import pytest
 from hub import Hub
 from stores import full_store
 
-PATIENCE = 2
+PATIENCE = 8
 """Seconds, in the place of those of `nca_cli.models.asking`."""
 NCA = f"""
 import sys
@@ -148,7 +148,7 @@ def test_a_bad_hub_is_one_line_and_soon(home, behaviour, words):
     with strange(behaviour) as url:
         start = time.monotonic()
         line = one_line(nca(home, url, *words))
-        assert time.monotonic() - start < 15 + 2 * PATIENCE
+        assert time.monotonic() - start < 40 + 2 * PATIENCE
     assert words[-1] in line or "someone/faces" in line
     if behaviour in ("silent", "drips", "drips_an_answer"):
         assert f"came from the hub in {PATIENCE} s" in line
@@ -197,7 +197,7 @@ def test_an_interrupt_ends_the_process_that_asks_as_well(home):
         environment = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(home / "hf")}
         process = subprocess.Popen([sys.executable, "-m", "nca_cli", *RECONSTRUCT], cwd=home,
                                    stderr=subprocess.PIPE, env=environment)  # fmt: skip
-        time.sleep(4)
+        time.sleep(6)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=10)
         assert process.returncode == 130
