@@ -19,7 +19,7 @@ import numpy as np
 
 from nca_cli.errors import NothingStored, UsageError
 from nca_cli.images import to_uint8
-from nca_cli.outputs import write_result
+from nca_cli.outputs import Outputs
 from nca_cli.store import Artifact, Filters, Key, Store
 from nca_cli.store.fields import FIELDS, fixed, per_sample
 
@@ -49,6 +49,7 @@ class Export:
 
     batches: Sequence[TensorBatch]
     encode: Callable[[np.ndarray], bytes]
+    outputs: Outputs
 
     def __len__(self) -> int:
         return sum(len(batch.paths) for batch in self.batches)
@@ -56,7 +57,7 @@ class Export:
     def __iter__(self) -> Iterator[Path]:
         for batch in self.batches:
             for path, values in zip(batch.paths, batch.read(), strict=True):
-                write_result(path, self.encode(values))
+                self.outputs.write(path, self.encode(values))
                 yield path
 
 
@@ -70,14 +71,17 @@ def export(
     """Write every tensor that fits into a file of its own under `folder`.
 
     Returns a sized iterable: each step writes one file (replacing one of that name as a whole) and
-    yields its path. Raises `UsageError` for an unknown format, `NothingStored` when nothing fits.
+    yields its path. Raises `UsageError` for an unknown format or where it may not be written,
+    `NothingStored` when nothing fits.
     """
     if format not in ENCODERS:
         raise UsageError(f"--format {format!r} is unknown", f"one of: {', '.join(ENCODERS)}")
+    outputs = Outputs(store)
+    outputs.check(Path(folder))
     batches = list(_batches(store.require(), Path(folder), filters, format))
     if not batches:
         raise NothingStored(f"{store.root} holds nothing that fits", "see what it holds: nca ls")
-    return Export(batches, ENCODERS[format])
+    return Export(batches, ENCODERS[format], outputs)
 
 
 def _batches(store: Store, folder: Path, filters: Filters, format: str) -> Iterator[TensorBatch]:

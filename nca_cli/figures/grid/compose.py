@@ -20,7 +20,7 @@ from nca_cli.figures.grid.sheet import lay_out
 from nca_cli.figures.grid.table import Cells, Table, tabulate
 from nca_cli.figures.grid.variants import frames
 from nca_cli.figures.type.fonts import lacking
-from nca_cli.outputs import write_result
+from nca_cli.outputs import Outputs
 from nca_cli.recipe import Number
 from nca_cli.store import Filters, Gap, Store
 from nca_cli.store.header import with_steps
@@ -60,6 +60,8 @@ class Grid:
     """Damaged artifacts, whose cells are blank."""
     unwritten: str
     """Characters of its words that no font here has, and marks over letters."""
+    outputs: Outputs
+    """What it may be written over."""
 
     @cached_property
     def sheet(self) -> Sheet:
@@ -84,7 +86,7 @@ class Grid:
         suffix = save.suffix_of(path)
         if sweep and suffix not in save.ANIMATED:
             raise UsageError(f"{path}: a sweep is a moving picture", "give -o sweep.webp or .gif")
-        write_result(path, self._content(suffix, sweep or suffix == ".gif"))
+        self.outputs.write(path, self._content(suffix, sweep or suffix == ".gif"))
         return path
 
     def _content(self, suffix: str, animated: bool) -> bytes:
@@ -130,7 +132,7 @@ def compose(store: Store, request: GridRequest) -> Grid:
     grid = Grid(request, tabulate(selection, cells, bars), selection.levels,
                 selection.log_snrs.distance(selection.columns),
                 [missing for _, missing in lacks], command, problems,
-                lacking(said, request.lenders))  # fmt: skip
+                lacking(said, request.lenders), Outputs(store))  # fmt: skip
     _ = grid.sheet  # too narrow a sheet is an error here, not where it is drawn
     return grid
 
