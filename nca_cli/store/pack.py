@@ -24,6 +24,7 @@ from nca_cli.store.files import (
     write_atomically,
     writing,
 )
+from nca_cli.store.packed import write_model
 from nca_cli.store.store import Store
 
 Progress = Callable[[int], None]
@@ -59,7 +60,7 @@ def _write(store: Store, file: h5py.File, progress: Progress) -> None:
     file.attrs.update(layout.STORE_STAMP)
     parts = []
     for model in store.models():
-        file.create_group(model).attrs["model"] = store.model_text(model)
+        write_model(file, model, store.model_text(model))
         for image in store.images(model):
             group = file[model].create_group(image)
             parts += [(group, location) for location in store.parts(model, image)]
