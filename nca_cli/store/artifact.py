@@ -214,7 +214,7 @@ class Artifact:
         return np.stack([found[key] for key in keys])
 
     def _holding(self, keys: list[Key]) -> dict[Key, Location]:
-        """The part of each sample. One that cannot be read is in the way of its own samples alone."""
+        """The part of each sample. One that cannot be read keeps its own samples alone back."""
         try:
             return self._index.parts
         except StoreError:

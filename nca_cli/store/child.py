@@ -20,6 +20,11 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 import nca_cli
 from nca_cli.store.check import ALL, Checked, check
 from nca_cli.store.location import Location
@@ -31,7 +36,7 @@ START_LIMIT = 120.0
 TIME_LIMIT = 60.0
 """Seconds that reading one part may take, and one more for each `SLOWEST_DISK` bytes."""
 SLOWEST_DISK = 2e6
-COMPUTING_LIMIT = 10
+COMPUTING_LIMIT = 5
 """Seconds of computing after which HDF5 runs in circles, and one more for each `SLOWEST_CORE`
 bytes. Waiting for the disk or for other programs does not count."""
 SLOWEST_CORE = 5e6
@@ -178,13 +183,15 @@ def main() -> None:
 
 def _limit(size: int) -> None:
     """As much memory and computing as a part of so many bytes may take, where that can be said."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        soon = int(time.process_time() + COMPUTING_LIMIT + size / SLOWEST_CORE) + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (soon, resource.RLIM_INFINITY))
+    if resource is None:
+        return
+    soon = int(time.process_time() + COMPUTING_LIMIT + size / SLOWEST_CORE) + 1
+    for what, most in (
+        (resource.RLIMIT_AS, ADDRESS_SPACE), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_CPU, soon)
+    ):  # fmt: skip
+        with contextlib.suppress(ValueError, OSError):
+            hard = resource.getrlimit(what)[1]
+            resource.setrlimit(what, (most, hard))
 
 
 if __name__ == "__main__":

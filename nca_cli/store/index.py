@@ -79,7 +79,8 @@ class Index:
             self._lines += len(lines)
             if self._own:
                 self._take(lines)
-                self._own = self._lines <= 2 * len(self._held) + SPARE_LINES
+                short = self._lines <= 2 * len(self._held) + SPARE_LINES
+                self._own = short and text.endswith(b"\n")  # a torn line would spoil the next one
 
     def _take(self, lines: Iterable[bytes]) -> None:
         for told in _all_parsed(list(lines)):

@@ -25,7 +25,6 @@ Tell = Callable[[Store, Sequence[Gap]], str]
 """Says what computes some gaps of a store; such as `commands.fill`."""
 Keep = Callable[[Gap], bool]
 """Whether a damaged part stays where it is, since nothing can compute it again."""
-_AGAIN = "to have it set aside all the same: nca verify --repair --yes"
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,8 @@ class Finding:
     stale: bool = False
     unchecked: bool = False
     """Nothing is known to be wrong: this machine could not read it as it is now."""
+    kept: bool = False
+    """Whether it is damaged and stays where it is, since nothing can compute it again."""
     repaired: bool = False
     """Whether what was wrong is right again."""
     hint: str = ""
@@ -114,7 +115,7 @@ class Verification:
         command = self.command(self.store, [gap]) if self.command else None
         lost = Finding(path, False, checked.reason, command=command)
         if self.repair and self.keep(gap):
-            return replace(lost, hint=_AGAIN)
+            return replace(lost, kept=True)
         return self._set_aside(location, lost) if self.repair else lost
 
     def _set_aside(self, location: Location, lost: Finding) -> Finding:
@@ -145,7 +146,7 @@ class Verification:
     def _renaming(self, model: str) -> str:
         """The command that gives a model's folder its name again, where `model.json` and an
         artifact agree that it has another one; else an empty text."""
-        with suppress(StoreError, ValueError, LookupError, TypeError):
+        with suppress(StoreError, ValueError, LookupError, TypeError, RecursionError):
             said = space_hex(json.loads(self.store.model_text(model)))
             name, hexes = layout.split_folder(model)
             if hexes != said and any(said == space_hex(each) for each in self._told(model)):
