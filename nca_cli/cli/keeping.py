@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nca_cli.cli.app import app
-from nca_cli.cli.console import Output, plural, print_json, relative, size
+from nca_cli.cli.console import Output, fail_for, plural, print_json, relative, size
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.options import DEFAULT_STORE, SEE_ALL, StoreDir, opened, option
-from nca_cli.errors import NothingStored, UsageError
+from nca_cli.errors import NcaError, NothingStored, UsageError
 
 if TYPE_CHECKING:
     from nca_cli.store.verify import Finding
@@ -124,13 +124,16 @@ def rm(
     from nca_cli.store.remove import kept_noise, removal
 
     place, wanted = opened(store).require(), filters.parsed()
-    doomed = removal(place, wanted)
+    problems: list[NcaError] = []
+    doomed = removal(place, wanted, problems.append)
+    if not doomed and problems:
+        fail_for(problems)
     if not doomed:
         raise NothingStored(f"{store} holds nothing that fits", SEE_ALL, place.named)
     for artifact, keys, count in doomed:
         where = f"{artifact.model}/{artifact.image}/{artifact.name}"
         output.note(f"{where}: {plural(len(keys), 'sample')}, {size(count)}")
-    if kept := sum(len(keys) for _, keys in kept_noise(place, wanted)):
+    if kept := sum(len(keys) for _, keys in kept_noise(place, wanted, problems.append)):
         output.note(f"{plural(kept, 'x_t')} kept: reconstructions start from them")
     total = sum(count for _, _, count in doomed)
     if not yes:
@@ -142,3 +145,4 @@ def rm(
         samples = sum(len(keys) for _, keys, _ in doomed)
         print_json({"bytes": freed, "samples": samples})
     output.note(f"{size(freed)} freed")
+    fail_for(problems)

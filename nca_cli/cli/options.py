@@ -86,10 +86,20 @@ def _remembered(ctx: typer.Context, value: bool) -> bool:
     return value
 
 
+def _place(text: str | Path) -> Path:
+    """A store by its path; an empty one would mean the working folder."""
+    if not str(text):
+        raise typer.BadParameter("it is empty: name a folder, such as nca-store")
+    return Path(text)
+
+
 StoreDir = Annotated[
     Path,
-    option("--store", metavar="DIR", help="Where artifacts are kept (a folder or a packed file)."),
-]
+    option(
+        "--store", metavar="DIR", parser=_place,
+        help="Where artifacts are kept (a folder or a packed file).",
+    ),
+]  # fmt: skip
 Json = Annotated[bool, output_option("--json", help="Results as JSON on stdout.")]
 Quiet = Annotated[
     bool,
