@@ -14,7 +14,15 @@ from nca_cli.errors import StoreError
 from nca_cli.store import layout
 from nca_cli.store.check import HEAD, OTHER_MODEL, Checked
 from nca_cli.store.child import TIME_LIMIT, Child
-from nca_cli.store.files import is_stale, locked, sync_folder, write_atomically, writing
+from nca_cli.store.files import (
+    discard,
+    is_stale,
+    locked,
+    sync_folder,
+    temporaries,
+    write_atomically,
+    writing,
+)
 from nca_cli.store.gaps import Gap, gap_left
 from nca_cli.store.header import model_text, parsed, space_hex
 from nca_cli.store.index import stamp_of
@@ -84,9 +92,10 @@ class Verification:
         self._models = store.backend.model_files()
         self._parts = list(store.all_parts())
         self._temporaries = [path for path in _temporaries(store) if repair or is_stale(path)]
+        self._beside = _left_beside(store.root)
 
     def __len__(self) -> int:
-        every = (self._markers, self._models, self._parts, self._temporaries)
+        every = (self._markers, self._models, self._parts, self._temporaries, self._beside)
         return sum(len(each) for each in every)
 
     def __iter__(self) -> Iterator[Finding]:
@@ -95,6 +104,7 @@ class Verification:
             yield from map(self._model, self._models)
             yield from map(self._part, self._parts)
             yield from map(self._temporary, self._temporaries)
+            yield from map(self._unfinished, self._beside)
 
     def _marker(self, path: Path) -> Finding:
         reason = "missing; written again" if self.repair else "missing"
@@ -191,6 +201,21 @@ class Verification:
         with locked(self.store.root, *_lock_key(self.store.root, path)), writing(path):
             path.unlink(missing_ok=True)
         return replace(note, reason=f"{note.reason}; removed")
+
+    def _unfinished(self, path: Path) -> Finding:
+        note = Finding(path, reason="left over from a pack that was killed", stale=True)
+        if not self.repair:
+            return note
+        with writing(path):
+            discard(path)
+        return replace(note, reason=f"{note.reason}; removed")
+
+
+def _left_beside(root: Path) -> list[Path]:
+    """What a killed `pack` or `pack --unpack` left beside a store."""
+    root = root.absolute()
+    packed = root.with_name(f"{root.name}{layout.SUFFIX}")
+    return [path for each in (root, packed) for path in temporaries(each) if is_stale(path)]
 
 
 def _temporaries(store: Store) -> list[Path]:
