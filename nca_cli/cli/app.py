@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from nca_cli import __version__
 from nca_cli.cli.console import Output, complain
 from nca_cli.cli.interrupt import interrupted, interruptible
-from nca_cli.cli.options import QUIET, option
+from nca_cli.cli.options import CHECKED, QUIET, option
 from nca_cli.cli.streams import spoken
 from nca_cli.errors import NcaError
 
@@ -142,7 +142,14 @@ Version = Annotated[
 def main(
     version: Version = False,
     debug: Annotated[bool, option("--debug", help="Show tracebacks.")] = False,
+    no_check: Annotated[
+        bool,
+        option(
+            "--no-check", help="Read stored files without asking whether they are what was written."
+        ),
+    ] = False,
 ) -> None:
     """Options before the command."""
+    CHECKED.set(not no_check)
     # torch's threads that wait leave their core to others: alone as fast, on a busy machine twice
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

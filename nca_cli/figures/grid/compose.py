@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from nca_cli.figures.grid.variants import frames
 from nca_cli.figures.type.fonts import lacking
 from nca_cli.outputs import Outputs
 from nca_cli.recipe import Number
-from nca_cli.store import Filters, Gap, Store
+from nca_cli.store import Artifact, Filters, Gap, Store
 from nca_cli.store.header import with_steps
 from nca_cli.store.layout import NOISE
 
@@ -125,7 +126,9 @@ def compose(store: Store, request: GridRequest) -> Grid:
     problems = [*selection.problems, *damaged]
     fixed_suffice = not request.kinds  # in a figure with levels, x0 and the floor alone do not
     drawn = any((place in strip.fixed) == fixed_suffice for strip, place in cells)
-    if not drawn and not problems:
+    if not drawn and problems:
+        raise problems[0]
+    if not drawn:
         raise NothingStored(f"{store.root} holds nothing that fits", f"fill it: {command}")
     names = (name for each in selection.subjects for name in (each.stem, each.model_name))
     said = "".join([*names, request.title or "", request.caption or ""])
@@ -176,14 +179,23 @@ def _gap(selection: Selection, strip: Strip, missing: Missing) -> Gap:
     like = next(filter(None, same), None)
     unmade = commands.known_model(selection.store, selection.filters, strip.model)
     made = recipe if recipe and missing.label != NOISE else missing.label
-    model = like.model_info if like and strip.step is None else unmade
+    model = (strip.step is None and _model_info(like)) or unmade
     if recipe and missing.step is not None and not name:  # whose weights nobody has read yet
         model = with_steps(model, {missing.step: recipe.weights})
     return Gap(made, model, _image_info(strip), [(missing.t, missing.seed)])
 
 
-def _image_info(strip: Strip) -> dict:
+def _model_info(artifact: Artifact | None) -> dict:
+    """What an artifact says of its model; nothing where it cannot be read."""
     try:
-        return next((source.image_info for source in strip.subject.artifacts), {})
+        return artifact.model_info if artifact else {}
     except NcaError:
         return {}
+
+
+def _image_info(strip: Strip) -> dict:
+    """What the first artifact that can be read says of the image."""
+    for source in strip.subject.artifacts:
+        with suppress(NcaError):
+            return source.image_info
+    return {}
