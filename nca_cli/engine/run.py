@@ -13,6 +13,8 @@ from nca_cli.engine.batching import Engine
 from nca_cli.engine.codec import Codec
 from nca_cli.engine.noise import Starts, leave_out, noise_image
 from nca_cli.engine.plan import ImagePlan, Plan
+from nca_cli.engine.programme import Programme, programme
+from nca_cli.engine.state import Bundle, Flight
 from nca_cli.engine.writing import Done, Whose, Writer
 from nca_cli.errors import Complain, NcaError, NothingStored
 from nca_cli.models import Model
@@ -49,6 +51,7 @@ class Reconstruction:
     def __post_init__(self) -> None:
         self._codec = Codec(self.plan.model, self.device, self.notes)
         self._writer = Writer(self.plan, self._codec, self.store_dtype)
+        self._programmes: dict[tuple[str, int | float], Programme | None] = {}
 
     def __len__(self) -> int:
         return self.plan.missing
@@ -63,13 +66,13 @@ class Reconstruction:
         denoise = self._denoiser() if self.plan.missing else None
         if self.following is not None:
             read_ahead(self.following)
-        self.engine = Engine(denoise, self._trajectories(), batch=self.batch, tick=self._tick)
+        self.engine = Engine(denoise, self._bundles(), batch=self.batch, tick=self._tick)
         try:
             for finished in self.engine:
                 yield from self._keep(*finished)
         finally:
             try:
-                for finished in self.engine.finished:
+                for finished in self.engine.unheard():
                     self._writer.hold(*finished)
             finally:
                 self._writer.commit_all()
@@ -91,7 +94,7 @@ class Reconstruction:
         self.notes += denoiser.notes
         return denoiser
 
-    def _trajectories(self) -> Iterator[tuple[Any, Sampler]]:
+    def _bundles(self) -> Iterator[Bundle]:
         """Every missing trajectory, image by image; an image that fails is reported and skipped."""
         for image in self.plan.images:
             try:
@@ -100,34 +103,57 @@ class Reconstruction:
             except NcaError as error:
                 leave_out(error, self.on_error)
 
-    def _of_image(self, image: ImagePlan) -> Iterator[tuple[Any, Sampler]]:
-        """Trajectories of one image: recipes of one x_t side by side, costly levels first."""
-        wanted = [(key, name) for name, keys in image.reconstructions.items() for key in keys]
-        self._writer.expect(image, len(wanted))
+    def _of_image(self, image: ImagePlan) -> Iterator[Bundle]:
+        """Trajectories of one image, those of one x_t together, costly levels first."""
+        wanted: dict[Key, list[Recipe]] = {}
+        for name, keys in image.reconstructions.items():
+            for key in keys:
+                wanted.setdefault(key, []).append(self.plan.recipes[name])
+        self._writer.expect(image, sum(map(len, wanted.values())))
         if not wanted:
             return
         noise = self.plan.store.artifact(self.plan.place(image), NOISE)
         if noise is None:  # another process may have deleted it
             raise NothingStored(f"{image.name}: its x_t are gone", "run the same command again")
-        starts = Starts(self.plan, image, noise, sorted({key for key, _ in wanted}, reverse=True))
-        for key, name in sorted(wanted, key=lambda pair: pair[0], reverse=True):
-            recipe = self.plan.recipes[name]
-            yield (image, recipe, key), self._begin(image, recipe, key, starts(key))
+        starts = Starts(self.plan, image, noise, sorted(wanted, reverse=True))
+        for key in sorted(wanted, reverse=True):
+            yield from self._from_one(image, key, wanted[key], starts(key))
 
-    def _begin(self, image: ImagePlan, recipe: Recipe, key: Key, x_t: np.ndarray) -> Sampler:
+    def _from_one(
+        self, image: ImagePlan, key: Key, recipes: list[Recipe], x_t: np.ndarray
+    ) -> Iterator[Bundle]:
+        """The trajectories from one x_t: those with a programme have their first denoising in
+        common, the longest of them leads."""
+        t, seed = key
+
+        def fresh(there: int | float) -> np.ndarray:
+            return step_noise(seed, image.digest, x_t.shape, t, there)
+
+        flights = [
+            Flight((image, recipe, key), self._course(recipe, t, x_t, fresh), fresh)
+            for recipe in recipes
+        ]
+        together = [one for one in flights if isinstance(one.course, Programme)]
+        if together:
+            yield x_t, sorted(together, key=lambda one: len(one.course), reverse=True)
+        yield from ((x_t, [one]) for one in flights if one not in together)
+
+    def _course(
+        self, recipe: Recipe, t: int | float, x_t: np.ndarray,
+        fresh: Callable[[int | float], np.ndarray],
+    ) -> Programme | Sampler:  # fmt: skip
+        """How a trajectory goes on; programmes are made once for all images."""
+        schedule = self.plan.model.space.schedule
+        if (recipe.name, t) not in self._programmes:
+            self._programmes[recipe.name, t] = programme(recipe, schedule, t)
+        if (known := self._programmes[recipe.name, t]) is not None:
+            return known
         import torch
 
         def on_device(values: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(values).to(self.device)
 
-        t, seed = key
-        return start(
-            recipe,
-            self.plan.model.space.schedule,
-            on_device(x_t),
-            t,
-            fresh=lambda level: on_device(step_noise(seed, image.digest, x_t.shape, t, level.t)),
-        )
+        return start(recipe, schedule, on_device(x_t), t, lambda there: on_device(fresh(there.t)))
 
     def _keep(self, whose: Whose, x0_hat: Any) -> Iterator[Done]:
         """Hand a finished sample to the writer; one that is not finite is an error."""

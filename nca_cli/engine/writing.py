@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -77,7 +77,7 @@ class Writer:
         """So many samples of an image will come."""
         self._left[image.digest] = count
 
-    def take(self, whose: Whose, x0_hat: Any) -> bool:
+    def take(self, whose: Whose, x0_hat: np.ndarray) -> bool:
         """`hold` a sample; the last one of an image writes them all, whatever became of it."""
         held, digest = self.hold(whose, x0_hat), whose[0].digest
         self._left[digest] -= 1
@@ -85,13 +85,12 @@ class Writer:
             self._commit([(digest, name) for name in self._plan.recipes])
         return held
 
-    def hold(self, whose: Whose, x0_hat: Any) -> bool:
-        """Take a sample from the device; False, and nothing is held, where it is not finite."""
+    def hold(self, whose: Whose, x0_hat: np.ndarray) -> bool:
+        """Keep a sample to be written; False, and nothing is kept, where it is not finite."""
         image, recipe, key = whose
-        values = x0_hat.float().cpu().numpy()
-        finite = bool(np.isfinite(values).all())
+        finite = bool(np.isfinite(x0_hat).all())
         if finite:
-            self._held[image.digest, recipe.name][key] = values
+            self._held[image.digest, recipe.name][key] = x0_hat
         return finite
 
     def commit_if_due(self) -> None:

@@ -1,0 +1,276 @@
+"""All trajectories in flight as one tensor, advanced together whatever their samplers and levels."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nca_cli.devices import to_device
+from nca_cli.engine.programme import Programme
+from nca_cli.engine.table import HOLD, Table
+from nca_cli.samplers import Prediction, Sampler, no_noise
+
+
+@dataclass(eq=False)
+class Flight:
+    """A trajectory: whose it is and how it goes on, by a programme or by a sampler itself."""
+
+    key: Any
+    course: Programme | Sampler
+    fresh: Callable[[int | float], np.ndarray] = no_noise
+    """Noise `(C, H, W)` of the step that arrives at a level t."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it asks for more than one denoising, as far as is known."""
+        return not isinstance(self.course, Programme) or len(self.course) > 1
+
+
+Bundle = tuple[np.ndarray, Sequence[Flight]]
+"""x_t `(C, H, W)`, and the flights that begin with the network's answer to it."""
+
+
+@dataclass
+class Landing:
+    """x̂0 of flights that ended, on their way to the host: one copy for all of a call."""
+
+    keys: list[Any]
+    values: Any
+    """`(N, C, H, W)`, on the device; where that is CUDA, on the host once `event` has come."""
+    event: Any = None
+
+    @classmethod
+    def of(cls, keys: list[Any], values: Any) -> Landing:
+        """Begin the copy, which holds up neither the device nor the host."""
+        if values.device.type != "cuda":
+            return cls(keys, values)
+        import torch
+
+        host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+        host.copy_(values, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(values.device))
+        return cls(keys, host, event)
+
+    @property
+    def over(self) -> bool:
+        """Whether the values are there."""
+        return self.event is None or self.event.query()
+
+    def fetch(self) -> list[tuple[Any, np.ndarray]]:
+        """Each key with its x̂0 `(C, H, W)`, once it is there."""
+        if self.event is not None:
+            self.event.synchronize()
+        return list(zip(self.keys, self.values.cpu().numpy(), strict=True))
+
+
+@dataclass
+class Flights:
+    """The state `(planes, rows, C·H·W)` of flights in rows 0 … `count`-1, and where each one is.
+
+    Plane 0 is x, which the network is asked about; 1 its answer x̂0; the others are those of a
+    `Table`. Rows are independent: what one of them holds changes no other.
+    """
+
+    device: Any
+    table: Table = field(default_factory=Table)
+    count: int = 0
+    shape: tuple[int, ...] = ()
+    """(C, H, W)."""
+    state: Any = None
+
+    def __post_init__(self) -> None:
+        self.flights: list[Flight] = []
+        self.followers: dict[Flight, Sequence[Flight]] = {}
+        """Those that take the first answer of another, which begins with the same x_t."""
+        self.at = np.zeros(0, np.int64)
+        """Row of the table of each flight."""
+        self.t = np.zeros(0)
+        self.landings: deque[Landing] = deque()
+        """x̂0 of the flights that have ended."""
+        self._alone = 0
+        """How many flights have no programme."""
+
+    # -- into rows and out of them ------------------------------------------------------------
+
+    @property
+    def expected(self) -> int:
+        """Rows that followers will take up."""
+        return sum(other.goes_on for others in self.followers.values() for other in others)
+
+    def begin(self, starts: Sequence[Bundle]) -> None:
+        """Put flights into new rows: for each x_t one, which the others follow."""
+        first, new = self.count, self.count + len(starts)
+        xs = np.stack([x for x, _ in starts])
+        self.shape = xs.shape[1:]
+        self._make_room(new, xs[0].size)
+        self.state[:, first:new] = 0
+        self.state[0, first:new] = to_device(xs.reshape(len(xs), -1), self.device)
+        for row, (_, (leader, *others)) in enumerate(starts, first):
+            self.flights.append(leader)
+            if others:
+                self.followers[leader] = others
+            self._enter(row, leader)
+        self.count = new
+
+    def _enter(self, row: int, flight: Flight) -> None:
+        if isinstance(flight.course, Programme):
+            self.at[row] = self.table.place(flight.course)
+            self.t[row] = self.table.t[self.at[row]]
+        else:
+            x, level = next(flight.course)
+            self.at[row], self.t[row] = HOLD, level.t
+            self.table.whole &= isinstance(level.t, int)
+            self.state[0, row] = x.reshape(-1)
+            self._alone += 1
+        self._make_room(len(self.at), self.state.shape[2])
+
+    def _make_room(self, rows: int, size: int) -> None:
+        """Planes for all of the table, and at least so many rows: of the old ones what they hold."""
+        import torch
+
+        planes, old = len(self.table.planes), self.state
+        have = (0, 0) if old is None else old.shape[:2]
+        if planes <= have[0] and rows <= have[1]:
+            return
+        rows = max(rows, have[1]) if rows <= have[1] else max(rows, 2 * have[1])
+        self.state = torch.zeros(planes, rows, size, device=self.device)
+        if old is not None:
+            self.state[: have[0], : have[1]] = old
+        self.at = np.concatenate([self.at, np.zeros(rows - len(self.at), np.int64)])
+        self.t = np.concatenate([self.t, np.zeros(rows - len(self.t))])
+
+    def _move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """Copy rows over others."""
+        if not len(sources):
+            return
+        self.state[:, targets] = self.state[:, sources]
+        self.at[targets], self.t[targets] = self.at[sources], self.t[sources]
+        for source, target in zip(sources, targets, strict=True):
+            self.flights[target] = self.flights[source]
+
+    def _leave(self, ended: Sequence[int]) -> None:
+        """Give up rows; the last ones take their places."""
+        kept = self.count - len(ended)
+        gone = set(ended)
+        holes = [row for row in ended if row < kept]
+        self._move([row for row in range(kept, self.count) if row not in gone], holes)
+        del self.flights[kept:]
+        self.count = kept
+
+    # -- from one call to the next ------------------------------------------------------------
+
+    def asked(self, rows: range) -> tuple[Any, Any]:
+        """x `(B, C, H, W)` and t `(B,)` of the first rows: what the network is asked next."""
+        import torch
+
+        count = len(rows)
+        # t is on the CPU: some devices know no float64, and denoisers look it up before they compute
+        t = self.t[:count].astype(np.int64 if self.table.whole else np.float64)
+        return self.state[0, :count].view(count, *self.shape), torch.from_numpy(t)
+
+    def advance(self, answer: Prediction, count: int) -> None:
+        """Make the next x of the first `count` rows from the answer. Those that end leave."""
+        x0, variance = answer
+        self.state[1, :count] = x0.reshape(count, -1)
+        if self.followers:
+            count, variance = self._join(count, variance)
+        at = self.at[:count]
+        if self.table.clipped_plane is not None:
+            self._clip(at)
+        if self.table.noise_plane is not None:
+            self._draw(at, variance)
+        self._mix(at)
+        ended = self.table.ends[at].nonzero()[0].tolist()
+        self.at[:count] = self.table.after[at]
+        self.t[:count] = self.table.t[self.at[:count]]
+        if self._alone:
+            ended = sorted([*ended, *self._send(answer, at)])
+        if ended:
+            values = self.state[0, ended].view(-1, *self.shape)
+            self.landings.append(Landing.of([self.flights[row].key for row in ended], values))
+            self._leave(ended)
+
+    def _join(self, count: int, variance: Any) -> tuple[int, Any]:
+        """Give those that follow called rows their own, next to these, with x and x̂0 of theirs."""
+        joining = [
+            (row, follower)
+            for row in range(count)
+            for follower in self.followers.pop(self.flights[row], ())
+        ]
+        if not joining:
+            return count, variance
+        leaders, new = [row for row, _ in joining], count + len(joining)
+        total = self.count + len(joining)
+        self._make_room(total, self.state.shape[2])
+        waiting = min(len(joining), self.count - count)  # rows that were not called make way
+        self.flights += [flight for _, flight in joining]
+        self._move(range(count, count + waiting), range(total - waiting, total))
+        self.state[:, count:new] = self.state[:, leaders]
+        self.count = total
+        for row, (_, flight) in enumerate(joining, count):
+            self.flights[row] = flight
+            self._enter(row, flight)
+        if variance is not None:
+            import torch
+
+            variance = torch.cat([variance, variance[leaders]])
+        return new, variance
+
+    def _clip(self, at: np.ndarray) -> None:
+        """x̂0 held within the range of each row."""
+        import torch
+
+        low, high = to_device(self.table.clip[at].T.copy(), self.device).unsqueeze(2)
+        held = self.state[self.table.clipped_plane, : len(at)]
+        torch.clamp(self.state[1, : len(at)], low, high, out=held)
+
+    def _draw(self, at: np.ndarray, variance: Any) -> None:
+        """Fresh noise for the rows that take some, times its deviation where that is learned."""
+        plane, rows = self.table.noise_plane, self.table.draws[at].nonzero()[0].tolist()
+        if not rows:
+            return
+        drawn = [self.flights[row].fresh(self.table.arrives[at[row]]) for row in rows]
+        noise = to_device(np.stack(drawn).reshape(len(rows), -1), self.device)
+        if len(rows) == len(at):
+            self.state[plane, : len(at)] = noise
+        else:
+            self.state[plane, rows] = noise
+        if self.table.learned[at].any():
+            assert variance is not None  # a model whose network gives none is refused when loaded
+            constant, slope = to_device(self.table.spread[at].T.copy(), self.device).unsqueeze(2)
+            deviation = (constant + slope * variance.reshape(len(at), -1)).exp()
+            self.state[plane, : len(at)] *= deviation
+
+    def _mix(self, at: np.ndarray) -> None:
+        """Every row's values, by one product of its coefficients with its planes."""
+        import torch
+
+        table, count = self.table, len(at)
+        values = int(table.values[at].max())
+        mix = to_device(table.mix[at, :values], self.device)
+        made = torch.bmm(mix, self.state[:, :count].transpose(0, 1))
+        self.state[0, :count] = made[:, 0]
+        if values > 1:
+            into = table.into[at, 1:values]
+            rows, which = (into != 1).nonzero()
+            kept = made[rows, which + 1]
+            self.state[into[rows, which], rows] = kept
+
+    def _send(self, answer: Prediction, at: np.ndarray) -> list[int]:
+        """Give samplers that have no programme their answers. Returns the rows that end."""
+        ended = []
+        for row in (at == HOLD).nonzero()[0].tolist():
+            mine = Prediction(*(None if part is None else part[row] for part in answer))
+            try:
+                x, level = self.flights[row].course.send(mine)
+                self.t[row] = level.t
+            except StopIteration as end:
+                x, self._alone = end.value, self._alone - 1
+                ended.append(row)
+            self.state[0, row] = x.reshape(-1)
+        return ended
