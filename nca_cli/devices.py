@@ -33,7 +33,7 @@ def to_device(values: np.ndarray, device: Any) -> torch.Tensor:
     nothing, and nothing waits for it."""
     import torch
 
-    tensor = torch.from_numpy(values)
-    if torch.device(device).type != "cuda":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
+    tensor, kind = torch.from_numpy(values), torch.device(device).type
+    if kind == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor if kind == "cpu" else tensor.to(device)

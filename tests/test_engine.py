@@ -347,6 +347,7 @@ def test_a_result_that_is_not_finite_is_left_out_alone(calm_pipeline, faces, tmp
 
     work._denoiser = once_nan
     for done in work:
+        assert work._writer.background.wait() == []
         stored.append((done.image.name, done.t, len(finished_samples(tmp_path))))
     (error,) = errors
     assert error.what == "ben: one-step from t=20 seed=0 is not finite and was not stored"

@@ -21,7 +21,7 @@ from nca_cli.schedule import Level, Schedule
 X, X0, CLIPPED, NOISE, SPREAD, VARIANCE, ONE = range(-7, 0)
 """What a symbol is a mix of: the x that was asked about, x̂0, x̂0 held in range, fresh noise,
 fresh noise times a learned deviation, the network's signal of variance, and the number 1. Besides
-these, a `Kept` value of a row before."""
+these, a `Carried` value of a row before."""
 
 
 class NotLinear(Exception):
@@ -29,7 +29,7 @@ class NotLinear(Exception):
 
 
 @dataclass(eq=False)
-class Kept:
+class Carried:
     """A value of row `since` that rows up to `last` need: a mix of `terms`, kept in `register`."""
 
     since: int
@@ -48,7 +48,7 @@ class Symbol:
 
     def __init__(self, tracing: Tracing, terms: dict[Any, float]):
         self._tracing, self.terms, self.row = tracing, terms, tracing.row
-        self._kept: Kept | None = None
+        self._kept: Carried | None = None
 
     def read(self) -> dict[Any, float]:
         """Its terms in the present row."""
@@ -56,7 +56,7 @@ class Symbol:
         if self.row == now:
             return self.terms
         if self._kept is None:
-            self._kept = Kept(self.row, self.terms)
+            self._kept = Carried(self.row, self.terms)
             self._tracing.kept.append(self._kept)
         self._kept.last = now
         return {self._kept: 1.0}
@@ -134,7 +134,7 @@ def _number(value: Any) -> float:
 
 
 @dataclass
-class Row:
+class Instruction:
     """One evaluation: the level to ask at, and what is made of the answer."""
 
     t: int | float
@@ -148,7 +148,7 @@ class Row:
 class Programme:
     """A trajectory from one level, row by row; x of the last row is x̂0."""
 
-    rows: list[Row]
+    rows: list[Instruction]
     registers: int
     """How many values are kept at a time."""
 
@@ -161,8 +161,8 @@ class Tracing:
 
     def __init__(self) -> None:
         self.row = -1
-        self.rows: list[Row] = []
-        self.kept: list[Kept] = []
+        self.rows: list[Instruction] = []
+        self.kept: list[Carried] = []
 
     def note(self, name: str, value: Any) -> None:
         """Say of the present row what is done besides mixing, always in one way."""
@@ -181,7 +181,7 @@ class Tracing:
         if asked is not x:
             raise NotLinear("does not begin with x_t")
         while True:
-            self.rows.append(Row(level.t))
+            self.rows.append(Instruction(level.t))
             self.row += 1
             asked.terms, asked.row = {X: 1.0}, self.row
             answer = Prediction(Symbol(self, {X0: 1.0}), Symbol(self, {VARIANCE: 1.0}))

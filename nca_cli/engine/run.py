@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,6 @@ from nca_cli.engine.batching import Engine
 from nca_cli.engine.codec import Codec
 from nca_cli.engine.noise import Starts, leave_out, noise_image
 from nca_cli.engine.plan import ImagePlan, Plan
-from nca_cli.engine.programme import Programme, programme
 from nca_cli.engine.state import Bundle, Flight
 from nca_cli.engine.writing import Done, Whose, Writer
 from nca_cli.errors import Complain, NcaError, NothingStored
@@ -51,7 +51,6 @@ class Reconstruction:
     def __post_init__(self) -> None:
         self._codec = Codec(self.plan.model, self.device, self.notes)
         self._writer = Writer(self.plan, self._codec, self.store_dtype)
-        self._programmes: dict[tuple[str, int | float], Programme | None] = {}
 
     def __len__(self) -> int:
         return self.plan.missing
@@ -75,7 +74,7 @@ class Reconstruction:
                 for finished in self.engine.unheard():
                     self._writer.hold(*finished)
             finally:
-                self._writer.commit_all()
+                self._writer.close()
 
     def _denoiser(self) -> Callable[..., Any]:
         from nca_cli.models import load_denoiser
@@ -98,29 +97,35 @@ class Reconstruction:
         """Every missing trajectory, image by image; an image that fails is reported and skipped."""
         for image in self.plan.images:
             try:
-                self.notes += noise_image(self.plan, image, self._codec, self.store_dtype)
-                yield from self._of_image(image)
+                noised = noise_image(
+                    self.plan, image, self._codec, self.store_dtype, self._writer.background
+                )
+                self.notes += noised.notes
+                yield from self._of_image(image, noised.x_t)
             except NcaError as error:
                 leave_out(error, self.on_error)
 
-    def _of_image(self, image: ImagePlan) -> Iterator[Bundle]:
-        """Trajectories of one image, those of one x_t together, costly levels first."""
-        wanted: dict[Key, list[Recipe]] = {}
-        for name, keys in image.reconstructions.items():
-            for key in keys:
-                wanted.setdefault(key, []).append(self.plan.recipes[name])
+    def _of_image(self, image: ImagePlan, made: dict[Key, np.ndarray]) -> Iterator[Bundle]:
+        """Trajectories of one image, those of one x_t together, costly levels first.
+
+        They begin with the x_t just made, or else with those that the store holds.
+        """
+        wanted = image.by_key()
         self._writer.expect(image, sum(map(len, wanted.values())))
         if not wanted:
             return
+        starts = made.__getitem__ if made else self._stored(image, list(wanted))
+        for key, names in wanted.items():
+            yield from self._from_one(image, key, names, starts(key))
+
+    def _stored(self, image: ImagePlan, keys: list[Key]) -> Starts:
         noise = self.plan.store.artifact(self.plan.place(image), NOISE)
         if noise is None:  # another process may have deleted it
             raise NothingStored(f"{image.name}: its x_t are gone", "run the same command again")
-        starts = Starts(self.plan, image, noise, sorted(wanted, reverse=True))
-        for key in sorted(wanted, reverse=True):
-            yield from self._from_one(image, key, wanted[key], starts(key))
+        return Starts(self.plan, image, noise, keys)
 
     def _from_one(
-        self, image: ImagePlan, key: Key, recipes: list[Recipe], x_t: np.ndarray
+        self, image: ImagePlan, key: Key, names: list[str], x_t: np.ndarray
     ) -> Iterator[Bundle]:
         """The trajectories from one x_t: those with a programme have their first denoising in
         common, the longest of them leads."""
@@ -129,30 +134,29 @@ class Reconstruction:
         def fresh(there: int | float) -> np.ndarray:
             return step_noise(seed, image.digest, x_t.shape, t, there)
 
-        flights = [
-            Flight((image, recipe, key), self._course(recipe, t, x_t, fresh), fresh)
-            for recipe in recipes
-        ]
-        together = [one for one in flights if isinstance(one.course, Programme)]
+        together: list[tuple[int, Flight]] = []
+        for name in names:
+            recipe, known = self.plan.recipes[name], self.plan.programme(name, t)
+            course = known or self._begin(recipe, t, x_t, fresh)
+            flight = Flight((image, recipe, key), course, fresh)
+            if known:
+                together.append((len(known), flight))
+            else:
+                yield x_t, [flight]
         if together:
-            yield x_t, sorted(together, key=lambda one: len(one.course), reverse=True)
-        yield from ((x_t, [one]) for one in flights if one not in together)
+            yield x_t, [flight for _, flight in sorted(together, key=itemgetter(0), reverse=True)]
 
-    def _course(
+    def _begin(
         self, recipe: Recipe, t: int | float, x_t: np.ndarray,
         fresh: Callable[[int | float], np.ndarray],
-    ) -> Programme | Sampler:  # fmt: skip
-        """How a trajectory goes on; programmes are made once for all images."""
-        schedule = self.plan.model.space.schedule
-        if (recipe.name, t) not in self._programmes:
-            self._programmes[recipe.name, t] = programme(recipe, schedule, t)
-        if (known := self._programmes[recipe.name, t]) is not None:
-            return known
+    ) -> Sampler:  # fmt: skip
+        """A trajectory that has no programme."""
         import torch
 
         def on_device(values: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(values).to(self.device)
 
+        schedule = self.plan.model.space.schedule
         return start(recipe, schedule, on_device(x_t), t, lambda there: on_device(fresh(there.t)))
 
     def _keep(self, whose: Whose, x0_hat: Any) -> Iterator[Done]:

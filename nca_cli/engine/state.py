@@ -1,18 +1,21 @@
-"""All trajectories in flight as one tensor, advanced together whatever their samplers and levels."""
+"""All trajectories in flight as one tensor: they advance together, whatever their levels are."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from nca_cli.devices import to_device
 from nca_cli.engine.programme import Programme
-from nca_cli.engine.table import HOLD, Table
+from nca_cli.engine.table import HOLD, Programmes
 from nca_cli.samplers import Prediction, Sampler, no_noise
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(eq=False)
@@ -30,6 +33,7 @@ class Flight:
         return not isinstance(self.course, Programme) or len(self.course) > 1
 
 
+Shape = tuple[int, ...]
 Bundle = tuple[np.ndarray, Sequence[Flight]]
 """x_t `(C, H, W)`, and the flights that begin with the network's answer to it."""
 
@@ -39,22 +43,27 @@ class Landing:
     """x̂0 of flights that ended, on their way to the host: one copy for all of a call."""
 
     keys: list[Any]
-    values: Any
-    """`(N, C, H, W)`, on the device; where that is CUDA, on the host once `event` has come."""
+    values: np.ndarray
+    """`(N, C, H, W)`; of a CUDA device they are there once `event` has come."""
     event: Any = None
 
     @classmethod
-    def of(cls, keys: list[Any], values: Any) -> Landing:
-        """Begin the copy, which holds up neither the device nor the host."""
-        if values.device.type != "cuda":
-            return cls(keys, values)
+    def of(cls, keys: list[Any], x: torch.Tensor, rows: list[int], shape: Shape) -> Landing:
+        """Begin the copy of rows of x `(B, C·H·W)`, which holds up neither device nor host."""
         import torch
 
-        host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
-        host.copy_(values, non_blocking=True)
-        event = torch.cuda.Event()
-        event.record(torch.cuda.current_stream(values.device))
-        return cls(keys, host, event)
+        chosen, size = torch.from_numpy(np.array(rows)), (len(rows), x.shape[1])
+        if x.device.type == "cpu":
+            values = np.empty(size, np.float32)
+            torch.index_select(x, 0, chosen, out=torch.from_numpy(values))
+            return cls(keys, values.reshape(-1, *shape))
+        host = torch.empty(size, pin_memory=x.device.type == "cuda")
+        host.copy_(x.index_select(0, to_device(np.array(rows), x.device)), non_blocking=True)
+        event = None
+        if x.device.type == "cuda":
+            event = torch.cuda.Event()
+            event.record(torch.cuda.current_stream(x.device))
+        return cls(keys, host.numpy().reshape(-1, *shape), event)
 
     @property
     def over(self) -> bool:
@@ -65,7 +74,20 @@ class Landing:
         """Each key with its x̂0 `(C, H, W)`, once it is there."""
         if self.event is not None:
             self.event.synchronize()
-        return list(zip(self.keys, self.values.cpu().numpy(), strict=True))
+        return list(zip(self.keys, self.values, strict=True))
+
+
+class Views(NamedTuple):
+    """The first rows of a state, looked at as they are needed."""
+
+    x: torch.Tensor
+    """`(B, C, H, W)`."""
+    flat: torch.Tensor
+    """The same x `(B, C·H·W)`."""
+    answer: torch.Tensor
+    """x̂0 `(B, C·H·W)`."""
+    rows: torch.Tensor
+    """All planes of each row: `(B, planes, C·H·W)`."""
 
 
 @dataclass
@@ -73,13 +95,13 @@ class Flights:
     """The state `(planes, rows, C·H·W)` of flights in rows 0 … `count`-1, and where each one is.
 
     Plane 0 is x, which the network is asked about; 1 its answer x̂0; the others are those of a
-    `Table`. Rows are independent: what one of them holds changes no other.
+    `Programmes`. Rows are independent: what one of them holds changes no other.
     """
 
     device: Any
-    table: Table = field(default_factory=Table)
+    table: Programmes = field(default_factory=Programmes)
     count: int = 0
-    shape: tuple[int, ...] = ()
+    shape: Shape = ()
     """(C, H, W)."""
     state: Any = None
 
@@ -88,8 +110,9 @@ class Flights:
         self.followers: dict[Flight, Sequence[Flight]] = {}
         """Those that take the first answer of another, which begins with the same x_t."""
         self.at = np.zeros(0, np.int64)
-        """Row of the table of each flight."""
+        """Instruction of the table of each flight."""
         self.t = np.zeros(0)
+        self._views: Views | None = None
         self.landings: deque[Landing] = deque()
         """x̂0 of the flights that have ended."""
         self._alone = 0
@@ -108,8 +131,10 @@ class Flights:
         xs = np.stack([x for x, _ in starts])
         self.shape = xs.shape[1:]
         self._make_room(new, xs[0].size)
-        self.state[:, first:new] = 0
-        self.state[0, first:new] = to_device(xs.reshape(len(xs), -1), self.device)
+        self.state.narrow(1, first, len(xs)).zero_()
+        self.state[0].narrow(0, first, len(xs)).copy_(
+            to_device(xs.reshape(len(xs), -1), self.device)
+        )
         for row, (_, (leader, *others)) in enumerate(starts, first):
             self.flights.append(leader)
             if others:
@@ -130,7 +155,7 @@ class Flights:
         self._make_room(len(self.at), self.state.shape[2])
 
     def _make_room(self, rows: int, size: int) -> None:
-        """Planes for all of the table, and at least so many rows: of the old ones what they hold."""
+        """Planes for all of the table, and at least so many rows; what there is stays."""
         import torch
 
         planes, old = len(self.table.planes), self.state
@@ -139,6 +164,7 @@ class Flights:
             return
         rows = max(rows, have[1]) if rows <= have[1] else max(rows, 2 * have[1])
         self.state = torch.zeros(planes, rows, size, device=self.device)
+        self._views = None
         if old is not None:
             self.state[: have[0], : have[1]] = old
         self.at = np.concatenate([self.at, np.zeros(rows - len(self.at), np.int64)])
@@ -148,8 +174,10 @@ class Flights:
         """Copy rows over others."""
         if not len(sources):
             return
-        self.state[:, targets] = self.state[:, sources]
-        self.at[targets], self.t[targets] = self.at[sources], self.t[sources]
+        here, there = np.array(sources), np.array(targets)
+        moved = self.state.index_select(1, to_device(here, self.device))
+        self.state.index_copy_(1, to_device(there, self.device), moved)
+        self.at[there], self.t[there] = self.at[here], self.t[here]
         for source, target in zip(sources, targets, strict=True):
             self.flights[target] = self.flights[source]
 
@@ -169,14 +197,23 @@ class Flights:
         import torch
 
         count = len(rows)
-        # t is on the CPU: some devices know no float64, and denoisers look it up before they compute
+        # On the CPU: some devices know no float64, and denoisers look levels up before they compute
         t = self.t[:count].astype(np.int64 if self.table.whole else np.float64)
-        return self.state[0, :count].view(count, *self.shape), torch.from_numpy(t)
+        return self._view(count).x, torch.from_numpy(t)
+
+    def _view(self, count: int) -> Views:
+        """Views of so many rows, made anew where there were others."""
+        if self._views is None or len(self._views.x) != count:
+            rows = self.state.narrow(1, 0, count)
+            flat, answer, *_ = rows.unbind()
+            shaped = flat.view(count, *self.shape)
+            self._views = Views(shaped, flat, answer, rows.transpose(0, 1))
+        return self._views
 
     def advance(self, answer: Prediction, count: int) -> None:
         """Make the next x of the first `count` rows from the answer. Those that end leave."""
         x0, variance = answer
-        self.state[1, :count] = x0.reshape(count, -1)
+        self._view(count).answer.copy_(x0.reshape(count, -1))
         if self.followers:
             count, variance = self._join(count, variance)
         at = self.at[:count]
@@ -191,8 +228,8 @@ class Flights:
         if self._alone:
             ended = sorted([*ended, *self._send(answer, at)])
         if ended:
-            values = self.state[0, ended].view(-1, *self.shape)
-            self.landings.append(Landing.of([self.flights[row].key for row in ended], values))
+            keys, x = [self.flights[row].key for row in ended], self._view(count).flat
+            self.landings.append(Landing.of(keys, x, ended, self.shape))
             self._leave(ended)
 
     def _join(self, count: int, variance: Any) -> tuple[int, Any]:
@@ -210,7 +247,8 @@ class Flights:
         waiting = min(len(joining), self.count - count)  # rows that were not called make way
         self.flights += [flight for _, flight in joining]
         self._move(range(count, count + waiting), range(total - waiting, total))
-        self.state[:, count:new] = self.state[:, leaders]
+        chosen = self.state.index_select(1, to_device(np.array(leaders), self.device))
+        self.state.narrow(1, count, len(leaders)).copy_(chosen)
         self.count = total
         for row, (_, flight) in enumerate(joining, count):
             self.flights[row] = flight
@@ -225,9 +263,9 @@ class Flights:
         """x̂0 held within the range of each row."""
         import torch
 
-        low, high = to_device(self.table.clip[at].T.copy(), self.device).unsqueeze(2)
-        held = self.state[self.table.clipped_plane, : len(at)]
-        torch.clamp(self.state[1, : len(at)], low, high, out=held)
+        low, high = (self._column(bound) for bound in self.table.clip[at].T)
+        held = self.state[self.table.clipped_plane].narrow(0, 0, len(at))
+        torch.clamp(self._view(len(at)).answer, low, high, out=held)
 
     def _draw(self, at: np.ndarray, variance: Any) -> None:
         """Fresh noise for the rows that take some, times its deviation where that is learned."""
@@ -236,15 +274,16 @@ class Flights:
             return
         drawn = [self.flights[row].fresh(self.table.arrives[at[row]]) for row in rows]
         noise = to_device(np.stack(drawn).reshape(len(rows), -1), self.device)
-        if len(rows) == len(at):
-            self.state[plane, : len(at)] = noise
-        else:
-            self.state[plane, rows] = noise
+        self.state[plane].index_copy_(0, to_device(np.array(rows), self.device), noise)
         if self.table.learned[at].any():
             assert variance is not None  # a model whose network gives none is refused when loaded
-            constant, slope = to_device(self.table.spread[at].T.copy(), self.device).unsqueeze(2)
+            constant, slope = (self._column(part) for part in self.table.spread[at].T)
             deviation = (constant + slope * variance.reshape(len(at), -1)).exp()
             self.state[plane, : len(at)] *= deviation
+
+    def _column(self, values: np.ndarray) -> torch.Tensor:
+        """A number for each row, `(B, 1)`."""
+        return to_device(np.ascontiguousarray(values)[:, None], self.device)
 
     def _mix(self, at: np.ndarray) -> None:
         """Every row's values, by one product of its coefficients with its planes."""
@@ -252,14 +291,16 @@ class Flights:
 
         table, count = self.table, len(at)
         values = int(table.values[at].max())
-        mix = to_device(table.mix[at, :values], self.device)
-        made = torch.bmm(mix, self.state[:, :count].transpose(0, 1))
-        self.state[0, :count] = made[:, 0]
+        view = self._view(count)
+        made = torch.bmm(to_device(table.mix[at, :values], self.device), view.rows)
+        view.flat.copy_(made.select(1, 0))
         if values > 1:
             into = table.into[at, 1:values]
             rows, which = (into != 1).nonzero()
-            kept = made[rows, which + 1]
-            self.state[into[rows, which], rows] = kept
+            row, value, plane = (
+                to_device(each, self.device) for each in (rows, which + 1, into[rows, which])
+            )
+            self.state[plane, row] = made[row, value]
 
     def _send(self, answer: Prediction, at: np.ndarray) -> list[int]:
         """Give samplers that have no programme their answers. Returns the rows that end."""

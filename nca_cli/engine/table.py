@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from nca_cli.engine.programme import CLIPPED, NOISE, SPREAD, X0, Programme, Row, X
+from nca_cli.engine.programme import CLIPPED, NOISE, SPREAD, X0, Instruction, Programme, X
 
 HOLD = 0
 """The row of the table that leaves x as it is, for ever."""
 
 
-class Table:
+class Programmes:
     """Rows of programmes, each with the number of the row after it.
 
     Columns are the planes of an engine's state: `planes[source]` is the number of a source's, x and
@@ -24,7 +24,7 @@ class Table:
     def __init__(self) -> None:
         self.planes: dict[Any, int] = {X: 0, X0: 1}
         self.mix = np.zeros((1, 1, 2), np.float32)
-        """`(rows, values, planes)`: coefficients of each value that a row makes, the next x first."""
+        """`(rows, values, planes)`: coefficients of each value that a row makes, next x first."""
         self.mix[HOLD, 0, 0] = 1.0
         self.into = np.ones((1, 1), np.int64)
         """`(rows, values)`: the plane that each value goes to."""
@@ -52,7 +52,7 @@ class Table:
             self._add(programme.rows)
         return self._places[programme]
 
-    def _add(self, rows: Sequence[Row]) -> None:
+    def _add(self, rows: Sequence[Instruction]) -> None:
         first, count = len(self.t), len(rows)
         mix, into = self._mixes(rows)
         self._widen(mix.shape[1:])
@@ -68,7 +68,7 @@ class Table:
         self.learned = _under(self.learned, ["spread" in row.notes for row in rows])
         self.whole = self.whole and all(isinstance(row.t, int) for row in rows)
 
-    def _mixes(self, rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
+    def _mixes(self, rows: Sequence[Instruction]) -> tuple[np.ndarray, np.ndarray]:
         """`mix` and `into` of new rows, in the planes that there are after them."""
         cells = [
             (r, v, self._plane(source), coefficient)
