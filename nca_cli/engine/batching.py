@@ -142,12 +142,13 @@ class Engine:
     def _fill(self) -> None:
         """Begin trajectories until the batch is full or there are no more."""
         flights, begun = self.flights, []
-        room = self.batch.size - flights.count - flights.expected
+        room = self.batch.size - flights.taken
         while room > 0 and (bundle := next(self._bundles, None)) is not None:
             begun.append(bundle)
             room -= max(1, sum(flight.goes_on for flight in bundle[1]))
         if begun:
             flights.begin(begun)
+        flights.close_up()
 
     def _call_and_advance(self) -> int:
         """One network call and what it leads to; how many evaluations it was."""

@@ -88,6 +88,8 @@ class Views(NamedTuple):
     """x̂0 `(B, C·H·W)`."""
     rows: torch.Tensor
     """All planes of each row: `(B, planes, C·H·W)`."""
+    made: dict[int, torch.Tensor]
+    """Where so many new values of each row are put together: `(B, values, C·H·W)`."""
 
 
 @dataclass
@@ -115,32 +117,36 @@ class Flights:
         self._views: Views | None = None
         self.landings: deque[Landing] = deque()
         """x̂0 of the flights that have ended."""
+        self.ended: list[int] = []
+        """Rows of these, as long as nobody took them."""
         self._alone = 0
         """How many flights have no programme."""
 
     # -- into rows and out of them ------------------------------------------------------------
 
     @property
-    def expected(self) -> int:
-        """Rows that followers will take up."""
-        return sum(other.goes_on for others in self.followers.values() for other in others)
+    def taken(self) -> int:
+        """Rows of flights under way, and of followers that will go on."""
+        expected = (other.goes_on for others in self.followers.values() for other in others)
+        return self.count - len(self.ended) + sum(expected)
 
     def begin(self, starts: Sequence[Bundle]) -> None:
-        """Put flights into new rows: for each x_t one, which the others follow."""
-        first, new = self.count, self.count + len(starts)
+        """Put flights where others have ended, or into new rows: for each x_t one, which the
+        others follow."""
+        rows = [*self.ended, *range(self.count, self.count + len(starts))][: len(starts)]
         xs = np.stack([x for x, _ in starts])
         self.shape = xs.shape[1:]
-        self._make_room(new, xs[0].size)
-        self.state.narrow(1, first, len(xs)).zero_()
-        self.state[0].narrow(0, first, len(xs)).copy_(
-            to_device(xs.reshape(len(xs), -1), self.device)
-        )
-        for row, (_, (leader, *others)) in enumerate(starts, first):
-            self.flights.append(leader)
+        self._make_room(max(self.count, rows[-1] + 1), xs[0].size)
+        into = to_device(np.array(rows), self.device)
+        self.state.index_fill_(1, into, 0)
+        self._x.index_copy_(0, into, to_device(xs.reshape(len(xs), -1), self.device))
+        for row, (_, (leader, *others)) in zip(rows, starts, strict=True):
+            self.flights[row : row + 1] = [leader]
             if others:
                 self.followers[leader] = others
             self._enter(row, leader)
-        self.count = new
+        del self.ended[: len(rows)]
+        self.count = len(self.flights)
 
     def _enter(self, row: int, flight: Flight) -> None:
         if isinstance(flight.course, Programme):
@@ -163,10 +169,10 @@ class Flights:
         if planes <= have[0] and rows <= have[1]:
             return
         rows = max(rows, have[1]) if rows <= have[1] else max(rows, 2 * have[1])
-        self.state = torch.zeros(planes, rows, size, device=self.device)
-        self._views = None
+        self.state, self._views = torch.zeros(planes, rows, size, device=self.device), None
         if old is not None:
             self.state[: have[0], : have[1]] = old
+        self._x, self._all = self.state[0], self.state.view(planes * rows, size)
         self.at = np.concatenate([self.at, np.zeros(rows - len(self.at), np.int64)])
         self.t = np.concatenate([self.t, np.zeros(rows - len(self.t))])
 
@@ -181,14 +187,14 @@ class Flights:
         for source, target in zip(sources, targets, strict=True):
             self.flights[target] = self.flights[source]
 
-    def _leave(self, ended: Sequence[int]) -> None:
-        """Give up rows; the last ones take their places."""
-        kept = self.count - len(ended)
-        gone = set(ended)
-        holes = [row for row in ended if row < kept]
-        self._move([row for row in range(kept, self.count) if row not in gone], holes)
-        del self.flights[kept:]
-        self.count = kept
+    def close_up(self) -> None:
+        """Have the last rows take the places of those that ended."""
+        kept, ended = self.count - len(self.ended), set(self.ended)
+        if ended:
+            last = [row for row in range(kept, self.count) if row not in ended]
+            self._move(last, [row for row in self.ended if row < kept])
+            del self.flights[kept:]
+            self.count, self.ended = kept, []
 
     # -- from one call to the next ------------------------------------------------------------
 
@@ -207,16 +213,17 @@ class Flights:
             rows = self.state.narrow(1, 0, count)
             flat, answer, *_ = rows.unbind()
             shaped = flat.view(count, *self.shape)
-            self._views = Views(shaped, flat, answer, rows.transpose(0, 1))
+            self._views = Views(shaped, flat, answer, rows.transpose(0, 1), {})
         return self._views
 
     def advance(self, answer: Prediction, count: int) -> None:
-        """Make the next x of the first `count` rows from the answer. Those that end leave."""
+        """Make the next x of the first `count` rows from the answer. Where some end, their x̂0 is
+        among `landings` and their rows among `ended`, until others begin there."""
         x0, variance = answer
         self._view(count).answer.copy_(x0.reshape(count, -1))
         if self.followers:
             count, variance = self._join(count, variance)
-        at = self.at[:count]
+        at = self.at[:count].copy()
         if self.table.clipped_plane is not None:
             self._clip(at)
         if self.table.noise_plane is not None:
@@ -230,7 +237,7 @@ class Flights:
         if ended:
             keys, x = [self.flights[row].key for row in ended], self._view(count).flat
             self.landings.append(Landing.of(keys, x, ended, self.shape))
-            self._leave(ended)
+            self.ended = ended
 
     def _join(self, count: int, variance: Any) -> tuple[int, Any]:
         """Give those that follow called rows their own, next to these, with x and x̂0 of theirs."""
@@ -274,7 +281,8 @@ class Flights:
             return
         drawn = [self.flights[row].fresh(self.table.arrives[at[row]]) for row in rows]
         noise = to_device(np.stack(drawn).reshape(len(rows), -1), self.device)
-        self.state[plane].index_copy_(0, to_device(np.array(rows), self.device), noise)
+        into = np.array(rows) + plane * self.state.shape[1]
+        self._all.index_copy_(0, to_device(into, self.device), noise)
         if self.table.learned[at].any():
             assert variance is not None  # a model whose network gives none is refused when loaded
             constant, slope = (self._column(part) for part in self.table.spread[at].T)
@@ -292,15 +300,17 @@ class Flights:
         table, count = self.table, len(at)
         values = int(table.values[at].max())
         view = self._view(count)
-        made = torch.bmm(to_device(table.mix[at, :values], self.device), view.rows)
-        view.flat.copy_(made.select(1, 0))
-        if values > 1:
-            into = table.into[at, 1:values]
-            rows, which = (into != 1).nonzero()
-            row, value, plane = (
-                to_device(each, self.device) for each in (rows, which + 1, into[rows, which])
-            )
-            self.state[plane, row] = made[row, value]
+        if values not in view.made:  # a buffer that stays spares the system from finding memory
+            size = self.state.shape[2]
+            view.made[values] = torch.empty(count, values, size, device=self.device)
+        mix, made = to_device(table.mix[at, :values], self.device), view.made[values]
+        torch.bmm(mix, view.rows, out=made)
+        if values == 1:
+            view.flat.copy_(made.select(1, 0))
+        else:
+            into = table.into[at, :values] * self.state.shape[1] + np.arange(count)[:, None]
+            every = made.view(count * values, -1)
+            self._all.index_copy_(0, to_device(into.reshape(-1), self.device), every)
 
     def _send(self, answer: Prediction, at: np.ndarray) -> list[int]:
         """Give samplers that have no programme their answers. Returns the rows that end."""
