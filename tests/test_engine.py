@@ -19,7 +19,7 @@ from nca_cli.engine import (
     reconstruction_plans,
 )
 from nca_cli.engine.batching import BatchSize
-from nca_cli.engine.state import Flight
+from nca_cli.engine.state import Flight, Landing
 from nca_cli.errors import DamagedArtifact, ImageError, StoreError, UsageError
 from nca_cli.models import find_model
 from nca_cli.models.load import PICKLED
@@ -401,16 +401,14 @@ def test_an_interrupt_after_the_call_that_finished_samples_loses_none(all_at_onc
 
 
 def test_an_interrupt_on_the_way_from_the_device_loses_nothing(all_at_once, tmp_path, monkeypatch):
-    import torch
+    fetch, count = Landing.fetch, itertools.count()
 
-    fetch, count = torch.Tensor.cpu, itertools.count()
-
-    def interrupted(tensor):
-        if next(count) == 2:
+    def interrupted(landing):
+        if next(count) == 0:
             raise KeyboardInterrupt
-        return fetch(tensor)
+        return fetch(landing)
 
-    monkeypatch.setattr(torch.Tensor, "cpu", interrupted)
+    monkeypatch.setattr(Landing, "fetch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(all_at_once())
     assert finished_samples(tmp_path) == EVERYTHING
