@@ -19,7 +19,8 @@ from nca_cli.engine import (
     reconstruction_plans,
 )
 from nca_cli.engine.batching import BatchSize
-from nca_cli.engine.state import Flight, Landing
+from nca_cli.engine.landing import Landing
+from nca_cli.engine.state import Flight
 from nca_cli.errors import DamagedArtifact, ImageError, StoreError, UsageError
 from nca_cli.models import find_model
 from nca_cli.models.load import PICKLED

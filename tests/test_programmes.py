@@ -202,10 +202,10 @@ def test_all_samplers_share_the_first_evaluation_of_an_x_t(calm, faces, tmp_path
 
 
 def thresholded(x, levels):
-    """More than linear arithmetic: x̂0 held below a quantile of itself."""
+    """More than linear arithmetic: x̂0 held within half of its own range."""
     for here, there in itertools.pairwise(levels):
         x0 = (yield x, here).x0
-        bound = x0.abs().quantile(0.9).item()
+        bound = float(abs(x0).max()) / 2
         x = there.a * x0.clip(-bound, bound) + there.s / here.s * (x - here.a * x0)
     return x
 
@@ -239,7 +239,7 @@ def test_a_trajectory_that_is_not_finite_spoils_none_that_takes_its_place():
     mixed = [(broken if number % 3 == 0 else x, each)
              for number, (x, each) in enumerate(flights(cases, Schedule()))]  # fmt: skip
     found = dict(Engine(network, mixed, batch=3))
-    assert {key for key, x0_hat in found.items() if not np.isfinite(x0_hat).all()} == {
+    assert {key for key, x0_hat in found.items() if x0_hat is None} == {
         number for number in range(16) if number % 3 == 0
     }
 

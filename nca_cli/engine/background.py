@@ -20,9 +20,9 @@ class Background:
     def __init__(self, room: int = ROOM):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._room = BoundedSemaphore(room)
-        self._jobs: deque[Future[None]] = deque()
+        self._jobs: deque[Future[object]] = deque()
 
-    def later(self, job: Callable[[], None]) -> None:
+    def later(self, job: Callable[[], object]) -> None:
         """Have a job done; waits while there is no room for it."""
         self._room.acquire()
         try:

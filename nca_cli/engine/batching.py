@@ -83,7 +83,8 @@ def as_many_as_fit(call: Callable[[Any], Any], items: Any, batch: BatchSize) -> 
 
 
 class Engine:
-    """Runs trajectories through `denoise`; iterating yields `(key, x̂0)` as they finish.
+    """Runs trajectories through `denoise`; iterating yields `(key, x̂0)` as they finish, x̂0 on the
+    host or `None` where it is not finite.
 
     `bundles` gives x_t `(C, H, W)` with the flights that begin with it, which have their first
     denoising in common; the next one is asked for only when there is room for it. `denoise(x (B, C,
@@ -110,9 +111,9 @@ class Engine:
         self.network_seconds = 0.0
         self.flights = Flights(self.device)
         self._bundles = iter(bundles)
-        self._finished: deque[tuple[Any, np.ndarray]] = deque()
+        self._finished: deque[tuple[Any, np.ndarray | None]] = deque()
 
-    def __iter__(self) -> Iterator[tuple[Any, np.ndarray]]:
+    def __iter__(self) -> Iterator[tuple[Any, np.ndarray | None]]:
         import torch
 
         while True:
@@ -127,7 +128,7 @@ class Engine:
                 return
             self.tick(count)
 
-    def unheard(self) -> list[tuple[Any, np.ndarray]]:
+    def unheard(self) -> list[tuple[Any, np.ndarray | None]]:
         """What ended and whose yielding is not over."""
         self._land(wait=True)
         return list(self._finished)
@@ -145,7 +146,7 @@ class Engine:
         room = self.batch.size - flights.taken
         while room > 0 and (bundle := next(self._bundles, None)) is not None:
             begun.append(bundle)
-            room -= max(1, sum(flight.goes_on for flight in bundle[1]))
+            room -= 1 if len(bundle[1]) == 1 else max(1, sum(each.goes_on for each in bundle[1]))
         if begun:
             flights.begin(begun)
         flights.close_up()

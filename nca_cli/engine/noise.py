@@ -92,20 +92,21 @@ def noise_image(
     origin = fixed["z0" if codec.latent else "x0"]
 
     small = len(image.noise) * origin.nbytes < plan.store.part_bytes
-    later = background is not None and small and plan.store.artifact(place, NOISE) is None
+    if not small or plan.store.artifact(place, NOISE) is not None:
+        background = None
     done = Noised([f"{image.source}: {note}" for note in picture.notes])
 
     def write(chunks: list[Samples]) -> None:
         commit = partial(plan.store.commit, place, NOISE, plan.header(image),
                          Samples.joined(chunks), fixed, store_dtype)  # fmt: skip
-        background.later(commit) if later else commit()
+        background.later(commit) if background else commit()
 
     waiting = Gathered(write, plan.store.part_bytes)
     try:
         for i in range(0, len(image.noise), CHUNK):
             keys = image.noise[i : i + CHUNK]
             x_t = noised(origin, space.schedule, image.digest, keys)
-            if later:
+            if background:
                 done.x_t.update(zip(keys, x_t, strict=True))
             tensors = codec.tensors("x_t", "z_t", x_t)
             new = Samples.at(keys, space.schedule.log_snr, tensors)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nca_cli.devices import to_device
+from nca_cli.engine.landing import Landing
 from nca_cli.engine.programme import Programme
 from nca_cli.engine.table import HOLD, Programmes
 from nca_cli.samplers import Prediction, Sampler, no_noise
@@ -24,7 +25,7 @@ class Flight:
 
     key: Any
     course: Programme | Sampler
-    fresh: Callable[[int | float], np.ndarray] = no_noise
+    fresh: Callable[[Any], np.ndarray] = no_noise
     """Noise `(C, H, W)` of the step that arrives at a level t."""
 
     @property
@@ -38,45 +39,6 @@ Bundle = tuple[np.ndarray, Sequence[Flight]]
 """x_t `(C, H, W)`, and the flights that begin with the network's answer to it."""
 
 
-@dataclass
-class Landing:
-    """x̂0 of flights that ended, on their way to the host: one copy for all of a call."""
-
-    keys: list[Any]
-    values: np.ndarray
-    """`(N, C, H, W)`; of a CUDA device they are there once `event` has come."""
-    event: Any = None
-
-    @classmethod
-    def of(cls, keys: list[Any], x: torch.Tensor, rows: list[int], shape: Shape) -> Landing:
-        """Begin the copy of rows of x `(B, C·H·W)`, which holds up neither device nor host."""
-        import torch
-
-        chosen, size = torch.from_numpy(np.array(rows)), (len(rows), x.shape[1])
-        if x.device.type == "cpu":
-            values = np.empty(size, np.float32)
-            torch.index_select(x, 0, chosen, out=torch.from_numpy(values))
-            return cls(keys, values.reshape(-1, *shape))
-        host = torch.empty(size, pin_memory=x.device.type == "cuda")
-        host.copy_(x.index_select(0, to_device(np.array(rows), x.device)), non_blocking=True)
-        event = None
-        if x.device.type == "cuda":
-            event = torch.cuda.Event()
-            event.record(torch.cuda.current_stream(x.device))
-        return cls(keys, host.numpy().reshape(-1, *shape), event)
-
-    @property
-    def over(self) -> bool:
-        """Whether the values are there."""
-        return self.event is None or self.event.query()
-
-    def fetch(self) -> list[tuple[Any, np.ndarray]]:
-        """Each key with its x̂0 `(C, H, W)`, once it is there."""
-        if self.event is not None:
-            self.event.synchronize()
-        return list(zip(self.keys, self.values, strict=True))
-
-
 class Views(NamedTuple):
     """The first rows of a state, looked at as they are needed."""
 
@@ -88,8 +50,8 @@ class Views(NamedTuple):
     """x̂0 `(B, C·H·W)`."""
     rows: torch.Tensor
     """All planes of each row: `(B, planes, C·H·W)`."""
-    made: dict[int, torch.Tensor]
-    """Where so many new values of each row are put together: `(B, values, C·H·W)`."""
+    made: list[torch.Tensor]
+    """Where new values of each row are put together, the next x first: `(B, 1, C·H·W)`."""
 
 
 @dataclass
@@ -138,27 +100,30 @@ class Flights:
         self.shape = xs.shape[1:]
         self._make_room(max(self.count, rows[-1] + 1), xs[0].size)
         into = to_device(np.array(rows), self.device)
-        self.state.index_fill_(1, into, 0)
+        if len(self.state) > 2:  # x and x̂0 are replaced anyway
+            self._kept.index_fill_(1, into, 0)
         self._x.index_copy_(0, into, to_device(xs.reshape(len(xs), -1), self.device))
         for row, (_, (leader, *others)) in zip(rows, starts, strict=True):
             self.flights[row : row + 1] = [leader]
             if others:
                 self.followers[leader] = others
-            self._enter(row, leader)
+        self._enter(rows)
         del self.ended[: len(rows)]
         self.count = len(self.flights)
 
-    def _enter(self, row: int, flight: Flight) -> None:
-        if isinstance(flight.course, Programme):
-            self.at[row] = self.table.place(flight.course)
-            self.t[row] = self.table.t[self.at[row]]
-        else:
-            x, level = next(flight.course)
-            self.at[row], self.t[row] = HOLD, level.t
-            self.table.whole &= isinstance(level.t, int)
-            self.state[0, row] = x.reshape(-1)
-            self._alone += 1
+    def _enter(self, rows: Sequence[int]) -> None:
+        """Have the flights in new rows begin."""
+        courses = [self.flights[row].course for row in rows]
+        at = [self.table.place(one) if isinstance(one, Programme) else HOLD for one in courses]
+        self.at[rows], self.t[rows] = at, self.table.t[at]
         self._make_room(len(self.at), self.state.shape[2])
+        for row, course in zip(rows, courses, strict=True):
+            if not isinstance(course, Programme):
+                x, level = next(course)
+                self.t[row] = level.t
+                self.table.whole &= isinstance(level.t, int)
+                self._x[row] = x.reshape(-1)
+                self._alone += 1
 
     def _make_room(self, rows: int, size: int) -> None:
         """Planes for all of the table, and at least so many rows; what there is stays."""
@@ -172,7 +137,8 @@ class Flights:
         self.state, self._views = torch.zeros(planes, rows, size, device=self.device), None
         if old is not None:
             self.state[: have[0], : have[1]] = old
-        self._x, self._all = self.state[0], self.state.view(planes * rows, size)
+        self._x, self._kept = self.state[0], self.state[2:]
+        self._all = self.state.view(planes * rows, size)
         self.at = np.concatenate([self.at, np.zeros(rows - len(self.at), np.int64)])
         self.t = np.concatenate([self.t, np.zeros(rows - len(self.t))])
 
@@ -213,7 +179,7 @@ class Flights:
             rows = self.state.narrow(1, 0, count)
             flat, answer, *_ = rows.unbind()
             shaped = flat.view(count, *self.shape)
-            self._views = Views(shaped, flat, answer, rows.transpose(0, 1), {})
+            self._views = Views(shaped, flat, answer, rows.transpose(0, 1), [])
         return self._views
 
     def advance(self, answer: Prediction, count: int) -> None:
@@ -259,7 +225,7 @@ class Flights:
         self.count = total
         for row, (_, flight) in enumerate(joining, count):
             self.flights[row] = flight
-            self._enter(row, flight)
+        self._enter(range(count, new))
         if variance is not None:
             import torch
 
@@ -294,23 +260,28 @@ class Flights:
         return to_device(np.ascontiguousarray(values)[:, None], self.device)
 
     def _mix(self, at: np.ndarray) -> None:
-        """Every row's values, by one product of its coefficients with its planes."""
+        """Every row's values, each by one product of coefficients with the row's planes."""
         import torch
 
-        table, count = self.table, len(at)
+        table, view = self.table, self._view(len(at))
         values = int(table.values[at].max())
-        view = self._view(count)
-        if values not in view.made:  # a buffer that stays spares the system from finding memory
-            size = self.state.shape[2]
-            view.made[values] = torch.empty(count, values, size, device=self.device)
-        mix, made = to_device(table.mix[at, :values], self.device), view.made[values]
-        torch.bmm(mix, view.rows, out=made)
-        if values == 1:
-            view.flat.copy_(made.select(1, 0))
+        while len(view.made) < values:  # memory that stays need not be found at each call
+            view.made.append(torch.empty(len(at), 1, self.state.shape[2], device=self.device))
+        for value, made in enumerate(view.made[:values]):
+            mix = to_device(table.mix[at, value : value + 1], self.device)
+            torch.bmm(mix, view.rows, out=made)
+        view.flat.copy_(view.made[0].squeeze(1))
+        for value, made in enumerate(view.made[1:values], 1):
+            self._keep(made.squeeze(1), table.into[at, value])
+
+    def _keep(self, made: torch.Tensor, planes: np.ndarray) -> None:
+        """Put a value of each row `(B, C·H·W)` into one of its planes."""
+        rows = self.state.shape[1]
+        if (planes == planes[0]).all():  # all at one stage: a plain copy, which is faster
+            self._all.narrow(0, int(planes[0]) * rows, len(planes)).copy_(made)
         else:
-            into = table.into[at, :values] * self.state.shape[1] + np.arange(count)[:, None]
-            every = made.view(count * values, -1)
-            self._all.index_copy_(0, to_device(into.reshape(-1), self.device), every)
+            into = to_device(planes * rows + np.arange(len(planes)), self.device)
+            self._all.index_copy_(0, into, made)
 
     def _send(self, answer: Prediction, at: np.ndarray) -> list[int]:
         """Give samplers that have no programme their answers. Returns the rows that end."""

@@ -88,7 +88,7 @@ class Writer:
         """So many samples of an image will come."""
         self._left[image.digest] = count
 
-    def take(self, whose: Whose, x0_hat: np.ndarray) -> bool:
+    def take(self, whose: Whose, x0_hat: np.ndarray | None) -> bool:
         """`hold` a sample; the last one of an image has them all written, whatever became of it.
 
         Raises what went wrong in the background.
@@ -101,13 +101,12 @@ class Writer:
                 self._give((digest, name))
         return held
 
-    def hold(self, whose: Whose, x0_hat: np.ndarray) -> bool:
-        """Keep a sample to be written; False, and nothing is kept, where it is not finite."""
+    def hold(self, whose: Whose, x0_hat: np.ndarray | None) -> bool:
+        """Keep a sample to be written; False where there is none, since it is not finite."""
         image, recipe, key = whose
-        finite = bool(np.isfinite(x0_hat).all())
-        if finite:
+        if x0_hat is not None:
             self._held[image.digest, recipe.name][key] = x0_hat
-        return finite
+        return x0_hat is not None
 
     def commit_if_due(self) -> None:
         """Have all written where the last time is `COMMIT_SECONDS` ago. Raises as `take` does."""
