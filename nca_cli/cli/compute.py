@@ -189,6 +189,7 @@ class Job:
         return {
             "missing": sum(plan.missing for plan in self.plans),
             "evaluations": sum(plan.evaluations for plan in self.plans),
+            "saved": sum(plan.saved for plan in self.plans),
             "bytes": sum(plan.bytes(self.request.store_dtype) for plan in self.plans),
         }
 
@@ -213,5 +214,6 @@ def _announcement(plan: Plan, store_dtype: str) -> str:
         return text + f"all {plural(plan.wanted, 'sample')} cached"
     parts = [f"{plan.missing:,} of {plan.wanted:,} to compute"]
     if plan.evaluations:
-        parts.append(plural(plan.evaluations, "evaluation"))
+        saved = f" ({plan.saved:,} saved)" if plan.saved else ""
+        parts.append(plural(plan.evaluations, "evaluation") + saved)
     return text + ", ".join([*parts, f"about {size(plan.bytes(store_dtype))}"])
