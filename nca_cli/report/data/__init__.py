@@ -1,7 +1,7 @@
 """What a report says: values that are built once, by `collect` and `gallery`, and never changed."""
 
 from nca_cli.report.data.collect import Progress, collect, no_progress
-from nca_cli.report.data.findings import findings, headlines, title
+from nca_cli.report.data.findings import findings, headlines, leading, title, told
 from nca_cli.report.data.pictures import Filmstrip, Gallery, Shelf, gallery
 from nca_cli.report.data.report import (
     MAX_MB,

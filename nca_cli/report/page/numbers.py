@@ -10,6 +10,7 @@ from operator import attrgetter
 from nca_cli.analysis import Point, stage
 from nca_cli.figures.curves.titles import part, snr
 from nca_cli.report.data import Gallery, Report, Series, Shelf
+from nca_cli.report.data.findings import leading
 from nca_cli.report.data.words import count
 
 MOST_ROWS = 5000
@@ -123,3 +124,26 @@ def _samples(report: Report) -> dict[str, list[SampleRow]]:
     for (image, series, t, seed), measured in rows.items():
         found.setdefault(image, []).append(SampleRow(series, t, seed, measured))
     return found
+
+
+@dataclass(frozen=True)
+class Film:
+    """One image and series for the first screen."""
+
+    image: str
+    anchor: str
+    series: int
+    noised: bool
+    """Whether x_t can be shown, too."""
+
+
+def film(report: Report, pages: Sequence[ImagePage]) -> Film | None:
+    """Of the series that the first sentence is about, else of any; nothing without pictures."""
+    first = [report.series.index(one) for one in leading(report)]
+    order = dict.fromkeys([*first, *range(len(report.series))])
+    for series in order:
+        for page in pages:
+            for shelf in page.shelves[:1]:
+                if any(strip.series == series for strip in shelf.x0_hats):
+                    return Film(page.name, page.anchor, series, shelf.x_t is not None)
+    return None

@@ -21,15 +21,14 @@ from nca_cli import commands
 from nca_cli.analysis import REFERENCE
 from nca_cli.figures.curves import svg, titles
 from nca_cli.figures.curves.panel import Trace, ends
-from nca_cli.report.data import Filmstrip, Gallery, Report, Shelf, findings, headlines, title
+from nca_cli.report.data import Filmstrip, Gallery, Report, Shelf, leading, title, told
 from nca_cli.report.data.pictures import name_of
 from nca_cli.report.data.step_sheets import StepSheet
 from nca_cli.report.data.words import count
 from nca_cli.report.page import charts, concepts, experiments, learned, numbers, scrub
-from nca_cli.report.page.halves import half_chart
+from nca_cli.report.page.halves import answers, half_chart
 
 HOME = Path(__file__).parent
-MOST_HEADLINES = 3
 FIRST_IMAGES = 6
 """Shown at once; the others wait behind a click."""
 
@@ -41,8 +40,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
     strips = [(shelf, strip) for shelf in gallery.shelves for strip in shelf.strips]
     trained = learned.views(report, gallery)
     script = _script(trained)
-    shown, metrics = headlines(report)[:MOST_HEADLINES], numbers.headline_metrics(report)
-    said = findings(report)
+    metrics = numbers.headline_metrics(report)
     return _environment().get_template("report.html.j2").render(
         report=report,
         version=nca_cli.__version__,
@@ -50,8 +48,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         script=Markup(script),
         policy=_policy(script, gallery),
         title=title(report),
-        lead=said or shown,
-        beside=shown if said else [],
+        told=told(report),
         facts=_facts(report),
         data={
             **scrub.described(report, gallery, strips),
@@ -99,6 +96,8 @@ def _curves(report: Report, entries: Sequence[Trace]) -> dict[str, Any]:
         "experiments_legend": experiments.legend(tried),
         "concepts": known,
         "halves": half_chart(report, entries),
+        "answers": answers(report, entries),
+        "speakers": [entries[report.series.index(one)] for one in leading(report)],
     }
 
 
@@ -112,6 +111,7 @@ def _pictures(
     return {
         "gallery": gallery,
         "images": pages,
+        "film": numbers.film(report, pages),
         "first_images": FIRST_IMAGES,
         "anchors": {page.name: page.anchor for page in pages},
         "levels": levels,

@@ -125,20 +125,22 @@
     return stack && $("img.x0", stack);
   }
 
-  // The experiment at a glance: x0, then x_t above x̂0 of the first image at levels that both have.
+  // The experiment at a glance: x0, then x_t above x̂0 of one image and series, at their levels.
   function drawFilm(film) {
-    const [original, noised, made] = ["img.x0", "img.x_t", "img.x0_hat"].map((kind) => $(kind, $("article.image")));
-    const shared = data.levels.map((_, at) => at).filter((at) => has(noised, at) && has(made, at));
+    const shelf = document.getElementById(film.dataset.shelf);
+    const [original, noised] = ["img.x0", "img.x_t"].map((kind) => $(kind, shelf));
+    const answer = $(`.stack[data-entry="${film.dataset.series}"] img.x0_hat`, shelf);
+    const rows = [noised, answer].filter(Boolean);
+    const shared = data.levels.map((_, at) => at).filter((at) => rows.every((img) => has(img, at)));
     const frames = spread(shared, MOST_FRAMES);
     const narrow = new Set(spread(frames, FRAMES_OF_PHONE));
     const given = filmed([original], 0, $("figcaption .symbol", original.closest("figure")).cloneNode(true));
     $("ol", film).replaceChildren(given, ...frames.map((at) => {
-      const ratio = document.createElement("span");
-      ratio.textContent = `SNR ${data.levels[at].snr}`;
-      const item = filmed([noised, made], at, `t = ${data.levels[at].t}`, ratio);
+      const item = filmed(rows, at, `t = ${data.levels[at].t}`, made("span", `SNR ${data.levels[at].snr}`));
       item.classList.toggle("spare", !narrow.has(at));
       return item;
     }));
+    if (frames.length < shared.length) write($(".of-levels", film), ` ${frames.length} of ${shared.length} levels.`);
     film.hidden = !frames.length;
   }
   function filmed(images, at, name, ...more) {
