@@ -61,6 +61,13 @@ def fill(store: Store, gaps: Iterable[Gap]) -> str:
     return _joined([run for run in runs if not _implied(run, runs)], store)
 
 
+def lasting(gap: Gap) -> bool:
+    """Whether nothing that is known can compute it again: an import, or an image that is neither
+    here nor among the samples."""
+    imported = settings(gap.made, gap.model, gap.image).verb == "import"
+    return imported or Paths().find(gap.image) == IMAGES
+
+
 def suggestion(store: Store, filters: Filters, log_snr: Sequence[float] = ()) -> str:
     """What to run when nothing at all fits the filters. Raises as `check_models`."""
     check_models(store, filters)

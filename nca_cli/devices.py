@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 
 def pick_device(name: str) -> str:
@@ -21,3 +26,14 @@ def pick_device(name: str) -> str:
     if int(match[2] or 0) >= counts[match[1]]:
         raise UsageError(f"there is no device {name} here", "--device auto takes what is there")
     return name
+
+
+def to_device(values: np.ndarray, device: Any) -> torch.Tensor:
+    """A tensor of `values` on a device; the copy to CUDA is from pinned memory and waits for
+    nothing, and nothing waits for it."""
+    import torch
+
+    tensor, kind = torch.from_numpy(values), torch.device(device).type
+    if kind == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor if kind == "cpu" else tensor.to(device)

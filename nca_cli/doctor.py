@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from nca_cli.errors import NcaError
+from nca_cli.store.locks import has_flock, lock_of
 
 PACKAGES = ("torch", "diffusers", "huggingface_hub", "h5py", "numpy", "pillow", "scikit-image",
             "typer")  # fmt: skip
@@ -101,6 +102,10 @@ def _locks(store: Path) -> Check:
     except (OSError, NotImplementedError) as error:
         found = f"cannot be had on the disk of {store}: {error}"
         return Check("locks", "bad", found, "choose another --store")
+    if excluded and not has_flock(_existing(store)):
+        found = f"by lock files, as the disk of {store} has no flock"
+        hint = "one that a killed process leaves is waited for: delete it then"
+        return Check("locks", "note", found, hint)
     if excluded:
         return Check("locks", "good", f"work on the disk of {store}")
     found = f"do not exclude on the disk of {store}"
@@ -109,10 +114,11 @@ def _locks(store: Path) -> Check:
 
 def _excludes(path: Path) -> bool:
     """Whether a lock that is held here is refused to another process, as it should be."""
-    from filelock import FileLock
-
-    code = f"from filelock import FileLock; FileLock({str(path)!r}).acquire(timeout=0.2)"
-    with FileLock(path):
+    code = (
+        "import pathlib; from nca_cli.store.locks import lock_of; "
+        f"lock_of(pathlib.Path({str(path)!r})).acquire(timeout=0.2)"
+    )
+    with lock_of(path):
         return "Timeout" in _python(code).stderr
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nca_cli.errors import NothingStored, UsageError
+from nca_cli.errors import Complain, NcaError, NothingStored, StoreError, UsageError
 from nca_cli.images import to_uint8
-from nca_cli.outputs import write_result
+from nca_cli.outputs import Outputs
 from nca_cli.store import Artifact, Filters, Key, Store
 from nca_cli.store.fields import FIELDS, fixed, per_sample
 
@@ -49,14 +49,22 @@ class Export:
 
     batches: Sequence[TensorBatch]
     encode: Callable[[np.ndarray], bytes]
+    outputs: Outputs
+    problems: list[NcaError]
+    """Artifacts that cannot be read, with the reason; the others are written."""
 
     def __len__(self) -> int:
         return sum(len(batch.paths) for batch in self.batches)
 
     def __iter__(self) -> Iterator[Path]:
         for batch in self.batches:
-            for path, values in zip(batch.paths, batch.read(), strict=True):
-                write_result(path, self.encode(values))
+            try:
+                tensors = batch.read()
+            except StoreError as error:
+                self.problems.append(error)
+                continue
+            for path, values in zip(batch.paths, tensors, strict=True):
+                self.outputs.write(path, self.encode(values))
                 yield path
 
 
@@ -70,21 +78,34 @@ def export(
     """Write every tensor that fits into a file of its own under `folder`.
 
     Returns a sized iterable: each step writes one file (replacing one of that name as a whole) and
-    yields its path. Raises `UsageError` for an unknown format, `NothingStored` when nothing fits.
+    yields its path. `problems` are known at the end. Raises `UsageError` for an unknown format or
+    where it may not be written, `NothingStored` when nothing fits, and the first error where
+    nothing that fits can be read.
     """
     if format not in ENCODERS:
         raise UsageError(f"--format {format!r} is unknown", f"one of: {', '.join(ENCODERS)}")
-    batches = list(_batches(store.require(), Path(folder), filters, format))
+    outputs = Outputs(store)
+    problems: list[NcaError] = []
+    outputs.check(Path(folder))
+    batches = list(_batches(store.require(), Path(folder), filters, format, problems.append))
+    if not batches and problems:
+        raise problems[0]
     if not batches:
         raise NothingStored(f"{store.root} holds nothing that fits", "see what it holds: nca ls")
-    return Export(batches, ENCODERS[format])
+    return Export(batches, ENCODERS[format], outputs, problems)
 
 
-def _batches(store: Store, folder: Path, filters: Filters, format: str) -> Iterator[TensorBatch]:
+def _batches(
+    store: Store, folder: Path, filters: Filters, format: str, on_error: Complain
+) -> Iterator[TensorBatch]:
     for artifact in store.select(filters):
-        keys = filters.keys(artifact)
+        try:
+            keys, names = filters.keys(artifact), list(artifact.datasets)
+        except StoreError as error:
+            on_error(error)
+            continue
         whole = bool(keys) or (artifact.is_noise and not artifact.keys)
-        names = [name for name in artifact.datasets if format == "npy" or not FIELDS[name].latent]
+        names = [name for name in names if format == "npy" or not FIELDS[name].latent]
         place = folder / artifact.model / artifact.image
         for name in (name for name in fixed() if name in names and whole):
             yield TensorBatch(artifact, name, (), [place / f"{name}.{format}"])

@@ -5,11 +5,12 @@ No heavy import, so that the command line may read it at start.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ STORE_DTYPES = ("float32", "float16")
 DEFAULT_STORE = Path("nca-store")
 """The folder that is taken where no store is named."""
 MAX_SEED = 2**63 - 1
+MOST_NUMBERS = 1_000_000
+"""In one list, and of samples of one image: no schedule has more levels."""
+LARGEST = 1e30
+"""Of all numbers that are asked for."""
 
 Number = int | float
 
@@ -47,11 +52,14 @@ def digest(value: object) -> str:
 def parse_list(texts: Iterable[str], what: str = "t") -> list[Number]:
     """`["100,300", "0:1000:250"]` → `[100, 300, 0, 250, 500, 750]`; ranges are half-open.
 
-    Order is kept and repeats are dropped. Raises `UsageError` that names the bad item.
+    Order is kept and repeats are dropped. Raises `UsageError` that names the bad item, and for more
+    than `MOST_NUMBERS`.
     """
     items = [item.strip() for text in texts for item in str(text).split(",")]
-    numbers = [number for item in items for number in _parse_item(item, what)]
-    return list(dict.fromkeys(numbers))
+    spans = [_parse_item(item, what) for item in items]
+    if sum(map(_count, spans)) > MOST_NUMBERS:
+        raise UsageError(f"{what} names more than {MOST_NUMBERS:,} numbers", "name fewer")
+    return list(dict.fromkeys(number for span in spans for number in span))
 
 
 def parse_seeds(texts: Iterable[str]) -> list[int]:
@@ -102,7 +110,15 @@ def check_axis(t: Iterable[Number] | None, log_snr: Iterable[float] | None) -> N
         raise UsageError("--t and --log-snr both say which levels", "give one of them")
 
 
-def _parse_item(item: str, what: str) -> Iterable[Number]:
+def _count(span: Sequence[Number]) -> int:
+    """How many numbers there are; Python knows no length of long ranges."""
+    try:
+        return len(span)
+    except OverflowError:
+        return MOST_NUMBERS + 1
+
+
+def _parse_item(item: str, what: str) -> Sequence[Number]:
     if ":" not in item:
         return [_parse_number(item, what)]
     bounds = [_parse_number(part, what) for part in item.split(":")]
@@ -118,15 +134,23 @@ def _parse_item(item: str, what: str) -> Iterable[Number]:
 
 
 def _parse_number(text: str, what: str) -> Number:
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    if re.fullmatch(r"-?(\d+\.\d*|\.\d+|\d+(\.\d*)?[eE][-+]?\d+)", text):
-        return float(text)
+    number: Number | None = None
+    with contextlib.suppress(ValueError):
+        number = int(text)
+    if number is None and re.fullmatch(r"-?(\d+\.\d*|\.\d+|\d+(\.\d*)?[eE][-+]?\d+)", text):
+        number = float(text)
+    if number is not None and not abs(number) <= LARGEST:
+        raise UsageError(f"{what} {_short(text)} is too large a number")
+    if number is not None:
+        return number
     raise UsageError(
-        f"{what} {text!r} is not a number", f"give a list such as --{what} 100,300 or 0:1000:100"
+        f"{what} {_short(text)!r} is not a number",
+        f"give a list such as --{what} 100,300 or 0:1000:100",
     )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
 @dataclass(frozen=True)

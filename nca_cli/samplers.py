@@ -1,8 +1,9 @@
 """How x̂0 is drawn from x_t. Each sampler reads like its paper, for one trajectory.
 
 A sampler is a generator that asks for denoisings: it yields `(x, level)`, is sent a
-`Prediction`, and returns x̂0. Multi-step state lives in its local variables, so the engine may
-keep any number of trajectories in flight and answer their requests in one network call.
+`Prediction`, and returns x̂0. Multi-step state lives in its local variables. Since only numbers
+that the levels determine stand between arrays, the engine learns them by running a sampler once on
+symbols (`engine/programme.py`), and advances any number of trajectories together.
 
 `x` is an array of any shape (NumPy or torch; only arithmetic and `clip` are used), `levels` a
 chain of `Level` from the start to the clean end (`Schedule.chain`).

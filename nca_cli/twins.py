@@ -29,7 +29,8 @@ from nca_cli.notebook import NotebookStore
 from nca_cli.recipe import DEFAULT_STORE
 from nca_cli.report.data.words import concept_title
 from nca_cli.store import Filters, Store
-from nca_cli.store.verify import TIME_LIMIT, Verification, verify
+from nca_cli.store.child import TIME_LIMIT
+from nca_cli.store.verify import Verification, verify
 
 
 @dataclass

@@ -26,6 +26,8 @@ import numpy as np
 from nca_cli.engine import Engine, Reconstruction
 from nca_cli.engine.noise import noised
 from nca_cli.engine.plan import make_plan
+from nca_cli.engine.programme import programme
+from nca_cli.engine.state import Bundle, Flight
 from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.images import Source, find_images, image_digest, load_image
 from nca_cli.metrics import Prepared, measure
@@ -34,10 +36,16 @@ from nca_cli.metrics.registry import cheap
 from nca_cli.models import Model, load_denoiser, recipe_for
 from nca_cli.models.live import LiveNetwork, levels_of, undisturbed, unwrapped
 from nca_cli.models.space import Space, Trained
-from nca_cli.recipe import DEFAULT_SEEDS, DEFAULT_STORE, Number, check_seed, whole_number
+from nca_cli.recipe import (
+    DEFAULT_SEEDS,
+    DEFAULT_STORE,
+    Number,
+    Recipe,
+    check_seed,
+    whole_number,
+)
 from nca_cli.runs.find import EMA, RAW
 from nca_cli.sampler_choice import SamplerChoice
-from nca_cli.samplers import Sampler, one_step
 from nca_cli.schedule import Schedule
 from nca_cli.store import Store
 from nca_cli.store.layout import NOISE
@@ -147,27 +155,28 @@ class Watch:
     def _computed(self, model: Model, live: LiveNetwork) -> Iterator[Sample]:
         """All x̂0 from the network alone."""
         denoise = load_denoiser(model, device=live.device, dtype=live.dtype)
-        engine = Engine(denoise, self._trajectories(model.space, live.device), batch=self.batch)
-        for (t, x0), made in engine:
-            x0_hat = made.float().cpu().numpy()
-            if not np.isfinite(x0_hat).all():
+        recipe = recipe_for(model, SamplerChoice("one-step"), dtype=live.dtype)
+        bundles = self._bundles(model.space, recipe)
+        for (t, x0), x0_hat in Engine(denoise, bundles, batch=self.batch):
+            if x0_hat is None:
                 self._complain(NcaError(f"x̂0 from t={t} is not finite"))
-            yield t, x0, x0_hat
+            else:
+                yield t, x0, x0_hat
 
     def _complain(self, error: NcaError) -> None:
         """What is not finite says so of the run; all else speaks for itself."""
         raise NcaError(f"{self.run}: {error}", DIVERGED) if type(error) is NcaError else error
 
-    def _trajectories(self, space: Space, device: str) -> Iterator[tuple[Any, Sampler]]:
-        import torch
-
+    def _bundles(self, space: Space, recipe: Recipe) -> Iterator[Bundle]:
         side, channels, schedule = space.resolution, space.channels, space.schedule
+        courses = {t: programme(recipe, schedule, t) for t, _ in self._keys}
         for digest, source in {image_digest(each, side): each for each in self._sources}.items():
             x0 = load_image(source, side, channels=channels).pixels
-            x_t = torch.from_numpy(noised(x0, schedule, digest, self._keys)).to(device)
-            picture = Prepared(x0)
+            x_t, picture = noised(x0, schedule, digest, self._keys), Prepared(x0)
             for (t, _), x in zip(self._keys, x_t, strict=True):
-                yield (t, picture), one_step(x, [schedule.level(t)])
+                course = courses[t]
+                assert course is not None  # one-step is linear
+                yield x, [Flight((t, picture), course)]
 
     def _averaged(self, found: Iterable[Sample]) -> Values:
         """The mean of each metric at each level, over the images of which it can be taken."""

@@ -14,7 +14,7 @@ import pytest
 from nca_cli.recipe import Recipe, digest
 from nca_cli.schedule import Schedule
 from nca_cli.store import Artifact, Place, Samples, Store
-from nca_cli.store.layout import NOISE
+from nca_cli.store.layout import INDEX_FILE, NOISE
 
 SCHEDULE = Schedule()
 DDIM = Recipe("0" * 40, "ddim", steps=50, eta=0.0, clip=1.0, final_alpha="one")
@@ -80,11 +80,11 @@ def full_store(root: Path, images: Iterable[str] = ("cat", "dog")) -> Store:
 
 
 def snapshot(root: Path) -> dict[str, tuple[int, bytes]]:
-    """mtime and content of every file under `root`, the locks left out."""
+    """mtime and content of every file under `root`, locks and index left out."""
     return {
         str(path.relative_to(root)): (path.stat().st_mtime_ns, path.read_bytes())
         for path in sorted(root.rglob("*"))
-        if path.is_file() and ".locks" not in path.parts
+        if path.is_file() and ".locks" not in path.parts and path.name != INDEX_FILE
     }
 
 

@@ -19,6 +19,8 @@ from nca_cli.engine import (
     reconstruction_plans,
 )
 from nca_cli.engine.batching import BatchSize
+from nca_cli.engine.landing import Landing
+from nca_cli.engine.state import Flight
 from nca_cli.errors import DamagedArtifact, ImageError, StoreError, UsageError
 from nca_cli.models import find_model
 from nca_cli.models.load import PICKLED
@@ -346,6 +348,7 @@ def test_a_result_that_is_not_finite_is_left_out_alone(calm_pipeline, faces, tmp
 
     work._denoiser = once_nan
     for done in work:
+        assert work._writer.background.wait() == []
         stored.append((done.image.name, done.t, len(finished_samples(tmp_path))))
     (error,) = errors
     assert error.what == "ben: one-step from t=20 seed=0 is not finite and was not stored"
@@ -399,16 +402,14 @@ def test_an_interrupt_after_the_call_that_finished_samples_loses_none(all_at_onc
 
 
 def test_an_interrupt_on_the_way_from_the_device_loses_nothing(all_at_once, tmp_path, monkeypatch):
-    import torch
+    fetch, count = Landing.fetch, itertools.count()
 
-    fetch, count = torch.Tensor.cpu, itertools.count()
-
-    def interrupted(tensor):
-        if next(count) == 2:
+    def interrupted(landing):
+        if next(count) == 0:
             raise KeyboardInterrupt
-        return fetch(tensor)
+        return fetch(landing)
 
-    monkeypatch.setattr(torch.Tensor, "cpu", interrupted)
+    monkeypatch.setattr(Landing, "fetch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(all_at_once())
     assert finished_samples(tmp_path) == EVERYTHING
@@ -616,6 +617,11 @@ def test_headers_say_how_a_tensor_was_made(calm_pipeline, faces, tmp_path):
 # -- the engine itself -----------------------------------------------------------------------------
 
 
+def alone(number, length):
+    """A trajectory of a sampler without a programme, and the x_t of it, which it does not need."""
+    return np.zeros((1, 1, 1), np.float32), [Flight(number, chain(length, number))]
+
+
 def chain(length, name):
     """A trajectory that asks for `length` denoisings of its own number."""
     import torch
@@ -635,7 +641,7 @@ def test_trajectories_of_any_length_share_calls_and_never_mix(batch):
         sizes.append(len(x))
         return Prediction(x + 0.5)
 
-    queue = ((number, chain(length, number)) for number, length in enumerate(lengths))
+    queue = (alone(number, length) for number, length in enumerate(lengths))
     done = dict(Engine(denoise, queue, batch=batch))
     assert sorted(done) == list(range(len(lengths)))
     assert sum(sizes) == sum(lengths)
@@ -652,7 +658,7 @@ def test_trajectories_are_begun_only_when_there_is_room():
     def queue():
         for number in range(6):
             begun.append(number)
-            yield number, chain(3, number)
+            yield alone(number, 3)
 
     engine = iter(Engine(lambda x, t: Prediction(x + 0.5), queue(), batch=2))
     next(engine)
@@ -671,7 +677,7 @@ def test_running_out_of_memory_halves_the_batch_and_loses_nothing(batch):
             raise torch.OutOfMemoryError("too large")
         return Prediction(x + 0.5)
 
-    queue = ((number, chain(4, number)) for number in range(10))
+    queue = (alone(number, 4) for number in range(10))
     engine = Engine(denoise, queue, batch=batch)
     assert sorted(key for key, _ in engine) == list(range(10))
     assert engine.batch.size <= 3

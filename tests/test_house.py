@@ -42,7 +42,7 @@ def parameters(function):
 
 def test_the_environment_is_read_by_the_command_line_alone():
     allowed = {
-        "store/check.py",  # hands it on to the process that it starts
+        "store/child.py",  # hands it on to the process that it starts
         "models/environment.py",  # the one place of what Python users set too
     }  # fmt: skip
     for path in FILES:

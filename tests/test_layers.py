@@ -14,10 +14,10 @@ PACKAGE = Path(__file__).parent.parent / "nca_cli"
 FLOORS = (
     ("errors", "recipe"),
     (
+        "atomic",
         "csv_files",
         "devices",
         "images",
-        "outputs",
         "plugins",
         "portraits",
         "schedule",
@@ -25,7 +25,8 @@ FLOORS = (
     ),
     ("samplers",),
     ("sampler_choice", "store"),
-    ("metrics", "models"),
+    ("models", "outputs"),
+    ("metrics",),
     ("analysis", "commands", "runs"),
     ("concepts", "engine", "figures.grid", "figures.curves"),
     ("doctor", "export", "imports", "notebook", "report"),

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from nca_cli.errors import ModelError
-from nca_cli.recipe import Recipe
+from nca_cli.recipe import Recipe, digest
 from nca_cli.store import Filters, Names, Samples, Store
 from nca_cli.store.header import header, image_info, model_info, steps_of
 
 RUN = {"name": "mine", "weights": "ema", "settings": {"batch_size": 32}}
 SPACE = {"schedule": {}, "shape": [3, 4, 4], "resolution": 4, "channels": 3}
 INFO = model_info("mine", "/runs/mine", None, SPACE, RUN)
-FOLDER = "mine-0123abcd"
+HEX = digest(SPACE)[:8]
+FOLDER = f"mine-{HEX}"
 
 
 def commit(store: Store, step: int, image: str = "face", info: dict = INFO) -> None:
@@ -62,7 +63,7 @@ def test_steps_are_filters(store):
 
 def test_models_that_are_no_run_fit_any_step(store):
     info = model_info("other", "hub/other", None, SPACE)
-    place = store.place("other-0123abcd", info, "face", "ab" * 32)
+    place = store.place(f"other-{HEX}", info, "face", "ab" * 32)
     recipe = Recipe(weights="f" * 64, sampler="one-step")
     image = image_info("face", "ab" * 32, "face.png", "crop", 4)
     samples = Samples(np.array([100]), np.array([0]), np.array([2.0]),

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nca_cli.errors import DamagedArtifact, StoreError
+from nca_cli.errors import StoreError
 from nca_cli.metrics import Measuring
 from nca_cli.metrics.registry import Value, described
 from nca_cli.recipe import Number
@@ -107,7 +107,7 @@ def _step_and_recipe(artifact: Artifact) -> tuple[int, str] | None:
     """Its step, and the settings that all checkpoints share: all but the weights themselves."""
     try:
         checkpoint, recipe = artifact.checkpoint, artifact.recipe
-    except DamagedArtifact:
+    except StoreError:
         return None
     if checkpoint is None or recipe is None:
         return None

@@ -11,7 +11,7 @@ import numpy as np
 
 from nca_cli.analysis.checkpoints import StepTable, info_of
 from nca_cli.analysis.read import StoredModel
-from nca_cli.errors import DamagedArtifact, NothingStored
+from nca_cli.errors import NothingStored, StoreError
 from nca_cli.images.pixels import OPPONENT
 from nca_cli.metrics import METRICS, measure
 from nca_cli.metrics.registry import family
@@ -116,7 +116,7 @@ def stored_noises(store: Store, folder: str, filters: Filters) -> dict[str, Arti
     for noise in filter(None, found):
         try:
             noise.fixed("x0")
-        except (DamagedArtifact, NothingStored):
+        except (StoreError, NothingStored):
             continue
         known[names.image(noise)] = noise
     return known

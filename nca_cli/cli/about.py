@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from nca_cli.models.find import ModelRow
+    from nca_cli.store import Store
 
 RUN = "demo-run"
 """The training that ships."""
@@ -108,10 +109,11 @@ def demo(
     portraits = sample_images("portraits")
     request = Request(portraits, ("demo",), samplers=("one-step", "ddim"), offline=True)
     job = Job(opt.opened(out / opt.DEFAULT_STORE), output, request)
+    files = [out / "grid.png", out / "training.png", out / "report.html"]
+    _check(files, job.store)
     job.carry_out(reconstructions(request, job.store))
     training = Request(portraits, runs=(RUN,), samplers=("one-step",), offline=True)
     job.carry_out(reconstructions(training, job.store))
-    files = [out / "grid.png", out / "training.png", out / "report.html"]
     with output.bar("figures", len(files), "files") as advance:
         first = portraits[0].stem
         known = Filters(images=(first,), models=(ModelFilter("demo"),))
@@ -127,3 +129,11 @@ def demo(
         f"look at {files[0]} and {files[1]}, open {files[2]} in a browser, "
         + at("list the tensors: nca ls", job.store.named)
     )
+
+
+def _check(files: list[Path], store: Store) -> None:
+    """Refuse to write what may not be written, before anything is computed."""
+    from nca_cli.outputs import Outputs
+
+    for file in files:
+        Outputs(store).check(file)

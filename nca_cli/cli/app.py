@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import os
+import sys
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,8 @@ from typer.core import TyperGroup
 from nca_cli import __version__
 from nca_cli.cli.console import Output, complain
 from nca_cli.cli.interrupt import interrupted, interruptible
-from nca_cli.cli.options import QUIET, option
+from nca_cli.cli.options import CHECKED, QUIET, option
+from nca_cli.cli.streams import spoken
 from nca_cli.errors import NcaError
 
 if TYPE_CHECKING:
@@ -25,6 +27,15 @@ if TYPE_CHECKING:
 
 class Commands(TyperGroup):
     """Commands in the order of the work, and errors as one line with the next step."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """As Typer's, with streams that take whatever is written."""
+        try:
+            with spoken():
+                return super().main(*args, **kwargs)
+        except NcaError as error:
+            complain(error)
+            sys.exit(error.exit_code)
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Options before the command; without any words at all, the help."""
@@ -78,6 +89,12 @@ def _failed(error: BaseException) -> int:
     if isinstance(error, NcaError):
         complain(error)
         return error.exit_code
+    if isinstance(error, MemoryError):
+        complain(NcaError("not enough memory", "do less at a time, or make room"))
+        return 1
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        complain(NcaError(f"{os.fspath(error.filename)}: {error.strerror}"))
+        return 1
     text = " ".join(str(error).split()) or type(error).__name__
     hint = "see the traceback: nca --debug, then the same command"
     complain(NcaError(f"unexpected {type(error).__name__}: {text}", hint))
@@ -125,7 +142,14 @@ Version = Annotated[
 def main(
     version: Version = False,
     debug: Annotated[bool, option("--debug", help="Show tracebacks.")] = False,
+    no_check: Annotated[
+        bool,
+        option(
+            "--no-check", help="Read stored files without asking whether they are what was written."
+        ),
+    ] = False,
 ) -> None:
     """Options before the command."""
+    CHECKED.set(not no_check)
     # torch's threads that wait leave their core to others: alone as fast, on a busy machine twice
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -90,26 +90,28 @@ def measure(
         help="Processes that measure.")] = None,
     device: Annotated[str, opt.measure_option(
         "--device", help="For networks: auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    offline: opt.Offline = False,
     store: opt.StoreDir = opt.DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Measure reconstructions against their images; values are kept, and computed only once."""
     from nca_cli.metrics import REFERENCES, Measuring, Settings
 
     wanted = filters.parsed()
-    settings = Settings(tuple(lpips_weights or ()), backbone, device)
+    settings = Settings(tuple(lpips_weights or ()), backbone, device, offline)
     references = tuple(REFERENCES)
     work = Measuring(opt.opened(store), wanted, name, settings=settings, references=references)
     computed = len(work)
     with output.bar("measure", computed, "samples") as advance:
         values = work.run(workers, advance)
     output.note(*work.notes)
-    for problem in work.problems:
+    problems = [*work.problems, *([work.unsaved] if work.unsaved and not work.saved else [])]
+    for problem in problems:
         complain(problem)
     output.note(f"{plural(len(values), 'value')}, {plural(computed, 'sample')} measured now")
     output.results(work.files, values=len(values), computed=computed,
                    measures=sorted({value.measure for value in values}),
-                   errors=[problem.what for problem in work.problems])  # fmt: skip
-    if work.problems:
+                   errors=[problem.what for problem in problems])  # fmt: skip
+    if problems:
         raise typer.Exit(1)
 
 
@@ -126,6 +128,12 @@ class Job:
     errors: list[NcaError] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
     computed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.stamp:
+            from nca_cli.outputs import STAMP, Outputs
+
+            Outputs(self.store).check(self.stamp, STAMP)
 
     def failed(self, error: NcaError) -> None:
         """One image could not be used; the others go on.
@@ -173,13 +181,15 @@ class Job:
             self.output.note(f"{plural(len(self.errors), 'input')} left out, the others are done")
             raise typer.Exit(1)
         if self.stamp and not self.dry_run:
-            self.stamp.parent.mkdir(parents=True, exist_ok=True)
-            self.stamp.touch()
+            from nca_cli.outputs import Outputs
+
+            Outputs(self.store).stamp(self.stamp)
 
     def _planned(self) -> dict[str, int]:
         return {
             "missing": sum(plan.missing for plan in self.plans),
             "evaluations": sum(plan.evaluations for plan in self.plans),
+            "saved": sum(plan.saved for plan in self.plans),
             "bytes": sum(plan.bytes(self.request.store_dtype) for plan in self.plans),
         }
 
@@ -204,5 +214,6 @@ def _announcement(plan: Plan, store_dtype: str) -> str:
         return text + f"all {plural(plan.wanted, 'sample')} cached"
     parts = [f"{plan.missing:,} of {plan.wanted:,} to compute"]
     if plan.evaluations:
-        parts.append(plural(plan.evaluations, "evaluation"))
+        saved = f" ({plan.saved:,} saved)" if plan.saved else ""
+        parts.append(plural(plan.evaluations, "evaluation") + saved)
     return text + ", ".join([*parts, f"about {size(plan.bytes(store_dtype))}"])

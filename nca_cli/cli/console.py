@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +106,15 @@ def complain(error: NcaError) -> None:
     if hint := _next_step(error):
         line.append(f" ({_one_line(hint)})", style="default not bold dim")
     stderr().print(line)
+
+
+def fail_for(problems: Iterable[NcaError]) -> None:
+    """Name what could not be done, each once, and fail; nothing where all is done."""
+    named = {problem.what: problem for problem in problems}
+    for problem in named.values():
+        complain(problem)
+    if named:
+        raise typer.Exit(1)
 
 
 def _next_step(error: NcaError) -> str | None:

@@ -106,5 +106,5 @@ def grid(
                     f"{' '.join(figure.unwritten)} (--font FILE lends characters)")  # fmt: skip
     if figure.missing:
         output.note(f"{plural(len(figure.missing), 'blank cell')}; to fill: {figure.command}")
-    if strict and (figure.missing or figure.problems):
+    if figure.problems or (strict and figure.missing):
         raise typer.Exit(1)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nca_cli.cli.app import app
-from nca_cli.cli.console import Output, plural, print_json, relative, size
+from nca_cli.cli.console import Output, fail_for, plural, print_json, relative, size
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.options import DEFAULT_STORE, SEE_ALL, StoreDir, opened, option
-from nca_cli.errors import NothingStored, UsageError
+from nca_cli.errors import NcaError, NothingStored, UsageError
+
+if TYPE_CHECKING:
+    from nca_cli.store.verify import Finding
 
 
 @app.command()
@@ -21,14 +25,18 @@ from nca_cli.errors import NothingStored, UsageError
 def verify(
     *, repair: Annotated[bool, option(
         "--repair", help="Set damaged files aside, so that they are computed again.")] = False,
+    yes: Annotated[bool, option(
+        "--yes", help="With --repair, also what cannot be computed again: imports, lost images."
+    )] = False,
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Read every artifact and compare its content with its digest."""
-    from nca_cli.commands import at, fill
+    from nca_cli.commands import at, fill, lasting
     from nca_cli.store.verify import verify as verify_store
 
     place = opened(store).require()
-    work = verify_store(place, repair=repair, command=fill)
+    keep = (lambda gap: False) if yes else lasting
+    work = verify_store(place, repair=repair, command=fill, keep=keep)
     findings = []
     with output.bar("verify", len(work), "files") as advance:
         for finding in work:
@@ -39,17 +47,38 @@ def verify(
         print_json([asdict(finding) for finding in findings])
     else:
         output.results([finding.path for finding in bad])
-    aside = sum(finding.set_aside is not None for finding in bad)
     for finding in bad:
-        output.note(f"{relative(finding.path)}: {finding.reason}")
-        if finding.command:
-            output.note(f"  to compute it again: {finding.command}")
-    output.note(f"{plural(len(findings), 'file')} read, {len(bad)} damaged"
-                + (f", {aside} set aside" if aside else ""))  # fmt: skip
+        output.note(*_lines(finding))
+    output.note(_summary(findings))
+    if any(finding.kept for finding in bad):
+        output.note(at("what cannot be computed again stays where it is; to set it aside all the "
+                       "same: nca verify --repair --yes", place.named))  # fmt: skip
     if not (repair or place.packed) and any(finding.command for finding in bad):
         output.note(at("before that, set aside what is damaged: nca verify --repair", place.named))
-    if len(bad) > aside:
+    if not all(finding.repaired for finding in bad):
         raise typer.Exit(1)
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    """What is wrong with a file, and what to do about it."""
+    state = "could not be checked: " if finding.unchecked else ""
+    yield f"{relative(finding.path)}: {state}{finding.reason}"
+    if finding.command:
+        yield f"  to compute it again: {finding.command}"
+    if finding.hint:
+        yield f"  {finding.hint}"
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    """How many files are in which state."""
+    bad = [finding for finding in findings if not finding.ok]
+    counts = {
+        "damaged": sum(not finding.unchecked for finding in bad),
+        "set aside": sum(finding.set_aside is not None for finding in bad),
+        "could not be checked": sum(finding.unchecked for finding in bad),
+    }
+    told = [f"{count} {what}" for what, count in counts.items() if count or what == "damaged"]
+    return ", ".join([f"{plural(len(findings), 'file')} read", *told])
 
 
 @app.command()
@@ -63,10 +92,12 @@ def pack(
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Join a store into one self-contained, read-only HDF5 file."""
+    from nca_cli.outputs import HDF5, Outputs
     from nca_cli.store.pack import pack as pack_store
     from nca_cli.store.pack import unpack as unpack_store
 
     source = opened(store).require()
+    outputs = Outputs(source)
     if source.packed != unpack:
         raise UsageError(
             f"{store} is {'a packed file' if source.packed else 'a folder'}",
@@ -75,9 +106,11 @@ def pack(
         )
     if unpack:
         target = out or store.with_suffix("")
+        outputs.check(target)
         unpack_store(store, target)
     else:
         target = out or store.with_name(store.name + ".h5")
+        outputs.check(target, HDF5)
         with output.bar("pack", len(list(source.all_parts())), "files") as advance:
             pack_store(source, target, progress=lambda done: advance(1 if done else 0))
     output.results([target])
@@ -95,13 +128,16 @@ def rm(
     from nca_cli.store.remove import kept_noise, removal
 
     place, wanted = opened(store).require(), filters.parsed()
-    doomed = removal(place, wanted)
+    problems: list[NcaError] = []
+    doomed = removal(place, wanted, problems.append)
+    if not doomed and problems:
+        fail_for(problems)
     if not doomed:
         raise NothingStored(f"{store} holds nothing that fits", SEE_ALL, place.named)
     for artifact, keys, count in doomed:
         where = f"{artifact.model}/{artifact.image}/{artifact.name}"
         output.note(f"{where}: {plural(len(keys), 'sample')}, {size(count)}")
-    if kept := sum(len(keys) for _, keys in kept_noise(place, wanted)):
+    if kept := sum(len(keys) for _, keys in kept_noise(place, wanted, problems.append)):
         output.note(f"{plural(kept, 'x_t')} kept: reconstructions start from them")
     total = sum(count for _, _, count in doomed)
     if not yes:
@@ -113,3 +149,4 @@ def rm(
         samples = sum(len(keys) for _, keys, _ in doomed)
         print_json({"bytes": freed, "samples": samples})
     output.note(f"{size(freed)} freed")
+    fail_for(problems)

@@ -12,11 +12,11 @@ from rich.text import Text
 
 from nca_cli.cli import complete
 from nca_cli.cli.app import app
-from nca_cli.cli.console import Output, print_json, relative, size, stdout, table
+from nca_cli.cli.console import Output, fail_for, print_json, relative, size, stdout, table
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.options import DEFAULT_STORE, SEE_ALL, Json, StoreDir, opened, option
-from nca_cli.errors import NothingStored, UsageError
+from nca_cli.errors import NcaError, NothingStored, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,7 +40,9 @@ def export(
 
     if out is None:
         raise UsageError("no folder to export to", "nca export -o DIR")
-    output.results(list(export_tensors(opened(store), out, filters.parsed(), format=format)))
+    work = export_tensors(opened(store), out, filters.parsed(), format=format)
+    output.results(list(work))
+    fail_for(work.problems)
 
 
 @app.command()
@@ -48,17 +50,20 @@ def export(
 def ls(*, filters: FilterOptions, store: StoreDir = DEFAULT_STORE, json: Json = False) -> None:
     """List the artifacts: model, image, recipe, levels, seeds, size."""
     from nca_cli.store import Names
+    from nca_cli.store.select import holding
 
     wanted, place = filters.parsed(), opened(store).require()
-    found = [artifact for artifact in place.select(wanted) if wanted.keys(artifact)]
+    problems: list[NcaError] = []
+    found = holding(place.select(wanted), wanted, problems.append)
     names = Names(found)
     if json:
         rows = ({**_row(each, wanted.keys(each)), "sampler": names.sampler(each)} for each in found)
         print_json([*rows])
     elif found:
         _print_models(found, wanted, names)
-    else:
+    elif not problems:
         raise NothingStored(f"{store} holds nothing that fits", SEE_ALL, place.named)
+    fail_for(problems)
 
 
 def _row(artifact: Artifact, keys: list) -> dict:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +25,10 @@ SEE_ALL = "see all of it: nca ls"
 """What to do where the filters take nothing."""
 
 
+CHECKED: ContextVar[bool] = ContextVar("checked", default=True)
+"""Whether what is read from stores is checked where nobody vouches for it: `nca --no-check`."""
+
+
 def usual_store() -> Path:
     """The store that commands take when none is named."""
     return Path(os.environ.get("NCA_STORE") or DEFAULT_STORE)
@@ -33,7 +38,7 @@ def opened(path: Path) -> Store:
     """The store there; lines that are printed name it unless commands take it anyway."""
     from nca_cli.store import Store
 
-    return Store(path, usual=usual_store())
+    return Store(path, usual=usual_store(), check=CHECKED.get())
 
 
 def fitting(names: Iterable[str], incomplete: str) -> list[str]:
@@ -81,10 +86,20 @@ def _remembered(ctx: typer.Context, value: bool) -> bool:
     return value
 
 
+def _place(text: str | Path) -> Path:
+    """A store by its path; an empty one would mean the working folder."""
+    if not str(text):
+        raise typer.BadParameter("it is empty: name a folder, such as nca-store")
+    return Path(text)
+
+
 StoreDir = Annotated[
     Path,
-    option("--store", metavar="DIR", help="Where artifacts are kept (a folder or a packed file)."),
-]
+    option(
+        "--store", metavar="DIR", parser=_place,
+        help="Where artifacts are kept (a folder or a packed file).",
+    ),
+]  # fmt: skip
 Json = Annotated[bool, output_option("--json", help="Results as JSON on stdout.")]
 Quiet = Annotated[
     bool,

@@ -102,16 +102,18 @@ class TrainingOptions:
     ) -> TrainingFigure:  # fmt: skip
         """The figure; `tell` is told what was left out."""
         from nca_cli.figures.curves import plot_emergence, plot_learning
+        from nca_cli.outputs import Outputs
         from nca_cli.twins import when_learned
 
         found = when_learned(
             store, filters, metrics or ("psnr", "ssim"), labels=self.labels, probe=self.probe,
             batch_size=self.batch_size, tell=tell,
         )  # fmt: skip
-        images = self.axis == IMAGES
+        images, outputs = self.axis == IMAGES, Outputs(store)
         if self.emergence:
-            return plot_emergence(found, images=images, **paper)
-        return plot_learning(found, share=self.learning == "share", images=images, **paper)
+            return plot_emergence(found, images=images, outputs=outputs, **paper)
+        share = self.learning == "share"
+        return plot_learning(found, share=share, images=images, outputs=outputs, **paper)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from nca_cli.cli.app import app
-from nca_cli.cli.console import Output, size
+from nca_cli.cli.console import Output, fail_for, size
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.options import DEFAULT_STORE, Quiet, StoreDir, named, opened, option
@@ -66,7 +66,7 @@ def report(
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{out}: a report is an HTML page", "-o report.html; browsers make PDFs")
     asked = vars(wanted) | {"train_images": tuple(wanted.train_images or ())}
-    build_report(
+    made = build_report(
         opened(store), out, filters.parsed(latest=True), **asked,
         progress=lambda total: output.bar("measure", total, "samples"),
     )  # fmt: skip
@@ -77,3 +77,4 @@ def report(
             f"{out} takes {size(taken)} without any picture, more than --max-mb "
             f"{wanted.max_mb:g}: raise it, or give the pictures a folder with --assets"
         )
+    fail_for(made.problems)

@@ -11,7 +11,7 @@ import numpy as np
 from nca_cli.analysis.remember import remembered
 from nca_cli.concepts.probe import Concept, FunctionProbe, Probe
 from nca_cli.concepts.truth import Labels, Truth, named, nothing_labelled, portrait_truth
-from nca_cli.errors import Complain, DamagedArtifact, NcaError, NothingStored, UsageError
+from nca_cli.errors import Complain, NcaError, NothingStored, StoreError, UsageError
 from nca_cli.recipe import Number
 from nca_cli.store import Artifact, Filters, Namer, Names, Place, Store
 from nca_cli.store.layout import NOISE
@@ -130,7 +130,7 @@ def concept_readings(
             labels = truth.of(artifact)
             if labels and filters.keys(artifact):
                 yield from _of_artifact(store, artifact, filters, truth, probe, names)
-        except (DamagedArtifact, NothingStored) as error:
+        except (StoreError, NothingStored) as error:
             if on_error is None:
                 raise
             on_error(error)
@@ -264,6 +264,6 @@ def _labels(truth: Truth, artifact: Artifact) -> dict[str, list[float]]:
     """As plain data; none of what cannot be read."""
     try:
         labels = truth.of(artifact) or {}
-    except (DamagedArtifact, NothingStored):
+    except (StoreError, NothingStored):
         return {}
     return {name: list(numbers) for name, numbers in labels.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -80,7 +81,7 @@ class Probe:
     def load(cls, path: str | Path | None = None) -> Probe:
         """A saved probe; without a path the shipped one, of portraits. Raises `NcaError`."""
         path = Path(path or SHIPPED)
-        return _load(path, path.stat().st_mtime_ns if path.is_file() else 0)
+        return _load(path, path.stat().st_mtime_ns if os.path.isfile(path) else 0)
 
     def save(self, path: str | Path) -> Path:
         """Write an `.npz` file that `load` reads; weights in half precision."""
@@ -131,11 +132,13 @@ def _load(path: Path, mtime: int) -> Probe:
             weights, offset = file["weights"].astype(np.float32), file["offset"]
             filters = FilterBank(file["filters"], file["bias"], float(meta["threshold"]))
         concepts = [Concept(**{**each, "mean": tuple(each["mean"])}) for each in meta["concepts"]]
+        probe = Probe(tuple(concepts), filters, weights, offset)
+        probe.read(np.zeros((1, 3, 64, 64), np.float32))  # parts that do not fit show here
     except FileNotFoundError as error:
         raise NcaError(f"{path}: no such probe", "save one: fit_probe(…).save(FILE)") from error
-    except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
+    except Exception as error:  # a damaged archive throws anything
         raise NcaError(f"{path}: not a probe", "save one: fit_probe(…).save(FILE)") from error
-    return Probe(tuple(concepts), filters, weights, offset)
+    return probe
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +183,7 @@ def load_probe(text: str | None = None) -> Probe | FunctionProbe:
 
     The function runs as it is: name only code that you trust. Raises `UsageError`, `NcaError`.
     """
-    if not text or Path(text).is_file() or text.endswith(".npz"):
+    if not text or os.path.isfile(text) or text.endswith(".npz"):
         return Probe.load(text)
     module, colon, name = text.partition(":")
     if not (colon and module and name):

@@ -1,7 +1,8 @@
 """Continuous batching: many trajectories in flight, one network call for all their requests.
 
 A finished trajectory makes room for the next one in the queue, so calls stay full whatever the
-levels, samplers and images are. The engine yields finished samples; it prints nothing.
+levels, samplers and images are. Between calls the work does not grow with the batch: see `state`.
+The engine yields finished samples; it prints nothing.
 """
 
 from __future__ import annotations
@@ -10,25 +11,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
-from nca_cli.samplers import Prediction, Sampler
-from nca_cli.schedule import Level
+import numpy as np
+
+from nca_cli.engine.state import Bundle, Flights
+from nca_cli.samplers import Prediction
 
 LARGEST_BATCH = {"cpu": 64, "mps": 128}
 """Where doubling stops at the latest; 512 on other devices."""
 WORTH_DOUBLING = 1.03
 """Gain in samples per second below which a larger batch is not worth its memory."""
-
-
-@dataclass(eq=False)
-class Flight:
-    """A trajectory under way: whose it is, and the denoising it waits for."""
-
-    key: Any
-    sampler: Sampler
-    request: tuple[Any, Level]
 
 
 @dataclass
@@ -90,78 +83,90 @@ def as_many_as_fit(call: Callable[[Any], Any], items: Any, batch: BatchSize) -> 
 
 
 class Engine:
-    """Runs trajectories through `denoise`; iterating yields `(key, x̂0)` as they finish.
+    """Runs trajectories through `denoise`; iterating yields `(key, x̂0)` as they finish, x̂0 on the
+    host or `None` where it is not finite.
 
-    `trajectories` gives `(key, sampler)` pairs; the next one is asked for only when there is
-    room for it. `denoise(x (B, C, H, W), t (B,)) -> Prediction` is called with up to `batch`
-    requests (`None`: measured). `tick(n)` hears of every call and its n evaluations, after what
-    ended with it was yielded. `denoise` is `None` where no trajectory will come.
+    `bundles` gives x_t `(C, H, W)` with the flights that begin with it, which have their first
+    denoising in common; the next one is asked for only when there is room for it. `denoise(x (B, C,
+    H, W), t (B,)) -> Prediction` is called with up to `batch` of them (`None`: measured). `tick(n)`
+    hears of every call and its n evaluations, after what ended with it was yielded. `denoise` is
+    `None` where no trajectory will come.
 
-    `finished` holds what ended and whose yielding is not over: when iteration stops halfway, all
-    that ended has been yielded or is there.
+    When iteration stops halfway, all that ended has been yielded or is in `unheard()`.
     """
 
     def __init__(
         self,
         denoise: Callable[..., Prediction] | None,
-        trajectories: Iterable[tuple[Any, Sampler]],
+        bundles: Iterable[Bundle],
         *,
         batch: int | None = None,
         tick: Callable[[int], None] = lambda count: None,
     ):
         self.denoise = denoise
         self.tick = tick
-        device = str(getattr(denoise, "device", "cpu")).split(":")[0]
-        self.batch = BatchSize(batch, LARGEST_BATCH.get(device, 512))
+        self.device = getattr(denoise, "device", "cpu")
+        kind = str(self.device).split(":")[0]
+        self.batch = BatchSize(batch, LARGEST_BATCH.get(kind, 512))
         self.network_seconds = 0.0
-        self.finished: deque[tuple[Any, Any]] = deque()
-        self._queue = iter(trajectories)
-        self._flights: list[Flight] = []
+        self.flights = Flights(self.device)
+        self._bundles = iter(bundles)
+        self._finished: deque[tuple[Any, np.ndarray | None]] = deque()
 
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+    def __iter__(self) -> Iterator[tuple[Any, np.ndarray | None]]:
+        import torch
+
         while True:
-            self._fill()
-            if not self._flights:
+            with torch.inference_mode():
+                self._fill()
+                count = self.flights.count and self._call_and_advance()
+            self._land(wait=not count)
+            while self._finished:
+                yield self._finished[0]
+                self._finished.popleft()
+            if not count:
                 return
-            answers = as_many_as_fit(self._call, self._flights, self.batch)
-            self._send(answers)
-            while self.finished:
-                yield self.finished[0]
-                self.finished.popleft()
-            self.tick(len(answers))
+            self.tick(count)
+
+    def unheard(self) -> list[tuple[Any, np.ndarray | None]]:
+        """What ended and whose yielding is not over."""
+        self._land(wait=True)
+        return list(self._finished)
+
+    def _land(self, *, wait: bool) -> None:
+        """Take finished samples from the device, those that are here or all."""
+        landings = self.flights.landings
+        while landings and (wait or landings[0].over):
+            self._finished += landings[0].fetch()
+            landings.popleft()
 
     def _fill(self) -> None:
-        """Begin trajectories until the batch is full or the queue is empty."""
-        room = self.batch.size - len(self._flights)
-        for key, sampler in islice(self._queue, max(0, room)):
-            self._flights.append(Flight(key, sampler, next(sampler)))
+        """Begin trajectories until the batch is full or there are no more."""
+        flights, begun = self.flights, []
+        room = self.batch.size - flights.taken
+        while room > 0 and (bundle := next(self._bundles, None)) is not None:
+            begun.append(bundle)
+            room -= 1 if len(bundle[1]) == 1 else max(1, sum(each.goes_on for each in bundle[1]))
+        if begun:
+            flights.begin(begun)
+        flights.close_up()
 
-    def _send(self, answers: list[Prediction]) -> None:
-        """Give each flight its answer; those that end with it have finished."""
-        for flight, answer in zip(list(self._flights), answers, strict=False):
-            try:
-                flight.request = flight.sampler.send(answer)
-            except StopIteration as end:
-                self.finished.append((flight.key, end.value))
-                self._flights.remove(flight)
+    def _call_and_advance(self) -> int:
+        """One network call and what it leads to; how many evaluations it was."""
+        answer, count = as_many_as_fit(self._call, range(self.flights.count), self.batch)
+        self.flights.advance(answer, count)
+        return count
 
-    def _call(self, flights: list[Flight]) -> list[Prediction]:
+    def _call(self, rows: range) -> tuple[Prediction, int]:
         import torch
 
         assert self.denoise is not None  # it was given, since trajectories came
-        x = torch.stack([flight.request[0] for flight in flights])
-        ts = [flight.request[1].t for flight in flights]
-        whole = all(isinstance(t, int) for t in ts)
-        # On the CPU: some devices know no float64, and denoisers look levels up before they compute
-        t = torch.tensor(ts, dtype=torch.int64 if whole else torch.float64)
+        x, t = self.flights.asked(rows)
         began = time.perf_counter()
-        x0, variance = self.denoise(x, t)
+        answer = Prediction(*self.denoise(x, t))
         if x.device.type == "cuda" and not self.batch.settled:
             torch.cuda.synchronize(x.device)
         seconds = time.perf_counter() - began
         self.network_seconds += seconds
-        self.batch.record(len(flights), seconds)
-        return [
-            Prediction(x0[row], None if variance is None else variance[row])
-            for row in range(len(flights))
-        ]
+        self.batch.record(len(rows), seconds)
+        return answer, len(rows)

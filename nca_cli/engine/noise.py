@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
+from nca_cli.engine.background import Background
 from nca_cli.engine.codec import CHUNK, Codec
 from nca_cli.engine.plan import ImagePlan, Plan
 from nca_cli.engine.writing import Done, Gathered
@@ -48,7 +50,7 @@ class Noising:
         codec = Codec(self.plan.model, self.device, self.notes)
         for image in self.plan.images:
             try:
-                self.notes += noise_image(self.plan, image, codec, self.store_dtype)
+                self.notes += noise_image(self.plan, image, codec, self.store_dtype).notes
             except NcaError as error:
                 leave_out(error, self.on_error)
                 continue
@@ -63,10 +65,25 @@ def leave_out(error: NcaError, on_error: Complain | None) -> None:
     on_error(error)
 
 
-def noise_image(plan: Plan, image: ImagePlan, codec: Codec, store_dtype: str) -> list[str]:
-    """Compute and commit the x_t that `image` lacks (and x0). Returns notes about the picture."""
+@dataclass
+class Noised:
+    """What `noise_image` made: notes about the picture, and those x_t that are still in memory."""
+
+    notes: list[str] = field(default_factory=list)
+    x_t: dict[Key, np.ndarray] = field(default_factory=dict)
+
+
+def noise_image(
+    plan: Plan, image: ImagePlan, codec: Codec, store_dtype: str,
+    background: Background | None = None,
+) -> Noised:  # fmt: skip
+    """Compute and commit the x_t that `image` lacks (and x0).
+
+    With a `background` those of an image that has none yet are written there, and their x_t (z_t)
+    handed out, unless they fill more than one file.
+    """
     if not image.noise:
-        return []
+        return Noised()
     space = plan.model.space
     picture = load_image(
         image.source, space.resolution, plan.fit, space.channels, digest=image.digest
@@ -74,22 +91,29 @@ def noise_image(plan: Plan, image: ImagePlan, codec: Codec, store_dtype: str) ->
     fixed, place = _fixed(picture.pixels, codec), plan.place(image)
     origin = fixed["z0" if codec.latent else "x0"]
 
+    small = len(image.noise) * origin.nbytes < plan.store.part_bytes
+    if not small or plan.store.artifact(place, NOISE) is not None:
+        background = None
+    done = Noised([f"{image.source}: {note}" for note in picture.notes])
+
     def write(chunks: list[Samples]) -> None:
-        plan.store.commit(
-            place, NOISE, plan.header(image), Samples.joined(chunks), fixed, store_dtype
-        )
+        commit = partial(plan.store.commit, place, NOISE, plan.header(image),
+                         Samples.joined(chunks), fixed, store_dtype)  # fmt: skip
+        background.later(commit) if background else commit()
 
     waiting = Gathered(write, plan.store.part_bytes)
     try:
         for i in range(0, len(image.noise), CHUNK):
             keys = image.noise[i : i + CHUNK]
             x_t = noised(origin, space.schedule, image.digest, keys)
+            if background:
+                done.x_t.update(zip(keys, x_t, strict=True))
             tensors = codec.tensors("x_t", "z_t", x_t)
             new = Samples.at(keys, space.schedule.log_snr, tensors)
             waiting.add(new.as_stored(store_dtype))
     finally:
         waiting.commit()
-    return [f"{image.source}: {note}" for note in picture.notes]
+    return done
 
 
 def _fixed(x0: np.ndarray, codec: Codec) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from nca_cli.engine.programme import Programme, programme
 from nca_cli.errors import Complain, NcaError, StoreError, UsageError
 from nca_cli.images import Source, image_digest, image_name
 from nca_cli.models import Model
@@ -57,6 +58,14 @@ class ImagePlan:
         """Whether everything is there already."""
         return not self.noise and not any(self.reconstructions.values())
 
+    def by_key(self) -> dict[Key, list[str]]:
+        """Missing (t, seed) → names of the recipes that lack it, most expensive first."""
+        found: dict[Key, list[str]] = {}
+        for name, keys in self.reconstructions.items():
+            for key in keys:
+                found.setdefault(key, []).append(name)
+        return dict(sorted(found.items(), reverse=True))
+
 
 @dataclass
 class Plan:
@@ -71,6 +80,9 @@ class Plan:
     """Samples asked for, cached or not, this shard's alone."""
     notes: tuple[str, ...] = ()
     """What of the request does not concern this model."""
+    _programmes: dict[tuple[str, int | float], Programme | None] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @property
     def title(self) -> str:
@@ -105,17 +117,34 @@ class Plan:
     @property
     def evaluations(self) -> int:
         """Network evaluations of all missing trajectories."""
-        schedule = self.model.space.schedule
         needed = Counter(
             (name, t)
             for image in self.images
             for name, keys in image.reconstructions.items()
             for t, _ in keys
         )
+        return sum(count * self._length(*each) for each, count in needed.items()) - self.saved
+
+    @property
+    def saved(self) -> int:
+        """Evaluations that trajectories from one x_t have in common: the first of each."""
         return sum(
-            count * evaluations(self.recipes[name], schedule, t)
-            for (name, t), count in needed.items()
+            max(0, sum(self.programme(name, key[0]) is not None for name in names) - 1)
+            for image in self.images
+            for key, names in image.by_key().items()
         )
+
+    def programme(self, name: str, t: int | float) -> Programme | None:
+        """The trajectory of a recipe from t, made once for all images; see `programme`."""
+        if (name, t) not in self._programmes:
+            schedule = self.model.space.schedule
+            self._programmes[name, t] = programme(self.recipes[name], schedule, t)
+        return self._programmes[name, t]
+
+    def _length(self, name: str, t: int | float) -> int:
+        if (known := self.programme(name, t)) is not None:
+            return len(known)
+        return evaluations(self.recipes[name], self.model.space.schedule, t)
 
     def bytes(self, store_dtype: str = "float32") -> int:
         """Estimate of what the store will grow by."""

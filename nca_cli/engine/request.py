@@ -16,6 +16,7 @@ from nca_cli.models import Model, find_model, recipe_for
 from nca_cli.recipe import (
     DEFAULT_SEEDS,
     DTYPES,
+    MOST_NUMBERS,
     STORE_DTYPES,
     Recipe,
     check_axis,
@@ -112,8 +113,12 @@ class Request:
         return Choice(self.limit, self.sample, self.sample_seed)
 
     def keys(self, model: Model) -> list[Key]:
-        """Every (t, seed) asked of a model."""
-        return [(t, seed) for seed in self.seeds for t in self._levels(model)]
+        """Every (t, seed) asked of a model. Raises `UsageError` for too many."""
+        levels = self._levels(model)
+        if len(levels) * len(self.seeds) > MOST_NUMBERS:
+            what = f"{len(levels):,} levels of {len(self.seeds):,} seeds are more than"
+            raise UsageError(f"{what} {MOST_NUMBERS:,} samples of an image", "name fewer")
+        return [(t, seed) for seed in self.seeds for t in levels]
 
     def _levels(self, model: Model) -> Sequence[int | float]:
         if self.log_snr is None:

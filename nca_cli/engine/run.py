@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from nca_cli.engine.batching import Engine
 from nca_cli.engine.codec import Codec
 from nca_cli.engine.noise import Starts, leave_out, noise_image
 from nca_cli.engine.plan import ImagePlan, Plan
+from nca_cli.engine.state import Bundle, Flight
 from nca_cli.engine.writing import Done, Whose, Writer
 from nca_cli.errors import Complain, NcaError, NothingStored
 from nca_cli.models import Model
@@ -63,16 +65,16 @@ class Reconstruction:
         denoise = self._denoiser() if self.plan.missing else None
         if self.following is not None:
             read_ahead(self.following)
-        self.engine = Engine(denoise, self._trajectories(), batch=self.batch, tick=self._tick)
+        self.engine = Engine(denoise, self._bundles(), batch=self.batch, tick=self._tick)
         try:
             for finished in self.engine:
                 yield from self._keep(*finished)
         finally:
             try:
-                for finished in self.engine.finished:
+                for finished in self.engine.unheard():
                     self._writer.hold(*finished)
             finally:
-                self._writer.commit_all()
+                self._writer.close()
 
     def _denoiser(self) -> Callable[..., Any]:
         from nca_cli.models import load_denoiser
@@ -91,43 +93,71 @@ class Reconstruction:
         self.notes += denoiser.notes
         return denoiser
 
-    def _trajectories(self) -> Iterator[tuple[Any, Sampler]]:
+    def _bundles(self) -> Iterator[Bundle]:
         """Every missing trajectory, image by image; an image that fails is reported and skipped."""
         for image in self.plan.images:
             try:
-                self.notes += noise_image(self.plan, image, self._codec, self.store_dtype)
-                yield from self._of_image(image)
+                noised = noise_image(
+                    self.plan, image, self._codec, self.store_dtype, self._writer.background
+                )
+                self.notes += noised.notes
+                yield from self._of_image(image, noised.x_t)
             except NcaError as error:
                 leave_out(error, self.on_error)
 
-    def _of_image(self, image: ImagePlan) -> Iterator[tuple[Any, Sampler]]:
-        """Trajectories of one image: recipes of one x_t side by side, costly levels first."""
-        wanted = [(key, name) for name, keys in image.reconstructions.items() for key in keys]
-        self._writer.expect(image, len(wanted))
+    def _of_image(self, image: ImagePlan, made: dict[Key, np.ndarray]) -> Iterator[Bundle]:
+        """Trajectories of one image, those of one x_t together, costly levels first.
+
+        They begin with the x_t just made, or else with those that the store holds.
+        """
+        wanted = image.by_key()
+        self._writer.expect(image, sum(map(len, wanted.values())))
         if not wanted:
             return
+        starts = made.__getitem__ if made else self._stored(image, list(wanted))
+        for key, names in wanted.items():
+            yield from self._from_one(image, key, names, starts(key))
+
+    def _stored(self, image: ImagePlan, keys: list[Key]) -> Starts:
         noise = self.plan.store.artifact(self.plan.place(image), NOISE)
         if noise is None:  # another process may have deleted it
             raise NothingStored(f"{image.name}: its x_t are gone", "run the same command again")
-        starts = Starts(self.plan, image, noise, sorted({key for key, _ in wanted}, reverse=True))
-        for key, name in sorted(wanted, key=lambda pair: pair[0], reverse=True):
-            recipe = self.plan.recipes[name]
-            yield (image, recipe, key), self._begin(image, recipe, key, starts(key))
+        return Starts(self.plan, image, noise, keys)
 
-    def _begin(self, image: ImagePlan, recipe: Recipe, key: Key, x_t: np.ndarray) -> Sampler:
+    def _from_one(
+        self, image: ImagePlan, key: Key, names: list[str], x_t: np.ndarray
+    ) -> Iterator[Bundle]:
+        """The trajectories from one x_t: those with a programme have their first denoising in
+        common, the longest of them leads."""
+        t, seed = key
+
+        def fresh(there: int | float) -> np.ndarray:
+            return step_noise(seed, image.digest, x_t.shape, t, there)
+
+        together: list[tuple[int, Flight]] = []
+        for name in names:
+            recipe, known = self.plan.recipes[name], self.plan.programme(name, t)
+            course = known or self._begin(recipe, t, x_t, fresh)
+            flight = Flight((image, recipe, key), course, fresh)
+            if known:
+                together.append((len(known), flight))
+            else:
+                yield x_t, [flight]
+        if together:
+            yield x_t, [flight for _, flight in sorted(together, key=itemgetter(0), reverse=True)]
+
+    def _begin(
+        self, recipe: Recipe, t: int | float, x_t: np.ndarray,
+        fresh: Callable[[int | float], np.ndarray],
+    ) -> Sampler:  # fmt: skip
+        """A trajectory that has no programme."""
         import torch
 
         def on_device(values: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(values).to(self.device)
 
-        t, seed = key
-        return start(
-            recipe,
-            self.plan.model.space.schedule,
-            on_device(x_t),
-            t,
-            fresh=lambda level: on_device(step_noise(seed, image.digest, x_t.shape, t, level.t)),
-        )
+        schedule = self.plan.model.space.schedule
+        return start(recipe, schedule, on_device(x_t), t, lambda there: on_device(fresh(there.t)))
 
     def _keep(self, whose: Whose, x0_hat: Any) -> Iterator[Done]:
         """Hand a finished sample to the writer; one that is not finite is an error."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import partial
+from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 
+from nca_cli.engine.background import Background
 from nca_cli.engine.codec import Codec
 from nca_cli.engine.plan import ImagePlan, Plan
 from nca_cli.recipe import Recipe
@@ -30,6 +33,8 @@ class Done(NamedTuple):
 
 Whose = tuple[ImagePlan, Recipe, Key]
 """Of which image, by which recipe, from which (t, seed) a trajectory is."""
+Unit = tuple[str, str]
+"""An artifact of a plan: digest of the image, name of the recipe."""
 
 
 @dataclass
@@ -62,14 +67,20 @@ class Gathered:
 class Writer:
     """Commits the x̂0 of a plan: when an image is complete, and every `COMMIT_SECONDS`.
 
+    Latents are decoded here; files are written in the `background`, while the device goes on.
     Samples are let go only when they are in the store, so that neither an error nor an interrupt
-    loses them: `commit_all` writes them again.
+    loses them: `close` writes them again.
     """
 
     def __init__(self, plan: Plan, codec: Codec, dtype: str):
+        self.background = Background()
         self._plan, self._codec, self._dtype = plan, codec, dtype
-        self._held: dict[tuple[str, str], dict[Key, np.ndarray]] = defaultdict(dict)
-        """(image digest, recipe name) → finished samples."""
+        self._held: dict[Unit, dict[Key, np.ndarray]] = defaultdict(dict)
+        """Finished samples that nobody writes yet."""
+        self._given: dict[int, tuple[Unit, dict[Key, np.ndarray]]] = {}
+        """Those that were given to the background, until they are in the store; by a number."""
+        self._numbers = count()
+        self._images = {image.digest: image for image in plan.images}
         self._left: dict[str, int] = {}
         self._saved = time.monotonic()
 
@@ -77,56 +88,67 @@ class Writer:
         """So many samples of an image will come."""
         self._left[image.digest] = count
 
-    def take(self, whose: Whose, x0_hat: Any) -> bool:
-        """`hold` a sample; the last one of an image writes them all, whatever became of it."""
+    def take(self, whose: Whose, x0_hat: np.ndarray | None) -> bool:
+        """`hold` a sample; the last one of an image has them all written, whatever became of it.
+
+        Raises what went wrong in the background.
+        """
+        self.background.check()
         held, digest = self.hold(whose, x0_hat), whose[0].digest
         self._left[digest] -= 1
         if not self._left[digest]:
-            self._commit([(digest, name) for name in self._plan.recipes])
+            for name in self._plan.recipes:
+                self._give((digest, name))
         return held
 
-    def hold(self, whose: Whose, x0_hat: Any) -> bool:
-        """Take a sample from the device; False, and nothing is held, where it is not finite."""
+    def hold(self, whose: Whose, x0_hat: np.ndarray | None) -> bool:
+        """Keep a sample to be written; False where there is none, since it is not finite."""
         image, recipe, key = whose
-        values = x0_hat.float().cpu().numpy()
-        finite = bool(np.isfinite(values).all())
-        if finite:
-            self._held[image.digest, recipe.name][key] = values
-        return finite
+        if x0_hat is not None:
+            self._held[image.digest, recipe.name][key] = x0_hat
+        return x0_hat is not None
 
     def commit_if_due(self) -> None:
-        """Write all where the last time is `COMMIT_SECONDS` ago."""
+        """Have all written where the last time is `COMMIT_SECONDS` ago. Raises as `take` does."""
+        self.background.check()
         if time.monotonic() - self._saved > COMMIT_SECONDS:
-            self.commit_all()
+            for unit in list(self._held):
+                self._give(unit)
+            self._saved = time.monotonic()
 
-    def commit_all(self) -> None:
-        """Write all that is held."""
-        self._commit(list(self._held))
-        self._saved = time.monotonic()
+    def close(self) -> None:
+        """Wait until all that was finished is in the store.
 
-    def _commit(self, waiting: Iterable[tuple[str, str]]) -> None:
-        """Write finished samples by (image digest, recipe name).
-
-        An artifact that fails keeps none of the others from being written; the first error is
-        raised at the end.
+        What could not be written is tried once more, and an artifact that fails keeps none of the
+        others from being written; the first error is raised at the end.
         """
-        errors: list[BaseException] = []
-        for digest, name in waiting:
+        errors = self.background.wait()
+        for unit, finished in self._given.values():
+            self._held[unit] |= finished
+        for unit in list(self._held):
             try:
-                self._write(digest, name)
+                self._give(unit)
             except BaseException as error:
                 errors.append(error)
-            else:
-                self._held.pop((digest, name), None)
+        errors += self.background.wait()
         if errors:
             raise errors[0]
 
-    def _write(self, digest: str, name: str) -> None:
-        plan, finished = self._plan, self._held.get((digest, name))
+    def _give(self, unit: Unit) -> None:
+        """Have the finished samples of an artifact written."""
+        finished = self._held.get(unit)
         if not finished:
             return
-        image = next(image for image in plan.images if image.digest == digest)
-        place, header = plan.place(image), plan.header(image, plan.recipes[name])
         tensors = self._codec.tensors("x0_hat", "z0_hat", np.stack(list(finished.values())))
-        samples = Samples.at(list(finished), plan.model.space.schedule.log_snr, tensors)
-        plan.store.commit(place, name, header, samples, dtype=self._dtype)
+        log_snr = self._plan.model.space.schedule.log_snr
+        samples, number = Samples.at(list(finished), log_snr, tensors), next(self._numbers)
+        self._given[number] = (unit, finished)
+        del self._held[unit]
+        self.background.later(partial(self._write, number, unit, samples))
+
+    def _write(self, number: int, unit: Unit, samples: Samples) -> None:
+        (digest, name), plan = unit, self._plan
+        image = self._images[digest]
+        header = plan.header(image, plan.recipes[name])
+        plan.store.commit(plan.place(image), name, header, samples, dtype=self._dtype)
+        self._given.pop(number, None)

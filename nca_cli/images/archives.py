@@ -335,8 +335,10 @@ def _refusing(what: object, hint: str | None = None) -> Iterator[None]:
     """Turn what decompressors throw inside into `ImageError`; at damage they throw anything."""
     try:
         yield
-    except (NcaError, MemoryError):
+    except NcaError:
         raise
+    except MemoryError as error:
+        raise ImageError(what, "takes more memory than there is") from error
     except Exception as error:
         damaged = not (isinstance(error, OSError) and error.errno)
         raise ImageError(what, damage(error), hint if damaged else None) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import unicodedata
 import warnings
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 PREPROCESSING_VERSION = 1  # raise it when the same file would give other pixels
 FITS = ("crop", "pad", "stretch")
+STRIP = 1 << 20
+"""Pixels that are worked on at a time."""
+SMALLER = "make a smaller copy first"
 Source = Path | Member
 """What an image is read from: a file, or a member of an archive."""
 # Formats that Pillow decodes by itself (EPS, for one, would start Ghostscript).
@@ -142,19 +146,19 @@ def _squared(
     opened: Image.Image, source: Source, resolution: int, fit: str, channels: int
 ) -> Picture:
     several = getattr(opened, "is_animated", False) and opened.format != "MPO"
-    upright = _eight_bit(_upright(opened), source)
-    transparent = _is_transparent(upright)
-    opaque = _on_white(upright) if transparent else upright
-    square = _fit(opaque.convert("L" if channels == 1 else "RGB"), resolution, fit)
-    pixels = to_unit(np.asarray(square).reshape(resolution, resolution, channels))
+    upright = _upright(opened)
     across, down = upright.size
+    chosen = _middle(upright) if fit == "crop" else upright
+    plain, transparent = _plain(chosen, "L" if channels == 1 else "RGB", source)
+    square = _fit(plain, resolution, fit)
+    pixels = to_unit(np.asarray(square).reshape(resolution, resolution, channels))
     notes = {
         "several frames, the first is used": several,
         "transparent, put on white": transparent,
         f"{across}×{down} is much smaller than the model's {resolution}×{resolution}":
             min(across, down) * 2 <= resolution,
     }  # fmt: skip
-    return Picture(pixels, upright.size, tuple(note for note, holds in notes.items() if holds))
+    return Picture(pixels, (across, down), tuple(note for note, holds in notes.items() if holds))
 
 
 @contextmanager
@@ -170,11 +174,13 @@ def _decoding(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own, on large files and damaged metadata
-            with source.open("rb") as file, Image.open(taken(file) if taken else file) as image:
+            with _opened(source) as file, Image.open(taken(file) if taken else file) as image:
                 _check_format_and_size(image, source)
                 yield image
-    except (NcaError, MemoryError):
+    except NcaError:
         raise
+    except MemoryError as error:
+        raise ImageError(source, "takes more memory than there is", SMALLER) from error
     except UnidentifiedImageError as error:
         raise ImageError(source, "not an image that can be read", READABLE) from error
     except Image.DecompressionBombError as error:
@@ -192,7 +198,20 @@ def _check_format_and_size(image: Image.Image, source: Source) -> None:
 
 def _too_large(source: Source) -> ImageError:
     limit = f"{MAX_PIXELS // 1_000_000} million pixels"
-    return ImageError(source, f"more than {limit}, not decoded", "make a smaller copy first")
+    return ImageError(source, f"more than {limit}, not decoded", SMALLER)
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which no more is read at a time than it has, whatever its headers promise."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        whole = size is None or size < 0
+        left = os.fstat(self.fileno()).st_size - self.tell()
+        return super().read(-1 if whole else min(size or 0, max(left, 0)))
+
+
+def _opened(source: Source) -> IO[bytes]:
+    return _Bounded(io.FileIO(source)) if isinstance(source, Path) else source.open("rb")
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -204,7 +223,37 @@ def _upright(image: Image.Image) -> Image.Image:
         image.getexif()
     except Exception:
         return image
-    return ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    """The square in the centre. Taken first: what is done to single pixels need not be done to
+    those that are left out."""
+    side = min(image.size)
+    if image.size == (side, side):
+        return image
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))
+
+
+def _plain(image: Image.Image, mode: str, source: Source) -> tuple[Image.Image, bool]:
+    """The picture in `mode`, 8 bits and on white, and whether it was transparent.
+
+    In strips, so that large pictures are in memory at most twice.
+    """
+    from PIL import Image
+
+    if image.mode == mode and not image.has_transparency_data:
+        return image, False
+    plain, transparent = Image.new(mode, image.size), False
+    for top in range(0, image.height, step := max(1, STRIP // image.width)):
+        strip = image.crop((0, top, image.width, min(top + step, image.height)))
+        strip = _eight_bit(strip, source)
+        if _is_transparent(strip):
+            strip, transparent = _on_white(strip), True
+        plain.paste(strip.convert(mode), (0, top))
+    return plain, transparent
 
 
 def _eight_bit(image: Image.Image, source: Source) -> Image.Image:
@@ -238,7 +287,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _fit(image: Image.Image, resolution: int, fit: str) -> Image.Image:
-    """An L or RGB image as a square of `resolution`.
+    """An L or RGB image, its middle where it is to be cropped, as a square of `resolution`.
 
     Lanczos keeps the most detail of Pillow's filters; Pillow widens it by the reduction factor,
     which is the antialiasing. Resizing an image to the size that it has copies it.
@@ -247,10 +296,6 @@ def _fit(image: Image.Image, resolution: int, fit: str) -> Image.Image:
 
     if fit == "pad":
         return _pad(image, resolution)
-    if fit == "crop":
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
     return image.resize((resolution, resolution), Image.Resampling.LANCZOS)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Pair:
 
 def parse_level(text: str) -> Number:
     """One noise level. Raises `UsageError`."""
-    numbers = parse_list([text])
+    numbers = [] if {":", ","} & set(text) else parse_list([text])
     if len(numbers) != 1 or not math.isfinite(numbers[0]):
         raise UsageError(f"t {text!r} is not one level", "a pair has one t, such as --t 80")
     return numbers[0]
@@ -153,7 +154,7 @@ def named_schedule(name: str | Path) -> Levels:
     if str(name) in SCHEDULES:
         return Levels(SCHEDULES[str(name)])
     path = Path(name)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(f"unknown schedule {str(name)!r}", _HINT)
     return Levels(_configured(path))
 
@@ -167,7 +168,8 @@ def _configured(path: Path) -> Schedule:
             return schedule
     except UsageError as error:
         raise UsageError(f"{path}: {error.what}", _HINT) from error
-    except (OSError, ValueError, TypeError, LookupError, ArithmeticError) as error:
+    except (OSError, ValueError, TypeError, LookupError, ArithmeticError,
+            RecursionError) as error:  # fmt: skip
         raise UsageError(f"{path}: not a scheduler's configuration with β levels",
                          "--schedule none leaves log_snr blank") from error  # fmt: skip
     raise UsageError(f"{path}: has no β levels", "--schedule none leaves log_snr blank")

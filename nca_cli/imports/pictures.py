@@ -14,6 +14,8 @@ RANGE = 1.001
 """Originals lie within ± this; rounding may take them a little past 1."""
 OUTSIDE, OVERSHOOT = 2.0, 4.0
 """Half of the values beyond ± the one are of another range; a few beyond ± the other are noted."""
+MOST_SIDE = 16_384
+"""Of an array, in pixels."""
 _LAYOUT = "save it as float32 (C, H, W) in [-1, 1]"
 
 
@@ -55,7 +57,9 @@ def _read_array(path: Path) -> Picture:
     """float32 (C, H, W), C 1 or 3, finite. Nothing in the file is ever executed."""
     try:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except MemoryError as error:
+        raise ImageError(path, "takes more memory than there is") from error
+    except Exception as error:  # NumPy parses a header as Python, which throws anything at damage
         known = isinstance(error, OSError) and error.strerror
         hint = next_step(error) or _LAYOUT
         raise ImageError(path, known or "not a readable .npy file", hint) from error
@@ -63,6 +67,8 @@ def _read_array(path: Path) -> Picture:
         raise ImageError(path, f"{stored.dtype} numbers have no agreed range", _LAYOUT)
     if stored.ndim != 3 or stored.shape[0] not in (1, 3) or 0 in stored.shape:
         raise ImageError(path, f"shape {_text(stored.shape)} is not (C, H, W)", _LAYOUT)
+    if max(stored.shape) > MOST_SIDE:
+        raise ImageError(path, f"is {_text(stored.shape)}, more than {MOST_SIDE} pixels a side")
     pixels = np.array(stored, np.float32)
     _check_values(path, pixels)
     return Picture(pixels, (pixels.shape[2], pixels.shape[1]), _notes(pixels))

@@ -7,7 +7,6 @@ fade smoothly with the noise level, the high ones' fall where the content change
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,30 +14,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nca_cli.errors import ModelError, NcaError
 from nca_cli.metrics.prepared import BLANK, Pixels, Prepared, prepared, usable
 from nca_cli.metrics.registry import FEATURES, METRICS, Metric
+from nca_cli.models.backbone import find_backbone, load_backbone
 from nca_cli.recipe import digest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SCALING = "preprocessor_config.json"
 WEIGHTS = (".json", ".safetensors", ".bin")
 """Files that a backbone in a folder is made of: settings and weights."""
 HALF = (0.5, 0.5, 0.5)
 """Mean and deviation of pixels in [0, 1] where a backbone names none."""
 
 
-def feature_metrics(backbone: str, device: str = "cpu") -> dict[str, Metric]:
+def feature_metrics(backbone: str, device: str = "cpu", offline: bool = False) -> dict[str, Metric]:
     """`features-<name>`, with a value per layer, of a vision model that transformers knows.
 
     `backbone` is a hub id (`features-facebook--dinov2-small`, with `@revision` where one is named)
     or a local folder (its name, and 8 hex of a digest of its files). Raises `NcaError` where
-    transformers is not installed, and `ModelError` for a backbone that it cannot load.
+    transformers is not installed, and `ModelError` for a backbone that cannot be loaded, or
+    is not on this disk and cannot be fetched (`offline`: never is).
     """
-    network, scaling = _loaded(backbone)
-    name, weights = _named(backbone, getattr(network.config, "_commit_hash", None))
+    folder, commit = find_backbone(backbone, offline)
+    network, scaling = load_backbone(folder, backbone)
+    name, weights = _named(backbone, commit)
     cosines = Cosines(network.to(device).eval(), scaling, device)
     return {f"{FEATURES}-{name}": replace(METRICS[FEATURES], function=cosines, weights=weights)}
 
@@ -57,25 +57,6 @@ def _named(backbone: str, commit: str | None) -> tuple[str, str]:
 def _sha256(file: Path) -> str:
     with file.open("rb") as opened:  # in pieces: weights may be larger than memory
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _loaded(backbone: str) -> tuple[Any, dict[str, Any]]:
-    """The network, and how its pictures were scaled (`preprocessor_config.json`)."""
-    try:
-        from transformers import AutoModel
-        from transformers.utils import cached_file
-    except ImportError as error:
-        raise NcaError("deep features need transformers, which is not installed",
-                       "pip install 'nca-cli[deep]'") from error  # fmt: skip
-    source, _, revision = backbone.partition("@")
-    options = {"revision": revision} if revision else {}
-    try:
-        network = AutoModel.from_pretrained(source, **options)
-        scaling = json.loads(Path(cached_file(source, SCALING, **options)).read_text("utf-8"))
-    except (OSError, ValueError, TypeError, ImportError) as error:
-        reason = f"transformers cannot load it ({' '.join(str(error).split())[:160]})"
-        raise ModelError(backbone, reason, "give a vision model's hub id or folder") from error
-    return getattr(network, "vision_model", network), scaling
 
 
 class Cosines:

@@ -66,6 +66,10 @@ class Measuring:
         self._tasks = list(self._planned())
         self.stamps: dict[str, str] = {}
         """Metric → what the values that `run` gave were taken with; "" where that is not known."""
+        self.saved = 0
+        """How often values were kept since."""
+        self.unsaved: NcaError | None = None
+        """Why values could not be kept, where that was so."""
 
     def __len__(self) -> int:
         return sum(len(task.keys) for task in self._tasks)
@@ -124,11 +128,18 @@ class Measuring:
     def _keep(self, source: WantedSamples, found: Kept) -> None:
         """Beside the artifact, where that can be written; else in memory alone."""
         path = cache.file_of(self.store, source.artifact)
-        if path is None or not all(os.access(p, os.W_OK) for p in (path.parent, self.store.root)):
+        if path is None:
+            what = f"no value could be kept: {self.store.root} is a packed store, read-only"
+            self.unsaved = NcaError(what, "make a folder of it: nca pack --unpack")
+            return
+        if not all(os.access(p, os.W_OK) for p in (path.parent, self.store.root)):
+            self.unsaved = NcaError(f"no value could be kept: {path.parent} cannot be written")
             return
         try:
             cache.save(path, self.store, source.artifact, found)
+            self.saved += 1
         except StoreError as error:
+            self.unsaved = NcaError(f"no value could be kept: {error.what}", error.hint)
             text = f"measures are not kept: {error.reason}"
             self.notes += [] if text in self.notes else [text]
 

@@ -207,6 +207,8 @@ class Settings:
     backbone: str | None = None
     """A vision model that transformers knows: a hub id or a folder."""
     device: str = "auto"
+    offline: bool = False
+    """Whether the network is never asked."""
 
 
 def wanted_metrics(names: Iterable[str] | None, settings: Settings) -> dict[str, Metric]:
@@ -236,7 +238,8 @@ def _networks(settings: Settings) -> dict[str, Metric]:
     if settings.backbone:
         from nca_cli.metrics.features import feature_metrics
 
-        found |= feature_metrics(settings.backbone, pick_device(settings.device))
+        device = pick_device(settings.device)
+        found |= feature_metrics(settings.backbone, device, settings.offline)
     return found
 
 

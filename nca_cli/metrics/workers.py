@@ -2,7 +2,9 @@
 
 A worker is a Python of its own that reads tasks from its standard input and answers on its standard
 output. It never runs the main script of its parent again, as the workers of `multiprocessing` would
-where that has no `if __name__ == "__main__"`; and it ends when its parent does, with its input.
+where that has no `if __name__ == "__main__"`; and it ends when its parent does, with its input. One
+thread waits for all of them, so that an interrupt at any place, even while another one is seen to,
+leaves nothing behind that has to be waited for.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from itertools import islice
+from multiprocessing.connection import wait
 from subprocess import PIPE, Popen
+from typing import Any
 
 import numpy as np
 
@@ -149,38 +152,38 @@ def _attempt(task: Task) -> Kept | NcaError:
 def _pooled(tasks: Sequence[Task], count: int) -> Iterator[tuple[int, Kept | None]]:
     """The place of each task with its values; None where a worker could not give them."""
     children: list[Popen[bytes]] = []
-    idle: SimpleQueue[Popen[bytes]] = SimpleQueue()
-    threads = ThreadPoolExecutor(count)
+    left = iter(enumerate(tasks))
+    busy: dict[Any, tuple[Popen[bytes], int]] = {}
     try:
-        for _ in range(count):
+        for index, task in islice(left, count):
             children.append(Popen([sys.executable, "-c", CHILD], stdin=PIPE, stdout=PIPE))
             _send(children[-1], sys.path)
-            idle.put(children[-1])
-        futures = {threads.submit(_asked, idle, task): i for i, task in enumerate(tasks)}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except OSError:  # no processes here
+            _send(children[-1], pickle.dumps(task))
+            busy[children[-1].stdout] = children[-1], index
+        while busy:
+            for answers in wait(list(busy)):
+                child, index = busy.pop(answers)
+                found, alive = _answer(child)
+                if alive and (following := next(left, None)):
+                    _send(child, pickle.dumps(following[1]))
+                    busy[child.stdout] = child, following[0]
+                yield index, found
+    except OSError:  # no processes here, or no more
         return
     finally:
         for child in children:
             child.kill()
-        threads.shutdown(cancel_futures=True)
         for child in children:
             child.communicate()
 
 
-def _asked(idle: SimpleQueue[Popen[bytes]], task: Task) -> Kept | None:
-    """What the next idle worker answers; None if it is gone."""
-    child = idle.get()
+def _answer(child: Popen[bytes]) -> tuple[Kept | None, bool]:
+    """What a worker answers, and whether it is still there."""
+    assert child.stdout is not None  # a pipe
     try:
-        _send(child, pickle.dumps(task))
-        assert child.stdout is not None  # a pipe
-        answer: Kept | None = pickle.load(child.stdout)
-        return answer
+        return pickle.load(child.stdout), True
     except (OSError, EOFError, pickle.PickleError):
-        return None
-    finally:
-        idle.put(child)
+        return None, False
 
 
 def _send(child: Popen[bytes], value: object) -> None:

@@ -20,6 +20,7 @@ for no file may make nca run code.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -175,7 +176,7 @@ def user_aliases() -> dict[str, UserAlias]:
         return {}
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         text = " ".join(str(error).split())
         raise UsageError(f"cannot read {file} ({text})") from error
     return {name: _alias(name, table, file) for name, table in tables.items()}
@@ -221,9 +222,9 @@ def _resolved(model: str, file: Path, where: str) -> str:
     """`model` with its path, if it is one, taken from the folder of `file`."""
     if is_checkpoint(model):
         kind, _, checkpoint = model.partition(":")
-        return f"{kind}:{(file.parent / Path(checkpoint).expanduser()).absolute()}"
+        return f"{kind}:{(file.parent / Path(os.path.expanduser(checkpoint))).absolute()}"
     if is_own(model):
         reason = f"{where}: a file may not name code to run ({model})"
         raise UsageError(reason, f"say --model {model} yourself")
-    path = file.parent / Path(model).expanduser()
-    return str(path.absolute()) if model not in ALIASES and path.exists() else model
+    path = file.parent / Path(os.path.expanduser(model))
+    return str(path.absolute()) if model not in ALIASES and os.path.exists(path) else model

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nca_cli.errors import ModelError
+from nca_cli.models.configs import MOST, odd_settings, short
 from nca_cli.models.pipeline import Pipeline, side_of
 from nca_cli.schedule import Schedule, kind_of
 
@@ -19,8 +20,8 @@ BENDS = (
 """Settings of a flow's scheduler that bend its chains, or walk them, as no sampler here does."""
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 MOST_STEPS = 1_000_000
-MOST = 65_536
-"""More classes, channels or pixels along a side than any network has."""
+MOST_PIXELS = 16_384
+"""Of a side of an image."""
 
 
 def check_pipeline(pipeline: Pipeline, name: str) -> None:
@@ -32,10 +33,15 @@ def check_pipeline(pipeline: Pipeline, name: str) -> None:
 def _complaints(pipeline: Pipeline) -> Iterator[str]:
     """What cannot be run. A check may rely on all before it: the first complaint ends them."""
     yield from _of_network(pipeline)
+    for part in filter(None, (pipeline.network, pipeline.autoencoder)):
+        who = f"its {part.kind} ({part.config_file})"
+        yield from (f"{who} has {what}" for what in odd_settings(part.config))
     yield from scheduler_complaints(pipeline.scheduler, pipeline.prediction)
     coder = pipeline.autoencoder
     if coder is not None:
         yield from _of_autoencoder(coder.config)
+    if pipeline.resolution > MOST_PIXELS:
+        yield f"works on images of {pipeline.resolution} pixels; nca has up to {MOST_PIXELS}"
     if pipeline.channels not in (1, 3):
         yield f"works on images of {pipeline.channels} channels; nca has 3 or 1"
     yield from pipeline.family.complaints(pipeline)
@@ -138,15 +144,10 @@ def _is_number(value: object) -> bool:
 
 def _of_number(config: Mapping[str, Any], key: str, who: str) -> Iterator[str]:
     if not _is_number(config.get(key, 1)):
-        yield f"{who} has {key} {_short(config[key])}, which is no number"
+        yield f"{who} has {key} {short(config[key])}, which is no number"
 
 
 def _of_whole(config: Mapping[str, Any], key: str, who: str, most: int) -> Iterator[str]:
     value = config.get(key, 1)
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        yield f"{who} has {key} {_short(value)}, which is no whole number from 1 to {most}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"
+        yield f"{who} has {key} {short(value)}, which is no whole number from 1 to {most}"

@@ -16,8 +16,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from nca_cli.atomic import replace
 from nca_cli.models.environment import cache_folder
-from nca_cli.outputs import replace
 from nca_cli.recipe import digest
 
 SETTLED = 2.0

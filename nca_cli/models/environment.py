@@ -19,6 +19,6 @@ def aliases_file() -> Path | None:
     """The file of short names: `$NCA_MODELS`, which has to be there, else `./models.toml`, if it
     is."""
     if named := os.environ.get("NCA_MODELS"):
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     file = Path("models.toml")
     return file if file.is_file() else None

@@ -8,15 +8,20 @@ huggingface_hub (HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE) a
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nca_cli.errors import ModelError
+from nca_cli.models.asking import ask
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 MAIN = "main"
+PIECE = 1 << 16
+"""Bytes of a download that are written at a time."""
 GET_IT = (
     "download it once with network: nca reconstruct --model {} without --offline, "
     "or give a local folder"
@@ -28,13 +33,18 @@ def on_disk(repo: str, revision: str | None) -> Path | None:
 
     The folder's name is the commit. It may hold only some of the files.
     """
-    from huggingface_hub import constants
-
-    storage = Path(constants.HF_HUB_CACHE).expanduser() / f"models--{repo.replace('/', '--')}"
+    storage = _storage(repo)
     revision = revision or MAIN
     commit = revision if COMMIT.fullmatch(revision) else _read_ref(storage / "refs" / revision)
     folder = storage / "snapshots" / commit if commit else None
     return folder if folder is not None and folder.is_dir() else None
+
+
+def _storage(repo: str) -> Path:
+    """Where the cache keeps all revisions of `repo`."""
+    from huggingface_hub import constants
+
+    return Path(os.path.expanduser(constants.HF_HUB_CACHE)) / f"models--{repo.replace('/', '--')}"
 
 
 def _read_ref(path: Path) -> str | None:
@@ -52,11 +62,8 @@ def is_offline() -> bool:
 
 def list_repo(repo: str, revision: str | None) -> list[str]:
     """Names of all files of `repo`. Asks the network; raises `ModelError`."""
-    with _plain_errors(repo, revision):
-        from huggingface_hub import HfApi
-
-        info = HfApi().model_info(repo, revision=revision)
-        return [file.rfilename for file in info.siblings or ()]
+    names: list[str] = ask(repo, names_of, revision, hint=GET_IT.format(repo))
+    return names
 
 
 def download(repo: str, revision: str | None, names: Sequence[str]) -> Path:
@@ -64,10 +71,35 @@ def download(repo: str, revision: str | None, names: Sequence[str]) -> Path:
 
     Files that are on this disk already are not fetched again. Raises `ModelError`.
     """
-    with _plain_errors(repo, revision), _quiet_bars():
-        from huggingface_hub import snapshot_download
+    from huggingface_hub import constants
 
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(names)))
+    cache = Path(os.path.expanduser(constants.HF_HUB_CACHE))
+    return Path(ask(repo, fetch, revision, list(names), str(cache),
+                    growing=_storage(repo) / "blobs", hint=GET_IT.format(repo)))  # fmt: skip
+
+
+def names_of(repo: str, revision: str | None) -> list[str]:
+    """As `list_repo`, in the process that asks."""
+    with _plain_errors(repo, revision):
+        from huggingface_hub import HfApi
+
+        info = HfApi().model_info(repo, revision=revision)
+        return [file.rfilename for file in info.siblings or ()]
+
+
+def fetch(repo: str, revision: str | None, names: list[str], cache: str) -> str:
+    """As `download`, in the process that asks: in small pieces, so that it shows whether any come.
+
+    Xet, which fetches large ones out of sight, is left out for that.
+    """
+    with _plain_errors(repo, revision), _quiet_bars():
+        from huggingface_hub import constants, snapshot_download
+
+        constants.DOWNLOAD_CHUNK_SIZE = PIECE
+        constants.HF_HUB_DISABLE_XET = True
+        return str(
+            snapshot_download(repo, revision=revision, allow_patterns=names, cache_dir=cache)
+        )
 
 
 @contextlib.contextmanager
@@ -112,6 +144,15 @@ def _plain_errors(repo: str, revision: str | None) -> Iterator[None]:
     except errors.HfHubHTTPError as error:
         status = getattr(error.response, "status_code", "?")
         raise ModelError(repo, f"the hub answered with status {status}", hint) from error
+    except json.JSONDecodeError as error:
+        raise _no_hub(repo) from error
     except (errors.HTTPError, OSError) as error:
         cause = getattr(error, "strerror", None) or type(error).__name__
         raise ModelError(repo, f"cannot be fetched from the hub ({cause})", hint) from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _no_hub(repo) from error
+
+
+def _no_hub(repo: str) -> ModelError:
+    reason = "what answers is no hub (a login page of this network, perhaps)"
+    return ModelError(repo, reason, GET_IT.format(repo))

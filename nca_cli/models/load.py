@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nca_cli.errors import ModelError, UsageError
+from nca_cli.models.configs import SPARE, at_most
 from nca_cli.models.pipeline import AUTOENCODERS, KL_SCALE, Component, Pipeline
 from nca_cli.models.space import Model
 from nca_cli.models.tensors import check_finite, one_line, read_tensors
@@ -180,10 +181,10 @@ def _filled(
     """The network of a component with its weights, float32 on the CPU, and notes for the user."""
     if not component.weights:
         raise ModelError(name, f"{pipeline.root / component.usual_weights} is missing")
-    with quiet("diffusers"), building():
+    with quiet("diffusers"), building(), at_most(_room(pipeline, component)):
         try:
             network = component.make(component.config)
-        except (TypeError, ValueError, KeyError) as error:
+        except Exception as error:  # what a library throws at a setting is anything
             file = pipeline.root / component.config_file
             reason = f"{file} does not describe a {component.kind} ({one_line(str(error))})"
             raise ModelError(name, reason) from error
@@ -193,6 +194,12 @@ def _filled(
     notes += [str(component.config["nca_note"])] if "nca_note" in component.config else []
     notes += [UNUSED.format(component.weights[0], _names(unused))] if unused else []
     return network.eval(), tuple(notes)
+
+
+def _room(pipeline: Pipeline, component: Component) -> int:
+    """How many numbers its network may consist of: a byte of its weights holds one at most."""
+    files = (pipeline.root / file for file in component.weights)
+    return SPARE + sum(file.stat().st_size for file in files)
 
 
 @contextlib.contextmanager

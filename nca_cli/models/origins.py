@@ -6,6 +6,7 @@ Every origin is asked to find a model, name it, identify and load it. A checkpoi
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -152,16 +153,16 @@ class Folder(Origin):
     @classmethod
     def means(cls, name: str) -> bool:
         """Whether `name` is a path: it exists, or it could be nothing else."""
-        return Path(name).expanduser().exists() or name.startswith(("/", ".", "~"))
+        return os.path.exists(os.path.expanduser(name)) or name.startswith(("/", ".", "~"))
 
     def find(self, wanted: Wanted) -> Model:
-        folder = Path(self.named).expanduser().absolute()
-        if folder.is_file():
+        folder = Path(os.path.expanduser(self.named)).absolute()
+        if os.path.isfile(folder):
             kinds = (kind for kind, config in KINDS.items() if folder.suffix == config.SUFFIX)
             hints = (f"is it a checkpoint? --model {kind}:{self.named}" for kind in kinds)
             reason = "is a file; nca needs the folder of a diffusers pipeline"
             raise ModelError(self.named, reason, next(hints, None))
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise ModelError(self.named, "there is no such folder")
         resolved = folder.resolve()
         pipeline = complete_pipeline(resolved, str(resolved), wanted.weights)
@@ -172,7 +173,7 @@ class Folder(Origin):
         # a bare word is a stored name, even beside a folder of that name
         if "/" not in self.named and not self.named.startswith((".", "~")):
             return StoredAs(last_part(self.named))
-        folder = Path(self.named).expanduser().resolve()
+        folder = Path(os.path.expanduser(self.named)).resolve()
         return StoredAs(safe_name(_label(folder)), None, str(folder))
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from nca_cli.errors import ModelError
 from nca_cli.models.checks import check_pipeline
+from nca_cli.models.configs import short
 from nca_cli.models.families import FAMILIES, UNET, Family, of_diffusers
 from nca_cli.models.pipeline import (
     AUTOENCODERS,
@@ -249,13 +250,15 @@ def _class_of(config: Mapping[str, Any]) -> str:
     return str(config.get("_class_name", name))
 
 
-def choose_weights(files: Iterable[str], folder: str) -> tuple[str, ...]:
+def choose_weights(
+    files: Iterable[str], folder: str, stems: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """The weight files of the network in `folder`: safetensors before .bin, whole before shards.
 
     Variants (fp16, non_ema) and other dumps are never chosen. Sharded weights come index first.
     """
     names = set(files)
-    for suffix, stem in stems_of(folder).items():
+    for suffix, stem in (stems or stems_of(folder)).items():
         whole = join(folder, f"{stem}.{suffix}")
         if whole in names:
             return (whole,)
@@ -298,8 +301,11 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
     """A JSON object from a file, or `ModelError`."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(name, f"cannot read {path} as JSON ({type(error).__name__})") from error
     if not isinstance(value, dict):
         raise ModelError(name, f"{path} is not a JSON object")
+    kind = value.get("_class_name")
+    if kind is not None and not isinstance(kind, str):
+        raise ModelError(name, f"{path}: _class_name {short(kind)} is no name of a class")
     return value

@@ -6,7 +6,6 @@ for `Inert` here, which does nothing; any other name refuses the file.
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import re
 import warnings
@@ -107,16 +106,19 @@ def _check_kind(file: Path, name: str) -> None:
     """Refuse by its first bytes what is no weight file: each has a cause of its own."""
     if file.is_dir():
         raise ModelError(name, f"{file} is a folder, not a file of weights")
-    with contextlib.suppress(OSError), open(file, "rb") as stream:
-        start = stream.read(24)
-        if not start:
-            raise ModelError(name, f"{file} is empty", "fetch it again")
-        if start.startswith(b"version https://git-lfs"):
-            raise ModelError(name, f"{file} is a Git LFS pointer", "git lfs pull in that folder")
-        pickled = start.startswith(PICKLE) or zipfile.is_zipfile(file) or start.startswith(b"PK")
-        if file.suffix != ".safetensors" and not pickled:
-            reason = f"{file} holds no weights: it begins {start[:16]!r}"
-            raise ModelError(name, reason, "fetch it again")
+    try:
+        with open(file, "rb") as stream:
+            start = stream.read(24)
+    except OSError as error:
+        raise ModelError(name, f"cannot read {file}: {error.strerror or error}") from error
+    if not start:
+        raise ModelError(name, f"{file} is empty", "fetch it again")
+    if start.startswith(b"version https://git-lfs"):
+        raise ModelError(name, f"{file} is a Git LFS pointer", "git lfs pull in that folder")
+    pickled = start.startswith(PICKLE) or zipfile.is_zipfile(file) or start.startswith(b"PK")
+    if file.suffix != ".safetensors" and not pickled:
+        reason = f"{file} holds no weights: it begins {start[:16]!r}"
+        raise ModelError(name, reason, "fetch it again")
 
 
 def check_finite(key: str, value: torch.Tensor, file: Path, name: str) -> None:

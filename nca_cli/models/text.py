@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nca_cli.errors import ModelError, NcaError, UsageError
+from nca_cli.models.configs import check_depths
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +49,8 @@ class TextEncoder:
     """Whether a pipeline may do without it."""
 
 
+CODE = ("auto_map", "quantization_config", "custom_pipelines")
+"""Settings that name code, or libraries that fetch some."""
 T5_TOKENS = 256
 """T5 has no end of its own, and pipelines take these many."""
 CLIP = TextEncoder("CLIPTextModel", "CLIPTextConfig", "CLIPTokenizer")
@@ -102,20 +105,29 @@ def make_encoder(encoder: TextEncoder, config: Mapping[str, Any]) -> torch.nn.Mo
         import transformers
 
         try:
-            described = getattr(transformers, encoder.config).from_dict(_without_code(config))
-            return getattr(transformers, encoder.kind)(described)
+            made = described(getattr(transformers, encoder.config), config)
+            return getattr(transformers, encoder.kind)(made)
         except Exception as error:  # its configurations have checks, and errors, of their own
             raise ValueError(str(error)) from error
 
 
-def _without_code(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the settings of how to run it: one of them fetches kernels, native code, of the hub.
+def described(kind: Any, config: Mapping[str, Any]) -> Any:
+    """What a file says of a network, as transformers' configuration of class `kind`.
 
-    What describes the network is all that a file has a say in.
+    Without the settings of how to run it: some of them fetch kernels, native code, of the hub, or
+    name code of the repository. What describes the network is all that a file has a say in. Raises
+    `ValueError`.
     """
+    check_depths(config)
+    return kind.from_dict(_without_code(config))
+
+
+def _without_code(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
     return {
-        key: value for key, value in config.items()
-        if not key.startswith("_") and "attn_implementation" not in key
+        key: _without_code(item) for key, item in value.items()
+        if not key.startswith("_") and "_implementation" not in key and key not in CODE
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nca_cli.outputs import write_result
+from nca_cli.outputs import Outputs
 from nca_cli.report.data import (
     MAX_MB,
     Gallery,
@@ -41,22 +41,34 @@ def build_report(
     `settings` are those of `ReportRequest`: `csv`, `json`, `training_csv`, `max_mb`, `assets`,
     `labels`, `probe`, `train_images`, `batch_size`; files may be text. `progress` is as in
     `collect`. Raises `NothingStored` where the store has no fitting reconstruction, `UsageError`
-    for labels or a probe that do not fit, and `NcaError` where a file cannot be written.
+    for labels or a probe that do not fit and for files that may not be replaced, and `NcaError`
+    where a file cannot be written.
     """
     files = {name: Path(settings[name]) for name in PATHS if settings.get(name) is not None}
     request = ReportRequest(filters, None if path is None else Path(path), **settings | files)
+    outputs = Outputs(store, tuple(filter(None, (request.labels, _probe_file(request)))))
+    named = (request.path, request.csv, request.json, request.training_csv, request.assets)
+    for file in filter(None, named):
+        outputs.check(file)
     report = collect(store, request, progress)
     texts = ((request.csv, csv_text), (request.json, json_text),
              (request.training_csv, training_csv_text))  # fmt: skip
     ready = [(file, make(report)) for file, make in texts if file is not None]
     if request.path is not None:
-        ready.append((request.path, _page(store, report, request.path)))
+        ready.append((request.path, _page(store, report, request.path, outputs)))
     for file, text in ready:
-        write_result(file, text)
+        outputs.check(file, text.encode())
+    for file, text in ready:
+        outputs.write(file, text)
     return report
 
 
-def _page(store: Store, report: Report, path: Path) -> str:
+def _probe_file(request: ReportRequest) -> Path | None:
+    """The file of the probe, where it is one."""
+    return Path(request.probe) if request.probe and os.path.isfile(request.probe) else None
+
+
+def _page(store: Store, report: Report, path: Path, outputs: Outputs) -> str:
     """The page with as many pictures as it may hold, or with its pictures beside it."""
     folder = report.request.assets
     if folder is None:
@@ -64,6 +76,6 @@ def _page(store: Store, report: Report, path: Path) -> str:
         return render(report, gallery(store, report, room))
     shown = gallery(store, report)
     for name, content in shown.files.items():
-        write_result(folder / name, content)
+        outputs.write(folder / name, content)
     home = os.path.relpath(folder.resolve(), path.resolve().parent)
     return render(report, replace(shown, folder=home))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import re
 import tomllib
 from collections import defaultdict
@@ -125,7 +126,7 @@ def find_run(
 def name_of(place: str) -> str:
     """What a run is called in stores: the name given with its place, or what its folder says."""
     given, place = _named(place)
-    if given or not Path(place).expanduser().is_dir():
+    if given or not Path(os.path.expanduser(place)).is_dir():
         return given or (place.split(":")[1] if is_own(place) else place)
     return _described(place, [])[0]
 
@@ -191,11 +192,13 @@ def _in_order(name: str, found: list[SavedStep]) -> tuple[SavedStep, ...]:
 
 def _paths(place: str) -> list[Path]:
     """What may be a checkpoint: the folder's content, the glob's, or the paths of the list."""
-    if Path(place).expanduser().is_dir():
-        return sorted(Path(place).expanduser().absolute().iterdir())
+    if Path(os.path.expanduser(place)).is_dir():
+        return sorted(Path(os.path.expanduser(place)).absolute().iterdir())
     if glob.has_magic(place):
-        return sorted(Path(found).absolute() for found in glob.glob(str(Path(place).expanduser())))
-    paths = [Path(part.strip()).expanduser().absolute() for part in place.split(",")]
+        return sorted(
+            Path(found).absolute() for found in glob.glob(str(Path(os.path.expanduser(place))))
+        )
+    paths = [Path(os.path.expanduser(part.strip())).absolute() for part in place.split(",")]
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path}: there is no such run or checkpoint", "--run FOLDER")
@@ -204,7 +207,7 @@ def _paths(place: str) -> list[Path]:
 
 def _described(place: str, found: list[SavedStep]) -> tuple[str, str, dict[str, object]]:
     """Name, folder and settings: what the folder of the checkpoints and its `run.toml` say."""
-    folder = Path(place).expanduser().absolute()
+    folder = Path(os.path.expanduser(place)).absolute()
     first = found[0].path if found else None
     if not folder.is_dir() and first is not None:
         folder = first.parent

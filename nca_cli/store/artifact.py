@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
 from typing import Any
@@ -11,13 +11,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from nca_cli.errors import DamagedArtifact, NothingStored
+from nca_cli.errors import DamagedArtifact, NothingStored, StoreError
 from nca_cli.recipe import Recipe
 from nca_cli.store import hdf5
 from nca_cli.store.fields import FIELDS
-from nca_cli.store.hdf5 import Location
 from nca_cli.store.header import parsed
 from nca_cli.store.layout import NOISE, split_folder, split_label
+from nca_cli.store.location import Location
 from nca_cli.store.samples import Key
 
 
@@ -154,6 +154,12 @@ class Artifact:
         """(t, seed) of all samples."""
         return set(self._index.parts)
 
+    @property
+    def sound(self) -> Artifact | None:
+        """The same without the parts that cannot be read; `None` where none can."""
+        parts = tuple(filter(_readable, self.parts))
+        return replace(self, parts=parts) if parts else None
+
     def __len__(self) -> int:
         return len(self._index.parts)
 
@@ -195,16 +201,27 @@ class Artifact:
         keys = list(keys)
         if not keys:
             raise NothingStored(f"no samples asked of {self}")
+        parts = self._holding(keys)
         wanted: dict[Location, list[Key]] = {}
         for key in keys:
-            if key not in self._index.parts:
+            if key not in parts:
                 raise self._lacks(key)
-            wanted.setdefault(self._index.parts[key], []).append(key)
+            wanted.setdefault(parts[key], []).append(key)
         found: dict[Key, np.ndarray] = {}
         for part, held in wanted.items():
             with part.opened() as group:
                 found.update(self._rows(group, dataset, held))
         return np.stack([found[key] for key in keys])
+
+    def _holding(self, keys: list[Key]) -> dict[Key, Location]:
+        """The part of each sample. One that cannot be read keeps its own samples alone back."""
+        try:
+            return self._index.parts
+        except StoreError:
+            sound = self.sound
+            if sound is None or not sound.keys.issuperset(keys):
+                raise
+            return sound._index.parts
 
     def _rows(
         self, group: h5py.Group, dataset: str, keys: list[Key]
@@ -221,6 +238,14 @@ class Artifact:
 
     def _lacks(self, key: Key) -> NothingStored:
         return NothingStored(f"{self} holds no t={key[0]} seed={key[1]}")
+
+
+def _readable(part: Location) -> bool:
+    try:
+        with part.opened():
+            return True
+    except StoreError:
+        return False
 
 
 def _listed(numbers: np.ndarray) -> str:

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import h5py
+
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.recipe import canonical_json
-from nca_cli.store import layout
+from nca_cli.store import layout, packed
 from nca_cli.store.files import locked, write_atomically
-from nca_cli.store.hdf5 import Location
+from nca_cli.store.location import Location
+from nca_cli.store.trust import Trust
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class FolderBackend:
     """A folder of artifacts, each part a file of its own."""
 
     root: Path
+    guard: Trust
 
     @property
     def folder(self) -> Path | None:
@@ -36,8 +40,8 @@ class FolderBackend:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a store."""
-        return self._marker.is_file()
+        """Whether there is a store; one that has lost its marker is one still."""
+        return self._marker.is_file() or any(path.is_file() for path in self.model_files())
 
     @property
     def _marker(self) -> Path:
@@ -45,6 +49,8 @@ class FolderBackend:
 
     def stamp(self) -> dict[str, object]:
         """Name and version of its format. Raises `StoreError` for what cannot be read."""
+        if not self._marker.exists():  # each artifact says its version too
+            return {**layout.STORE_STAMP}
         try:
             return dict(json.loads(self._marker.read_text()))
         except (OSError, ValueError, TypeError) as error:
@@ -63,7 +69,7 @@ class FolderBackend:
         folder = self.root / model / image
         with _listed(folder) as entries:
             files = [each.name for each in entries if each.name[0] != "." and each.is_file()]
-        yield from (Location(folder / name) for name in sorted(files)
+        yield from (Location(folder / name, guard=self.guard) for name in sorted(files)
                     if name.endswith(layout.SUFFIX))  # fmt: skip
 
     def model_text(self, model: str) -> str:
@@ -71,12 +77,12 @@ class FolderBackend:
         return (self.root / model / layout.MODEL_FILE).read_text(encoding="utf-8")
 
     def model_files(self) -> list[Path]:
-        """Each `model.json`, there or not, where they are files."""
+        """Each `model.json`, there or not."""
         return [self.root / model / layout.MODEL_FILE for model in self.models()]
 
     def require_writable(self) -> None:
         """Raise `StoreError` for what is read-only; stamp a place that holds no store yet."""
-        if not self.exists:
+        if not self._marker.is_file():
             with locked(self.root, layout.MARKER):
                 write_atomically(self._marker, f"{canonical_json(layout.STORE_STAMP)}\n".encode())
 
@@ -86,6 +92,7 @@ class PackedBackend:
     """One HDF5 file with the same hierarchy as groups, read-only."""
 
     root: Path
+    guard: Trust
 
     @property
     def folder(self) -> Path | None:
@@ -97,7 +104,7 @@ class PackedBackend:
 
     def stamp(self) -> dict[str, object]:
         try:
-            with Location(self.root).opened() as file:
+            with self._opened() as file:
                 return dict(file.attrs)
         except DamagedArtifact as error:
             raise StoreError(self.root, f"is no readable packed store ({error.damage})") from error
@@ -105,10 +112,16 @@ class PackedBackend:
     @cached_property
     def _tree(self) -> dict[str, dict[str, list[str]]]:
         """Model → image → parts."""
-        with Location(self.root).opened() as file:
-            return {
-                model: {image: list(file[model][image]) for image in file[model]} for model in file
-            }
+        with self._opened() as file:
+            return packed.tree(file)
+
+    @contextmanager
+    def _opened(self) -> Iterator[h5py.Group]:
+        """The root of the file, once what it holds can be listed."""
+        whole = Location(self.root)
+        self.guard.require_tree(whole)
+        with whole.opened() as file:
+            yield file
 
     def models(self) -> list[str]:
         return sorted(self._tree)
@@ -118,14 +131,14 @@ class PackedBackend:
 
     def parts(self, model: str, image: str) -> Iterator[Location]:
         for stem in self._tree.get(model, {}).get(image, ()):
-            yield Location(self.root, f"/{model}/{image}/{stem}")
+            yield Location(self.root, f"/{model}/{image}/{stem}", self.guard)
 
     def model_text(self, model: str) -> str:
-        with Location(self.root).opened() as file:
-            return str(file[model].attrs["model"])
+        with self._opened() as file:
+            return packed.model_text(file, model)
 
     def model_files(self) -> list[Path]:
-        return []
+        return [self.root / model / layout.MODEL_FILE for model in self.models()]
 
     def require_writable(self) -> None:
         raise StoreError(
@@ -133,9 +146,11 @@ class PackedBackend:
         )
 
 
-def backend_of(root: Path) -> FolderBackend | PackedBackend:
+def backend_of(root: Path, check: bool = True) -> FolderBackend | PackedBackend:
     """A file is a packed store; everything else is, or will be, a folder."""
-    return PackedBackend(root) if root.is_file() else FolderBackend(root)
+    if root.is_file():
+        return PackedBackend(root, Trust(None, check))
+    return FolderBackend(root, Trust(root, check))
 
 
 def _folders(parent: Path) -> list[str]:

@@ -6,17 +6,17 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
-from filelock import FileLock
-
 from nca_cli.errors import StoreError
 from nca_cli.store.layout import LOCKS, TEMPORARY
+from nca_cli.store.locks import exclusive
 
 STALE_SECONDS = 600.0
 """A temporary that was not written to for so long is left over from a kill."""
@@ -79,11 +79,26 @@ def temporaries(path: Path) -> list[Path]:
 
 
 def is_stale(path: Path) -> bool:
-    """Whether a temporary is too old to belong to a write that is going on."""
+    """Whether a temporary file or folder is too old to belong to a write that is going on."""
     try:
-        return time.time() - path.stat().st_mtime > STALE_SECONDS
+        every = [path, *path.rglob("*")] if path.is_dir() else [path]
+        return time.time() - max(each.stat().st_mtime for each in every) > STALE_SECONDS
     except FileNotFoundError:
         return False
+
+
+def discard_left_over(path: Path) -> None:
+    """Remove what killed writers of `path` left beside it, files and folders."""
+    for stale in filter(is_stale, temporaries(path)):
+        discard(stale)
+
+
+def discard(temporary: Path) -> None:
+    """Remove a temporary file or folder. Raises `OSError`."""
+    if temporary.is_dir():
+        shutil.rmtree(temporary)
+    else:
+        temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -125,12 +140,9 @@ def _explained(place: Path, error: OSError) -> StoreError:
 def locked(root: Path, *key: str) -> Iterator[None]:
     """Exclusive between processes for one `key`, never nested. Locks lie together, 256 at most."""
     name = hashlib.sha256("/".join(key).encode()).hexdigest()[:2]
-    with writing(root):
-        folder = root / LOCKS
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{name}.lock")
-        lock.acquire()
-    try:
+    with ExitStack() as held:
+        with writing(root):
+            folder = root / LOCKS
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(exclusive(folder / f"{name}.lock", str(root)))
         yield
-    finally:
-        lock.release()

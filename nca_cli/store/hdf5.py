@@ -1,28 +1,25 @@
-"""One artifact part as HDF5: where it lies, how it is written, labelled and read back.
+"""One artifact part as HDF5: how it is written, labelled and read back.
 
 The layout is described for other programs in docs/store-format.md.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path, PurePath, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import h5py
 import numpy as np
 
-from nca_cli.errors import DamagedArtifact, StoreError
+from nca_cli.errors import StoreError
 from nca_cli.images.pixels import to_rgb
 from nca_cli.recipe import digest
 from nca_cli.store.fields import FIELDS, INDEX, fixed, per_sample
 from nca_cli.store.files import write_atomically
-from nca_cli.store.layout import ARTIFACT_FORMAT, FORMAT_VERSION, SUFFIX, split_part
+from nca_cli.store.layout import ARTIFACT_FORMAT, FORMAT_VERSION
+from nca_cli.store.opening import UNREADABLE, open_file, reason_of
 from nca_cli.store.samples import Key, Part, Samples
 
 STAMP = ("format", "version", "content_sha256")
@@ -137,6 +134,9 @@ def read_keys(group: h5py.Group) -> list[Key]:
     return list(zip(t.tolist(), seed.tolist(), strict=True))
 
 
+WRONG_DIGEST = "content digest differs"
+
+
 def write_file(path: Path, part: Part) -> None:
     """The file of a part, whole or not at all, and read back before it takes its name.
 
@@ -157,13 +157,13 @@ def file_image(part: Part) -> bytes:
 def check_written(path: Path, written: Path) -> None:
     """Raise `StoreError` unless every part in the file `written`, soon `path`, has its digest."""
     try:
-        with _file(written) as file:
+        with open_file(written) as file:
             for part in _parts(file):
                 if content_digest(part) != part.attrs["content_sha256"]:
                     raise ValueError(WRONG_DIGEST)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise StoreError(
-            path, f"what h5py {h5py.__version__} wrote cannot be read back ({_reason(error)})",
+            path, f"what h5py {h5py.__version__} wrote cannot be read back ({reason_of(error)})",
             "nothing was changed; upgrade h5py: pip install --upgrade h5py",
         ) from error  # fmt: skip
 
@@ -176,133 +176,3 @@ def _parts(file: h5py.File) -> Iterator[h5py.Group]:
     for model in file.values():
         for image in model.values():
             yield from image.values()
-
-
-@dataclass(frozen=True)
-class Location:
-    """Where one part lies: a file and the group in it ("/" unless the store is packed)."""
-
-    path: Path
-    group: str = "/"
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.group}" if self._packed else str(self.path)
-
-    @property
-    def _packed(self) -> bool:
-        return self.group != "/"
-
-    @property
-    def _names(self) -> PurePath:
-        """`…/model/image/ddim-50-7f31c02a.1`, whatever the store is."""
-        if self._packed:
-            return PurePosixPath(self.group)
-        return self.path.with_name(self.path.name.removesuffix(SUFFIX))
-
-    @property
-    def stem(self) -> str:
-        """`ddim-50-7f31c02a.1`: name and number of the part."""
-        return self._names.name
-
-    @property
-    def names(self) -> tuple[str, str, str]:
-        """Model, image and artifact (without the number of the part)."""
-        model, image, stem = self._names.parts[-3:]
-        return model, image, split_part(stem)[0]
-
-    @property
-    def number(self) -> int:
-        """0 for the first part of an artifact. Numbers may have gaps."""
-        return split_part(self.stem)[1]
-
-    @property
-    def in_store(self) -> str:
-        """Where it lies within its store: `model/image/name.h5`, packed `/model/image/name`."""
-        return self.group if self._packed else "/".join(self.path.parts[-3:])
-
-    @contextmanager
-    def opened(self) -> Iterator[h5py.Group]:
-        """The part for reading. Failing to read it is `DamagedArtifact` or `StoreError`.
-
-        So the body of the `with` reads from the file and does nothing else.
-        """
-        try:
-            with _file(self.path) as file:
-                part = file[self.group]
-                check_version(self.path, part.attrs)
-                yield part
-        except _UNREADABLE as error:
-            raise _explained(self, error) from error
-
-    def read(self) -> Part:
-        """All of the part, once its content digest is checked: `read_part`."""
-        with self.opened() as group:
-            return read_part(group)
-
-    @property
-    def bytes(self) -> int:
-        """Size on disk, of the file or of the datasets in the group."""
-        if self._packed:
-            with self.opened() as group:
-                return sum(data.id.get_storage_size() for data in group.values())
-        try:
-            return self.path.stat().st_size
-        except FileNotFoundError:
-            return 0
-
-
-def _file(path: Path) -> h5py.File:
-    """Open for reading, whatever locks others hold: a file never changes, it is replaced.
-
-    HDF5's own locks are left out only then, since a process must not open a file both ways.
-    """
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        if "lock" not in str(error):
-            raise
-        return h5py.File(path, "r", locking=False)
-
-
-def check_version(path: Path, attributes: Mapping[str, Any]) -> None:
-    """Refuse a format that this program does not know."""
-    version = int(attributes.get("version", 0))
-    if version > FORMAT_VERSION:
-        raise StoreError(
-            path, f"format {version} is newer than this nca knows ({FORMAT_VERSION})",
-            "upgrade nca, or use another --store",
-        )  # fmt: skip
-
-
-WRONG_DIGEST = "content digest differs"
-_UNREADABLE = (
-    OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, ArithmeticError,
-    MemoryError, SystemError,
-)  # fmt: skip
-"""What h5py raises on files that were changed at random."""
-_PASSING = {errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT}
-"""Troubles of the machine at this moment, which say nothing about the file."""
-_REASONS = {
-    "checksum": "checksum error",
-    "filter returned failure": "checksum error",
-    "truncated": "truncated file",
-    "signature": "not an HDF5 file",
-}
-
-
-def _explained(part: Location, error: Exception) -> StoreError:
-    """The error that a reader sees."""
-    if isinstance(error, PermissionError):
-        return StoreError(part.path, "no permission to read it")
-    if isinstance(error, FileNotFoundError):
-        return StoreError(part.path, "no such artifact")
-    if isinstance(error, OSError) and error.errno in _PASSING:
-        return StoreError(part.path, "cannot be read now", "run the same command again")
-    return DamagedArtifact(str(part), _reason(error))
-
-
-def _reason(error: Exception) -> str:
-    """One short line about what is wrong with a file."""
-    text = " ".join(str(error).split())
-    known = (reason for mark, reason in _REASONS.items() if mark in text.lower())
-    return next(known, text[:120] or type(error).__name__)

@@ -11,8 +11,8 @@ from typing import Any
 
 import nca_cli
 from nca_cli.images import PREPROCESSING_VERSION
-from nca_cli.recipe import Recipe, canonical_json
-from nca_cli.store.layout import NOISE
+from nca_cli.recipe import Recipe, canonical_json, digest
+from nca_cli.store.layout import MODEL_HEX, NOISE, split_folder
 
 
 def header(
@@ -68,6 +68,22 @@ def parsed(texts: Mapping[str, str], key: str) -> Any:
     Raises `LookupError`, `ValueError` or `TypeError` where it does not say that.
     """
     return Recipe.from_json(texts[key]) if key == "recipe" else json.loads(texts[key])
+
+
+def space_hex(info: Mapping[str, Any]) -> str:
+    """What the folder of a model ends in, by what a header or `model.json` says of it."""
+    return digest(info["space"])[:MODEL_HEX]
+
+
+def model_problem(info: Any, folder: str) -> str:
+    """What is wrong with what `model.json` says of the model in a folder, or an empty text."""
+    texts = ("name", "source")
+    if not isinstance(info, dict) or not isinstance(info.get("space"), dict):
+        return "does not describe a model"
+    if not all(isinstance(info.get(key), str) for key in texts):
+        return "does not describe a model"
+    fits = split_folder(folder)[1] == space_hex(info)
+    return "" if fits else f"describes another model than that of {folder}"
 
 
 def steps_of(info: Mapping[str, Any]) -> dict[int, str]:

@@ -33,7 +33,10 @@ DAMAGED = ".damaged-"
 """Follows the name of a file that was set aside, before a number."""
 METRICS = ".metrics.json"
 """Follows the name of an artifact, in the name of the file that keeps its measured values."""
+INDEX_FILE = ".index.jsonl"
+"""Which parts were found right, and when; beside the artifacts, and made again when it is gone."""
 IMAGE_HEX = 12
+MODEL_HEX = 8
 
 
 def image_folder(name: str, image_digest: str) -> str:

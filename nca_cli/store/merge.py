@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from nca_cli.errors import DamagedArtifact
-from nca_cli.store import hdf5
+from nca_cli.errors import StoreError
 from nca_cli.store.artifact import Artifact
-from nca_cli.store.hdf5 import Location
 from nca_cli.store.layout import metrics_file, part_file
+from nca_cli.store.location import Location
 from nca_cli.store.samples import Key, Part, Samples
+
+Write = Callable[[Path, Part], None]
+"""Puts a part into a file, whole or not at all."""
 
 
 def lacking(known: Artifact | None, fixed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -24,7 +26,10 @@ def lacking(known: Artifact | None, fixed: Mapping[str, np.ndarray]) -> dict[str
     return {name: np.asarray(values) for name, values in fixed.items() if name not in held}
 
 
-def append(folder: Path, name: str, known: Artifact | None, new: Part, part_bytes: int) -> None:
+def append(
+    folder: Path, name: str, known: Artifact | None, new: Part, part_bytes: int,
+    write: Write,
+) -> None:  # fmt: skip
     """Fill the last part up to `part_bytes`, then begin new ones.
 
     A first part that was set aside is begun again before the last one is filled, since fixed
@@ -35,7 +40,7 @@ def append(folder: Path, name: str, known: Artifact | None, new: Part, part_byte
     number = max(numbers) if 0 in numbers else 0
     try:
         part = known.parts[-1].read() if known and number in numbers else _empty(new)
-    except DamagedArtifact:
+    except StoreError:
         if new.fixed:
             raise
         number, part = max(numbers) + 1, _empty(new)
@@ -44,7 +49,7 @@ def append(folder: Path, name: str, known: Artifact | None, new: Part, part_byte
         room = _room(part, rest, part_bytes)
         if room or fixed or number not in numbers:
             part = part.joined(rest.take(slice(0, room)), fixed)
-            hdf5.write_file(part_file(folder, name, number), part)
+            write(part_file(folder, name, number), part)
         rest, fixed = rest.take(slice(room, None)), {}
         if not len(rest):
             return
@@ -64,7 +69,9 @@ def _room(part: Part, rest: Samples, part_bytes: int) -> int:
     return int(min(len(rest), max(room, 0 if len(part.samples) else 1)))
 
 
-def replace(folder: Path, name: str, known: Artifact, new: Part, part_bytes: int) -> None:
+def replace(
+    folder: Path, name: str, known: Artifact, new: Part, part_bytes: int, write: Write
+) -> None:
     """As `append`, where samples of `new` take the place of those that have their (t, seed).
 
     A new sample is on the disk before or as the old one goes. It lies in the old one's part, or
@@ -77,17 +84,17 @@ def replace(folder: Path, name: str, known: Artifact, new: Part, part_bytes: int
         kept = Part(part.header, part.fixed, part.samples.without(here))
         if here and kept.takes(new.samples):
             own = kept.joined(new.samples.without(keys - here), {})
-            hdf5.write_file(location.path, own)
+            write(location.path, own)
             taken |= here
         elif here:
             outdated.append(location)
     rest = new.samples.without(taken)
     if len(rest) or new.fixed:
-        append(folder, name, known, Part(new.header, new.fixed, rest), part_bytes)
-    remove_samples(outdated, keys)
+        append(folder, name, known, Part(new.header, new.fixed, rest), part_bytes, write)
+    remove_samples(outdated, keys, write)
 
 
-def remove_samples(parts: Iterable[Location], gone: set[Key]) -> None:
+def remove_samples(parts: Iterable[Location], gone: set[Key], write: Write) -> None:
     """Rewrite each part that holds one of `gone`. A part left with nothing at all is deleted."""
     for location in parts:
         part = location.read()
@@ -95,7 +102,7 @@ def remove_samples(parts: Iterable[Location], gone: set[Key]) -> None:
         if not len(rest) and not part.fixed:
             location.path.unlink(missing_ok=True)
         elif len(rest) < len(part.samples):
-            hdf5.write_file(location.path, Part(part.header, part.fixed, rest))
+            write(location.path, Part(part.header, part.fixed, rest))
 
 
 def delete(artifact: Artifact) -> None:

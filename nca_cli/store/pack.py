@@ -9,21 +9,24 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 import h5py
 
 from nca_cli.errors import StoreError
 from nca_cli.store import hdf5, layout
 from nca_cli.store.files import (
-    is_stale,
+    discard_left_over,
     replacing,
     sync_folder,
-    temporaries,
     write_atomically,
     writing,
 )
+from nca_cli.store.packed import write_model
 from nca_cli.store.store import Store
 
 Progress = Callable[[int], None]
@@ -45,21 +48,45 @@ def pack(store: Store, path: str | Path, progress: Progress = _silent) -> Path:
     if path.is_dir():
         raise StoreError(path, "is a folder", "give the name of a file, such as store.h5")
     with writing(path):
-        for stale in filter(is_stale, temporaries(path)):
-            stale.unlink(missing_ok=True)
+        discard_left_over(path)
         with replacing(path) as temporary:
             _require_room(store, path)
-            with new_file(temporary) as file:
-                _write(store, file, progress)
+            _uninterrupted(partial(_write_file, store, temporary), progress)
             hdf5.check_written(path, temporary)
     return path
+
+
+def _uninterrupted(work: Callable[[Progress], None], progress: Progress) -> None:
+    """Do the work in a thread: interrupts reach the main thread alone.
+
+    One that reached HDF5 while it has `_Disk` write would take the process along. The work ends at
+    its next step.
+    """
+    interrupted = Event()
+
+    def step(done: int) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        progress(done)
+
+    with ThreadPoolExecutor(1) as threads:
+        try:
+            threads.submit(work, step).result()
+        except BaseException:
+            interrupted.set()
+            raise
+
+
+def _write_file(store: Store, path: Path, progress: Progress) -> None:
+    with new_file(path) as file:
+        _write(store, file, progress)
 
 
 def _write(store: Store, file: h5py.File, progress: Progress) -> None:
     file.attrs.update(layout.STORE_STAMP)
     parts = []
     for model in store.models():
-        file.create_group(model).attrs["model"] = store.model_text(model)
+        write_model(file, model, store.model_text(model))
         for image in store.images(model):
             group = file[model].create_group(image)
             parts += [(group, location) for location in store.parts(model, image)]
@@ -93,6 +120,7 @@ def unpack(path: str | Path, folder: str | Path, progress: Progress = _silent) -
         raise StoreError(folder, "is there already", "unpack into a new folder: -o DIR")
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
+        discard_left_over(folder.absolute())
         name = f".{folder.absolute().name}.{uuid.uuid4().hex[:8]}{layout.TEMPORARY}"
         temporary = folder.absolute().parent / name
         try:

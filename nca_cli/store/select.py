@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any, NamedTuple
 
-from nca_cli.errors import DamagedArtifact
+from nca_cli.errors import Complain, StoreError
 from nca_cli.store.artifact import Artifact
 from nca_cli.store.layout import split_folder
 from nca_cli.store.samples import Key
@@ -40,7 +40,7 @@ class ModelFilter(NamedTuple):
         """By its header; a damaged one may be of any source, and whoever reads it names it."""
         try:
             return bool(artifact.model_info.get("source") == self.source)
-        except DamagedArtifact:
+        except StoreError:
             return True
 
 
@@ -120,11 +120,23 @@ class Filters:
         )
 
 
+def holding(artifacts: Iterable[Artifact], filters: Filters, on_error: Complain) -> list[Artifact]:
+    """The artifacts that hold wanted samples; those that cannot be read go to `on_error`."""
+    found = []
+    for artifact in artifacts:
+        try:
+            if filters.keys(artifact):
+                found.append(artifact)
+        except StoreError as error:
+            on_error(error)
+    return found
+
+
 def _step(artifact: Artifact) -> int | None:
     """A damaged artifact may be of any step, and whoever reads it names it."""
     try:
         return artifact.step
-    except DamagedArtifact:
+    except StoreError:
         return None
 
 

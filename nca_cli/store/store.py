@@ -18,8 +18,17 @@ from nca_cli.store import hdf5, layout, merge
 from nca_cli.store.artifact import Artifact, html_table
 from nca_cli.store.backend import backend_of
 from nca_cli.store.files import locked, write_atomically, writing
-from nca_cli.store.hdf5 import Location
-from nca_cli.store.header import model_text, signed, step_clash, steps_of, with_steps
+from nca_cli.store.header import (
+    model_problem,
+    model_text,
+    signed,
+    step_clash,
+    steps_of,
+    with_steps,
+)
+from nca_cli.store.index import stamp_of
+from nca_cli.store.location import Location
+from nca_cli.store.opening import check_version
 from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters
 
@@ -39,15 +48,17 @@ class Store:
     """Artifacts under `root`: a folder that may not exist yet, or a packed `.h5` file.
 
     `usual` is the store that commands take when none is named: what is told to run names another
-    one. Reading never locks and never writes. Raises `StoreError` for a store of a newer format.
+    one. What nobody vouches for (see `Trust`) is checked before it is read, unless `check` is
+    false. Reading never locks, and writes nothing but the index. Raises `StoreError` for a store of
+    a newer format.
     """
 
     def __init__(
         self, root: str | Path = DEFAULT_STORE, *, part_bytes: int = MAX_PART_BYTES,
-        usual: str | Path = DEFAULT_STORE,
+        usual: str | Path = DEFAULT_STORE, check: bool = True,
     ):  # fmt: skip
         self.root, self.usual = Path(root), Path(usual)
-        self.backend = backend_of(self.root)
+        self.backend = backend_of(self.root, check)
         self.part_bytes = part_bytes
         self._check_format()
 
@@ -86,7 +97,7 @@ class Store:
         stamp = self.backend.stamp()
         if stamp.get("format") != layout.FORMAT:
             raise StoreError(self.root, "is no nca store")
-        hdf5.check_version(self.root, stamp)
+        check_version(self.root, stamp)
 
     def models(self) -> list[str]:
         """Model folder names, sorted."""
@@ -103,15 +114,15 @@ class Store:
         """What `model.json` says: source, schedule, shape, licence."""
         try:
             info = json.loads(self.model_text(model))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._no_model(model) from error
-        if not isinstance(info, dict):
-            raise self._no_model(model)
-        return info
+        if wrong := model_problem(info, model):
+            raise self._no_model(model, wrong)
+        return dict(info)
 
-    def _no_model(self, model: str) -> StoreError:
+    def _no_model(self, model: str, reason: str = "missing or unreadable") -> StoreError:
         path = self.root / model / layout.MODEL_FILE
-        return StoreError(path, "missing or unreadable", "restore it: nca verify --repair")
+        return StoreError(path, reason, "restore it: nca verify --repair")
 
     def images(self, model: str) -> list[str]:
         """Image folder names of a model, sorted."""
@@ -261,19 +272,25 @@ class Store:
         self.require_writable()
         with locked(self.root, place.model, place.image, name):
             known = self.artifact(place, name)
-            held = known.keys if known else set()
+            sound = known.sound if known else None
+            held = sound.keys if sound else set()
             fresh = samples.as_stored(dtype).without(set() if replace else held)
-            missing = merge.lacking(known, fixed or {})
+            missing = merge.lacking(sound, fixed or {})
             if known and not len(fresh) and not missing:
                 return 0
             folder = self.root / place.model / place.image
             new = Part(signed(header), missing, fresh)
             if known and not held.isdisjoint(fresh.keys):
                 self._forget_derived()
-                merge.replace(folder, name, known, new, self.part_bytes)
+                merge.replace(folder, name, known, new, self.part_bytes, self._write)
             else:
-                merge.append(folder, name, known, new, self.part_bytes)
+                merge.append(folder, name, known, new, self.part_bytes, self._write)
             return len(fresh)
+
+    def _write(self, path: Path, part: Part) -> None:
+        """A part, under the lock of its artifact; it is read back, so that it is vouched for."""
+        hdf5.write_file(path, part)
+        self.backend.guard.vouch(Location(path), stamp_of(path))
 
     def remove(self, artifact: Artifact, keys: Iterable[Key] | None = None) -> int:
         """Delete an artifact, or only some of its samples. Returns how many bytes are free now.
@@ -308,4 +325,4 @@ class Store:
         if artifact.keys <= gone and not users:
             merge.delete(artifact)
         else:
-            merge.remove_samples(artifact.parts, gone)
+            merge.remove_samples(artifact.parts, gone, self._write)

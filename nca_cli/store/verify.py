@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from nca_cli.errors import NcaError, StoreError
-from nca_cli.recipe import Recipe
+from nca_cli.errors import StoreError
 from nca_cli.store import layout
-from nca_cli.store.check import Checked, Child
-from nca_cli.store.files import is_stale, locked, sync_folder, write_atomically, writing
-from nca_cli.store.hdf5 import Location
-from nca_cli.store.header import model_text, parsed
-from nca_cli.store.samples import Key
+from nca_cli.store.check import HEAD, OTHER_MODEL, Checked
+from nca_cli.store.child import TIME_LIMIT, Child
+from nca_cli.store.files import (
+    discard,
+    is_stale,
+    locked,
+    sync_folder,
+    temporaries,
+    write_atomically,
+    writing,
+)
+from nca_cli.store.gaps import Gap, gap_left
+from nca_cli.store.header import model_text, parsed, space_hex
+from nca_cli.store.index import stamp_of
+from nca_cli.store.location import Location
 from nca_cli.store.store import Store
 
-TIME_LIMIT = 60.0
-"""Seconds that reading one part may take. A part is 256 MB at most."""
-Tell = Callable[[Store, Sequence["Gap"]], str]
+Tell = Callable[[Store, Sequence[Gap]], str]
 """Says what computes some gaps of a store; such as `commands.fill`."""
-Look = Callable[[Location], Checked]
-"""Reads header and (t, seed) of a part, without its tensors."""
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Samples of one image by one model that are not there, and what would make them."""
-
-    made: Recipe | str
-    """Their recipe, or as much of one as a label says: `ddim-50`, `noise`."""
-    model: Mapping[str, Any]
-    """As in `model.json`, as far as that is known."""
-    image: Mapping[str, Any]
-    """As an artifact's attribute `image` says, as far as that is known."""
-    keys: Sequence[Key]
+Keep = Callable[[Gap], bool]
+"""Whether a damaged part stays where it is, since nothing can compute it again."""
 
 
 @dataclass(frozen=True)
@@ -48,61 +41,92 @@ class Finding:
 
     path: Path
     ok: bool = True
-    """False where content is lost. A temporary left over from a kill is no loss: `stale`."""
+    """False where content is lost, or where that could not be found out (`unchecked`). A temporary
+    left over from a kill is no loss: `stale`."""
     reason: str = ""
     command: str | None = None
     """How to compute again what is lost, one line."""
     set_aside: Path | None = None
     """Where the damaged file is now."""
     stale: bool = False
+    unchecked: bool = False
+    """Nothing is known to be wrong: this machine could not read it as it is now."""
+    kept: bool = False
+    """Whether it is damaged and stays where it is, since nothing can compute it again."""
+    repaired: bool = False
+    """Whether what was wrong is right again."""
+    hint: str = ""
+    """What to do next."""
 
 
 def verify(
     store: Store, *, repair: bool = False, time_limit: float = TIME_LIMIT,
-    command: Tell | None = None,
+    command: Tell | None = None, keep: Keep = lambda gap: False,
 ) -> Verification:  # fmt: skip
     """Check every file of a store; `len()` says how many, iterating yields a `Finding` each.
 
-    With `repair`, a damaged file is renamed (`….h5.damaged-1`), `model.json` is restored from an
-    artifact, and temporaries left over from kills are removed. A file is read in a child process,
-    for `time_limit` seconds at most. `command` puts into words what computes again what is lost.
-    Raises `StoreError` for the repair of a packed store.
+    With `repair`, a damaged file is renamed (`….h5.damaged-1`) unless it is one to `keep`,
+    `model.json` is restored from an artifact, and temporaries left over from kills are removed. A
+    file is read in a child process, for `time_limit` seconds and as its size needs. `command` puts
+    into words what computes again what is lost. Raises `StoreError` for the repair of a packed
+    store.
     """
+    work = Verification(store, repair, time_limit, command, keep)
     if repair and store.exists:
         store.require_writable()
-    return Verification(store, repair, time_limit, command)
+    return work
 
 
 class Verification:
-    """A sized iterable of findings: model files, then parts, then left-over temporaries."""
+    """A sized iterable of findings: marker and model files, then parts, then left-over
+    temporaries."""
 
-    def __init__(self, store: Store, repair: bool, time_limit: float, command: Tell | None):
+    def __init__(
+        self, store: Store, repair: bool, time_limit: float, command: Tell | None, keep: Keep
+    ):
         self.store, self.repair, self.time_limit = store, repair, time_limit
-        self.command = command
+        self.command, self.keep = command, keep
+        marker = store.root / layout.MARKER
+        lost = store.exists and not store.packed and not marker.exists()
+        self._markers = [marker] if lost else []
         self._models = store.backend.model_files()
         self._parts = list(store.all_parts())
         self._temporaries = [path for path in _temporaries(store) if repair or is_stale(path)]
+        self._beside = _left_beside(store.root)
 
     def __len__(self) -> int:
-        return len(self._models) + len(self._parts) + len(self._temporaries)
+        every = (self._markers, self._models, self._parts, self._temporaries, self._beside)
+        return sum(len(each) for each in every)
 
     def __iter__(self) -> Iterator[Finding]:
         with Child(self.time_limit) as self._child:
+            yield from map(self._marker, self._markers)
             yield from map(self._model, self._models)
             yield from map(self._part, self._parts)
             yield from map(self._temporary, self._temporaries)
+            yield from map(self._unfinished, self._beside)
+
+    def _marker(self, path: Path) -> Finding:
+        reason = "missing; written again" if self.repair else "missing"
+        return Finding(path, False, reason, repaired=self.repair)
 
     def _part(self, location: Location) -> Finding:
-        path = Path(str(location))
+        path, stamp = Path(str(location)), stamp_of(location.path)
         checked = self._child.check(location)
         if not checked.reason:
+            if stamp:
+                self.store.backend.guard.vouch(location, stamp)
             return Finding(path)
-        lost = Finding(path, False, checked.reason)
         if not checked.damaged:
-            return lost
-        if self.repair:
-            lost = self._set_aside(location, lost)
-        return lost if lost.ok else replace(lost, command=self._command(location, checked))
+            return Finding(path, False, checked.reason, unchecked=True, hint=checked.hint)
+        if checked.reason == OTHER_MODEL and (renaming := self._renaming(location.names[0])):
+            return Finding(path, False, "its folder was renamed", hint=renaming)
+        gap = gap_left(self.store, location, checked, self._look)
+        command = self.command(self.store, [gap]) if self.command else None
+        lost = Finding(path, False, checked.reason, command=command)
+        if self.repair and self.keep(gap):
+            return replace(lost, kept=True)
+        return self._set_aside(location, lost) if self.repair else lost
 
     def _set_aside(self, location: Location, lost: Finding) -> Finding:
         """Rename a damaged file, unless a writer has replaced it in the meantime."""
@@ -111,40 +135,64 @@ class Verification:
                 return Finding(lost.path)
             return replace(lost, set_aside=_renamed(location.path))
 
-    def _command(self, location: Location, checked: Checked) -> str | None:
-        if self.command is None:
-            return None
-        return self.command(self.store, [gap_left(self.store, location, checked, self._look)])
-
     def _look(self, location: Location) -> Checked:
-        return self._child.check(location, full=False)
+        return self._child.check(location, HEAD)
 
     def _model(self, path: Path) -> Finding:
         model = path.parent.name
         try:
-            self.store.model_info(model)
-            return Finding(path)
+            info, reason = self.store.model_info(model), ""
         except StoreError as error:
-            lost = Finding(path, False, error.reason)
+            reason = error.reason
+        if renaming := self._renaming(model):
+            return Finding(path, False, "its folder was renamed", hint=renaming)
+        if not reason and self._contradicted(model, info):
+            reason = "says another name than the artifacts"
+        if not reason:
+            return Finding(path)
+        lost = Finding(path, False, reason)
         return self._restored(model, lost) if self.repair else lost
+
+    def _renaming(self, model: str) -> str:
+        """The command that gives a model's folder its name again, where `model.json` and an
+        artifact agree that it has another one; else an empty text."""
+        with suppress(StoreError, ValueError, LookupError, TypeError, RecursionError):
+            said = space_hex(json.loads(self.store.model_text(model)))
+            name, hexes = layout.split_folder(model)
+            if hexes != said and any(said == space_hex(each) for each in self._told(model)):
+                folder = self.store.root / model
+                right = folder.with_name(f"{name}-{said}")
+                return f"mv {shlex.quote(str(folder))} {shlex.quote(str(right))}"
+        return ""
+
+    def _contradicted(self, model: str, info: dict) -> bool:
+        """Whether artifacts of a model agree on another name than `model.json`."""
+        names = {str(each.get("name")) for each in self._told(model, agreeing=str(info["name"]))}
+        return bool(names) and str(info["name"]) not in names
 
     def _restored(self, model: str, lost: Finding) -> Finding:
         """Write `model.json` again, as the artifacts of the model tell it."""
-        info = next(self._model_infos(model), None)
+        fitting = layout.split_folder(model)[1]
+        info = next((each for each in self._told(model) if space_hex(each) == fitting), None)
         with locked(self.store.root, model), writing(lost.path):
             aside = _renamed(lost.path) if lost.path.exists() else None
             if info is not None:
                 write_atomically(lost.path, model_text(info).encode())
-        return replace(lost, set_aside=aside, reason=f"{lost.reason}; " + (
-            "nothing to restore it from" if info is None else "restored from an artifact"
-        ))  # fmt: skip
+        done = "nothing to restore it from" if info is None else "restored from an artifact"
+        reason = f"{lost.reason}; {done}"
+        return replace(lost, set_aside=aside, repaired=info is not None, reason=reason)
 
-    def _model_infos(self, model: str) -> Iterator[dict]:
+    def _told(self, model: str, agreeing: str = "") -> Iterator[dict]:
+        """What the artifacts of a model say of it, until one agrees on its name."""
         for image in self.store.images(model):
             for location in self.store.parts(model, image):
                 found = self._look(location)
-                if not found.reason and "model" in found.header:
-                    yield parsed(found.header, "model")
+                with suppress(ValueError, LookupError, TypeError):
+                    info = parsed(found.header, "model")
+                    if not found.reason and isinstance(info, dict) and "space" in info:
+                        yield info
+                        if agreeing and str(info.get("name")) == agreeing:
+                            return
 
     def _temporary(self, path: Path) -> Finding:
         note = Finding(path, reason="left over from an interrupted write", stale=True)
@@ -153,6 +201,21 @@ class Verification:
         with locked(self.store.root, *_lock_key(self.store.root, path)), writing(path):
             path.unlink(missing_ok=True)
         return replace(note, reason=f"{note.reason}; removed")
+
+    def _unfinished(self, path: Path) -> Finding:
+        note = Finding(path, reason="left over from a pack that was killed", stale=True)
+        if not self.repair:
+            return note
+        with writing(path):
+            discard(path)
+        return replace(note, reason=f"{note.reason}; removed")
+
+
+def _left_beside(root: Path) -> list[Path]:
+    """What a killed `pack` or `pack --unpack` left beside a store."""
+    root = root.absolute()
+    packed = root.with_name(f"{root.name}{layout.SUFFIX}")
+    return [path for each in (root, packed) for path in temporaries(each) if is_stale(path)]
 
 
 def _temporaries(store: Store) -> list[Path]:
@@ -183,70 +246,3 @@ def _lock_key(root: Path, temporary: Path) -> tuple[str, ...]:
     if len(folders) == 1:
         return folders
     return (*folders, layout.split_part(target.removesuffix(layout.SUFFIX))[0])
-
-
-def gap_left(store: Store, location: Location, checked: Checked, look: Look) -> Gap:
-    """What a damaged part held, as well as what is left of it and the parts beside it can tell."""
-    model, folder, _ = location.names
-    others = {part: look(part) for part in store.parts(model, folder) if part != location}
-    sound = {part: found for part, found in others.items() if not found.reason}
-    headers = [checked.header, *(found.header for found in sound.values())]
-    return Gap(
-        _made(store, location, checked, look),
-        _model(store, model, headers),
-        _image(folder, headers),
-        checked.keys or _missing(location, sound),
-    )
-
-
-def _made(store: Store, location: Location, checked: Checked, look: Look) -> Recipe | str:
-    """The recipe that the name has the digest of; its label where no file tells it."""
-    name = location.names[2]
-    label, hexes = layout.split_folder(name)
-    if name == layout.NOISE:
-        return layout.NOISE
-    for text in _recipes(store, location, checked, look):
-        if hashlib.sha256(text.encode()).hexdigest()[: len(hexes)] == hexes:
-            return Recipe.from_json(text)
-    return label
-
-
-def _recipes(store: Store, location: Location, checked: Checked, look: Look) -> Iterator[str]:
-    """What the part says, then others of its name: of this image, or of any other."""
-    yield checked.header.get("recipe", "")
-    for part in store.all_parts():
-        if part.names[2] == location.names[2] and part != location:
-            yield look(part).header.get("recipe", "")
-
-
-def _image(folder: str, headers: Iterable[dict[str, str]]) -> dict:
-    """Who the image is, from the first header that speaks of it."""
-    found = (_parsed(header, "image") for header in headers)
-    hexes = layout.split_folder(folder)[1]
-    return next((info for info in found if str(info.get("digest")).startswith(hexes)), {})
-
-
-def _model(store: Store, folder: str, headers: Iterable[dict[str, str]]) -> dict:
-    """What `model.json` (which knows the steps of a run) or a header says of the model; its stored
-    name where neither does."""
-    known = {"name": layout.split_folder(folder)[0]}
-    with suppress(NcaError):
-        return {**known, **store.model_info(folder)}
-    found = (_parsed(header, "model") for header in headers)
-    return next((info for info in found if "name" in info), known)
-
-
-def _parsed(header: dict[str, str], key: str) -> dict:
-    try:
-        info = json.loads(header[key])
-    except (LookupError, ValueError):
-        return {}
-    return info if isinstance(info, dict) else {}
-
-
-def _missing(location: Location, others: dict[Location, Checked]) -> list[Key]:
-    """What other artifacts of the image hold and the other parts of this one do not."""
-    mine = [part for part in others if part.names == location.names]
-    held = {key for part in mine for key in others[part].keys}
-    stored = {key for found in others.values() for key in found.keys}
-    return sorted(stored - held)

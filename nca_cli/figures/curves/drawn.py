@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nca_cli.errors import UsageError
 from nca_cli.figures.curves import style
 from nca_cli.figures.curves.style import Page
-from nca_cli.outputs import write_result
+from nca_cli.outputs import Outputs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +22,8 @@ class PaperFigure(ABC):
     """Whatever matplotlib draws on a page."""
 
     page: Page
+    outputs: Outputs
+    """What it may be written over."""
 
     @abstractmethod
     def drawn(self) -> Figure:
@@ -38,7 +40,7 @@ class PaperFigure(ABC):
         if path.suffix.lower() not in SUFFIXES:
             raise UsageError(f"{path}: curves are not written in this format",
                              f"one of: {', '.join(SUFFIXES)}")  # fmt: skip
-        write_result(path, self._content(path.suffix.lower()[1:]))
+        self.outputs.write(path, self._content(path.suffix.lower()[1:]))
         return path
 
     def _content(self, kind: str) -> bytes:

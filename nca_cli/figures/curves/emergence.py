@@ -18,6 +18,7 @@ from nca_cli.figures.curves.panel import AxisRange
 from nca_cli.figures.curves.style import PAGE, Page
 from nca_cli.figures.curves.titles import axis_title, full_title, number
 from nca_cli.figures.curves.training import EmergenceMap, in_images, learning_panel
+from nca_cli.outputs import Outputs
 from nca_cli.recipe import Number
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class TrainingFigure(PaperFigure):
     title: str | None = None
     images: bool = False
     """Whether the axis counts images seen instead of steps."""
+    outputs: Outputs = Outputs()  # noqa: RUF009
 
     around: ClassVar[float] = 5.0
     """Height of what stands above and below the axes of a panel, in em."""
@@ -216,19 +218,20 @@ class LearningFigure(TrainingFigure):
 
 
 def plot_emergence(
-    found: Sequence[Emergence], *, page: Page = PAGE, title: str | None = None, images: bool = False
-) -> EmergenceFigure:
+    found: Sequence[Emergence], *, page: Page = PAGE, title: str | None = None,
+    images: bool = False, outputs: Outputs = Outputs(),  # noqa: B008
+) -> EmergenceFigure:  # fmt: skip
     """A map of each. Raises `NothingStored`, `UsageError` and, without matplotlib, `NcaError`."""
-    return EmergenceFigure(_drawable(found, images), page, title, images)
+    return EmergenceFigure(_drawable(found, images), page, title, images, outputs)
 
 
 def plot_learning(
     found: Sequence[Emergence], *, share: bool = False, page: Page = PAGE,
-    title: str | None = None, images: bool = False,
+    title: str | None = None, images: bool = False, outputs: Outputs = Outputs(),  # noqa: B008
 ) -> LearningFigure:  # fmt: skip
     """Learning curves of each, of the measure or its learned share G. Raises as
     `plot_emergence`."""
-    return LearningFigure(_drawable(found, images), page, title, images, share)
+    return LearningFigure(_drawable(found, images), page, title, images, outputs, share)
 
 
 def _drawable(found: Sequence[Emergence], images: bool) -> tuple[Emergence, ...]:

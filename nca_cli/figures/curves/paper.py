@@ -13,6 +13,7 @@ from nca_cli.figures.curves.drawn import PaperFigure
 from nca_cli.figures.curves.panel import Panel, Trace, ends, every_point, named_levels, stage_areas
 from nca_cli.figures.curves.style import PAGE, Page
 from nca_cli.figures.curves.titles import axis_title
+from nca_cli.outputs import Outputs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +32,7 @@ class Plot(PaperFigure):
     title: str | None = None
     note: str = ""
     """Why not all curves may be compared, or nothing."""
+    outputs: Outputs = Outputs()  # noqa: RUF009
 
     @property
     def measures(self) -> list[str]:

@@ -28,6 +28,7 @@ from nca_cli.figures.curves.style import PAGE, Page, need_matplotlib
 from nca_cli.figures.curves.titles import fitted, reference_title
 from nca_cli.figures.type.fonts import drawable as printable
 from nca_cli.metrics import measure_store
+from nca_cli.outputs import Outputs
 from nca_cli.store import Filters, Store
 
 METRICS = ("psnr", "ssim")
@@ -61,7 +62,7 @@ def plot_curves(
                             "see what there is: nca ls")  # fmt: skip
     entries = legend(drawn, gaussians)
     panels = (_panel(measure, entries) for measure in dict.fromkeys(c.measure for c in drawn))
-    return Plot(drawn, tuple(entries), tuple(panels), page, title, uneven(values))
+    return Plot(drawn, tuple(entries), tuple(panels), page, title, uneven(values), Outputs(store))
 
 
 def uneven(values: Iterable[Value]) -> str:

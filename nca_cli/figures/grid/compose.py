@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +21,9 @@ from nca_cli.figures.grid.sheet import lay_out
 from nca_cli.figures.grid.table import Cells, Table, tabulate
 from nca_cli.figures.grid.variants import frames
 from nca_cli.figures.type.fonts import lacking
-from nca_cli.outputs import write_result
+from nca_cli.outputs import Outputs
 from nca_cli.recipe import Number
-from nca_cli.store import Filters, Gap, Store
+from nca_cli.store import Artifact, Filters, Gap, Store
 from nca_cli.store.header import with_steps
 from nca_cli.store.layout import NOISE
 
@@ -60,6 +61,8 @@ class Grid:
     """Damaged artifacts, whose cells are blank."""
     unwritten: str
     """Characters of its words that no font here has, and marks over letters."""
+    outputs: Outputs
+    """What it may be written over."""
 
     @cached_property
     def sheet(self) -> Sheet:
@@ -84,7 +87,7 @@ class Grid:
         suffix = save.suffix_of(path)
         if sweep and suffix not in save.ANIMATED:
             raise UsageError(f"{path}: a sweep is a moving picture", "give -o sweep.webp or .gif")
-        write_result(path, self._content(suffix, sweep or suffix == ".gif"))
+        self.outputs.write(path, self._content(suffix, sweep or suffix == ".gif"))
         return path
 
     def _content(self, suffix: str, animated: bool) -> bytes:
@@ -123,14 +126,16 @@ def compose(store: Store, request: GridRequest) -> Grid:
     problems = [*selection.problems, *damaged]
     fixed_suffice = not request.kinds  # in a figure with levels, x0 and the floor alone do not
     drawn = any((place in strip.fixed) == fixed_suffice for strip, place in cells)
-    if not drawn and not problems:
+    if not drawn and problems:
+        raise problems[0]
+    if not drawn:
         raise NothingStored(f"{store.root} holds nothing that fits", f"fill it: {command}")
     names = (name for each in selection.subjects for name in (each.stem, each.model_name))
     said = "".join([*names, request.title or "", request.caption or ""])
     grid = Grid(request, tabulate(selection, cells, bars), selection.levels,
                 selection.log_snrs.distance(selection.columns),
                 [missing for _, missing in lacks], command, problems,
-                lacking(said, request.lenders))  # fmt: skip
+                lacking(said, request.lenders), Outputs(store))  # fmt: skip
     _ = grid.sheet  # too narrow a sheet is an error here, not where it is drawn
     return grid
 
@@ -174,14 +179,23 @@ def _gap(selection: Selection, strip: Strip, missing: Missing) -> Gap:
     like = next(filter(None, same), None)
     unmade = commands.known_model(selection.store, selection.filters, strip.model)
     made = recipe if recipe and missing.label != NOISE else missing.label
-    model = like.model_info if like and strip.step is None else unmade
+    model = (strip.step is None and _model_info(like)) or unmade
     if recipe and missing.step is not None and not name:  # whose weights nobody has read yet
         model = with_steps(model, {missing.step: recipe.weights})
     return Gap(made, model, _image_info(strip), [(missing.t, missing.seed)])
 
 
-def _image_info(strip: Strip) -> dict:
+def _model_info(artifact: Artifact | None) -> dict:
+    """What an artifact says of its model; nothing where it cannot be read."""
     try:
-        return next((source.image_info for source in strip.subject.artifacts), {})
+        return artifact.model_info if artifact else {}
     except NcaError:
         return {}
+
+
+def _image_info(strip: Strip) -> dict:
+    """What the first artifact that can be read says of the image."""
+    for source in strip.subject.artifacts:
+        with suppress(NcaError):
+            return source.image_info
+    return {}

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nca_cli.errors import DamagedArtifact, NcaError, NothingStored
+from nca_cli.errors import NcaError, NothingStored, StoreError
 from nca_cli.figures.grid.layouts import SYMBOLS
 from nca_cli.figures.grid.selection import Selection, Strip
 from nca_cli.figures.grid.table import Bar, Cell, Cells
@@ -51,7 +51,7 @@ def pictures(selection: Selection) -> tuple[Cells, list[Bar], list[NcaError]]:
                         cells[strip, t] = Cell(strip.kind, to_rgb(values))
                     elif x0 is not None:
                         cells[strip, t] = _compared(strip.kind, values - x0, scale or 1.0)
-        except (DamagedArtifact, NothingStored) as problem:
+        except (StoreError, NothingStored) as problem:
             problems.append(problem)
     return *_coloured(selection, cells, scale), problems
 
@@ -66,7 +66,7 @@ def _originals(selection: Selection, problems: list[NcaError]) -> dict[tuple, np
     ):  # fmt: skip
         try:
             found[noise, kind] = noise.fixed("x0_floor" if kind == "floor" else kind)
-        except DamagedArtifact as problem:
+        except StoreError as problem:
             problems.append(problem)
         except NothingStored:  # its cell stays blank
             continue

@@ -11,6 +11,7 @@ from pathlib import Path
 from nca_cli.errors import UsageError
 from nca_cli.figures.grid.layouts import AXES, COLUMNS, FIXED, LAYOUTS, ROWS, SHOW, Axis, Layout
 from nca_cli.figures.type.fonts import Fonts, checked
+from nca_cli.recipe import LARGEST
 from nca_cli.store import Filters
 
 MOST_PIXELS = 16383
@@ -37,7 +38,7 @@ class Zoom:
             x, y, w, h = (float(part) for part in words.split(","))
         except ValueError:
             x = y = w = h = math.nan
-        largest = 1 + 1e-9 if "." in words else math.inf
+        largest = 1 + 1e-9 if "." in words else LARGEST
         if not (min(x, y) >= 0 and min(w, h) > 0 and max(x + w, y + h) <= largest):
             raise UsageError(
                 f"--zoom {words!r} is not x,y,w,h inside the picture",

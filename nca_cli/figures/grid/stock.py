@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from nca_cli.errors import DamagedArtifact, NcaError, NothingStored, UsageError
+from nca_cli.errors import NcaError, NothingStored, StoreError, UsageError
 from nca_cli.figures.grid.selection import Sampling, Subject
 from nca_cli.figures.grid.training import lacking as steps_lacking
 from nca_cli.recipe import Number
@@ -27,7 +27,7 @@ class Headers:
         if id(artifact) not in self._keys:
             try:
                 self._keys[id(artifact)] = frozenset(artifact.keys)
-            except DamagedArtifact as problem:
+            except StoreError as problem:
                 self._note(problem)
                 self._keys[id(artifact)] = frozenset()
         return self._keys[id(artifact)]
@@ -47,7 +47,7 @@ class Headers:
         """What it was made with; `None` where that cannot be read."""
         try:
             recipe, step = artifact.recipe, artifact.step
-        except DamagedArtifact as problem:
+        except StoreError as problem:
             self._note(problem)
             return None
         return Sampling(artifact.label, artifact.name, recipe, source_of(artifact), step)

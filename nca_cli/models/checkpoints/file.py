@@ -96,7 +96,7 @@ def is_checkpoint(name: str) -> bool:
 
 def path_of(name: str) -> Path:
     """The file that `KIND:PATH` means."""
-    return Path(name.partition(":")[2]).expanduser().absolute()
+    return Path(os.path.expanduser(name.partition(":")[2])).absolute()
 
 
 def source_of(name: str) -> str:
@@ -107,9 +107,9 @@ def source_of(name: str) -> str:
 def find_checkpoint(name: str) -> Checkpoint:
     """The checkpoint that `KIND:PATH` means. Raises `ModelError` for a file that is not there."""
     kind, file = name.partition(":")[0], path_of(name)
-    if file.is_dir():
+    if os.path.isdir(file):
         raise ModelError(name, f"{file} is a folder, not a checkpoint")
-    if not file.is_file():
+    if not os.path.isfile(file):
         hint = f"give a {KINDS[kind].SUFFIX} file: --model {kind}:PATH"
         raise ModelError(name, "there is no such file", hint)
     return Checkpoint.of(kind, file, source_of(name))
@@ -173,7 +173,11 @@ def _convert(checkpoint: Checkpoint, folder: Path) -> Iterator[tuple[str, dict[s
         for key, value in placed.items():
             check_finite(f"{key} of its {part}", value, checkpoint.file, checkpoint.name)
         (folder / part).mkdir(parents=True)
-        save_file(placed, folder / part / f"{STEM}.safetensors")
+        weights = folder / part / f"{STEM}.safetensors"
+        weights.touch()
+        mode = weights.stat().st_mode  # as the umask has it; safetensors means files for one user
+        save_file(placed, weights)
+        weights.chmod(mode)
         yield part, settings | ({"nca_note": source.note} if source.note else {})
 
 

@@ -76,6 +76,7 @@ def collect(
         analysis=analyse((*values, *baselines), store, filters),
         concepts=_concepts(store, request),
         training=_training(store, request, progress),
+        problems=(*work.problems, *damaged),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nca_cli.analysis import ANY_SEED, Analysis, Curve, Point, Value, curves
 from nca_cli.concepts import ConceptRetention
+from nca_cli.errors import NcaError
 from nca_cli.report.data.training import Training
 from nca_cli.store import Artifact, Filters
 
@@ -134,6 +135,8 @@ class Report:
     """What is left of concepts; None where the truth of none is known."""
     training: Training | None = None
     """When trainings learned what, of all their steps; None where the store holds no training."""
+    problems: tuple[NcaError, ...] = ()
+    """What of the store could not be read, and is left out."""
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:

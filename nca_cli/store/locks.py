@@ -1,0 +1,75 @@
+"""Locks between processes that write to one store: which kind a disk has, and who holds one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+AUDIBLE = 1.0
+"""Seconds after which it is said who is waited for."""
+SOFT = ".soft"
+"""Ending of a lock that is held as long as its file is there, on a disk without `flock`. It has a
+name of its own: a file of the other kind stays when it is released."""
+_NO_FLOCK = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def exclusive(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock at `path`, by which processes agree who writes to `what`. Raises `OSError`."""
+    lock = lock_of(path)
+    try:
+        lock.acquire(timeout=AUDIBLE)
+    except Timeout:
+        log.warning("waiting for %s, which writes to %s", _holder(Path(lock.lock_file)), what)
+        lock.acquire()
+    try:
+        if not isinstance(lock, SoftFileLock):  # whose file says it anyway
+            _sign(path)
+        yield
+    finally:
+        lock.release()
+
+
+def lock_of(path: Path) -> BaseFileLock:
+    """A lock of the kind that the disk has."""
+    return FileLock(path) if has_flock(path.parent) else SoftFileLock(path.with_suffix(SOFT))
+
+
+def has_flock(folder: Path) -> bool:
+    """Whether the disk of a folder knows the locks that the system releases when a process ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has others
+        return True
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in _NO_FLOCK
+    finally:
+        os.close(handle)
+    return True
+
+
+def _sign(path: Path) -> None:
+    """Say in a lock's file who holds it, as the other kind does."""
+    with contextlib.suppress(OSError):
+        path.write_text(f"{os.getpid()}\n{platform.node()}\n")
+
+
+def _holder(path: Path) -> str:
+    """Who holds a lock, as far as its file tells."""
+    with contextlib.suppress(OSError, ValueError):
+        process, host, *_ = path.read_text().split("\n")
+        if process.isdecimal():
+            return f"process {process} on {host}"
+    return f"another process ({path})"

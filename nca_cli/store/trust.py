@@ -1,0 +1,67 @@
+"""What is vouched for. A part is read only once its content was found to be what was written.
+
+A part is vouched for when its file has the size and the time at which owner (image, space, recipe),
+structure and content digest were last found right. Who commits vouches for what was read back; who
+opens a part that nobody vouches for has it checked first, in a process that may hang or crash.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nca_cli.errors import DamagedArtifact, StoreError
+from nca_cli.store.check import ALL, TREE
+from nca_cli.store.index import Index, Stamp, stamp_of
+from nca_cli.store.location import Location
+
+
+class Trust:
+    """Of one store; `folder` is where its index may lie. Without `check`, all is trusted."""
+
+    def __init__(self, folder: Path | None, check: bool = True):
+        self._index, self._check = Index(folder), check
+        self._refused: dict[tuple[str, Stamp], StoreError] = {}
+        """A part that is damaged stays so while its file does not change."""
+
+    def require(self, part: Location) -> None:
+        """Raise `DamagedArtifact` for a part that is not what was written, `StoreError` for one
+        that cannot be checked."""
+        self._require(part, ALL)
+
+    def require_tree(self, whole: Location) -> None:
+        """As `require`, for what a packed file says it holds."""
+        self._require(whole, TREE)
+
+    def _require(self, part: Location, what: str) -> None:
+        if not self._check:
+            return
+        stamp = stamp_of(part.path)
+        if stamp is None or self._index.vouches(part.in_store, stamp):
+            return  # what there is to say of no file, opening it says
+        if error := self._refused.get((part.in_store, stamp)):
+            raise error.with_traceback(None)
+        if error := _found(part, what):
+            self._refused[part.in_store, stamp] = error
+            raise error
+        self.vouch(part, stamp)  # where a writer has replaced it, that one vouches for it
+
+    def vouch(self, part: Location, stamp: Stamp | None) -> None:
+        """Remember that a part was found right with this stamp, unless its file has changed."""
+        if stamp is not None and stamp_of(part.path) == stamp:
+            self._index.add(part.in_store, stamp)
+
+
+def _found(part: Location, what: str) -> StoreError | None:
+    """What is wrong with a part."""
+    from nca_cli.store.child import shared  # a reader whose parts are vouched for needs no process
+
+    try:
+        checked = shared().check(part, what)
+    except (OSError, RuntimeError) as error:
+        hint = "read it without a check: nca --no-check, then the same command"
+        return StoreError(part.path, f"cannot be checked ({error})", hint)
+    if not checked.reason:
+        return None
+    if checked.damaged:
+        return DamagedArtifact(str(part), checked.reason)
+    return StoreError(part.path, checked.reason, checked.hint or None)
