@@ -122,7 +122,10 @@ class Store:
 
     def _no_model(self, model: str, reason: str = "missing or unreadable") -> StoreError:
         path = self.root / model / layout.MODEL_FILE
-        return StoreError(path, reason, "restore it: nca verify --repair")
+        hint = (
+            "pack the store again: nca pack" if self.packed else "restore it: nca verify --repair"
+        )
+        return StoreError(path, reason, hint)
 
     def images(self, model: str) -> list[str]:
         """Image folder names of a model, sorted."""
