@@ -23,6 +23,8 @@ from nca_cli.store.hdf5 import content_digest
 
 HANGS = Path(__file__).parent / "damaged" / "hang.h5"
 """One zeroed sector, on which HDF5 computes for ever."""
+NO_END = "comes to no end|cannot be read within"
+"""The second on a machine that lends it next to no time."""
 INDEX = ".index.jsonl"
 
 
@@ -125,7 +127,7 @@ def test_a_file_on_which_hdf5_never_returns_is_refused_in_time(store):
     shutil.copyfile(HANGS, path_of(store, "ddim-50"))
     began = time.monotonic()
     for _ in range(2):
-        with pytest.raises(DamagedArtifact, match="comes to no end"):
+        with pytest.raises(StoreError, match=NO_END):
             _ = one(store, "ddim-50").keys
     assert time.monotonic() - began < 60
     assert_holds(one(store, "one-step"), [(t, seed) for t in (100, 300, 600) for seed in (0, 1)])
