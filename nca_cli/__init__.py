@@ -25,6 +25,7 @@ _HOMES = {
     "noise_images": "nca_cli.twins:noise_images",
     "pack_store": "nca_cli.store.pack:pack",
     "plot_curves": "nca_cli.figures.curves:plot_curves",
+    "plot_half_levels": "nca_cli.twins:plot_half_levels",
     "reconstruct": "nca_cli.twins:reconstruct",
     "removal": "nca_cli.store.remove:removal",
     "unpack_store": "nca_cli.store.pack:unpack",

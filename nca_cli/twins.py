@@ -7,17 +7,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nca_cli.analysis import HalfLevel, half_levels
 from nca_cli.analysis.checkpoints import Tell, silent
 from nca_cli.analysis.emergence import Emergence, emergences, of_tables
 from nca_cli.commands import fill
-from nca_cli.concepts import load_probe, read_labels
+from nca_cli.concepts import (
+    ConceptRetention,
+    concept_curves,
+    concept_retention,
+    load_probe,
+    read_labels,
+)
 from nca_cli.concepts.learned import concept_tables
 from nca_cli.concepts.retained import CONCEPT
 from nca_cli.engine import Request, Work, noisings, reconstructions
 from nca_cli.errors import NcaError, NothingStored, UsageError
-from nca_cli.metrics import described
+from nca_cli.figures.curves import HalfFigure, half_figure
+from nca_cli.figures.curves.titles import metric_title
+from nca_cli.metrics import described, measure_store
 from nca_cli.notebook import NotebookStore
 from nca_cli.recipe import DEFAULT_STORE
+from nca_cli.report.data.words import concept_title
 from nca_cli.store import Filters, Store
 from nca_cli.store.child import TIME_LIMIT
 from nca_cli.store.verify import Verification, verify
@@ -102,6 +112,52 @@ def when_learned(
 def _is_of(found: Emergence, name: str) -> bool:
     """`coherence/2` is of `coherence`."""
     return name in (found.metric, found.metric.partition("/")[0])
+
+
+HALF_LEVELS = ("bands", "concepts", "both")
+"""Of what `plot_half_levels` tells where half is lost."""
+
+
+def plot_half_levels(
+    store: Store, filters: Filters = Filters(), of: str = "both", *,  # noqa: B008
+    labels: str | Path | None = None, probe: str | None = None,
+    tick: Callable[[int], None] = lambda count: None, **paper: Any,
+) -> HalfFigure:  # fmt: skip
+    """What is lost first: the half-levels of octave bands and of concepts, over logSNR.
+
+    `of` is one of `HALF_LEVELS`; `labels` and `probe` as in `build_report`; `page` and `title` as
+    in `plot_curves`. Where `of` is both, images without known concepts have bands alone. Raises
+    `UsageError`, `NothingStored` where nothing fits, and `NcaError` without matplotlib.
+    """
+    if of not in HALF_LEVELS:
+        raise UsageError(f"no half-levels of {of!r}", f"one of: {', '.join(HALF_LEVELS)}")
+    groups: dict[str, list[HalfLevel]] = {}
+    titles: dict[str, str] = {}
+    levels: list[float] = []
+    if of != "concepts":
+        values = measure_store(store, filters, ["coherence"], tick=tick)
+        groups["Spatial frequency"] = half_levels(values)
+        titles = {each.measure: metric_title(each.measure) for each in values}
+        levels = [value.log_snr for value in values]
+    if of != "bands" and (found := _concepts(store, filters, labels, probe, of == "concepts")):
+        groups["Concepts"] = list(found.half_levels)
+        titles |= {each.measure: concept_title(each.measure, found) for each in found.half_levels}
+        levels += [value.log_snr for value in found.values]
+    return half_figure(groups, levels, titles, **paper)
+
+
+def _concepts(
+    store: Store, filters: Filters, labels: str | Path | None, probe: str | None, must: bool
+) -> ConceptRetention | None:
+    """Nothing where no image has any, unless they were asked for."""
+    truth = read_labels(labels) if labels else None
+    try:
+        found = concept_curves(store, filters, truth, load_probe(probe) if probe else None)
+    except NothingStored:
+        if must or labels or probe:
+            raise
+        return None
+    return concept_retention(found.readings, found.notes, found.probed)
 
 
 def verify_store(

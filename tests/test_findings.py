@@ -100,7 +100,7 @@ def test_an_open_interval_ends_in_an_arrow(report):
     wanted = (False, True), (True, False), (False, False)
     assert found == {full_title(f"coherence/{k}"): open_ for k, open_ in enumerate(wanted)}
     page = render(changed)
-    assert page.count('class="reach more"') == page.count('class="reach less"') == 2  # twice drawn
+    assert page.count(' more" style="left') == page.count(' less" style="left') == 2  # twice drawn
 
 
 # -- the Gaussians ---------------------------------------------------------------------------------

@@ -3,15 +3,22 @@
 import math
 
 import pytest
+from galleries import portrait_store
 from test_findings import GONE, LASTS, half, with_halves
 from test_report import DDIM, ONE_STEP, fill
+from typer.testing import CliRunner
 
 from nca_cli.analysis import Turn
+from nca_cli.cli import app
+from nca_cli.errors import NothingStored
 from nca_cli.figures.curves.halves import half_rows
+from nca_cli.portraits import portrait
 from nca_cli.report import collect, render
+from nca_cli.report.data import ReportRequest
 from nca_cli.report.page.charts import entries
 from nca_cli.report.page.halves import answers
 from nca_cli.store import Store
+from nca_cli.twins import plot_half_levels
 
 KEY = ("demo", "one-step")
 LEVELS = (2.0, 0.0, -4.0, -8.0)
@@ -63,4 +70,69 @@ def test_the_page_says_that_more_than_half_is_left_at_the_last_level(report):
     page = render(with_halves(report, *halves))
     assert "more than half is left at the last level, SNR 0.00027" in page
     assert "half is lost before the first level, SNR 8.5" in page
-    assert page.count(" lasts\"") == page.count(" gone\"") == 2  # first screen and section
+    assert page.count(' lasts"') == page.count(' gone"') == 2  # first screen and section
+
+
+# -- on paper --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def portraits(tmp_path):
+    """Five portraits of two samplers, at levels from clean to noise, and their tilt."""
+    store = portrait_store(tmp_path / "store", images=[f"face-{seed}" for seed in range(9)],
+                           levels=(100, 300, 500, 700, 900))  # fmt: skip
+    labels = tmp_path / "labels.csv"
+    rows = [f"face-{seed},{portrait(seed, 32)[1].tilt}" for seed in range(9)]
+    labels.write_text("\n".join(["image,tilt", *rows]))
+    return store, labels
+
+
+def test_the_figure_has_the_numbers_of_the_report(portraits):
+    pytest.importorskip("matplotlib")
+    store, labels = portraits
+    figure = plot_half_levels(store, labels=labels)
+    assert [name for name, _ in figure.groups] == ["Spatial frequency", "Concepts"]
+    report = collect(store, ReportRequest(labels=labels))
+    every = (*report.analysis.half_levels, *report.concepts.half_levels)
+    known = {(each.model, each.sampler, each.measure): each.log_snr for each in every}
+    assert len(figure.marks) > 8
+    for mark in figure.marks:
+        expected = known[(*mark.key, mark.half.measure)]
+        assert (mark.half.log_snr.value == expected.value) or mark.turn is not Turn.GOES
+        if mark.turn is Turn.GOES:
+            assert mark.at == expected.value
+    lines = figure.figure().axes[0].lines
+    drawn = [line.get_xdata()[0] for line in lines if line.get_marker() in ("o", "<", ">")]
+    assert {mark.at for mark in figure.marks} <= set(drawn)
+
+
+@pytest.mark.parametrize(("of", "groups"), [("bands", 1), ("both", 1), ("concepts", 0)])
+def test_images_without_known_concepts_have_bands_alone(portraits, of, groups):
+    pytest.importorskip("matplotlib")
+    if groups:
+        assert len(plot_half_levels(portraits[0], of=of).groups) == groups
+    else:
+        with pytest.raises(NothingStored):
+            plot_half_levels(portraits[0], of=of)
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "svg", "png"])
+def test_the_command_writes_it(portraits, tmp_path, suffix):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / f"half.{suffix}"
+    asked = ["plot", "--half-levels", "bands", "--store", str(portraits[0].root), "-o", str(out)]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 0, result.output
+    assert out.stat().st_size > 1000
+    if suffix == "svg":
+        text = out.read_text()
+        assert "more noise →" in text
+        assert "8–16 cycles per side" in text
+
+
+@pytest.mark.parametrize("wrong", [["--half-levels", "colours"],
+                                   ["--half-levels", "bands", "--references"]])  # fmt: skip
+def test_what_makes_no_sense_is_refused(portraits, wrong):
+    result = CliRunner().invoke(app, ["plot", *wrong, "--store", str(portraits[0].root)])
+    assert result.exit_code == 2
+    assert result.output.startswith("error: ")

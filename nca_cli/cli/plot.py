@@ -24,7 +24,7 @@ from nca_cli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nca_cli.figures.curves import Page, TrainingFigure
+    from nca_cli.figures.curves import HalfFigure, Page, TrainingFigure
     from nca_cli.store import Filters, Store
 
 
@@ -116,6 +116,25 @@ class TrainingOptions:
         return plot_learning(found, share=share, images=images, outputs=outputs, **paper)
 
 
+@dataclass(frozen=True)
+class HalfLevelOptions:
+    """What is lost first."""
+
+    half_levels: Annotated[str | None, option(
+        "--half-levels", metavar="bands|concepts|both", show_default="none",
+        help="Where half of each octave band, or of each concept (--labels, --probe), is lost."
+    )] = None  # fmt: skip
+
+    def drawn(
+        self, store: Store, filters: Filters, training: TrainingOptions, paper: Paper
+    ) -> HalfFigure:
+        """The figure."""
+        from nca_cli.twins import plot_half_levels
+
+        return plot_half_levels(store, filters, self.half_levels or "", labels=training.labels,
+                                probe=training.probe, **paper)  # fmt: skip
+
+
 @app.command()
 @grouped
 def plot(
@@ -129,7 +148,7 @@ def plot(
         "(coherence/2) or a concept (concept/hair).")] = None,
     references: Annotated[bool, option(
         "--references", help="Draw what needs no network beside it, in grey.")] = False,
-    training: TrainingOptions, page: PageOptions,
+    half: HalfLevelOptions, training: TrainingOptions, page: PageOptions,
     title: Annotated[str | None, paper_option(
         "--title", show_default="none", help="A line above the curves.")] = None,
     store: StoreDir = DEFAULT_STORE, output: Output,
@@ -138,9 +157,13 @@ def plot(
     from nca_cli.figures.curves import Page, plot_curves
 
     opened_store, paper = opened(store), Paper(page=Page(**vars(page)), title=title)
+    if references and (training.wanted or half.half_levels):
+        raise UsageError("--references are of curves over log SNR", "leave them out")
+    if half.half_levels:
+        lost = half.drawn(opened_store, filters.parsed(latest=True), training, paper)
+        output.results([lost.save(out)], half_levels=len(lost.marks))
+        return
     if training.wanted:
-        if references:
-            raise UsageError("--references are of curves over log SNR", "leave them out")
         figure = training.drawn(opened_store, filters.parsed(), measure, paper, output.note)
         output.results([figure.save(out)], measures=figure.measures, runs=figure.runs)
         return

@@ -7,6 +7,7 @@ of the page, type is text in PDF and SVG, colours and markers are those of the r
 
 from nca_cli.figures.curves.drawn import SUFFIXES
 from nca_cli.figures.curves.emergence import TrainingFigure, plot_emergence, plot_learning
+from nca_cli.figures.curves.half_figure import HalfFigure, half_figure
 from nca_cli.figures.curves.paper import Plot
 from nca_cli.figures.curves.plots import METRICS, plot_curves
 from nca_cli.figures.curves.style import Page, styled
@@ -14,9 +15,11 @@ from nca_cli.figures.curves.style import Page, styled
 __all__ = [
     "METRICS",
     "SUFFIXES",
+    "HalfFigure",
     "Page",
     "Plot",
     "TrainingFigure",
+    "half_figure",
     "plot_curves",
     "plot_emergence",
     "plot_learning",

@@ -1,0 +1,168 @@
+"""Half-levels on paper: a row for each band or concept, a mark for each model and sampler."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nca_cli.analysis import HalfLevel, Turn
+from nca_cli.errors import NothingStored
+from nca_cli.figures.curves import style
+from nca_cli.figures.curves.drawn import PaperFigure
+from nca_cli.figures.curves.halves import HalfMark, HalfRows, Key, half_rows
+from nca_cli.figures.curves.panel import Look, series_looks, stage_areas
+from nca_cli.figures.curves.style import PAGE, Page
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ROW, LANE, GAP = 0.9, 0.55, 1.4
+"""Em: of a row, of each further series in it, and between groups."""
+TALLEST = 210
+"""Millimetres, where no height is asked for."""
+EDGES = {Turn.GONE: "<", Turn.LASTS: ">"}
+"""Arrows at the edges: less noise is at the left."""
+
+
+@dataclass(frozen=True, eq=False)
+class HalfFigure(PaperFigure):
+    """What is lost first, group by group."""
+
+    groups: tuple[tuple[str, HalfRows], ...]
+    """Name, and its rows."""
+    titles: Mapping[str, str]
+    """Of measures."""
+    keys: tuple[Key, ...]
+    page: Page = PAGE
+    title: str | None = None
+
+    @property
+    def looks(self) -> dict[Key, Look]:
+        """Of each series, as in all charts."""
+        return dict(zip(self.keys, series_looks(self.keys), strict=True))
+
+    @property
+    def marks(self) -> list[HalfMark]:
+        """All that are drawn."""
+        return [mark for _, found in self.groups for _, marks in found.rows for mark in marks]
+
+    @property
+    def caption(self) -> str:
+        """What marks and lines are."""
+        counts = sorted({mark.half.log_snr.n for mark in self.marks})
+        images = "one image" if counts == [1] else " to ".join(
+            dict.fromkeys(map(str, (counts[0], counts[-1])))) + " images"  # fmt: skip
+        beyond = {mark.turn for mark in self.marks}
+        said = [f"Half is lost at the mark; {images}"]
+        if any(map(_sure, self.marks)):
+            said.append("lines: 95 % bootstrap intervals")
+        if len(self.keys) > 1:
+            said.append("series from top to bottom as in the legend")
+        if Turn.LASTS in beyond:
+            said.append("› > 50 % left at the last level")
+        if Turn.GONE in beyond:
+            said.append("‹ lost before the first level")
+        return "; ".join(said) + "."
+
+    def drawn(self) -> Figure:
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+        page, em = self.page, self.page.font_size / style.POINTS_PER_INCH
+        width, lanes = page.width / style.MM_PER_INCH, ROW + LANE * len(self.keys)
+        count = sum(len(found.rows) for _, found in self.groups)
+        foot = (2.4 + 1.35 * len(self.keys)) * em
+        height = count * lanes * em + (GAP * len(self.groups) + 4) * em + foot
+        height = min(height, TALLEST / style.MM_PER_INCH)
+        if page.height:
+            height = page.height / style.MM_PER_INCH
+        share = foot / height
+        engine = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, rect=(0, share, 1, 1 - share))
+        made = Figure(figsize=(width, height), layout=engine)
+        if self.title:
+            made.suptitle(self.title, fontweight=600, x=0.01, ha="left")
+        self._draw(made.add_subplot(), lanes)
+        self._foot(made, em / height)
+        return made
+
+    def _draw(self, axes: Axes, lanes: float) -> None:
+        x = self.groups[0][1].x
+        y, ticks = 0.0, []
+        for name, found in self.groups:
+            axes.text(x.high, y + 0.2, name, fontweight=600, va="center", ha="left")
+            y += GAP
+            for measure, marks in found.rows:
+                self._draw_marks(axes, marks, y)
+                ticks.append((y + (lanes - 1) / 2, self.titles.get(measure, measure)))
+                y += lanes
+        axes.set_xlim(x.high, x.low)
+        axes.set_ylim(y, -0.6)
+        for area in stage_areas(x):
+            axes.axvspan(area.left, area.right, color=style.SHADES[area.name], linewidth=0,
+                         zorder=0)  # fmt: skip
+            if area.left - area.right > 0.1 * x.width:
+                axes.text((area.left + area.right) / 2, 1.01, area.name, color=style.FAINT,
+                          ha="center", va="bottom", transform=axes.get_xaxis_transform(),
+                          fontsize=style.SMALL * self.page.font_size)  # fmt: skip
+        axes.set_yticks([at for at, _ in ticks], [title for _, title in ticks])
+        axes.tick_params(left=False)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("log SNR (more noise →)")
+
+    def _draw_marks(self, axes: Axes, marks: Sequence[HalfMark], top: float) -> None:
+        for mark in marks:
+            y = top + LANE * self.keys.index(mark.key)
+            look = style.line_style(self.looks[mark.key], self.page)
+            if mark.turn in EDGES:
+                look |= {"marker": EDGES[mark.turn], "clip_on": False}
+            elif _sure(mark):
+                axes.plot([mark.high, mark.low], [y, y], **look | {"marker": ""}, zorder=2)
+                self._draw_arrows(axes, mark, y, look["color"])
+            axes.plot([mark.at], [y], **look | {"linestyle": ""}, zorder=3)
+
+    def _draw_arrows(self, axes: Axes, mark: HalfMark, y: float, colour: str) -> None:
+        """Where an interval reaches beyond the axis."""
+        for end, arrow, reaches in zip((mark.high, mark.low), EDGES.values(), mark.open,
+                                       strict=True):  # fmt: skip
+            if reaches:
+                axes.plot([end], [y], marker=arrow, color=colour, clip_on=False,
+                          markersize=0.3 * self.page.font_size, zorder=2)  # fmt: skip
+
+    def _foot(self, made: Figure, em: float) -> None:
+        from matplotlib.lines import Line2D
+
+        looks = [style.line_style(look, self.page) for look in self.looks.values()]
+        several = len({model for model, _ in self.keys}) > 1
+        names = [" · ".join(key) if several else key[1] for key in self.keys]
+        made.legend([Line2D([], [], **look) for look in looks], names, loc="lower left",
+                    bbox_to_anchor=(0, 1.6 * em), borderpad=0, borderaxespad=0.3,
+                    handlelength=2.6, labelspacing=0.3)  # fmt: skip
+        made.text(0.004, 0.3 * em, self.caption, color=style.FAINT, va="bottom",
+                  fontsize=style.SMALL * self.page.font_size)  # fmt: skip
+
+
+def _sure(mark: HalfMark) -> bool:
+    """Whether it has an interval, be it open."""
+    return not math.isnan(mark.half.log_snr.low)
+
+
+def half_figure(
+    groups: Mapping[str, Sequence[HalfLevel]], levels: Iterable[float],
+    titles: Mapping[str, str] = {}, *, page: Page = PAGE, title: str | None = None,
+) -> HalfFigure:  # fmt: skip
+    """Half-levels by the name of their group, over an axis of the measured `levels` (logSNR).
+
+    Raises `NothingStored` where none is known, and `NcaError` without matplotlib.
+    """
+    style.need_matplotlib()
+    every, span = [half for some in groups.values() for half in some], list(levels)
+    keys = tuple(dict.fromkeys((half.model, half.sampler) for half in every))
+    made = ((name, half_rows(some, keys, span)) for name, some in groups.items())
+    found = tuple((name, rows) for name, rows in made if rows)
+    if not found:
+        raise NothingStored("no half-level is known: that takes two noise levels of known SNR",
+                            "compute more levels: nca reconstruct --t 100,300,600,900")  # fmt: skip
+    return HalfFigure(found, dict(titles), keys, page, title)
