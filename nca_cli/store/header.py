@@ -84,9 +84,9 @@ def model_problem(info: Any, folder: str) -> str:
 
 
 def describes_model(info: Any) -> bool:
-    """Whether all that readers rely on is there, and of its type."""
+    """Whether all that a model must say of itself is there, and of its type."""
     space = info.get("space") if isinstance(info, dict) else None
-    if not isinstance(space, dict) or not isinstance(space.get("schedule"), dict):
+    if not isinstance(space, dict) or not isinstance(space.get("schedule", {}), dict):
         return False
     return all(isinstance(info.get(key), str) for key in ("name", "source"))
 
@@ -94,7 +94,7 @@ def describes_model(info: Any) -> bool:
 def describes_image(info: Any) -> bool:
     """As `describes_model`, of the attribute `image`."""
     return isinstance(info, dict) and all(
-        isinstance(info.get(key), str) for key in ("name", "digest", "fit")
+        isinstance(info.get(key), str) for key in ("name", "digest")
     )
 
 
