@@ -26,6 +26,7 @@ from nca_cli.figures.curves import HalfFigure, half_figure
 from nca_cli.figures.curves.titles import metric_title
 from nca_cli.metrics import described, measure_store
 from nca_cli.notebook import NotebookStore
+from nca_cli.outputs import Outputs
 from nca_cli.recipe import DEFAULT_STORE
 from nca_cli.report.data.words import concept_title
 from nca_cli.store import Filters, Store
@@ -143,7 +144,8 @@ def plot_half_levels(
         groups["Concepts"] = list(found.half_levels)
         titles |= {each.measure: concept_title(each.measure, found) for each in found.half_levels}
         levels += [value.log_snr for value in found.values]
-    return half_figure(groups, levels, titles, **paper)
+    inputs = (Path(labels),) if labels else ()
+    return half_figure(groups, levels, titles, outputs=Outputs(store, inputs), **paper)
 
 
 def _concepts(

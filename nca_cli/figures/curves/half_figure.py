@@ -14,6 +14,7 @@ from nca_cli.figures.curves.drawn import PaperFigure
 from nca_cli.figures.curves.halves import HalfMark, HalfRows, Key, half_rows
 from nca_cli.figures.curves.panel import Look, series_looks, stage_areas
 from nca_cli.figures.curves.style import PAGE, Page
+from nca_cli.outputs import Outputs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +39,7 @@ class HalfFigure(PaperFigure):
     keys: tuple[Key, ...]
     page: Page = PAGE
     title: str | None = None
+    outputs: Outputs = Outputs()  # noqa: RUF009
 
     @property
     def looks(self) -> dict[Key, Look]:
@@ -151,7 +153,8 @@ def _sure(mark: HalfMark) -> bool:
 
 def half_figure(
     groups: Mapping[str, Sequence[HalfLevel]], levels: Iterable[float],
-    titles: Mapping[str, str] = {}, *, page: Page = PAGE, title: str | None = None,
+    titles: Mapping[str, str], *, page: Page = PAGE, title: str | None = None,
+    outputs: Outputs = Outputs(),  # noqa: B008
 ) -> HalfFigure:  # fmt: skip
     """Half-levels by the name of their group, over an axis of the measured `levels` (logSNR).
 
@@ -165,4 +168,4 @@ def half_figure(
     if not found:
         raise NothingStored("no half-level is known: that takes two noise levels of known SNR",
                             "compute more levels: nca reconstruct --t 100,300,600,900")  # fmt: skip
-    return HalfFigure(found, dict(titles), keys, page, title)
+    return HalfFigure(found, dict(titles), keys, page, title, outputs)

@@ -1,10 +1,12 @@
 // Charts: a cursor that reads them.
 (() => {
-  const { $, $$, data, made, hear, isShown } = nca;
+  const { $, $$, data, made, tell, hear, isShown } = nca;
+  const NEAR = 1e-6; // logSNR of levels that are one
+  const [LEFT, RIGHT] = [46, 352]; // edges of the plot inside a chart
 
   for (const figure of $$("figure[data-chart]")) {
     const chart = data.charts[figure.dataset.chart];
-    const [plot, reader, tip, cursor] = [$(".plot", figure), $(".reader", figure), $(".tip", figure), $(".cursor", figure)];
+    const [plot, reader, tip, cursor] = [$(".plot", figure), $(".reader", figure), $(".tip", figure), $(".cursor.read", figure)];
     const groups = $$("svg g[data-entry]", figure);
     const lines = (k) => chart.series.filter((one) => one.text[k] && isShown(one.entry));
     const words = (k) => [chart.labels[k], ...lines(k).map((one) => `${one.name}: ${one.text[k]}`)].join("; ");
@@ -34,6 +36,11 @@
       if (marker) svg.append(marker);
       return svg;
     }
+    // The slider goes to the level that is read, where it has it.
+    function choose() {
+      const at = data.levels.findIndex((level) => level.at !== null && Math.abs(level.at - chart.logSnr[reader.value]) < NEAR);
+      if (at >= 0) tell("choose", at);
+    }
     const leave = () => {
       tip.hidden = true;
       figure.classList.remove("reading");
@@ -54,10 +61,33 @@
       event.preventDefault(); // the level is where the pointer is, and levels are not evenly spaced
       reader.focus();
       read(nearest(event));
+      choose();
     });
     reader.addEventListener("pointerleave", () => document.activeElement !== reader && leave());
-    reader.addEventListener("keydown", (event) => event.key === "Escape" && leave());
+    reader.addEventListener("keydown", ({ key }) => key === "Escape" && leave());
+    reader.addEventListener("keydown", ({ key }) => key === "Enter" && choose());
   }
+
+  // The slider's level, in every chart and table.
+  const share = ([low, high], at) => (at === null ? NaN : (at - low) / (high - low));
+  const inside = (part) => part >= 0 && part <= 1;
+  hear("level", (level) => {
+    const { at } = data.levels[level];
+    for (const figure of $$("figure[data-chart]")) {
+      const part = share(data.charts[figure.dataset.chart].span, at);
+      const cursor = $(".level-cursor", figure);
+      cursor.classList.toggle("shown", inside(part));
+      if (inside(part)) cursor.setAttribute("transform", `translate(${(LEFT + part * (RIGHT - LEFT)).toFixed(1)} 0)`);
+    }
+    for (const halves of $$(".halves[data-span]")) {
+      const part = share(halves.dataset.span.split(" ").map(Number), at);
+      halves.style.setProperty("--now", inside(part) ? `${100 * part}%` : "-9px");
+    }
+  });
+  hear("settled", (level) => {
+    const { at } = data.levels[level];
+    for (const row of $$("tr[data-at]")) row.classList.toggle("now", at !== null && Math.abs(row.dataset.at - at) < NEAR);
+  });
 
   // A chart of references alone is no chart.
   const drawn = (figure) => data.charts[figure.dataset.chart].series.some(({ entry, reference }) => !reference && isShown(entry));

@@ -133,11 +133,13 @@ def reading(drawn: Chart) -> dict[str, object]:
     panel, x = drawn.panel, log_snr_scale(drawn.panel.x)
     texts = [[point and said(panel.measure, point) for point in row.points] for row in panel.rows]
     series = [{"entry": entry.index, "name": entry.name, "reference": entry.reference,
-               "text": [row[place] for row in texts]}
+               "text": [row[place] for row in texts],
+               "value": [_numbers(row.points[place]) for row in panel.rows]}
               for place, entry in enumerate(panel.entries)]  # fmt: skip
     labels = [f"t = {row.t}, SNR {scientific(snr(row.log_snr))}" for row in panel.rows]
     return {"title": titles.full_title(panel.measure), "x": [x(row.log_snr) for row in panel.rows],
-            "labels": labels, "series": series}  # fmt: skip
+            "t": [row.t for row in panel.rows], "logSnr": [row.log_snr for row in panel.rows],
+            "span": [panel.x.high, panel.x.low], "labels": labels, "series": series}  # fmt: skip
 
 
 def said(measure: str, point: Point) -> str:
@@ -145,3 +147,10 @@ def said(measure: str, point: Point) -> str:
     both = ", ".join(measured(measure, end) for end in ends(point))
     parts = measured(measure, point.mean), known_metric(measure).unit, both and f"[{both}]"
     return " ".join(filter(None, parts))
+
+
+def _numbers(point: Point | None) -> list[float | None] | None:
+    """Mean and both ends, as JSON has them, for tables that are saved from the page."""
+    if point is None:
+        return None
+    return [each if math.isfinite(each) else None for each in (point.mean, point.low, point.high)]

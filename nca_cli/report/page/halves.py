@@ -53,6 +53,8 @@ class HalfChart:
     """Title of each metric, and where each series loses half of it."""
     x_ticks: tuple[Tick, ...]
     stages: tuple[StageArea, ...]
+    span: tuple[float, float]
+    """logSNR at the left and at the right end."""
 
 
 def half_chart(report: Report, drawn: Sequence[Trace]) -> HalfChart | None:
@@ -102,7 +104,8 @@ def _chart(
         for measure, marks in found.rows
     )
     x = log_snr_scale(found.x, 0.0, 100.0)
-    return HalfChart(name, entries[found.first].name, rows, ticks(x, 8), stage_boxes(found.x, x))
+    return HalfChart(name, entries[found.first].name, rows, ticks(x, 8), stage_boxes(found.x, x),
+                     (found.x.high, found.x.low))  # fmt: skip
 
 
 def _placed(report: Report, mark: HalfMark, entry: Trace, found: HalfRows) -> PageMark:

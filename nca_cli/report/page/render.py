@@ -72,7 +72,8 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
 
 def _script(trained: Sequence[learned.TrainingView]) -> str:
     """Of the page, with what trainings need where there are any."""
-    names = ("shared.js", "charts.js", *(("learned.js",) if trained else ()), "report.js")
+    trainings = ("learned.js",) if trained else ()
+    names = ("shared.js", "charts.js", *trainings, "report.js", "linked.js")
     return "".join((HOME / name).read_text("utf-8") for name in names)
 
 

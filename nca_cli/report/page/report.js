@@ -192,6 +192,10 @@
   }, { rootMargin: "300px" });
   strips.forEach((img) => watcher.observe(img));
 
+  hear("choose", (value) => {
+    setLevel(value, true);
+    order();
+  });
   for (const slider of sliders) {
     slider.addEventListener("input", () => setLevel(Number(slider.value)));
     slider.addEventListener("change", order); // not while it is dragged: pictures would jump

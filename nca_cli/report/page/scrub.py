@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from nca_cli.analysis import REFERENCE
 from nca_cli.figures.curves.titles import at_level, measured, number, scientific, snr
@@ -29,7 +30,7 @@ class SliderLevel:
     """Its place among the others."""
 
     @property
-    def shown(self) -> dict[str, str]:
+    def shown(self) -> dict[str, Any]:
         """Its numbers as text. σ is noise per signal, s/a."""
         ratio = snr(self.log_snr)
         sigma = math.sqrt(1 / ratio) if ratio else math.inf
@@ -81,10 +82,15 @@ def described(report: Report, gallery: Gallery, strips: Sequence[tuple[Shelf, Fi
     positions = levels(gallery, report)
     values = {value[:5]: value.value for value in report.values if value.measure == CAPTION}
     return {
-        "levels": [level.shown for level in positions],
+        "levels": [level.shown | {"at": _finite(level.log_snr)} for level in positions],
         "start": middle(positions),
         "strips": [_strip(report, shelf, strip, positions, values) for shelf, strip in strips],
     }
+
+
+def _finite(log_snr: float) -> float | None:
+    """As JSON has it."""
+    return log_snr if math.isfinite(log_snr) else None
 
 
 def _strip(

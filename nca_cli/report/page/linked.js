@@ -1,0 +1,146 @@
+// The page as an instrument: keys, an address that keeps what is seen, tables that sort, and charts
+// to save.
+(() => {
+  const { $, $$, data, made, hear } = nca;
+  const root = document.documentElement;
+  const slider = $("#level");
+  const boxes = $$("input.entry");
+
+  function move(input, by) {
+    if (!input) return;
+    input.value = Number(input.value) + by;
+    input.dispatchEvent(new Event("input"));
+    input.dispatchEvent(new Event("change"));
+  }
+
+  // --- keys --------------------------------------------------------------------------------------
+
+  const sheet = $("#keys");
+  const actions = {
+    ArrowLeft: () => move(slider, -1), ArrowRight: () => move(slider, 1),
+    ArrowDown: $("#step") && (() => move($("#step"), -1)), ArrowUp: $("#step") && (() => move($("#step"), 1)),
+    " ": () => $("#play")?.click(), t: () => $("#theme").click(), d: () => $("#show-difference")?.click(),
+    n: () => $("#show-noised")?.click(), s: () => $("#sheet")?.click(), "?": () => sheet.showModal(),
+  };
+  for (let k = 1; k <= 9; k++) actions[k] = () => boxes[k - 1]?.click();
+  document.addEventListener("keydown", (event) => {
+    const busy = event.target.closest("input, select, textarea, button, summary, a, dialog, [tabindex], .scroll");
+    const act = actions[event.key];
+    if (busy || !act || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault(); // neither scroll the page
+    act();
+  });
+  $("#help").addEventListener("click", () => sheet.showModal());
+  sheet.addEventListener("click", (event) => event.target === sheet && sheet.close());
+
+  // --- the address: level, series that are off, order, theme -------------------------------------
+
+  const chooser = $("#order");
+  function state() {
+    const kept = new URLSearchParams();
+    const level = slider && Number(slider.value);
+    if (slider && level !== data.start) kept.set("t", data.levels[level].t);
+    const off = boxes.filter((box) => !box.checked).map((box) => box.id.replace("show-", ""));
+    if (off.length) kept.set("off", off.join());
+    if (chooser?.value) kept.set("order", chooser.value);
+    if (root.dataset.theme) kept.set("theme", root.dataset.theme);
+    if ($("#step")) $("#step").value === $("#step").max || kept.set("step", $("#step").value);
+    return kept.toString();
+  }
+  function keep() {
+    const kept = state();
+    if (!kept && !location.hash.includes("=")) return; // the link to a section stays
+    history.replaceState(null, "", kept ? `#${kept}` : location.pathname + location.search);
+  }
+  function restore() {
+    if (!location.hash.includes("=")) return;
+    const kept = new URLSearchParams(location.hash.slice(1));
+    const off = (kept.get("off") ?? "").split(",");
+    for (const box of boxes) if (box.checked === off.includes(box.id.replace("show-", ""))) box.click();
+    if (["light", "dark"].includes(kept.get("theme"))) root.dataset.theme = kept.get("theme");
+    const level = data.levels.findIndex(({ t }) => t === kept.get("t"));
+    if (slider && level >= 0) move(slider, level - slider.value);
+    if (chooser && ["best", "worst"].includes(kept.get("order"))) {
+      chooser.value = kept.get("order");
+      chooser.dispatchEvent(new Event("change"));
+    }
+    if ($("#step") && kept.has("step")) move($("#step"), Number(kept.get("step")) - $("#step").value);
+  }
+  restore();
+  hear("settled", keep);
+  for (const input of [...boxes, chooser, $("#step")].filter(Boolean)) input.addEventListener("change", keep);
+  $("#theme").addEventListener("click", keep);
+  addEventListener("hashchange", restore);
+
+  // --- tables that sort --------------------------------------------------------------------------
+
+  const SORTED = 2; // rows from which on there is something to sort
+  function sortable(table) {
+    table.dataset.sortable = "";
+    if ($$("tbody tr", table).length < SORTED) return;
+    $$("thead th", table).forEach((head, column) => {
+      const button = made("button", ...head.childNodes);
+      button.type = "button";
+      button.className = "sort";
+      button.addEventListener("click", () => sort(table, head, column));
+      head.append(button);
+    });
+  }
+  const valueOf = (row, column) => {
+    const cell = row.cells[column];
+    const text = $("data", cell)?.value ?? cell.textContent.trim().replace("−", "-").replaceAll(",", "");
+    return text === "" || text === "–" ? null : Number.isNaN(parseFloat(text)) ? text : parseFloat(text);
+  };
+  function compare(a, b) {
+    if (a === null || b === null) return (a === null) - (b === null);
+    return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(b);
+  }
+  function sort(table, head, column) {
+    const down = head.getAttribute("aria-sort") === "ascending";
+    $$("th", head.parentElement).forEach((each) => each.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const rows = $$("tbody tr", table).map((row) => [valueOf(row, column), row]);
+    const known = rows.filter(([value]) => value !== null).sort(([a], [b]) => (down ? -1 : 1) * compare(a, b));
+    const blank = rows.filter(([value]) => value === null); // last either way
+    $("tbody", table).append(...[...known, ...blank].map(([, row]) => row));
+  }
+  const ready = (home) => $$("table:not([data-sortable])", home).filter((table) => table.checkVisibility()).forEach(sortable);
+  ready(document);
+  document.addEventListener("toggle", ({ target }) => target.open && ready(target), true);
+
+  // --- charts to save ----------------------------------------------------------------------------
+
+  const LOOK = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family", "text-anchor", "visibility", "display", "clip-path"];
+  function drawing(figure) {
+    const shown = $(".plot svg", figure);
+    const copy = shown.cloneNode(true);
+    const [from, to] = [[shown, ...$$("*", shown)], [copy, ...$$("*", copy)]];
+    from.forEach((element, k) => {
+      const style = getComputedStyle(element);
+      to[k].setAttribute("style", LOOK.map((name) => `${name}:${style.getPropertyValue(name)}`).join(";"));
+    });
+    copy.prepend($("#inside").closest("clipPath").cloneNode(true));
+    copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    copy.setAttribute("style", `background:${getComputedStyle(document.body).backgroundColor}`);
+    return new XMLSerializer().serializeToString(copy);
+  }
+  const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  function numbers(figure) {
+    const chart = data.charts[figure.dataset.chart];
+    const lines = chart.series.flatMap(({ name, value }) => chart.logSnr.map((logSnr, k) => value[k] && [chart.t[k], logSnr, name, ...value[k]]));
+    const rows = [["t", "log_snr", "series", "mean", "low", "high"], ...lines.filter(Boolean)];
+    return rows.map((row) => row.map((cell) => quoted(String(cell ?? ""))).join(",") + "\n").join("");
+  }
+  const KINDS = { svg: [drawing, "image/svg+xml"], csv: [numbers, "text/csv"] };
+  document.addEventListener("click", ({ target }) => {
+    const button = target.closest("[data-save]");
+    if (!button) return;
+    const figure = button.closest("figure");
+    const [make, type] = KINDS[button.dataset.save];
+    const link = made("a");
+    link.href = URL.createObjectURL(new Blob([make(figure)], { type }));
+    link.download = `${data.charts[figure.dataset.chart].title.replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase()}.${button.dataset.save}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
+})();
