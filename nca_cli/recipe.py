@@ -211,6 +211,11 @@ class Recipe:
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
-        """The inverse of `canonical`; fields of newer versions are ignored."""
-        known = {item.name for item in fields(cls)}
-        return cls(**{key: value for key, value in json.loads(text).items() if key in known})
+        """The inverse of `canonical`; fields of newer versions are ignored.
+
+        Raises `ValueError` and `TypeError` for a text that is none.
+        """
+        known, given = {item.name for item in fields(cls)}, json.loads(text)
+        if not isinstance(given, dict):
+            raise ValueError("a recipe is an object of settings")
+        return cls(**{key: value for key, value in given.items() if key in known})

@@ -35,6 +35,7 @@ from nca_cli.images import image_digest, sample_images, to_uint8
 from nca_cli.recipe import Recipe, parse_list
 from nca_cli.schedule import FlowMatching
 from nca_cli.store import Filters, ModelFilter, Samples, Store
+from nca_cli.store.hdf5 import content_digest
 from nca_cli.store.layout import NOISE
 
 
@@ -158,6 +159,7 @@ def test_models_on_different_schedules_get_an_snr_line_each(tmp_path):
 
     with h5py.File(other.parts[0].path, "r+") as file:
         file["log_snr"][:] += 1
+        file.attrs["content_sha256"] = content_digest(file)
     said = texts(compose_grid(store, show="x_t", cell=128))
     assert {"SNR toy", "SNR other"} <= set(said)
     assert {"t", "100", "0.37", "1.0"} <= set(said)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from stores import full_store
-from test_trust_readers import HANGS, nca, path_of, zero_chunk
+from test_trust_readers import HANGS, NO_END, nca, path_of, zero_chunk
 
 from nca_cli.store import Store
 
@@ -64,7 +65,7 @@ def test_a_file_on_which_hdf5_never_returns_stops_no_command(store):
     harmed(path_of(store, "ddim-50"), "hangs")
     result = run("export")
     assert result.exit_code == 1
-    assert "no end" in result.stderr
+    assert re.search(NO_END, result.stderr)
     assert DONE["export"](store)
 
 

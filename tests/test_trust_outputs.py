@@ -75,7 +75,7 @@ def run(*words):
 
 def contents(folder=Path()):
     """Every file and what is in it, but for what readers keep beside artifacts."""
-    derived = (".metrics.json", ".lock")
+    derived = (".metrics.json", ".lock", ".index.jsonl")
     return {
         file: file.read_bytes()
         for file in sorted(folder.rglob("*"))

@@ -85,12 +85,10 @@ def noise_image(
     if not image.noise:
         return Noised()
     space = plan.model.space
-    picture = load_image(
-        image.source, space.resolution, plan.fit, space.channels, digest=image.digest
-    )
-    fixed, place = _fixed(picture.pixels, codec), plan.place(image)
+    size, place = (space.resolution, plan.fit, space.channels), plan.place(image)
+    picture = load_image(image.source, *size, digest=image.digest)
+    fixed = _fixed(picture.pixels, codec)
     origin = fixed["z0" if codec.latent else "x0"]
-
     small = len(image.noise) * origin.nbytes < plan.store.part_bytes
     if not small or plan.store.artifact(place, NOISE) is not None:
         background = None
@@ -108,8 +106,7 @@ def noise_image(
             x_t = noised(origin, space.schedule, image.digest, keys)
             if background:
                 done.x_t.update(zip(keys, x_t, strict=True))
-            tensors = codec.tensors("x_t", "z_t", x_t)
-            new = Samples.at(keys, space.schedule.log_snr, tensors)
+            new = Samples.at(keys, space.schedule.log_snr, codec.tensors("x_t", "z_t", x_t))
             waiting.add(new.as_stored(store_dtype))
     finally:
         waiting.commit()

@@ -50,8 +50,8 @@ class Views(NamedTuple):
     """x̂0 `(B, C·H·W)`."""
     rows: torch.Tensor
     """All planes of each row: `(B, planes, C·H·W)`."""
-    made: list[torch.Tensor]
-    """Where new values of each row are put together, the next x first: `(B, 1, C·H·W)`."""
+    made: list[tuple[torch.Tensor, torch.Tensor]]
+    """Where new values of each row are put together: each `(B, 1, C·H·W)` and `(B, C·H·W)`."""
 
 
 @dataclass
@@ -98,15 +98,19 @@ class Flights:
         rows = [*self.ended, *range(self.count, self.count + len(starts))][: len(starts)]
         xs = np.stack([x for x, _ in starts])
         self.shape = xs.shape[1:]
-        self._make_room(max(self.count, rows[-1] + 1), xs[0].size)
+        for course in {flight.course for _, flights in starts for flight in flights}:
+            if isinstance(course, Programme):
+                self.table.place(course)
+        others = sum(len(flights) - 1 for _, flights in starts)
+        self._make_room(max(self.count, rows[-1] + 1) + others, xs[0].size)
         into = to_device(np.array(rows), self.device)
         if len(self.state) > 2:  # x and x̂0 are replaced anyway
             self._kept.index_fill_(1, into, 0)
         self._x.index_copy_(0, into, to_device(xs.reshape(len(xs), -1), self.device))
-        for row, (_, (leader, *others)) in zip(rows, starts, strict=True):
+        for row, (_, (leader, *following)) in zip(rows, starts, strict=True):
             self.flights[row : row + 1] = [leader]
-            if others:
-                self.followers[leader] = others
+            if following:
+                self.followers[leader] = following
         self._enter(rows)
         del self.ended[: len(rows)]
         self.count = len(self.flights)
@@ -260,28 +264,24 @@ class Flights:
         return to_device(np.ascontiguousarray(values)[:, None], self.device)
 
     def _mix(self, at: np.ndarray) -> None:
-        """Every row's values, each by one product of coefficients with the row's planes."""
+        """Every row's values, each a product of its coefficients with the row's planes."""
         import torch
 
-        table, view = self.table, self._view(len(at))
+        table, view, count = self.table, self._view(len(at)), len(at)
         values = int(table.values[at].max())
-        while len(view.made) < values:  # memory that stays need not be found at each call
-            view.made.append(torch.empty(len(at), 1, self.state.shape[2], device=self.device))
-        for value, made in enumerate(view.made[:values]):
-            mix = to_device(table.mix[at, value : value + 1], self.device)
-            torch.bmm(mix, view.rows, out=made)
-        view.flat.copy_(view.made[0].squeeze(1))
-        for value, made in enumerate(view.made[1:values], 1):
-            self._keep(made.squeeze(1), table.into[at, value])
-
-    def _keep(self, made: torch.Tensor, planes: np.ndarray) -> None:
-        """Put a value of each row `(B, C·H·W)` into one of its planes."""
-        rows = self.state.shape[1]
-        if (planes == planes[0]).all():  # all at one stage: a plain copy, which is faster
-            self._all.narrow(0, int(planes[0]) * rows, len(planes)).copy_(made)
+        mix, into = table.mix[at, :values], table.into[at, :values]
+        if (into == into[0]).all():  # all at one stage: plain copies, which are faster
+            while len(view.made) < values:  # memory that stays need not be found at each call
+                flat = torch.empty_like(view.flat)
+                view.made.append((flat.unsqueeze(1), flat))
+            for value, (made, _) in enumerate(view.made[:values]):
+                torch.bmm(to_device(mix[:, value : value + 1], self.device), view.rows, out=made)
+            for plane, (_, flat) in zip(into[0].tolist(), view.made, strict=False):
+                self._all.narrow(0, plane * self.state.shape[1], count).copy_(flat)
         else:
-            into = to_device(planes * rows + np.arange(len(planes)), self.device)
-            self._all.index_copy_(0, into, made)
+            made = torch.bmm(to_device(mix, self.device), view.rows).view(count * values, -1)
+            places = into * self.state.shape[1] + np.arange(count)[:, None]
+            self._all.index_copy_(0, to_device(places.reshape(-1), self.device), made)
 
     def _send(self, answer: Prediction, at: np.ndarray) -> list[int]:
         """Give samplers that have no programme their answers. Returns the rows that end."""

@@ -14,7 +14,7 @@ import h5py
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.store import hdf5, layout
 from nca_cli.store.fields import FIELDS
-from nca_cli.store.header import parsed, space_hex
+from nca_cli.store.header import describes_image, describes_model, parsed, space_hex
 from nca_cli.store.location import Location
 from nca_cli.store.packed import tree
 from nca_cli.store.samples import Key
@@ -108,19 +108,29 @@ def _structure(group: h5py.Group, kind: str) -> str:
     if count and needed not in group:
         return f"no dataset {needed}"
     counted = [name for name, field in FIELDS.items() if not field.fixed] + ["sample"]
-    wrong = [name for name in counted if name in group and group[name].shape[0] != count]
-    return f"{wrong[0]} counts other samples than t" if wrong else ""
+    wrong = [name for name in counted if name in group and group[name].shape[:1] != (count,)]
+    if wrong:
+        return f"{wrong[0]} counts other samples than t"
+    flat = [name for name, field in FIELDS.items()
+            if name in group and group[name].ndim != len(field.dims)]  # fmt: skip
+    return f"{flat[0]} has not the axes of its kind" if flat else ""
 
 
 def _misplaced(location: Location, header: dict[str, str]) -> str:
     """An artifact lies under the names that its attributes give it."""
     model, image, name = location.names
-    if layout.split_folder(model)[1] != space_hex(parsed(header, "model")):
+    if not describes_model(owner := parsed(header, "model")):
+        return "does not describe its model"
+    if layout.split_folder(model)[1] != space_hex(owner):
         return OTHER_MODEL
-    image_digest = parsed(header, "image")["digest"]
-    if layout.split_folder(image)[1] != image_digest[: layout.IMAGE_HEX]:
+    if layout.split_folder(image)[1] != parsed(header, "image")["digest"][: layout.IMAGE_HEX]:
         return "belongs to another image"
+    if not describes_image(parsed(header, "image")):
+        return "does not describe its image"
     if header["kind"] == "noise":
         return "" if name == layout.NOISE else "noise under another name"
     recipe = hashlib.sha256(header["recipe"].encode()).hexdigest()
-    return "" if layout.split_folder(name)[1] == recipe[:8] else "belongs to another recipe"
+    if layout.split_folder(name)[1] != recipe[:8]:
+        return "belongs to another recipe"
+    parsed(header, "recipe")  # raises where it is none
+    return ""

@@ -58,7 +58,8 @@ def _made(store: Store, location: Location, checked: Checked, look: Look) -> Rec
         return layout.NOISE
     for text in _recipes(store, location, checked, look):
         if hashlib.sha256(text.encode()).hexdigest()[: len(hexes)] == hexes:
-            return Recipe.from_json(text)
+            with suppress(ValueError, TypeError):
+                return Recipe.from_json(text)
     return label
 
 

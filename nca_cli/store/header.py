@@ -77,13 +77,25 @@ def space_hex(info: Mapping[str, Any]) -> str:
 
 def model_problem(info: Any, folder: str) -> str:
     """What is wrong with what `model.json` says of the model in a folder, or an empty text."""
-    texts = ("name", "source")
-    if not isinstance(info, dict) or not isinstance(info.get("space"), dict):
-        return "does not describe a model"
-    if not all(isinstance(info.get(key), str) for key in texts):
+    if not describes_model(info):
         return "does not describe a model"
     fits = split_folder(folder)[1] == space_hex(info)
     return "" if fits else f"describes another model than that of {folder}"
+
+
+def describes_model(info: Any) -> bool:
+    """Whether all that a model must say of itself is there, and of its type."""
+    space = info.get("space") if isinstance(info, dict) else None
+    if not isinstance(space, dict) or not isinstance(space.get("schedule", {}), dict):
+        return False
+    return all(isinstance(info.get(key), str) for key in ("name", "source"))
+
+
+def describes_image(info: Any) -> bool:
+    """As `describes_model`, of the attribute `image`."""
+    return isinstance(info, dict) and all(
+        isinstance(info.get(key), str) for key in ("name", "digest")
+    )
 
 
 def steps_of(info: Mapping[str, Any]) -> dict[int, str]:

@@ -19,7 +19,7 @@ from nca_cli.store.artifact import Artifact, html_table
 from nca_cli.store.backend import backend_of
 from nca_cli.store.files import locked, write_atomically, writing
 from nca_cli.store.header import (
-    model_problem,
+    describes_model,
     model_text,
     signed,
     step_clash,
@@ -116,13 +116,16 @@ class Store:
             info = json.loads(self.model_text(model))
         except (ValueError, RecursionError) as error:
             raise self._no_model(model) from error
-        if wrong := model_problem(info, model):
-            raise self._no_model(model, wrong)
+        if not describes_model(info):
+            raise self._no_model(model, "does not describe a model")
         return dict(info)
 
     def _no_model(self, model: str, reason: str = "missing or unreadable") -> StoreError:
         path = self.root / model / layout.MODEL_FILE
-        return StoreError(path, reason, "restore it: nca verify --repair")
+        hint = (
+            "pack the store again: nca pack" if self.packed else "restore it: nca verify --repair"
+        )
+        return StoreError(path, reason, hint)
 
     def images(self, model: str) -> list[str]:
         """Image folder names of a model, sorted."""

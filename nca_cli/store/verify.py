@@ -24,7 +24,7 @@ from nca_cli.store.files import (
     writing,
 )
 from nca_cli.store.gaps import Gap, gap_left
-from nca_cli.store.header import model_text, parsed, space_hex
+from nca_cli.store.header import model_problem, model_text, parsed, space_hex
 from nca_cli.store.index import stamp_of
 from nca_cli.store.location import Location
 from nca_cli.store.store import Store
@@ -141,7 +141,8 @@ class Verification:
     def _model(self, path: Path) -> Finding:
         model = path.parent.name
         try:
-            info, reason = self.store.model_info(model), ""
+            info = self.store.model_info(model)
+            reason = model_problem(info, model)
         except StoreError as error:
             reason = error.reason
         if renaming := self._renaming(model):
