@@ -595,7 +595,7 @@ def test_one_level_one_image_one_seed_is_enough(tmp_path):
     fill(store, levels=(0,), seeds=(0,))
     text = Page(render(collect(store))).text
     assert text.startswith("1 image, reconstructed from noise by demo")
-    assert "±" not in text.split("Numbers by level")[1].split("A dash")[1]
+    assert "±" not in text.split("Numbers by level")[1].split("not available")[1]
 
 
 # --- what can go wrong --------------------------------------------------------------------------

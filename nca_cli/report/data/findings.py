@@ -79,12 +79,12 @@ def told(report: Report) -> Told:
 
 
 def _done(report: Report) -> str:
-    """`demo · one-step reconstructs 1 image at 3 noise levels, …: too few to tell what is lost`."""
+    """`demo reconstructs 1 image with ddim-50 from 1 noise level (t = 300), too few to tell …`."""
     one, t = leading(report)[0], report.levels
     between = f"t = {t[0]:g}" + (f" to {t[-1]:g}" if len(t) > 1 else "")
-    return (f"{isolated(one.name)} reconstructs {count(len(report.image_names), 'image')} from "
-            f"{count(len(t), 'noise level')} ({between}), too few to tell where half of the "
-            f"detail and half of the structure are lost.")  # fmt: skip
+    return (f"{isolated(one.model)} reconstructs {count(len(report.image_names), 'image')} with "
+            f"{isolated(one.sampler)} from {count(len(t), 'noise level')} ({between}), too few to "
+            "tell where half of the detail and half of the structure are lost.")  # fmt: skip
 
 
 def _losses(report: Report, analysis: Analysis) -> list[str]:

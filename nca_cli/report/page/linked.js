@@ -48,10 +48,11 @@
     return kept.toString();
   }
   let restoring = false; // when one part after the other changes, and the address must stay
+  let seen = "";
   function keep() {
-    if (restoring) return;
     const kept = state();
-    if (!kept && !location.hash.includes("=")) return; // the link to a section stays
+    if (restoring || kept === seen) return; // a link to a section stays until something is chosen
+    seen = kept;
     history.replaceState(null, "", kept ? `#${kept}` : location.pathname + location.search);
   }
   function restore() {
@@ -73,6 +74,7 @@
     }
     if ($("#step") && kept.has("step")) move($("#step"), Number(kept.get("step")) - $("#step").value);
     restoring = false;
+    seen = state();
   }
   restore();
   hear("settled", keep);
@@ -128,7 +130,6 @@
       to[k].setAttribute("style", LOOK.map((name) => `${name}:${style.getPropertyValue(name)}`).join(";"));
     });
     copy.prepend($("#inside").closest("clipPath").cloneNode(true));
-    copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
     copy.setAttribute("style", `background:${getComputedStyle(document.body).backgroundColor}`);
     return new XMLSerializer().serializeToString(copy);
   }
