@@ -271,7 +271,7 @@ def test_the_sentence_names_what_is_gone_what_goes_and_what_lasts():
     assert goes.endswith("of gaze and shirt")
     assert lasts.endswith("more than half is left of hair")
     certain = [order for order in found.orders if order.certain]
-    assert sure.startswith(f"Of 6 pairs the order of {len(certain)} is certain")
+    assert sure.startswith(f"{len(certain)} of 6 pairs are ordered with ≥ 95 % probability")
     assert len(certain) == 6
 
 

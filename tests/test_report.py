@@ -554,7 +554,7 @@ def test_images_of_which_each_has_its_own_series_are_not_ranked(tmp_path):
     fill(store, model="two", image="astronaut")
     report = collect(store)
     assert scrub.ranking(report) is None
-    assert "closest" not in Page(render(report, gallery(store, report))).text
+    assert "By PSNR at" not in Page(render(report, gallery(store, report))).text
 
 
 def test_the_printed_command_makes_the_same_page(store, tmp_path, monkeypatch):

@@ -56,7 +56,7 @@ def _fewer(point: Point, images: int) -> str:
 
 
 def findings(report: Report) -> list[str]:
-    """What goes when in each model, and what the best of them knows beyond Gaussian statistics."""
+    """What each model loses first, and what the best of them gains over Gaussian denoisers."""
     return [*_losses(report, report.analysis), *_best_gain(report, report.analysis)]
 
 

@@ -89,7 +89,7 @@ def _said(found: ConceptRetention) -> Iterable[str]:
             levels = [level for curve in curves.values() for level in measured_range(curve)]
             turns = _turns(found, halves, min(levels), max(levels))
             sure, n = sum(order.certain for order in orders), min(h.log_snr.n for h in halves)
-            pairs = f"Of {count(len(orders), 'pair')} the order of {sure} is certain"
+            pairs = f"{sure} of {count(len(orders), 'pair')} are ordered with ≥ 95 % probability"
             unit = f"95 % intervals, n = {count(n, 'image')}"
             yield f"{isolated(' · '.join(key))}: {turns}. {pairs} ({unit})."
 

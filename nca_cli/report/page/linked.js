@@ -47,17 +47,24 @@
     if ($("#step")) $("#step").value === $("#step").max || kept.set("step", $("#step").value);
     return kept.toString();
   }
+  let restoring = false; // when one part after the other changes, and the address must stay
   function keep() {
+    if (restoring) return;
     const kept = state();
     if (!kept && !location.hash.includes("=")) return; // the link to a section stays
     history.replaceState(null, "", kept ? `#${kept}` : location.pathname + location.search);
   }
   function restore() {
     if (!location.hash.includes("=")) return;
+    restoring = true;
     const kept = new URLSearchParams(location.hash.slice(1));
     const off = (kept.get("off") ?? "").split(",");
     for (const box of boxes) if (box.checked === off.includes(box.id.replace("show-", ""))) box.click();
-    if (["light", "dark"].includes(kept.get("theme"))) root.dataset.theme = kept.get("theme");
+    const theme = { light: "dark", dark: "light" }[kept.get("theme")]; // the other one, then its button
+    if (theme) {
+      root.dataset.theme = theme;
+      $("#theme").click();
+    }
     const level = data.levels.findIndex(({ t }) => t === kept.get("t"));
     if (slider && level >= 0) move(slider, level - slider.value);
     if (chooser && ["best", "worst"].includes(kept.get("order"))) {
@@ -65,6 +72,7 @@
       chooser.dispatchEvent(new Event("change"));
     }
     if ($("#step") && kept.has("step")) move($("#step"), Number(kept.get("step")) - $("#step").value);
+    restoring = false;
   }
   restore();
   hear("settled", keep);

@@ -17,6 +17,9 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
   showTheme();
 
+  const dock = $("#dock");
+  new ResizeObserver(() => root.style.setProperty("--dock", `${dock.offsetHeight}px`)).observe(dock);
+
   // --- the scrubber -----------------------------------------------------------------------------
 
   const MOST_RANKED = 3;
@@ -140,7 +143,7 @@
       item.classList.toggle("spare", !narrow.has(at));
       return item;
     }));
-    if (frames.length < shared.length) write($(".of-levels", film), ` ${frames.length} of ${shared.length} levels.`);
+    if (frames.length < shared.length) write($(".of-levels", film), ` (${frames.length} of ${shared.length} levels)`);
     film.hidden = !frames.length;
   }
   function filmed(images, at, name, ...more) {
