@@ -138,9 +138,10 @@ class Flights:
         if planes <= have[0] and rows <= have[1]:
             return
         rows = max(rows, have[1]) if rows <= have[1] else max(rows, 2 * have[1])
-        self.state, self._views = torch.zeros(planes, rows, size, device=self.device), None
-        if old is not None:
-            self.state[: have[0], : have[1]] = old
+        if old is None:
+            old = torch.zeros(planes, rows, size, device=self.device)
+        more = (0, 0, 0, rows - old.shape[1], 0, planes - old.shape[0])  # of the last axis first
+        self.state, self._views = torch.constant_pad_nd(old, more), None
         self._x, self._kept = self.state[0], self.state[2:]
         self._all = self.state.view(planes * rows, size)
         self.at = np.concatenate([self.at, np.zeros(rows - len(self.at), np.int64)])
