@@ -85,9 +85,9 @@ def noise_image(
     if not image.noise:
         return Noised()
     space = plan.model.space
-    size, place = (space.resolution, plan.fit, space.channels), plan.place(image)
+    size = space.resolution, plan.fit, space.channels
     picture = load_image(image.source, *size, digest=image.digest)
-    fixed = _fixed(picture.pixels, codec)
+    fixed, place = _fixed(picture.pixels, codec), plan.place(image)
     origin = fixed["z0" if codec.latent else "x0"]
     small = len(image.noise) * origin.nbytes < plan.store.part_bytes
     if not small or plan.store.artifact(place, NOISE) is not None:
