@@ -95,8 +95,8 @@ def training() -> None:
     """Figures of the run that ships: what is learned when."""
     faces = sorted(FACES.glob("*.png"))[:CHAINED]
     nca_cli.reconstruct(*faces, runs=["demo-run"], samplers=["one-step"], store=TRAINING.root)
-    one = Filters(images=(faces[2].stem,), t=(100, 300, 500, 700, 900))
-    figure = nca_cli.compose_grid(TRAINING, one, columns="step", rows="t", cell=64)
+    one = Filters(images=(faces[2].stem,), t=(100, 300, 500, 700))
+    figure = nca_cli.compose_grid(TRAINING, one, columns="step", rows="t", cell=48)
     small(figure.save(IMAGES / "training.png"))
     bands = ["coherence/0", "coherence/1", "coherence/2", "coherence/3"]
     found = nca_cli.when_learned(TRAINING, metrics=bands)
