@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nca_cli.errors import ModelError, UsageError
+from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models.configs import SPARE, at_most
 from nca_cli.models.pipeline import AUTOENCODERS, KL_SCALE, Component, Pipeline
 from nca_cli.models.space import Model
@@ -184,6 +184,8 @@ def _filled(
     with quiet("diffusers"), building(), at_most(_room(pipeline, component)):
         try:
             network = component.make(component.config)
+        except NcaError:
+            raise
         except Exception as error:  # what a library throws at a setting is anything
             file = pipeline.root / component.config_file
             reason = f"{file} does not describe a {component.kind} ({one_line(str(error))})"

@@ -127,7 +127,8 @@ def _without_code(value: Any) -> Any:
         return value
     return {
         key: _without_code(item) for key, item in value.items()
-        if not key.startswith("_") and "_implementation" not in key and key not in CODE
+        if not (name := str(key)).startswith("_") and "_implementation" not in name
+        and name not in CODE
     }  # fmt: skip
 
 
