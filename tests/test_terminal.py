@@ -101,7 +101,7 @@ def test_a_grid_as_json_names_its_file_and_what_is_missing(store, tmp_path, out)
 def test_a_page_that_is_larger_than_was_wished_says_so(store, tmp_path):
     page = tmp_path / "report.htm"
     done = nca(store, "report", "-o", str(page), "--max-mb", "0.1")
-    assert done.exit_code == 0
+    assert done.exit_code == 0, done.stderr
     assert page.stat().st_size > 1e5
     assert "more than --max-mb 0.1" in done.stderr
     assert "--max-mb" not in nca(store, "report", "-o", str(page)).stderr
@@ -142,7 +142,7 @@ def test_tab_offers_what_is_stored_where_something_is_shown(store):
     [
         ("nca grid --layout ", ["strips", "p2"]),
         ("nca grid --rows m", ["models"]),
-        ("nca grid --columns ", ["t", "snr", "seeds"]),
+        ("nca grid --columns ", ["t", "snr", "seeds", "step"]),
         ("nca grid --show x", ["x0", "x_t", "x0_hat"]),
         ("nca grid --show x0,x_t,x", ["x0,x_t,x0_hat"]),
         ("nca plot --measure ss", ["ssim", "ssim-floor"]),
@@ -215,7 +215,7 @@ def test_a_bar_fits_the_terminal_and_says_how_fast_and_how_long(monkeypatch, wid
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--nosuch"], "No such option: --nosuch (see: nca --help)"),
+        (["--zzz"], "No such option: --zzz (see: nca --help)"),
         (["reconstuct"], "Did you mean 'reconstruct'? (see: nca --help)"),
         (["reconstruct", "--size", "1"], "'--size'"),
         (["show"], "Missing argument 'ARTIFACT' (see: nca show --help)"),
