@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nca_cli.cli import complete
+from nca_cli.cli.groups import option_group
 from nca_cli.cli.options import Device, Fit, Offline, StoreDtype, compute_option, run_option
 from nca_cli.recipe import DTYPES, parse_at, parse_list, parse_seeds, parse_steps
 from nca_cli.samplers import METHODS, taking
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nca_cli.engine import Request
 
 
-@dataclass(frozen=True)
+@option_group
 class SampleOptions:
     """Which x_t: of which images and models, at which levels, by which seeds."""
 
@@ -44,7 +44,7 @@ class SampleOptions:
     # fmt: on
 
 
-@dataclass(frozen=True)
+@option_group
 class ChainOptions:
     """How x̂0 is drawn: samplers, and what the network is told."""
 
@@ -76,7 +76,7 @@ class ChainOptions:
     # fmt: on
 
 
-@dataclass(frozen=True)
+@option_group
 class RunOptions:
     """Which trainings, and which of their checkpoints."""
 
@@ -100,7 +100,7 @@ class RunOptions:
     # fmt: on
 
 
-@dataclass(frozen=True)
+@option_group
 class ImageOptions:
     """Which of the images found, and how they become x0."""
 
@@ -119,7 +119,7 @@ class ImageOptions:
     # fmt: on
 
 
-@dataclass(frozen=True)
+@option_group
 class NetworkOptions:
     """Where and in which numbers the network computes."""
 
@@ -136,7 +136,7 @@ class NetworkOptions:
     # fmt: on
 
 
-@dataclass(frozen=True)
+@option_group
 class AccessOptions:
     """Which share of the work, and whether the network may be asked."""
 

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from nca_cli.cli.groups import option_group
 from nca_cli.cli.interrupt import stop_if_interrupted
 from nca_cli.cli.options import Json, Quiet
 from nca_cli.errors import NcaError, NothingStored
@@ -31,7 +31,7 @@ EXACT = 0.001
 """logSNR that levels may lie from those asked for without a word."""
 
 
-@dataclass(frozen=True)
+@option_group
 class Output:
     """How a command speaks: results on stdout, notes and progress on stderr unless quiet."""
 

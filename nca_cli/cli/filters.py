@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from nca_cli.cli import complete
+from nca_cli.cli.groups import option_group
 from nca_cli.cli.options import filter_option
 from nca_cli.errors import UsageError
 from nca_cli.recipe import parse_at, parse_list, parse_seeds
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nca_cli.store import Filters, ModelFilter
 
 
-@dataclass(frozen=True)
+@option_group
 class FilterOptions:
     """What to take from the store; those not given mean everything stored."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +11,12 @@ from nca_cli.cli import complete
 from nca_cli.cli.app import app
 from nca_cli.cli.console import Output, complain, plural
 from nca_cli.cli.filters import FilterOptions
-from nca_cli.cli.groups import grouped
+from nca_cli.cli.groups import grouped, option_group
 from nca_cli.cli.options import DEFAULT_STORE, StoreDir, filter_option, opened, option, paper_option
 from nca_cli.recipe import parse_list
 
 
-@dataclass(frozen=True)
+@option_group
 class GridOptions:
     """How a grid is arranged; named as in `GridRequest`."""
 
@@ -51,7 +50,7 @@ class GridOptions:
     # fmt: on
 
 
-@dataclass(frozen=True)
+@option_group
 class SheetOptions:
     """How large a grid is, and what is written on it; named as in `GridRequest`."""
 

@@ -1,6 +1,6 @@
 """Options that belong together, defined once as a frozen dataclass and taken as one value.
 
-    @dataclass(frozen=True)
+    @option_group
     class Output:
         json: Annotated[bool, option("--json")] = False
         quiet: Annotated[bool, option("--quiet", "-q")] = False
@@ -17,9 +17,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from inspect import Parameter
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, dataclass_transform, get_type_hints
+
+Group = TypeVar("Group")
+
+
+@dataclass_transform(frozen_default=True)
+def option_group(group: type[Group]) -> type[Group]:
+    """A frozen dataclass without what no group is asked for: methods are made at every start."""
+    return dataclass(frozen=True, eq=False, repr=False)(group)
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

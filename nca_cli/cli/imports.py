@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from nca_cli.cli.app import app
 from nca_cli.cli.console import Output, complain, plural
-from nca_cli.cli.groups import grouped
+from nca_cli.cli.groups import grouped, option_group
 from nca_cli.cli.interrupt import stop_if_interrupted
 from nca_cli.cli.options import DEFAULT_STORE, Fit, StoreDir, StoreDtype, opened, option
 from nca_cli.errors import Complain, NcaError, UsageError
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 EXAMPLE = "nca import --model NAME --t 80 ORIGINAL RECON, or nca import --model NAME --csv FILE"
 
 
-@dataclass(frozen=True)
+@option_group
 class PairOptions:
     """One pair of pictures, or a CSV file of many."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -10,7 +9,7 @@ from nca_cli.cli import complete
 from nca_cli.cli.app import app
 from nca_cli.cli.console import Output
 from nca_cli.cli.filters import FilterOptions
-from nca_cli.cli.groups import grouped
+from nca_cli.cli.groups import grouped, option_group
 from nca_cli.cli.options import (
     DEFAULT_STORE,
     StoreDir,
@@ -38,7 +37,7 @@ class Paper(TypedDict):
 CURVES, IMAGES = ("metric", "share"), "images"
 
 
-@dataclass(frozen=True)
+@option_group
 class PageOptions:
     """How large the figure is; named as in `Page`."""
 
@@ -54,7 +53,7 @@ class PageOptions:
     # fmt: on
 
 
-@dataclass(frozen=True)
+@option_group
 class TrainingOptions:
     """Figures over the steps of trainings."""
 
@@ -116,7 +115,7 @@ class TrainingOptions:
         return plot_learning(found, share=share, images=images, outputs=outputs, **paper)
 
 
-@dataclass(frozen=True)
+@option_group
 class HalfLevelOptions:
     """What is lost first."""
 

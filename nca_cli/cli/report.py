@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from nca_cli.cli.app import app
 from nca_cli.cli.console import Output, fail_for, size
 from nca_cli.cli.filters import FilterOptions
-from nca_cli.cli.groups import grouped
+from nca_cli.cli.groups import grouped, option_group
 from nca_cli.cli.options import DEFAULT_STORE, Quiet, StoreDir, named, opened, option
 from nca_cli.errors import NothingStored, UsageError
 
 
-@dataclass(frozen=True)
+@option_group
 class ReportOptions:
     """What is written, and what is said of the images; named as in `build_report`."""
 
