@@ -95,12 +95,12 @@ def training() -> None:
     """Figures of the run that ships: what is learned when."""
     faces = sorted(FACES.glob("*.png"))[:CHAINED]
     nca_cli.reconstruct(*faces, runs=["demo-run"], samplers=["one-step"], store=TRAINING.root)
-    one = Filters(images=(faces[2].stem,), t=(100, 300, 500, 700))
+    one = Filters(images=(faces[2].stem,), t=(100, 400, 700))
     figure = nca_cli.compose_grid(TRAINING, one, columns="step", rows="t", cell=48)
-    small(figure.save(IMAGES / "training.png"))
+    small(figure.save(IMAGES / "training.png"), colours=256)
     bands = ["coherence/0", "coherence/1", "coherence/2", "coherence/3"]
     found = nca_cli.when_learned(TRAINING, metrics=bands)
-    small(plot_emergence(found, page=Page(dpi=180)).save(IMAGES / "learned.png"))
+    small(plot_emergence(found, page=Page(dpi=180)).save(IMAGES / "learned.png"), colours=128)
 
 
 def half_levels() -> dict[str, list]:
@@ -149,10 +149,11 @@ def samples() -> None:
         subprocess.run([sys.executable, "-c", code], check=True, cwd=training, env=paths)
 
 
-def small(path: Path) -> None:
-    """The same pixels in fewer bytes."""
+def small(path: Path, colours: int | None = None) -> None:
+    """The same pixels in fewer bytes; in so many colours where that is told."""
     with Image.open(path) as image:
-        image.convert("RGB").save(path, optimize=True)
+        plain = image.convert("RGB")
+        (plain.quantize(colours) if colours else plain).save(path, optimize=True)
     print(f"{path.relative_to(HERE.parent)}: {path.stat().st_size / 1000:.0f} kB")
 
 
