@@ -300,6 +300,27 @@ def test_followed_takes_checkpoints_as_they_come(run, tmp_path, faces):
     assert stored_steps(store) == [0, 50, 500]
 
 
+def test_a_diverged_checkpoint_is_tried_once_however_long_others_are_waited_for(
+    run, tmp_path, faces
+):
+    (run / "run.toml").write_text("steps = 500\n")
+    diverged = tiny_unet(seed=3)
+    diverged.conv_out.weight.data.fill_(3e38)
+    diverged.save_pretrained(run / "checkpoint-50" / "unet_ema")
+    late = run / "checkpoint-500" / "unet_ema" / "diffusion_pytorch_model.safetensors"
+    whole, seen, errors = late.read_bytes(), [], []
+    late.write_bytes(whole[:-10])
+    finish = threading.Timer(3, late.write_bytes, [whole])
+    finish.start()
+    request = Request([faces], runs=[str(run)], t=[100], samplers=["one-step"])
+    for work in followed(request, Store(tmp_path / "store"), "cpu", errors.append, pause=0.05):
+        list(work)
+        seen.append(work.plan.model.trained.step)
+    finish.join()
+    assert seen == [0, 50, 500]
+    assert {"is not finite" in str(error) for error in errors} == {True}
+
+
 def test_the_next_checkpoint_is_read_while_one_computes(run, tmp_path, faces):
     request = Request([faces], runs=[str(run)], t=[100], samplers=["one-step"])
     works = list(reconstructions(request, Store(tmp_path / "store"), "cpu"))

@@ -50,8 +50,8 @@ def followed(
     so is the first one. Ends where every run has the step that its `run.toml` calls its last
     (`steps = 20000`), or all steps that were asked for; otherwise not by itself.
     """
-
     awaited: list[NcaError] = []
+    tried: set[str] = set()  # what did not come out finite would not at the next look either
 
     def failed(error: NcaError) -> None:
         if isinstance(error, Unfinished):
@@ -67,7 +67,10 @@ def followed(
         with suppress(Unfinished):
             present, whole = _present(request)
             works = reconstructions(present, store, device, failed)
-            yield from (work for work in works if work.plan.missing)
+            for work in works:
+                if work.plan.missing and work.plan.title not in tried:
+                    tried.add(work.plan.title)
+                    yield work
             ended = whole and not awaited
         if not ended:
             time.sleep(pause)
