@@ -68,3 +68,12 @@ def own_cache(tmp_path, monkeypatch):
     """The cache folder of one test, empty at its start."""
     monkeypatch.setenv("NCA_CACHE", str(tmp_path / "nca-cache"))
     return tmp_path / "nca-cache"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A running Chromium, for the modules that need one."""
+    from browser import chromium
+
+    with chromium() as running:
+        yield running

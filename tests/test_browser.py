@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from browser import AXE, CHROMIUM, Watched, chromium, decoded, renamed
+from browser import AXE, CHROMIUM, Watched, decoded, renamed
 from galleries import LEVELS, portrait_store
 from PIL import Image as Picture
 from stores import DDIM, ONE_STEP
@@ -36,12 +36,6 @@ HOSTILE = {
     "MIT": '"><iframe srcdoc="<script>alert(6)</script>">',
 }
 SCREENS = [*itertools.product((320, 400, 768, 1440), ("light", "dark"))]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

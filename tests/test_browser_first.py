@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from browser import CHROMIUM, Watched, chromium
+from browser import CHROMIUM, Watched
 from galleries import portrait_store
 from PIL import Image
 
@@ -15,12 +15,6 @@ from nca_cli.store import Store
 pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 IMAGES = tuple(f"portrait-{number}" for number in range(8))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
 
 
 def imported(root):

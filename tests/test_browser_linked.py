@@ -5,19 +5,13 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from browser import AXE, CHROMIUM, Watched, chromium
+from browser import AXE, CHROMIUM, Watched
 from galleries import LEVELS, portrait_store
 
 from nca_cli.report import build_report
 
 pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

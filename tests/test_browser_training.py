@@ -4,7 +4,7 @@ from base64 import b64decode
 
 import numpy as np
 import pytest
-from browser import AXE, CHROMIUM, Watched, chromium, decoded
+from browser import AXE, CHROMIUM, Watched, decoded
 from trainings import FACES, LEVELS, STEPS, face_store
 
 from nca_cli.report import build_report
@@ -12,12 +12,6 @@ from nca_cli.store import Filters
 
 pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -112,11 +112,11 @@ def find_run(
     given, place = _named(place)
     if is_own(place):
         return _own(given, place, at)
-    built_in = ASSETS / place
     shipped = place in BUILT_IN_RUNS and not Path(place).exists()
-    found = _checkpoints(str(built_in) if shipped else place, step_pattern)
-    name, source, settings = _described(str(built_in) if shipped else place, found)
-    name = given or name
+    place = str(ASSETS / place) if shipped else place
+    found = _checkpoints(place, step_pattern)
+    told, source, settings = _described(place, found)
+    name = given or told
     steps, notes = _of_weights(name, weights, found)
     if not given and steps[0].weights == RAW and any(saved.weights == EMA for saved in found):
         name = f"{name}-{RAW}"
