@@ -15,7 +15,7 @@ from nca_cli.errors import NothingStored, StoreError
 from nca_cli.images.pixels import OPPONENT
 from nca_cli.metrics import METRICS, measure
 from nca_cli.metrics.registry import family
-from nca_cli.models.wiener import spectrum
+from nca_cli.models.wiener import gain, spectrum
 from nca_cli.recipe import Number
 from nca_cli.schedule import Level
 from nca_cli.store import Artifact, Filters, Names, Place, Store
@@ -100,10 +100,9 @@ class Untaught:
 
 def filtered(x_t: np.ndarray, level: Level) -> np.ndarray:
     """E[x0|x_t] `(3, H, W)` under the spectral prior of `models.wiener`."""
-    power = spectrum(x_t.shape[-1])
-    gain = level.a * power / (level.a**2 * power + level.s**2)
+    share = gain(spectrum(x_t.shape[-1]), level.a, level.s)
     opponent = np.einsum("oc,chw->ohw", OPPONENT, x_t.astype(np.float64))
-    opponent = np.fft.ifft2(np.fft.fft2(opponent, norm="ortho") * gain, norm="ortho").real
+    opponent = np.fft.ifft2(np.fft.fft2(opponent, norm="ortho") * share, norm="ortho").real
     return np.einsum("oc,ohw->chw", OPPONENT, opponent).astype(np.float32)
 
 

@@ -9,7 +9,7 @@ same picture sampled more finely, so the prior describes the same pictures at ev
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,6 +43,11 @@ def spectrum(size: int) -> np.ndarray:
     return size**2 * amplitude / (squared + corner**2)
 
 
+def gain(power: Any, a: Any, s: Any) -> Any:
+    """Wiener's share of each coefficient of x_t, for arrays of any library: a·S/(a²·S + s²)."""
+    return a * power / (a**2 * power + s**2)
+
+
 class WienerDenoiser:
     """E[x0|x_t] under the spectral prior: a gain a·S/(a²·S + s²) for each frequency."""
 
@@ -65,9 +70,8 @@ class WienerDenoiser:
 
         with torch.inference_mode():
             a, s = level_scales(self._schedule, t, self.device)
-            gain = a * self._power / (a**2 * self._power + s**2)
             opponent = torch.einsum("oc,bchw->bohw", self._basis, x.to(self.device))
-            filtered = torch.fft.rfft2(opponent, norm="ortho") * gain
+            filtered = torch.fft.rfft2(opponent, norm="ortho") * gain(self._power, a, s)
             opponent = torch.fft.irfft2(filtered, s=self.shape[1:], norm="ortho")
             return Prediction(torch.einsum("oc,bohw->bchw", self._basis, opponent))
 

@@ -176,7 +176,7 @@ def _steps_table(rows: dict[str, dict[tuple[float, Number], Estimate]]) -> Steps
 
 
 def _placed(emergence: Emergence) -> bool:
-    """Whether it has levels of known logSNR, and learns anything at one of them."""
+    """Whether it has levels of known logSNR."""
     return any(map(math.isfinite, emergence.log_snr))
 
 
