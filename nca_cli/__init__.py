@@ -22,6 +22,7 @@ _HOMES = {
     "import_pairs": "nca_cli.imports:import_pairs",
     "list_models": "nca_cli.models:list_models",
     "measure_store": "nca_cli.metrics:measure_store",
+    "merge_stores": "nca_cli.store.union:merge_stores",
     "noise_images": "nca_cli.twins:noise_images",
     "pack_store": "nca_cli.store.pack:pack",
     "plot_curves": "nca_cli.figures.curves:plot_curves",

@@ -12,7 +12,7 @@ from stores import full_store
 from trainings import SCHEDULE, commit_run
 from typer.testing import CliRunner
 
-from nca_cli import pack_store, reconstruct
+from nca_cli import merge_stores, pack_store, reconstruct
 from nca_cli.analysis.bootstrap import Estimate
 from nca_cli.analysis.checkpoints import StepTable, StoredRun, step_tables, whole_block
 from nca_cli.analysis.emergence import emergence, emergences, learned_orders
@@ -177,7 +177,7 @@ def test_settings_that_cannot_be_read_leave_a_run_its_name(store):
     assert {table.run for table in found} == {StoredRun("mine", store.models()[0])}
 
 
-def test_order_of_commits_calls_and_shards_change_nothing(tmp_path):
+def test_order_of_commits_calls_shards_and_stores_change_nothing(tmp_path):
     pictures = linear.pictures(tmp_path / "pictures", count=4)
     wanted = {"device": "cpu", "runs": ["linear_training:at_step"], "samplers": ["one-step"]}
     steps, t = (0, 32, 256), (100, 300)
@@ -187,8 +187,11 @@ def test_order_of_commits_calls_and_shards_change_nothing(tmp_path):
             reconstruct(pictures, store=tmp_path / "parts", at=[step], t=levels,
                         shard=Shard(index, 2), **wanted)  # fmt: skip
     pack_store(Store(tmp_path / "parts"), tmp_path / "packed.h5")
+    for machine, at in (("one", (0, 256)), ("other", (32, 256))):
+        reconstruct(pictures, store=tmp_path / machine, at=at, t=t, **wanted)
+    merge_stores(Store(tmp_path / "one"), Store(tmp_path / "other"))
     found = [[one.as_dict() for one in emergences(Store(tmp_path / name))]
-             for name in ("whole", "parts", "packed.h5")]  # fmt: skip
+             for name in ("whole", "parts", "packed.h5", "one")]  # fmt: skip
     assert found[0]
     assert all(_close(found[0], other) for other in found[1:])
 

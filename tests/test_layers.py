@@ -97,8 +97,8 @@ TWINS = {
     "noise": "noise_images", "reconstruct": "reconstruct", "measure": "measure_store",
     "import": "import_pairs", "grid": "compose_grid", "plot": "plot_curves",
     "report": "build_report", "export": "export_tensors", "verify": "verify_store",
-    "pack": "pack_store", "rm": "removal", "models": "list_models", "doctor": "examine",
-    "ls": "Store", "show": "Artifact",
+    "pack": "pack_store", "merge": "merge_stores", "rm": "removal", "models": "list_models",
+    "doctor": "examine", "ls": "Store", "show": "Artifact",
 }  # fmt: skip
 
 

@@ -93,6 +93,20 @@ def test_intervals_of_learning_steps_cover_the_truth():
     assert 0.90 <= inside / 200 <= 0.99
 
 
+def test_intervals_of_the_learned_share_cover_the_truth():
+    """While a run learns, at checkpoints 5 and 12: between 90 and 99 % of 200 do."""
+    variance, snr = 0.1, 10.0
+    first, best = error(0, variance, snr), error(STEPS[-1], variance, snr)
+    inside = np.zeros(2)
+    for seed in range(200):
+        found = learned(STEPS, errors(variance, snr, images=24, pixels=64, seed=seed))
+        for row, step in enumerate((5, 12)):
+            true, at = (first - error(step, variance, snr)) / (first - best), STEPS.index(step) - 1
+            inside[row] += found.share_low[at] <= true <= found.share_high[at]
+    assert (inside / 200 >= 0.90).all()
+    assert (inside / 200 <= 0.99).all()
+
+
 def test_what_does_not_change_is_blank():
     """Of pure noise, in which the luckiest of 14 checkpoints is looked at."""
     found = []

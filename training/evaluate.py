@@ -20,13 +20,15 @@ from pathlib import Path
 import numpy as np
 from data import RUNS, digits, to_model, training_portraits
 from hypotheses import Finding, findings
-from study import DEMO, KEPT_AT, MNIST, PORTRAITS, SIZE, STUDY
+from study import DEMO, MNIST, PORTRAITS, SIZE, STUDY, last_step
 
 from nca_cli import reconstruct
 from nca_cli.analysis.checkpoints import StepTable, step_tables
 from nca_cli.analysis.emergence import learned_orders, of_tables
 from nca_cli.analysis.knowable import (
     POSTERIOR_MEAN,
+    ExcessOverBest,
+    TrainingGap,
     TrainingImages,
     best_errors,
     copied_shares,
@@ -47,9 +49,9 @@ from nca_cli.store import Filters, ModelFilter, Store
 
 RESULTS = Path(__file__).parent / "results"
 LEVELS = tuple(range(100, 1000, 100))
-CHAIN_LEVEL, CHAIN_STEPS, CHAINS_AT = 900, 20, (100, 400, 1600, 6400)
-TOLD_AT = (0, 100, 400, 1600, 6400)
-"""Steps of which excess and gap are told."""
+CHAIN_LEVEL, CHAIN_STEPS, CHAINS_AT = 900, 20, (100, 400, 1600)
+TOLD_AT = (0, 100, 400, 1600)
+"""Steps of which excess and gap are told, beside the last."""
 TOLD = ("learning step", "lost", "over trainings", "transfer", "transfer over trainings", "copies")
 METRICS = ("mse", "ssim", "coherence", "colour", "edges")
 
@@ -136,7 +138,7 @@ def compute(
         both = (pictures.held_out, pictures.training)
         made = reconstruct(*both, samplers=["one-step"], t=LEVELS, **common)
         chains = reconstruct(*both, samplers=["ddim"], steps=CHAIN_STEPS, t=[CHAIN_LEVEL],
-                             at=CHAINS_AT, **common)  # fmt: skip
+                             at=(*CHAINS_AT, last_step(name)), **common)  # fmt: skip
         for error in (*made.errors, *chains.errors):
             print(error)
         print(f"{name}: {made.computed} one-step, {chains.computed} chains, "
@@ -170,10 +172,14 @@ def memories(store: Store, runs: Sequence[str], pictures: Pictures) -> Training:
         between += gaps(table, kinds)
     made = [artifact for artifact in artifacts if not artifact.is_noise]
     return Training(
-        excess=tuple(one for one in over if one.step in TOLD_AT),
-        gaps=tuple(one for one in between if one.step in TOLD_AT),
+        excess=tuple(one for one in over if told(one)),
+        gaps=tuple(one for one in between if told(one)),
         copies=tuple(copied_shares(store, made, training)),
     )
+
+
+def told(one: ExcessOverBest | TrainingGap) -> bool:
+    return one.step in TOLD_AT or one.step == last_step(one.run)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) -> None:
@@ -215,8 +221,8 @@ def report(kind: str, runs: Sequence[str], pictures: Pictures, store: Store) -> 
 
 def finished(study: Path) -> list[str]:
     """The runs whose last checkpoint is there, without the small one that ships."""
-    last = f"checkpoint-{KEPT_AT[-1]}"
-    return sorted(path.parent.name for path in study.glob(f"*/{last}") if path.parent.name != DEMO)
+    names = sorted(path.name for path in study.iterdir() if path.name != DEMO)
+    return [name for name in names if (study / name / f"checkpoint-{last_step(name)}").exists()]
 
 
 def main() -> None:

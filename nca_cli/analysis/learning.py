@@ -25,6 +25,7 @@ from nca_cli.analysis.bootstrap import (
     MIN_IMAGES,
     Estimate,
     estimate,
+    interval,
     resampled_means,
     stretch,
     too_few,
@@ -54,6 +55,11 @@ class Learned:
     Learned, then lost: where its interval lies above 0."""
     halves: np.ndarray
     """Draws `(draws,)` of ln(step), for `precedes`: -inf before the first, +inf never."""
+    share_low: tuple[float, ...] = ()
+    """Ends of the 95 % intervals of `share`: low …"""
+    share_high: tuple[float, ...] = ()
+    """… and high; NaN for too few images. They are of one resampling, in which each draw has its
+    own best checkpoint: where all draws agree on that, its share is 1 and has no width."""
 
 
 def learned(
@@ -93,10 +99,13 @@ def _learned(steps: Sequence[int], mean: np.ndarray, draws: np.ndarray, n: int) 
     log_step = np.log(np.asarray(steps, float))
     value, halves = -crossings(share, -log_step)[0], -crossings(shares, -log_step)
     best = int(np.argmax(share[0]))
+    ends = [
+        interval(each, drawn, n) for each, drawn in zip(share[0].tolist(), shares.T, strict=True)
+    ]
     return Learned(
         _located(float(value), halves, n), tuple(share[0].tolist()), float(mean[0, 0]),
         float(mean[0, 1 + best]), steps[best], estimate(1 - share[0, -1], 1 - shares[:, -1], n),
-        halves,
+        halves, *zip(*ends, strict=True),
     )  # fmt: skip
 
 
@@ -130,9 +139,9 @@ def _located(value: float, halves: np.ndarray, n: int) -> Estimate:
 
 
 def _blank(why: str, n: int, count: int, baseline: float = math.nan) -> Learned:
-    nothing = Estimate(n=n, blank=why)
+    nothing, blank = Estimate(n=n, blank=why), (math.nan,) * count
     return Learned(
-        nothing, (math.nan,) * count, baseline, math.nan, 0, nothing, np.full(1, math.nan)
+        nothing, blank, baseline, math.nan, 0, nothing, np.full(1, math.nan), blank, blank
     )
 
 

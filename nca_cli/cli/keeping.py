@@ -1,4 +1,4 @@
-"""`nca verify`, `nca pack` and `nca rm`: keeping a store in order."""
+"""`nca verify`, `nca pack`, `nca merge` and `nca rm`: keeping a store in order."""
 
 from __future__ import annotations
 
@@ -114,6 +114,33 @@ def pack(
         with output.bar("pack", len(list(source.all_parts())), "files") as advance:
             pack_store(source, target, progress=lambda done: advance(1 if done else 0))
     output.results([target])
+
+
+@app.command()
+@grouped
+def merge(
+    others: Annotated[list[Path], typer.Argument(
+        metavar="STORES...", help="Stores to take from: folders or packed files. They stay as "
+        "they are.")], *,
+    store: StoreDir = DEFAULT_STORE, output: Output,
+) -> None:  # fmt: skip
+    """Take into a store what others hold and it does not, as when several machines computed it."""
+    from nca_cli.store.union import merge_stores
+
+    sources, target = [opened(each).require() for each in others], opened(store)
+    total = sum(1 for source in sources for _ in source.all_parts())
+    with output.bar("merge", total, "files") as advance:
+        found = merge_stores(target, *sources, tick=advance)
+    if output.json:
+        print_json(
+            {
+                "taken": found.taken,
+                "there": found.there,
+                "errors": [each.what for each in found.errors],
+            }
+        )
+    output.note(f"{plural(found.taken, 'sample')} taken, {found.there} were there")
+    fail_for(found.errors)
 
 
 @app.command()

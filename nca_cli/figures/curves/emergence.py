@@ -194,7 +194,7 @@ class LearningFigure(TrainingFigure):
         """What lines and marks are."""
         text = f"A line for each noise level: means over {self.over_images}"
         known = any(math.isfinite(low) for each in self.found for row in each.low for low in row)
-        text += "; areas: 95 % bootstrap intervals" if known and not self.share else ""
+        text += "; areas: 95 % bootstrap intervals" if known else ""
         half = f"half of the way from the baseline ({self.start}) to the best of the run"
         sure = any(math.isfinite(one.step.low) for each in self.found for one in each.learned)
         return f"{text}. Diamonds: {half}{', with 95 % intervals' if sure else ''}."

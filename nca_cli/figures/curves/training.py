@@ -191,10 +191,11 @@ def _line(emergence: Emergence, level: int, share: bool) -> LevelLine:
     found = emergence.learned[level]
     if share:
         steps = [step for step in emergence.steps if step > 0]
-        points = [StepPoint(*each) for each in zip(steps, found.share, strict=True)]
+        rows = (found.share, found.share_low, found.share_high)
     else:
+        steps = list(emergence.steps)
         rows = (emergence.mean[level], emergence.low[level], emergence.high[level])
-        points = [StepPoint(*each) for each in zip(emergence.steps, *rows, strict=True)]
+    points = [StepPoint(*each) for each in zip(steps, *rows, strict=True)]
     drawn = tuple(point for point in points if math.isfinite(point.value))
     half = 0.5 if share else (found.baseline + found.best) / 2
     return LevelLine(emergence.t[level], emergence.log_snr[level], drawn, found.step, half)

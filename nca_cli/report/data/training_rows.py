@@ -76,8 +76,9 @@ def _learned(one: Emergence) -> Iterator[TrainingRow]:
         means = zip(one.mean[level], one.low[level], one.high[level], strict=True)
         rows = [_row("mean", *name, Estimate(*mean, one.images), step)
                 for step, mean in zip(one.steps, means, strict=True)]  # fmt: skip
-        rows += [_row("share", *name, Estimate(share, n=found.step.n), step, one.baseline_kind)
-                 for step, share in zip(trained, found.share, strict=True)]  # fmt: skip
+        shares = zip(found.share, found.share_low, found.share_high, strict=True)
+        rows += [_row("share", *name, Estimate(*share, found.step.n), step, one.baseline_kind)
+                 for step, share in zip(trained, shares, strict=True)]  # fmt: skip
         rows += [_row("learning step", *name, found.step, against=one.baseline_kind),
                  _row("lost", *name, found.lost, found.best_step or math.nan)]  # fmt: skip
         yield from (_seen(row, one.batch_size) for row in rows)

@@ -1,0 +1,84 @@
+"""Everything of one store in another: what two machines computed becomes one store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nca_cli.errors import NcaError, StoreError
+from nca_cli.store.header import parsed, steps_of
+from nca_cli.store.location import Location
+from nca_cli.store.store import Store
+
+
+@dataclass
+class Union:
+    """What came in: samples that are new, those that were there, and what could not be taken."""
+
+    taken: int = 0
+    there: int = 0
+    errors: list[NcaError] = field(default_factory=list)
+
+
+def merge_stores(
+    store: Store, *others: str | Path | Store, tick: Callable[[int], None] = lambda count: None
+) -> Union:
+    """Take into `store` what the others hold and it does not.
+
+    Samples that are there stay as they are, bit for bit: one (image, model, recipe, t, seed) is one
+    result, wherever it was computed. The others are only read; each of them may be packed, and be
+    merged again at any time. An artifact that is damaged, and a training whose steps have other
+    weights here, is an error of its own and the rest is taken. `tick` is told of each part. Raises
+    `NothingStored` and `StoreError` before anything is written.
+    """
+    sources = [other if isinstance(other, Store) else Store(other) for other in others]
+    for source in sources:
+        source.require()
+        if source.root.resolve() == store.root.resolve():
+            raise StoreError(source.root, "is the store to merge into", "name another with --store")
+    store.require_writable()
+    found = Union()
+    for source in sources:
+        for model in source.models():
+            try:
+                _note_training(store, source, model)
+            except NcaError as error:
+                found.errors.append(error)
+                continue
+            for part in _noise_first(source, model):
+                _take(store, source, part, found)
+                tick(1)
+    return found
+
+
+def _note_training(store: Store, source: Store, model: str) -> None:
+    """A run's steps and their weights; raises `ModelError` where they differ from those here."""
+    info = source.model_info(model)
+    for step, weights in steps_of(info).items():
+        store.check_step(model, step, weights)
+    for step, weights in steps_of(info).items():
+        store.note_step(model, info, step, weights)
+
+
+def _noise_first(source: Store, model: str) -> Iterator[Location]:
+    """Every part, x_t before the x̂0 that refer to it."""
+    for image in source.images(model):
+        for artifact in source.artifacts(model, image):
+            yield from artifact.parts
+
+
+def _take(store: Store, source: Store, location: Location, found: Union) -> None:
+    model, _, name = location.names
+    try:
+        part = location.read()
+        about = parsed(part.header, "image")
+        place = store.place(model, source.model_info(model), about["name"], about["digest"])
+        layout = part.samples.layout
+        dtype = str(next(iter(layout.values()))[0]) if layout else "float32"
+        taken = store.commit(place, name, part.header, part.samples, part.fixed, dtype)
+    except NcaError as error:
+        found.errors.append(error)
+        return
+    found.taken += taken
+    found.there += len(part.samples) - taken
