@@ -30,7 +30,7 @@ demo: $(READY)  ## Set up, then run everything on the demo model (offline, a min
 	HF_HUB_OFFLINE=1 $(BIN)/nca demo --out nca-demo
 
 test: $(TOOLS)  ## Set up, then run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 quality: $(TOOLS)  ## Check style and types
 	$(BIN)/ruff check .

@@ -88,6 +88,7 @@ class Strange(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.send_header("Content-Length", str(length or len(content)))
+        self.send_header("Connection", "close")  # said, or the next request may meet the end
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
