@@ -15,6 +15,7 @@ _HOMES = {
     "Store": "nca_cli.notebook:NotebookStore",
     "Watch": "nca_cli.watching:Watch",
     "build_report": "nca_cli.report:build_report",
+    "cached_models": "nca_cli.models.checkpoints.kept:converted",
     "compose_grid": "nca_cli.figures.grid:compose_grid",
     "examine": "nca_cli.doctor:examine",
     "export_tensors": "nca_cli.export:export",

@@ -36,6 +36,9 @@ MOST_NUMBERS = 1_000_000
 LARGEST = 1e30
 """Of all numbers that are asked for."""
 
+EXAMPLES = {"eta": "0,0.5,1", "log-snr": "4,0,-4", "seed": "0,1,2", "steps": "10,50"}
+"""Of lists of other numbers than levels."""
+
 Number = int | float
 
 
@@ -145,7 +148,7 @@ def _parse_number(text: str, what: str) -> Number:
         return number
     raise UsageError(
         f"{what} {_short(text)!r} is not a number",
-        f"give a list such as --{what} 100,300 or 0:1000:100",
+        f"give a list such as --{what} {EXAMPLES.get(what, '100,300 or 0:1000:100')}",
     )
 
 
@@ -187,6 +190,11 @@ class Recipe:
     last: float | None = None
     """Time, before the shift, of the last step of a flow-matching chain from pure noise; `None`:
     1/steps."""
+    clip_epsilon: str | None = None
+    """What a ddim chain takes ε from once x̂0 is clipped: `recomputed`, the clipped x̂0, or `None`,
+    the unclipped one."""
+    spacing: str | None = None
+    """How the levels of a chain fall: `karras`, or `None`, evenly in t."""
 
     def canonical(self) -> str:
         """Canonical JSON, without the fields that do not apply."""

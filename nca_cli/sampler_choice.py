@@ -11,8 +11,19 @@ from nca_cli.recipe import DEFAULT_STEPS
 from nca_cli.samplers import METHODS, method
 
 
+def name_and_steps(text: str) -> tuple[str, int | None]:
+    """`ddim-20` → `ddim` and its 20 steps; a name alone has none."""
+    name, _, steps = text.rpartition("-")
+    if text not in METHODS and name in METHODS and steps.isdecimal():
+        if not METHODS[name].chain:
+            raise UsageError(f"{name} takes no steps", f"--sampler {name}")
+        return name, int(steps)
+    return text, None
+
+
 def sampler_named(text: str) -> str:
     """The name in `METHODS` of `ddim`, or of `module:name`: the module, which adds it, is imported.
+    `ddim-20` stays, with its steps.
 
     Raises `UsageError` for a module that cannot be imported or does not add it.
     """

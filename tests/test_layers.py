@@ -98,7 +98,7 @@ TWINS = {
     "import": "import_pairs", "grid": "compose_grid", "plot": "plot_curves",
     "report": "build_report", "export": "export_tensors", "verify": "verify_store",
     "pack": "pack_store", "merge": "merge_stores", "rm": "removal", "models": "list_models",
-    "doctor": "examine", "ls": "Store", "show": "Artifact",
+    "doctor": "examine", "ls": "Store", "show": "Artifact", "cache": "cached_models",
 }  # fmt: skip
 
 

@@ -211,19 +211,19 @@ def test_tensors_a_level_deeper_are_no_damage(kind):
     import torch
 
     file, name = model(kind)
-    torch.save({"ema": tensors(kind), "step": 3}, file)
+    torch.save({"weights": tensors(kind), "step": 3}, file)
     line = refusal(name)
-    assert "is no table of tensors: ema, step are none" in line
+    assert "is no table of tensors: weights are none" in line
     assert "damaged" not in line
     assert "state_dict" in line
 
 
-def test_weights_of_a_variant_alone_are_named():
+def test_weights_of_a_variant_alone_are_taken_and_said():
     file, name = model("safetensors")
     file.rename(file.with_suffix(".fp16.safetensors"))
-    line = refusal(name)
-    assert f"{STEM}.safetensors is missing" in line
-    assert f"{STEM}.fp16.safetensors is there: to mean these weights, name them" in line
+    run = reconstruct(name)
+    assert run.exit_code == 0, run.output
+    assert "weights of its unet are the variant fp16" in " ".join(run.stderr.split())
 
 
 def test_a_note_on_many_images_is_printed_once():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,6 +32,12 @@ class SampleOptions:
         "--model", "-m", metavar="M", show_default="demo", autocompletion=complete.models,
         help="Alias (see: nca models), hub id, local diffusers folder, adm:FILE.pt, "
         "ldm:FILE.ckpt or module:factory. Repeatable.")] = None
+    scheduler: Annotated[Path | None, compute_option(
+        "--scheduler", metavar="FILE", show_default="the model's",
+        help="scheduler_config.json of a folder or hub model that has none beside it.")] = None
+    variant: Annotated[str | None, compute_option(
+        "--variant", metavar="NAME", show_default="the usual weights",
+        help="Of a folder's or hub model's weights, such as fp16.")] = None
     t: Annotated[list[str] | None, compute_option(
         "--t", metavar="LIST", show_default="100,200,…,900",
         help="Noise levels: 100,300,600 or 0:1000:100. Repeatable.")] = None

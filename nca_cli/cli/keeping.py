@@ -1,4 +1,4 @@
-"""`nca verify`, `nca pack`, `nca merge` and `nca rm`: keeping a store in order."""
+"""`nca verify`, `nca pack`, `nca merge`, `nca rm` and `nca cache`: stores and the cache in order."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from nca_cli.cli.app import app
-from nca_cli.cli.console import Output, fail_for, plural, print_json, relative, size
+from nca_cli.cli.console import Output, fail_for, plural, print_json, relative, size, stdout
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.options import DEFAULT_STORE, SEE_ALL, StoreDir, opened, option
@@ -177,3 +178,36 @@ def rm(
         print_json({"bytes": freed, "samples": samples})
     output.note(f"{size(freed)} freed")
     fail_for(problems)
+
+
+@app.command()
+@grouped
+def cache(
+    *, clear: Annotated[str | None, option(
+        "--clear", metavar="all|stale", show_default="none",
+        help="Delete them: all, or those whose checkpoint is gone.")] = None,
+    yes: Annotated[bool, option(
+        "--yes", help="Really delete; without it, only say what would go.")] = False,
+    output: Output,
+) -> None:  # fmt: skip
+    """List checkpoints that were converted, and clear them: they are converted again on demand."""
+    from nca_cli.models.checkpoints import kept
+
+    if clear not in (None, "all", "stale"):
+        raise UsageError(f"--clear {clear!r} is unknown", "one of: all, stale")
+    found = kept.converted()
+    doomed = [each for each in found if clear and (clear == "all" or not each.current)]
+    for each in (doomed if clear else found) if not output.json else ():
+        state = "" if each.current else "  (its checkpoint is gone)"
+        stdout().print(Text(f"{size(each.bytes)}  {each.source or each.folder}{state}"))
+    total = sum(each.bytes for each in doomed)
+    if doomed and not yes:
+        what = f"this would delete {plural(len(doomed), 'converted checkpoint')} ({size(total)})"
+        raise UsageError(f"{what}; nothing was deleted", "add --yes to delete")
+    freed = kept.clear(doomed)
+    if output.json:
+        rows = [{**asdict(each), "current": each.current} for each in found if each not in doomed]
+        print_json({"kept": rows, "bytes": freed}, ascii=False)
+    whole = sum(each.bytes for each in found)
+    held = f"{plural(len(found), 'converted checkpoint')}, {size(whole)}"
+    output.note(f"{size(freed)} freed" if clear else held)

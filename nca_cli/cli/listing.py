@@ -91,11 +91,11 @@ def _print_models(found: list[Artifact], wanted: Filters, names: Names) -> None:
         shown = table()
         for name in ("image", "artifact", *(["settings"] if told else []), "t", "seeds", "size"):
             shown.add_column(name, overflow="fold", justify="right" if name == "size" else "left")
-        for image, rows in groupby(artifacts, key=lambda artifact: artifact.image):
+        for _, rows in groupby(artifacts, key=lambda artifact: artifact.image):
             for number, artifact in enumerate(rows):
                 row = _row(artifact, wanted.keys(artifact))
                 shown.add_row(
-                    Text("" if number else image.rpartition("-")[0]),
+                    Text("" if number else names.image(artifact)),
                     artifact.name,
                     *([Text(names.settings(artifact))] if told else []),
                     ranges(row["t"]),
@@ -187,6 +187,7 @@ def _details(details: dict) -> Table:
         "size": size(details["bytes"]),
         **{name: f"{each['shape']} {each['dtype']}" for name, each in details["datasets"].items()},
         "schedule": _listed(space["schedule"]),
+        **({"as told": _listed(silent)} if (silent := model.get("silent")) else {}),
         **({"checkpoint": _listed(told)} if (told := details.get("checkpoint")) else {}),
         "recipe": _listed(details["recipe"] or {}) or "none: noise",
         "file": "\n".join(map(relative, details["files"])),

@@ -181,7 +181,8 @@ class Plan:
         """What `model.json` says."""
         model = self.model
         run = model.trained.described if model.trained else None
-        return model_info(model.name, model.source, model.licence, model.space.describe(), run)
+        space = model.space.describe()
+        return model_info(model.name, model.source, model.licence, space, run, model.silent)
 
     def note_step(self) -> None:
         """Have the store say which weights this step of a run has, before samples of it come.
@@ -238,6 +239,8 @@ def make_plan(
     """
     schedule = model.space.schedule
     keys = [(schedule.check(t), seed) for t, seed in keys]
+    if recipes:
+        _check_signal(model, keys)
     plan = Plan(store, model, {recipe.name: recipe for recipe in recipes}, fit, [], 0)
     look = plan.look()
     seen: set[str] = set()
@@ -255,6 +258,15 @@ def make_plan(
                 raise
             on_error(error)
     return plan
+
+
+def _check_signal(model: Model, keys: Sequence[Key]) -> None:
+    """Refuse levels from whose ε no x̂0 follows: there a is 0. Raises `UsageError`."""
+    schedule = model.space.schedule
+    blind = [t for t in {t for t, _ in keys} if schedule.level(t).a == 0]
+    if model.prediction == "epsilon" and blind:
+        reason = f"{model.name} predicts ε, and x_t holds no signal at t = {min(blind)}"
+        raise UsageError(reason, f"take t up to {min(blind) - 1}")
 
 
 def _find_missing(

@@ -13,6 +13,7 @@ from nca_cli.engine.plan import WHOLE, Plan, Shard, make_plan
 from nca_cli.errors import Complain, ModelError, UsageError
 from nca_cli.images import FITS, Choice, Source, find_images, usual_images
 from nca_cli.models import Model, find_model, recipe_for
+from nca_cli.models.reading import UNSAID, Told
 from nca_cli.recipe import (
     DEFAULT_SEEDS,
     DTYPES,
@@ -24,7 +25,7 @@ from nca_cli.recipe import (
     whole_number,
 )
 from nca_cli.runs import TrainingRun, find_run, models_of
-from nca_cli.sampler_choice import SamplerChoice, sampler_named
+from nca_cli.sampler_choice import SamplerChoice, name_and_steps, sampler_named
 from nca_cli.samplers import METHODS, taking
 from nca_cli.store import Key, Store
 
@@ -83,6 +84,10 @@ class Request:
     """Steps of the runs; none: all."""
     every: int | None = None
     """Every so many checkpoints of the runs, the last one always among them."""
+    scheduler: Path | None = None
+    """Configuration of a scheduler, for folders and hub models, in the place of their own."""
+    variant: str | None = None
+    """Whose weights are wanted of folders and hub models, such as fp16."""
     step_pattern: str | None = None
     """Whose first group is the step in a checkpoint's name."""
 
@@ -106,6 +111,11 @@ class Request:
         object.__setattr__(self, "seeds", tuple(check_seed(seed) for seed in self.seeds))
         object.__setattr__(self, "samplers", tuple(map(sampler_named, self.samplers)))
         _ = self.choice
+
+    @property
+    def told(self) -> Told:
+        """What is said of the files of models. Raises `UsageError`."""
+        return Told(self.variant, self.scheduler)
 
     @property
     def choice(self) -> Choice:
@@ -159,6 +169,7 @@ def _plans(
     runs = find_runs(request)
     checkpoints = _checkpoints(request, runs, with_recipes, on_error)
     models = [*_named(request, with_recipes), *checkpoints]
+    _check_told(request, models)
     for model in models:
         home = f"{model.folder_name} {model.folder} {model.revision}"
         wanted = recipes_of(conditions_for(request, model, models), model) if with_recipes else []
@@ -180,12 +191,19 @@ def _plans(
     return plans
 
 
+def _check_told(request: Request, models: Sequence[Model]) -> None:
+    """Refuse what is said of files that no model has."""
+    if models and request.told != UNSAID and request.told not in [m.origin.told for m in models]:
+        option = "--variant" if request.variant else "--scheduler"
+        raise UsageError(f"{option} is about folders and hub models, and none is named")
+
+
 def _named(request: Request, weights: bool) -> list[Model]:
     """The models that are named by themselves."""
     return [
         find_model(
             name, weights=weights, offline=request.offline, refresh=request.refresh,
-            size=request.size,
+            size=request.size, told=request.told,
         )
         for name in request.models or ()
     ]  # fmt: skip
@@ -211,7 +229,7 @@ def _checkpoints(
     chosen = [run.chosen(request.at, request.every) for run in runs]
     if not recipes:
         chosen = [replace(run, steps=run.steps[:1]) for run in chosen]
-    return [model for run in chosen for model in models_of(run, on_error)]
+    return [model for run in chosen for model in models_of(run, on_error, request.told)]
 
 
 def _fits_its_run(
@@ -261,12 +279,7 @@ def _images(request: Request, on_error: Complain | None) -> Sequence[Source]:
 
 def recipes_of(request: Request, model: Model) -> list[Recipe]:
     """The recipes that a request means for a model. Raises `UsageError` for idle options."""
-    choices = [
-        model.sampler
-        if name == model.sampler.name
-        else SamplerChoice.default(name, model.space.schedule.steps)
-        for name in request.samplers
-    ] or [model.sampler]
+    choices = [_choice(request, model, text) for text in request.samplers] or [model.sampler]
     names = sorted({choice.name for choice in choices})
     if request.steps is not None and not any(METHODS[name].chain for name in names):
         raise UsageError(f"--steps does not apply to {', '.join(names)}", "add --sampler ddim")
@@ -282,6 +295,16 @@ def recipes_of(request: Request, model: Model) -> list[Recipe]:
         for eta in _several(request.eta)
     ]
     return list(dict.fromkeys(found))  # η or steps that do not bear on a sampler make no new recipe
+
+
+def _choice(request: Request, model: Model, text: str) -> SamplerChoice:
+    """`ddim`, or `ddim-20` with its steps. Raises `UsageError` where `--steps` says others."""
+    name, steps = name_and_steps(text)
+    if steps is not None and request.steps is not None:
+        raise UsageError(f"--sampler {text} and --steps both say how many", "give one of them")
+    levels = model.space.schedule.steps
+    own = model.sampler if name == model.sampler.name else SamplerChoice.default(name, levels)
+    return own.with_options(steps=steps)
 
 
 def _several(values: float | Sequence[float] | None) -> Sequence[Any]:

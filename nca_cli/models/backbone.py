@@ -16,9 +16,10 @@ from nca_cli.errors import ModelError, NcaError
 from nca_cli.models import hub
 from nca_cli.models.configs import SPARE, at_most
 from nca_cli.models.pipeline import TEXT_STEMS
-from nca_cli.models.reading import choose_weights, read_json
+from nca_cli.models.reading import read_json
 from nca_cli.models.tensors import one_line, read_tensors
 from nca_cli.models.text import described, quiet
+from nca_cli.models.variants import usual_weights
 
 CONFIG, SCALING = "config.json", "preprocessor_config.json"
 UNUSED = "pooler"
@@ -52,7 +53,7 @@ def find_backbone(name: str, offline: bool = False) -> tuple[Path, str | None]:
 
 def _wanted(names: list[str]) -> list[str]:
     """The files that a backbone is made of; none while one of them lacks."""
-    weights = choose_weights(names, "", TEXT_STEMS)
+    weights = usual_weights(names, "", TEXT_STEMS)
     return [CONFIG, SCALING, *weights] if weights and {CONFIG, SCALING} <= set(names) else []
 
 

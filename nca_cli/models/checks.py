@@ -64,6 +64,9 @@ def _of_network(pipeline: Pipeline) -> Iterator[str]:
     for key in ("in_channels", "out_channels", pipeline.family.classes):
         yield from _of_whole(told, key, f"its {config.get('_class_name')}", MOST)
     ins, outs = pipeline.ins_and_outs
+    if ins in (2 * outs, 4 * outs, 2 * outs + 1):
+        yield (f"its network takes more than x ({ins} channels in, {outs} out): super-resolution "
+               "and inpainting are not supported")  # fmt: skip
     if outs not in (ins, 2 * ins):
         yield f"its network turns {ins} channels into {outs}"
 

@@ -23,6 +23,7 @@ from nca_cli.models.origins import (
     last_part,
 )
 from nca_cli.models.own import Own, is_own
+from nca_cli.models.reading import UNSAID, Told
 from nca_cli.models.space import Model
 
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\w[\w./-]*))?")
@@ -36,6 +37,7 @@ def find_model(
     refresh: bool = False,
     size: int = 256,
     step: int | None = None,
+    told: Told = UNSAID,
 ) -> Model:
     """The model called `name`: a short name (built in, or of `models.toml`), an existing folder, a
     hub id (`org/name@revision`), `adm:PATH` or `ldm:PATH`, a checkpoint of guided-diffusion or of
@@ -45,13 +47,16 @@ def find_model(
     needs: nothing for a pixel alias, configurations otherwise, and a latent model's autoencoder.
     A hub model on this disk is used as it is; `refresh` asks for a newer revision, `offline` never
     asks. `size` is the side of `wiener` in pixels; with a `step`, a `module:factory` is called
-    with it: the network of a training at that step. Raises `ModelError`.
+    with it: the network of a training at that step. `told` is about the files of folders and of
+    the hub. Raises `ModelError`.
     """
     mine = user_aliases().get(name)
     meant = mine.source if mine else name
     origin = origin_of(meant)
     if step is not None and isinstance(origin, Own):
         origin = replace(origin, step=step)
+    if isinstance(origin, Folder | Hub):
+        origin = replace(origin, told=told)
     model = origin.find(Wanted(weights, offline, refresh, size))
     model = ALIASES[meant].rename(model) if meant in ALIASES else model
     model = replace(model, sampler=model.sampler.within(model.space.schedule.steps))

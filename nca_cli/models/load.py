@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,13 +18,16 @@ from nca_cli.models.pipeline import AUTOENCODERS, KL_SCALE, Component, Pipeline
 from nca_cli.models.space import Model
 from nca_cli.models.tensors import check_finite, one_line, read_tensors
 from nca_cli.models.text import Embedded, embed, quiet
+from nca_cli.models.variants import variant_of
 from nca_cli.recipe import DTYPES
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from nca_cli.models.denoiser import Autoencoder, Condition, Denoiser, Guided
     from nca_cli.models.wiener import WienerDenoiser
+    from nca_cli.schedule import Schedule
 
     AnyDenoiser: TypeAlias = "Denoiser | Guided | WienerDenoiser"
 
@@ -47,6 +50,7 @@ WRITTEN_SCALE = (
     "if this is such a copy, set scaling_factor to 1 in its vqvae/config.json"
 )
 UNUSED = "{} holds tensors that its config.json knows nothing of, left out: {}"
+VARIANT = "weights of its {} are the variant {} ({})"
 PICKLED = "weights come from {} (a pickle): only tensors are read from it, no code in it is run"
 
 
@@ -114,10 +118,18 @@ def denoiser_of(pipeline: Pipeline, name: str, running: Running) -> Denoiser | G
     family = pipeline.family
     asked = Asked(
         network, pipeline.schedule, pipeline.prediction, pipeline.shape, name,
-        time=family.time, ask=family.ask,
+        time=_time(pipeline), ask=family.ask,
     )  # fmt: skip
     denoiser = Denoiser(asked, **running.numerics, notes=(*heard, *notes, *doubts))
     return denoiser if given is None else Guided(denoiser, given, null, running.guidance)
+
+
+def _time(pipeline: Pipeline) -> Callable[[Schedule, np.ndarray], np.ndarray]:
+    """As the family tells the time, on the scale of a converted checkpoint that has one."""
+    time, scale = pipeline.family.time, pipeline.network.config.get("time_scale")
+    if scale is None:
+        return time
+    return lambda schedule, t: (time(schedule, t) * float(scale)).astype("float32")
 
 
 Conditions = tuple["Condition | None", "Condition | None", tuple[str, ...]]
@@ -193,6 +205,9 @@ def _filled(
     unused = _fill(network, [pipeline.root / file for file in component.weights], name)
     pickled = [file for file in component.weights if file.endswith(".bin")][:1]
     notes = [PICKLED.format(file) for file in pickled]
+    if component.weights and (variant := variant_of(component.weights[0], component.folder)):
+        part = component.folder or component.kind
+        notes.append(VARIANT.format(part, variant, component.weights[-1]))
     notes += [str(component.config["nca_note"])] if "nca_note" in component.config else []
     notes += [UNUSED.format(component.weights[0], _names(unused))] if unused else []
     return network.eval(), tuple(notes)

@@ -18,19 +18,22 @@ from nca_cli.models import hub
 from nca_cli.models.checkpoints.file import (
     KINDS,
 )
+from nca_cli.models.digests import file_digest
 from nca_cli.models.load import Running, denoiser_of
-from nca_cli.models.pipeline import Pipeline, join, stems_of
+from nca_cli.models.pipeline import Component, Pipeline, join, stems_of
 from nca_cli.models.reading import (
     AVERAGED,
+    UNSAID,
     IncompletePipeline,
+    Told,
     choose_tokenizer,
-    choose_weights,
     config_files,
     networks,
     read_pipeline,
 )
 from nca_cli.models.space import Model
 from nca_cli.models.text import check_transformers
+from nca_cli.models.variants import LORA, MERGE, choose_weights, lora_among, variant_of, variants
 from nca_cli.recipe import BUILT_IN
 
 if TYPE_CHECKING:
@@ -68,6 +71,11 @@ class Origin:
     The rest is for models whose files are a diffusers pipeline.
     """
 
+    @property
+    def told(self) -> Told:
+        """What the user says of the pipeline's files; of most origins nothing can be said."""
+        return UNSAID
+
     def find(self, wanted: Wanted) -> Model:
         """The model, with what is wanted on this disk. Raises `ModelError`."""
         raise NotImplementedError
@@ -80,7 +88,7 @@ class Origin:
         """Its files. Raises `ModelError` where they are not on this disk."""
         if model.folder is None:
             raise ModelError(model.name, "its weights are not on this disk")
-        return read_pipeline(model.folder, model.name)
+        return read_pipeline(model.folder, model.name, self.told)
 
     def identity(self, model: Model) -> str:
         """Which weights these are: a hub commit, say, or a digest of all files."""
@@ -113,24 +121,41 @@ class Origin:
             safe_name(label), source, pipeline.space(source), self,
             scheduler=pipeline.scheduler, folder=pipeline.root, revision=revision,
             classes=pipeline.classes, null_label=pipeline.null_label,
-            takes_prompt=bool(pipeline.text_encoders),
+            takes_prompt=bool(pipeline.text_encoders), prediction=pipeline.prediction,
         )  # fmt: skip
 
 
-def complete_pipeline(folder: Path, name: str, weights: bool) -> Pipeline:
+def complete_pipeline(folder: Path, name: str, weights: bool, told: Told = UNSAID) -> Pipeline:
     """The pipeline in a folder, all of whose files are there. Raises `ModelError`."""
-    pipeline = read_pipeline(folder, name)
+    pipeline = read_pipeline(folder, name, told)
     if missing := pipeline.missing(weights):
-        reason = f"{folder / missing} is missing (or a .bin in its place)"
-        raise ModelError(name, reason, _variant_hint(folder / missing))
+        reason = f"{pipeline.root / missing} is missing (or a .bin in its place)"
+        raise ModelError(name, reason, _variant_hint(pipeline))
+    check_variant(pipeline, name, told)
     return pipeline
 
 
-def _variant_hint(missing: Path) -> str | None:
-    """What to do with the weights of a variant, such as fp16, that lie where the usual ones lack:
-    they are other weights, so that only the user can mean them."""
-    for found in sorted(missing.parent.glob(f"{missing.stem}.*{missing.suffix}")):
-        return f"{found.name} is there: to mean these weights, name them {missing.name}"
+def check_variant(pipeline: Pipeline, name: str, told: Told) -> None:
+    """Refuse a variant that no part has. Raises `ModelError`."""
+    found = {each for part in pipeline.components() for each in _variants(part)}
+    if told.variant and pipeline.network.weights and told.variant not in found:
+        raise ModelError(name, f"none of its weights are of a variant {told.variant}",
+                         "leave out --variant")  # fmt: skip
+
+
+def _variants(part: Component) -> list[str]:
+    """The variant of a component's weights; nothing where they are the usual ones."""
+    told = (variant_of(file, part.folder) for file in part.weights[:1])
+    return [each for each in told if each]
+
+
+def _variant_hint(pipeline: Pipeline) -> str | None:
+    """How to choose one of several variants that lie where the usual weights lack."""
+    for part in pipeline.components():
+        folder = pipeline.root / part.folder
+        names = [join(part.folder, file.name) for file in folder.iterdir()]
+        if not part.weights and (found := variants(names, part.folder)):
+            return f"choose one: {', '.join(f'--variant {each}' for each in found)}"
     return None
 
 
@@ -149,6 +174,7 @@ class Folder(Origin):
     """A folder, as the user wrote it."""
 
     named: str
+    told: Told = UNSAID
 
     @classmethod
     def means(cls, name: str) -> bool:
@@ -165,7 +191,7 @@ class Folder(Origin):
         if not os.path.isdir(folder):
             raise ModelError(self.named, "there is no such folder")
         resolved = folder.resolve()
-        pipeline = complete_pipeline(resolved, str(resolved), wanted.weights)
+        pipeline = complete_pipeline(resolved, str(resolved), wanted.weights, self.told)
         model = self._model(pipeline, _label(resolved), str(resolved))
         return replace(model, folder=resolved)  # of a network by itself, the pipeline lies above
 
@@ -212,6 +238,7 @@ class Hub(Origin):
     repo: str
     revision: str | None = None
     alias: Alias | None = None
+    told: Told = UNSAID
 
     def find(self, wanted: Wanted) -> Model:
         """From this disk if it has all that is needed, else carried by an alias, else fetched."""
@@ -234,7 +261,7 @@ class Hub(Origin):
         """The pipeline in the hub's cache, if its files suffice."""
         folder = hub.on_disk(self.repo, self.revision)
         try:
-            pipeline = folder and read_pipeline(folder, self.repo)
+            pipeline = folder and read_pipeline(folder, self.repo, self.told)
         except IncompletePipeline:
             return None
         return None if not pipeline or pipeline.missing(weights) else pipeline
@@ -243,13 +270,15 @@ class Hub(Origin):
         """Configurations first, so that a pipeline nca cannot run costs no download of weights."""
         names = hub.list_repo(self.repo, self.revision)
         configs = [name for name in config_files() if name in names]
+        if not configs and (lora := lora_among(names)):
+            raise ModelError(self.repo, LORA.format(lora), MERGE)
         if not configs:
             raise ModelError(self.repo, "is no diffusers pipeline (no model_index.json)")
         folder = hub.download(self.repo, self.revision, configs)
-        pipeline = read_pipeline(folder, self.repo)
+        pipeline = read_pipeline(folder, self.repo, self.told)
         if chosen := self._chosen(pipeline, names, weights):
             hub.download(self.repo, folder.name, chosen)
-        pipeline = read_pipeline(folder, self.repo)
+        pipeline = read_pipeline(folder, self.repo, self.told)
         if missing := pipeline.missing(weights):
             raise ModelError(self.repo, f"{missing} did not arrive", "try again")
         return pipeline
@@ -260,7 +289,7 @@ class Hub(Origin):
         for component in pipeline.components(weights):
             folder = component.folder
             usual = [f"{stem}.{suffix}" for suffix, stem in stems_of(folder).items()]
-            chosen += self._found(choose_weights(names, folder), folder, usual)
+            chosen += self._found(choose_weights(names, folder, self.told.variant), folder, usual)
         for text in pipeline.text_encoders if weights else ():
             check_transformers()
             folder, vocabularies = text.tokenizer_folder, text.encoder.vocabularies
@@ -276,4 +305,13 @@ class Hub(Origin):
 
     def _of(self, pipeline: Pipeline) -> Model:
         source = f"{self.repo}@{self.revision}" if self.revision else self.repo
-        return self._model(pipeline, last_part(self.repo), source, pipeline.root.name)
+        check_variant(pipeline, self.repo, self.told)
+        return self._model(pipeline, last_part(self.repo), source, self._revision(pipeline))
+
+    def _revision(self, pipeline: Pipeline) -> str:
+        """The commit, and what of its files is not the usual: other weights are other results."""
+        parts = pipeline.components()
+        told = [f"{part.folder or part.kind}.{each}" for part in parts for each in _variants(part)]
+        if self.told.scheduler:
+            told.append(f"scheduler.{file_digest(self.told.scheduler)[:16]}")
+        return "+".join([pipeline.root.name, *told])

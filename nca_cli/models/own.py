@@ -118,6 +118,7 @@ class Own(Origin):
             Space(_schedule(made), (channels, side, side), side, channels), self,
             scheduler={"clip_sample": False, "set_alpha_to_one": True, **_variance(made)},
             revision=f"own:{self.named}:{_prediction(made)}:{made.identity}",
+            prediction=_prediction(made),
         )  # fmt: skip
 
     def files(self, model: Model) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from nca_cli.schedule import Schedule, kind_of
 if TYPE_CHECKING:
     import torch
 
+SCHEDULER = "scheduler/scheduler_config.json"
 STEM = "diffusion_pytorch_model"
 TEXT_ENCODER = "text_encoder"
 TOKENIZER = "tokenizer"
@@ -100,6 +102,7 @@ class Pipeline:
     """The denoising network: a UNet or a transformer."""
     scheduler: Mapping[str, Any]
     scheduler_file: str
+    """Relative to the root, or absolute where the user names it."""
     autoencoder: Component | None
     text_encoders: tuple[TextComponent, ...] = ()
 
@@ -198,17 +201,22 @@ class Pipeline:
         weights are the same results. Raises `ModelError` of `name` for an unreadable file.
         """
         folder, usual = self.network.folder, self.family.part
-        if folder in ("", usual):
+        if folder in ("", usual) and not os.path.isabs(self.scheduler_file):
             return self.digest(self.files, self.root, name)
-        named = sorted(
-            (join(usual, file.removeprefix(f"{folder}/")) if file in self.network.files else file,
-             self.root / file)
-            for file in self.files
-        )  # fmt: skip
+        named = sorted((self._usual_name(file), self.root / file) for file in self.files)
         try:
             return named_digest(named)
         except OSError as error:
             raise ModelError(name, f"cannot read {error.filename}: {error.strerror}") from error
+
+    def _usual_name(self, file: str) -> str:
+        """What one of its files is called in a whole pipeline."""
+        if os.path.isabs(file):
+            return SCHEDULER
+        folder = self.network.folder
+        if not folder or file not in self.network.files:
+            return file
+        return join(self.family.part, file.removeprefix(f"{folder}/"))
 
     def space(self, name: str) -> Space:
         """Where its x0 and x_t live. Raises `ModelError` of `name` for an unreadable file."""

@@ -12,6 +12,7 @@ JSON is read on purpose: diffusers fills in defaults, and for latent scales they
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,24 +20,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nca_cli.errors import ModelError
+from nca_cli.errors import ModelError, UsageError
 from nca_cli.models.checks import check_pipeline
 from nca_cli.models.configs import short
 from nca_cli.models.families import FAMILIES, UNET, Family, of_diffusers
 from nca_cli.models.pipeline import (
     AUTOENCODERS,
+    SCHEDULER,
     TEXT_ENCODER,
     TOKENIZER,
     Component,
     Pipeline,
     TextComponent,
     join,
-    stems_of,
 )
 from nca_cli.models.text import TextEncoder, make_encoder
+from nca_cli.models.variants import LORA, MERGE, choose_weights, lora_among
 
 INDEX = "model_index.json"
-SCHEDULER = "scheduler/scheduler_config.json"
 FLAT_SCHEDULER = "scheduler_config.json"
 ABOVE = 3
 """Folders above a network in which the rest of its pipeline may lie."""
@@ -69,21 +70,57 @@ def config_files() -> list[str]:
     return [*flat, *(f"{part}/config.json" for part in parts)]
 
 
-def read_pipeline(root: Path, name: str) -> Pipeline:
+@dataclass(frozen=True)
+class Told:
+    """What a user says of a pipeline's files that they do not say themselves."""
+
+    variant: str | None = None
+    """Whose weights are wanted, such as fp16, where there are any."""
+    scheduler: Path | None = None
+    """A scheduler's configuration in the place of the pipeline's own."""
+
+    def __post_init__(self) -> None:
+        if self.scheduler is not None:
+            object.__setattr__(self, "scheduler", _scheduler_file(self.scheduler))
+
+
+UNSAID = Told()
+"""Nothing is said."""
+
+
+def _scheduler_file(given: Path) -> Path:
+    """The file itself, also where its folder is named. Raises `UsageError`."""
+    file = Path(os.path.expanduser(given)).absolute()
+    inside = (file / FLAT_SCHEDULER, file / SCHEDULER)
+    file = next((each for each in inside if each.is_file()), file)
+    if not file.is_file():
+        hint = f"give a {FLAT_SCHEDULER}, as a scheduler's save_pretrained writes it"
+        raise UsageError(f"--scheduler {given}: there is no such file", hint)
+    return file
+
+
+def read_pipeline(root: Path, name: str, told: Told = UNSAID) -> Pipeline:
     """The pipeline in the folder `root`, called `name` in errors. Weights may be absent.
 
     Raises `ModelError` for anything that nca cannot run, naming what stands in the way.
     """
     if _is_network(root):
-        pipeline = _around(root, name)
+        pipeline = _around(root, name, told)
     else:
         files = list_files(root)
         if INDEX not in files and "config.json" not in files:
-            reason = f"{root} is no diffusers pipeline (no {INDEX} or config.json)"
-            raise IncompletePipeline(name, reason, _networks_below(root))
-        pipeline = _Files(root, name, files, _index(root, files, name)).pipeline()
+            raise _no_pipeline(root, name)
+        pipeline = _Files(root, name, files, _index(root, files, name), told).pipeline()
     check_pipeline(pipeline, name)
     return pipeline
+
+
+def _no_pipeline(root: Path, name: str) -> ModelError:
+    """Why a folder is none, with what it holds in its place."""
+    if lora := lora_among(file.name for file in root.iterdir()):
+        return ModelError(name, f"{root} {LORA.format(lora)}", MERGE)
+    reason = f"{root} is no diffusers pipeline (no {INDEX} or config.json)"
+    return IncompletePipeline(name, reason, _networks_below(root))
 
 
 def _networks_below(root: Path) -> str | None:
@@ -105,17 +142,19 @@ def _is_network(folder: Path) -> bool:
     )
 
 
-def _around(network: Path, name: str) -> Pipeline:
-    """The pipeline of a network by itself: the nearest folder above that has a scheduler."""
-    for root in list(network.parents)[:ABOVE]:
-        files = list_files(root)
-        if files & {SCHEDULER, FLAT_SCHEDULER}:
-            index, inside = _index(root, files, name), network.relative_to(root).as_posix()
-            own = {f"{inside}/{file.name}" for file in network.iterdir() if file.is_file()}
-            return _Files(root, name, files | own, index, inside).pipeline()
-    reason = f"{network} has no scheduler_config.json, nor has a folder above it"
-    hint = f"save the training's scheduler beside it: {network.parent / SCHEDULER}"
-    raise IncompletePipeline(name, reason, hint)
+def _around(network: Path, name: str, told: Told) -> Pipeline:
+    """The pipeline of a network by itself: the nearest folder above that has a scheduler, or the
+    next one above where the user names one."""
+    above = list(network.parents)[:ABOVE]
+    found = (root for root in above if list_files(root) & {SCHEDULER, FLAT_SCHEDULER})
+    root = next(found, above[0] if told.scheduler else None)
+    if root is None:
+        reason = f"{network} has no scheduler_config.json, nor has a folder above it"
+        hint = f"name it: --scheduler FILE, or save the training's as {network.parent / SCHEDULER}"
+        raise IncompletePipeline(name, reason, hint)
+    files, inside = list_files(root), network.relative_to(root).as_posix()
+    own = {f"{inside}/{file.name}" for file in network.iterdir() if file.is_file()}
+    return _Files(root, name, files | own, _index(root, files, name), told, inside).pipeline()
 
 
 @dataclass(frozen=True)
@@ -126,6 +165,7 @@ class _Files:
     name: str
     files: Collection[str]
     index: Mapping[str, Any]
+    told: Told = UNSAID
     alone: str = ""
     """Where the network lies, if it is by itself."""
 
@@ -157,8 +197,11 @@ class _Files:
         """Refuse a pipeline whose index names components that nca cannot run."""
         if not self.index:
             return
+        kind = str(self.index.get("_class_name"))
+        if re.search("SuperResolution|Upscale", kind):
+            raise ModelError(self.name, f"is a {kind}: super-resolution is not supported")
         if not self._names(network):
-            reason = f"a {self.index.get('_class_name')} has no {UNET.network} as its {FLAT}"
+            reason = f"a {kind} has no {UNET.network} as its {FLAT}"
             runs = ", ".join(f"{family.part} {family.network}" for family in FAMILIES.values())
             raise ModelError(self.name, reason, f"networks that nca runs: {runs}")
         for part in filter(self._names, networks()):
@@ -209,13 +252,14 @@ class _Files:
     def _network(self, part: str) -> tuple[Family, Component]:
         folder, config, kind = self._config(part)
         family = self._family(kind, part)
-        weights, make = choose_weights(self.files, folder), partial(family.make, family.network)
+        weights = choose_weights(self.files, folder, self.told.variant)
+        make = partial(family.make, family.network)
         return family, Component(folder, family.network, config, weights, make)
 
     def _autoencoder(self, part: str) -> Component:
         folder, config, kind = self._config(part)
         self._check_class(kind, AUTOENCODERS, part)
-        weights = choose_weights(self.files, folder)
+        weights = choose_weights(self.files, folder, self.told.variant)
         return Component(folder, kind, config, weights, partial(of_diffusers, kind))
 
     def _texts(self, family: Family) -> Iterator[TextComponent]:
@@ -230,17 +274,21 @@ class _Files:
     def _text(self, part: str, encoder: TextEncoder) -> TextComponent:
         folder, config, kind = self._config(part)
         self._check_class(kind, (encoder.kind,), part)
-        weights, make = choose_weights(self.files, folder), partial(make_encoder, encoder)
+        weights = choose_weights(self.files, folder, self.told.variant)
+        make = partial(make_encoder, encoder)
         tokenizer = part.replace(TEXT_ENCODER, TOKENIZER)
         found = choose_tokenizer(self.files, tokenizer, encoder.vocabularies)
         return TextComponent(folder, kind, config, weights, make, encoder, found)
 
     def _scheduler(self) -> tuple[str, dict[str, Any]]:
-        """The scheduler's configuration, and its file."""
+        """The scheduler's configuration, and its file: absolute where the user names it."""
+        if self.told.scheduler:
+            return str(self.told.scheduler), read_json(self.told.scheduler, self.name)
         for file in (SCHEDULER, FLAT_SCHEDULER):
             if file in self.files:
                 return file, read_json(self.root / file, self.name)
-        raise IncompletePipeline(self.name, f"{self.root} has no scheduler_config.json")
+        reason = f"{self.root} has no scheduler_config.json"
+        raise IncompletePipeline(self.name, reason, "name it: --scheduler FILE")
 
 
 def _class_of(config: Mapping[str, Any]) -> str:
@@ -248,24 +296,6 @@ def _class_of(config: Mapping[str, Any]) -> str:
     architectures = config.get("architectures")
     name = architectures[0] if isinstance(architectures, list) and architectures else None
     return str(config.get("_class_name", name))
-
-
-def choose_weights(
-    files: Iterable[str], folder: str, stems: Mapping[str, str] | None = None
-) -> tuple[str, ...]:
-    """The weight files of the network in `folder`: safetensors before .bin, whole before shards.
-
-    Variants (fp16, non_ema) and other dumps are never chosen. Sharded weights come index first.
-    """
-    names = set(files)
-    for suffix, stem in (stems or stems_of(folder)).items():
-        whole = join(folder, f"{stem}.{suffix}")
-        if whole in names:
-            return (whole,)
-        shards = _shards(names, join(folder, stem), suffix)
-        if f"{whole}.index.json" in names and shards:
-            return (f"{whole}.index.json", *shards)
-    return ()
 
 
 def choose_tokenizer(
@@ -276,14 +306,6 @@ def choose_tokenizer(
     found = [name for name in TOKENIZER_FILES if join(folder, name) in names]
     whole = any(set(vocabulary) <= set(found) for vocabulary in vocabularies)
     return tuple(join(folder, name) for name in found) if whole else ()
-
-
-def _shards(names: Collection[str], start: str, suffix: str) -> list[str]:
-    """All shards `start-00001-of-00003.suffix`, or nothing while one is missing."""
-    pattern = re.compile(re.escape(start) + rf"-(\d+)-of-(\d+)\.{suffix}")
-    matches = sorted((match for match in map(pattern.fullmatch, names) if match), key=str)
-    counts = {int(match[2]) for match in matches}
-    return sorted(match[0] for match in matches) if counts == {len(matches)} else []
 
 
 def list_files(root: Path) -> set[str]:

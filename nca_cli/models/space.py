@@ -113,6 +113,10 @@ class Model:
     """The label that stands for none; `None`: the network was never trained without a label."""
     takes_prompt: bool = False
     """Whether its network answers under a text."""
+    prediction: str | None = None
+    """What its network predicts, where that is known: epsilon, v_prediction, sample, …"""
+    silent: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What no tensor of a checkpoint reveals about it, as it was taken."""
     trained: Trained | None = None
     """Of a checkpoint of a run, whose name is that of the model; `None` for all others."""
 

@@ -1,7 +1,7 @@
 """Weight files as tensors alone: .safetensors, or a pickle of torch of which no code is run.
 
-Lightning's checkpoints hold the names of callbacks beside their tensors. Those few names stand
-for `Inert` here, which does nothing; any other name refuses the file.
+Trainings keep the names of callbacks, and their options, beside their tensors. Those few names
+stand for `Inert` here, which does nothing; any other name refuses the file.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import ModelError
+from nca_cli.models.tables import AVERAGES, NoTable, OptimizerState, Weights, weights_in
+from nca_cli.models.variants import LORA, MERGE, is_lora
 
 if TYPE_CHECKING:
     import torch
@@ -25,16 +27,14 @@ LIGHTNING = tuple(
     for name in ("model_checkpoint.ModelCheckpoint", "early_stopping.EarlyStopping")
 )
 """Callbacks that leave a state of their own in a checkpoint, under their class."""
+SETTINGS = "argparse.Namespace"
+"""In which trainings keep the options that they were called with."""
 PICKLE = b"\x80"
 """The first byte of a pickle; torch writes one, or a zip file that holds one."""
 
 
-class NoTable(ValueError):
-    """A sound file of something else than tensors by their names."""
-
-
 class Inert:
-    """What a name of Lightning's stands for: it takes anything and does nothing."""
+    """What such a name stands for: it takes anything and does nothing."""
 
     def __new__(cls, *arguments: object) -> Inert:
         return super().__new__(cls)
@@ -44,13 +44,19 @@ class Inert:
 
 
 def read_tensors(file: Path, name: str) -> Mapping[str, torch.Tensor]:
-    """The tensors of one weight file by their keys, memory-mapped where its format allows.
+    """As `read_weights`, the tensors alone."""
+    return read_weights(file, name).tensors
+
+
+def read_weights(file: Path, name: str) -> Weights:
+    """A network's tensors in one file by their names, memory-mapped where its format allows: of the
+    moving average where there is one, which a note says.
 
     Raises `ModelError`, of the model `name`, for a file that holds anything else.
     """
     _check_kind(file, name)
     try:
-        return _read(file)
+        found = weights_in(_read(file))
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
         what = f"holds more than tensors ({named[1]})" if named else "is no table of tensors"
@@ -58,12 +64,42 @@ def read_tensors(file: Path, name: str) -> Mapping[str, torch.Tensor]:
             name, f"{file} {what}, or is damaged; no code in it was run",
             "ask its makers for a .safetensors file",
         ) from error  # fmt: skip
+    except OptimizerState as error:
+        raise ModelError(name, f"{file} {error}, no network", _model_beside(file)) from error
     except NoTable as error:
         hint = "save the state_dict of the network alone, or under the key state_dict"
-        raise ModelError(name, f"{file} {error}", hint) from error
+        raise ModelError(name, f"{file} {one_line(str(error))}", hint) from error
     except Exception as error:
         reason = f"{file} is damaged or incomplete ({one_line(str(error))})"
         raise ModelError(name, reason, "fetch it again") from error
+    if lora := is_lora(found.tensors):
+        raise ModelError(name, f"{file} {LORA.format(lora)}", MERGE)
+    return found
+
+
+def _model_beside(file: Path) -> str:
+    """Where the model of an optimizer's state lies: `ema_0.9999_050000.pt` of `opt050000.pt`."""
+    step = re.search(r"\d+(?=\D*$)", file.stem)
+    for form in ("ema*", "model*"):
+        for found in sorted(file.parent.glob(f"{form}{step[0] if step else ''}{file.suffix}")):
+            return f"the model lies in {found.name}"
+    return "give the file that its training saved of the model"
+
+
+def holds_both(file: Path) -> bool:
+    """Whether a file holds a `state_dict` and a moving average beside it, by the strings of its
+    pickle. Loads no torch, and runs no code of the file."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            pickled = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            content = archive.read(pickled)
+    except (OSError, ValueError, LookupError, StopIteration, zipfile.BadZipFile):
+        return False  # whoever reads its tensors says what is wrong with it
+
+    def named(name: str) -> bool:
+        return b"X" + len(name).to_bytes(4, "little") + name.encode() in content
+
+    return named("state_dict") and any(map(named, AVERAGES))
 
 
 def step_inside(file: Path) -> int | None:
@@ -80,26 +116,18 @@ def _loaded(file: Path) -> Any:
     """What `torch.save` wrote, of which no code is run."""
     import torch
 
-    inert = [(Inert, name) for name in LIGHTNING]
+    inert = [(Inert, name) for name in (*LIGHTNING, SETTINGS)]
     with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(inert):  # type: ignore[arg-type]
         mapped = zipfile.is_zipfile(file)
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
 
 
-def _read(file: Path) -> Mapping[str, torch.Tensor]:
-    import torch
+def _read(file: Path) -> Any:
     from safetensors.torch import load_file
 
     if file.suffix == ".safetensors":
         return load_file(file, device="cpu")
-    value = _loaded(file)
-    if isinstance(value, dict):
-        value = value.get("state_dict", value)
-    if not isinstance(value, dict):
-        raise NoTable(f"holds a {type(value).__name__}, no table of tensors")
-    if others := [str(key) for key, item in value.items() if not torch.is_tensor(item)]:
-        raise NoTable(f"is no table of tensors: {one_line(', '.join(others))} are none")
-    return value
+    return _loaded(file)
 
 
 def _check_kind(file: Path, name: str) -> None:

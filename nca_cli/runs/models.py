@@ -8,6 +8,7 @@ from dataclasses import replace
 from nca_cli.errors import Complain, ModelError, NcaError
 from nca_cli.models import Model, find_model
 from nca_cli.models.origins import safe_name
+from nca_cli.models.reading import UNSAID, Told
 from nca_cli.models.space import Trained
 from nca_cli.runs.find import SavedStep, TrainingRun
 from nca_cli.runs.whole import HalfWritten, is_whole
@@ -15,16 +16,18 @@ from nca_cli.runs.whole import HalfWritten, is_whole
 ONE_RUN = "a run's checkpoints are of one network: --at chooses among them"
 
 
-def models_of(run: TrainingRun, on_error: Complain | None = None) -> list[Model]:
+def models_of(
+    run: TrainingRun, on_error: Complain | None = None, told: Told = UNSAID
+) -> list[Model]:
     """The checkpoints of a run, by rising step, all under its name and in one space.
 
     One that cannot be used goes to `on_error` (without it: raised) and is left out: half-written,
-    incomplete, or of another network or schedule than the first.
+    incomplete, or of another network or schedule than the first. `told` is about their files.
     """
     found: list[Model] = []
     for saved in run.steps:
         try:
-            model = _model(run, saved)
+            model = _model(run, saved, told)
             if found:
                 _check_same(run, saved.step, found[0], model)
             found.append(model)
@@ -35,10 +38,10 @@ def models_of(run: TrainingRun, on_error: Complain | None = None) -> list[Model]
     return found
 
 
-def _model(run: TrainingRun, saved: SavedStep) -> Model:
+def _model(run: TrainingRun, saved: SavedStep, told: Told) -> Model:
     if saved.path is not None and not is_whole(saved.path):
         raise HalfWritten(f"{run.name} step {saved.step}", saved.path)
-    model = find_model(saved.source, step=saved.step)
+    model = find_model(saved.source, step=saved.step, told=told)
     trained = Trained(run.name, saved.step, saved.weights, run.settings)
     return replace(model, name=safe_name(run.name), source=run.source, trained=trained)
 

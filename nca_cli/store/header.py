@@ -37,11 +37,12 @@ def header(
 
 def model_info(
     name: str, source: str, licence: str | None, space: Mapping[str, object],
-    run: Mapping[str, object] | None = None,
+    run: Mapping[str, object] | None = None, silent: Mapping[str, object] | None = None,
 ) -> dict[str, object]:  # fmt: skip
-    """What `model.json` and the attribute `model` say; `run` of a training's checkpoints alone."""
+    """What `model.json` and the attribute `model` say; `run` of a training's checkpoints alone,
+    `silent` (what no tensor reveals, as it was taken) of checkpoint files."""
     info: dict[str, object] = {"name": name, "source": source, "licence": licence, "space": space}
-    return info if run is None else {**info, "run": run}
+    return {**info, **({"run": run} if run else {}), **({"silent": silent} if silent else {})}
 
 
 def image_info(name: str, digest: str, file: str, fit: str, resolution: int) -> dict[str, object]:

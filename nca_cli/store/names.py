@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from nca_cli.errors import NcaError
-from nca_cli.recipe import Recipe
+from nca_cli.recipe import Recipe, digest
 from nca_cli.store.artifact import Artifact
 
 Name = tuple[str, str, str]
@@ -33,11 +33,8 @@ class Names:
         self._models = _several(((a.model_name,), a.model, a) for a in every)
         self._images = _several(((a.model, a.image_name), a.image, a) for a in every)
         twins = _several(((a.model, a.label), a.name, a) for a in every)
-        self._settings = {
-            (model, name): words
-            for (model, _), held in twins.items()
-            for name, words in _told_of(held).items()
-        }
+        self._settings = _by_artifact(twins, told)
+        self._differences = _by_artifact(twins, differences)
 
     def __call__(self, artifact: Artifact) -> Name:
         """`("astronaut", "demo", "ddim-50")`: as in the columns of every table."""
@@ -61,8 +58,9 @@ class Names:
         return " ".join([artifact.label, *words]) if words else artifact.name
 
     def settings(self, artifact: Artifact) -> str:
-        """What the name of its recipe says beyond the label, in words: `η=0.5`, or nothing."""
-        return " ".join(self._settings.get((artifact.model, artifact.name), ()))
+        """How its recipe differs from others of its label, in words: `η=0.5`, `no clip`, or
+        nothing."""
+        return ", ".join(self._differences.get((artifact.model, artifact.name), ()))
 
 
 def told(
@@ -85,13 +83,46 @@ def told(
     return words if len(rest) == 1 and len(set(words.values())) == len(words) else {}
 
 
-def _told_of(held: Mapping[str, list[Artifact]]) -> dict[str, tuple[str, ...]]:
+def differences(
+    recipes: Mapping[str, Recipe], sources: Mapping[str, str] | None = None,
+    steps: Mapping[str, int | None] | None = None,
+) -> dict[str, tuple[str, ...]]:  # fmt: skip
+    """How recipes of one label differ, in words, whether or not that tells all of them apart."""
+    parts = _steps_that_differ(recipes, steps or {}) or _parts_that_differ(recipes, sources or {})
+    words = {**_WORDS, **_MORE_WORDS}
+    fields = [field for field in words if len({getattr(r, field) for r in recipes.values()}) > 1]
+    mixed = len({recipe.weights for recipe in recipes.values()}) > 1
+
+    def weights(recipe: Recipe) -> list[str]:
+        return [parts.get(recipe.weights) or f"weights {digest(recipe.weights)[:6]}"]
+
+    return {
+        name: (*(weights(recipe) if mixed else ()), *(words[field](recipe) for field in fields))
+        for name, recipe in recipes.items()
+    }
+
+
+Words = Callable[..., dict[str, tuple[str, ...]]]
+
+
+def _by_artifact(
+    twins: Mapping[tuple[str, ...], Mapping[str, list[Artifact]]], how: Words
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """(model, artifact's name) → the words of those that share a label."""
+    return {
+        (model, name): words
+        for (model, _), held in twins.items()
+        for name, words in _told_of(held, how).items()
+    }
+
+
+def _told_of(held: Mapping[str, list[Artifact]], how: Words) -> dict[str, tuple[str, ...]]:
     """The words of every artifact's name; none where they do not tell, or cannot be read."""
     read = {name: readable for name, some in held.items() if (readable := _readable(some))}
     found = {name: recipe for name, (recipe, _, _) in read.items()}
     sources = {name: source for name, (_, source, _) in read.items()}
     steps = {name: step for name, (_, _, step) in read.items()}
-    words = told(found, sources, steps) if len(found) == len(held) else {}
+    words = how(found, sources, steps) if len(found) == len(held) else {}
     return {name: words.get(name, ()) for name in held}
 
 
@@ -169,3 +200,12 @@ _WORDS: dict[str, Callable[[Recipe], str]] = {
     "guidance": lambda recipe: f"guidance {1 if recipe.guidance is None else recipe.guidance:g}",
 }
 """Fields of a recipe that a name may say, and how it says them."""
+_MORE_WORDS: dict[str, Callable[[Recipe], str]] = {
+    "clip": lambda recipe: "no clip" if recipe.clip is None else f"clip ±{recipe.clip:g}",
+    "clip_epsilon": lambda recipe: f"ε {recipe.clip_epsilon or 'kept'}",
+    "spacing": lambda recipe: f"spacing {recipe.spacing or 'even'}",
+    "variance": lambda recipe: f"variance {recipe.variance}",
+    "dtype": lambda recipe: recipe.dtype,
+    "tf32": lambda recipe: "TF32" if recipe.tf32 else "no TF32",
+}
+"""Fields that listings say as well."""

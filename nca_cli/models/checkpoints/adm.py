@@ -5,21 +5,25 @@ The defaults are those of P2 weighting's models (Choi et al., 2204.00227).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from nca_cli.models.checkpoints.flags import Complaints
 from nca_cli.models.checkpoints.layers import Keys, Layer
 from nca_cli.models.checkpoints.unet import Unet
+from nca_cli.models.tables import AVERAGED
 from nca_cli.sampler_choice import SamplerChoice
 
 BETAS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 """noise_schedule → beta_schedule of diffusers."""
 CHANNEL_MULT = {
     512: (0.5, 1, 1, 2, 2, 4, 4), 256: (1, 1, 2, 2, 4, 4), 128: (1, 1, 2, 3, 4), 64: (1, 2, 3, 4),
+    32: (1, 2, 2, 2),
 }  # fmt: skip
-"""guided-diffusion's multipliers by image size, where none are given."""
+"""Multipliers by image size, where none are given: of guided-diffusion and improved-diffusion."""
+FIRST = "time_embed.0.weight"
+"""A key that every such network has."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,15 @@ class AdmConfig:
          "model_path", "num_samples")
     )  # fmt: skip
     """Flags of training and sampling, which change nothing about the network."""
+    SILENT: ClassVar = (
+        "noise_schedule", "diffusion_steps", "rescale_timesteps", "predict_xstart",
+        "use_new_attention_order", "num_heads", "num_head_channels", "sigma_small",
+    )  # fmt: skip
+    """Flags that no tensor reveals: a wrong one gives wrong results without a sign."""
 
     image_size: int = 256
+    in_channels: int = 3
+    """Of images: 3, or 1 for grey ones."""
     num_channels: int = 128
     channel_mult: tuple[float, ...] = ()
     """Of `num_channels`, one for each resolution; empty: guided-diffusion's for `image_size`."""
@@ -66,6 +77,7 @@ class AdmConfig:
     noise_schedule: str = "linear"
     diffusion_steps: int = 1000
     rescale_timesteps: bool = False
+    """Whether the network hears 1000·t/diffusion_steps: so improved-diffusion trains by default."""
 
     @property
     def unet(self) -> Unet:
@@ -78,14 +90,26 @@ class AdmConfig:
             width=self.num_channels,
             channel_mult=mult,
             attention=tuple(side in self.attention_resolutions for side in sides),
-            out_channels=6 if self.learn_sigma else 3,
+            in_channels=self.in_channels,
+            out_channels=self.in_channels * (2 if self.learn_sigma else 1),
             classes=self.num_classes if self.class_cond else None,
+            time_scale=1000 / self.diffusion_steps if self.rescale_timesteps else 1.0,
         )
 
     def identity(self) -> dict[str, Any]:
         """Plain data that tells it from any other configuration."""
-        idle = ("num_heads_upsample", *(() if self.class_cond else ("num_classes",)))
+        idle = {"num_heads_upsample"} | ({"num_classes"} if not self.class_cond else set())
+        idle |= {"in_channels"} if self.in_channels == 3 else set()
         return {key: value for key, value in asdict(self).items() if key not in idle}
+
+    def untold(self, told: Collection[str]) -> str | None:
+        """What a configuration that says `told` leaves open and nobody may guess, if anything."""
+        if self.diffusion_steps == 1000 or "rescale_timesteps" in told:
+            return None
+        return (
+            f"diffusion_steps is {self.diffusion_steps}, so say rescale_timesteps as trained "
+            "(improved-diffusion: true unless told, guided-diffusion: false)"
+        )
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """Configurations of diffusers' networks, by their folders."""
@@ -96,8 +120,13 @@ class AdmConfig:
         return self.unet.layers()
 
     def source(self, part: str, keys: Iterable[str]) -> Keys:
-        """Where a checkpoint of these keys has them: it has nothing else."""
-        return Keys()
+        """Where a checkpoint of these keys has them: behind the name that a larger module gives the
+        network, the moving average's before others."""
+        names = [key.removesuffix(FIRST) for key in keys if key.endswith(FIRST)]
+        averaged = [name for name in names if "ema" in name]
+        chosen = next(iter(averaged or names), "")
+        note = AVERAGED.format(chosen.rstrip("."))
+        return Keys(chosen, note=note if averaged and chosen else None)
 
     def scheduler(self) -> dict[str, Any]:
         """The schedule as a configuration of diffusers' DDPMScheduler.
@@ -132,6 +161,5 @@ class AdmConfig:
             "num_heads_upsample is another than num_heads, which diffusers cannot": lambda: (
                 self.num_head_channels == -1
                 and self.num_heads_upsample not in (-1, self.num_heads)),
-            "rescale_timesteps needs diffusion_steps = 1000": lambda: (
-                self.rescale_timesteps and self.diffusion_steps != 1000),
+            "in_channels is neither 3 nor 1": lambda: self.in_channels not in (1, 3),
         }  # fmt: skip

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import ModelError
 from nca_cli.models.checkpoints.adm import AdmConfig
-from nca_cli.models.checkpoints.flags import read_flags
+from nca_cli.models.checkpoints.flags import flag, read_flags
 from nca_cli.models.checkpoints.layers import Misfit, Shapes, place
 from nca_cli.models.checkpoints.ldm import LdmConfig
 from nca_cli.models.digests import file_digest
 from nca_cli.models.environment import cache_folder
 from nca_cli.models.pipeline import STEM
 from nca_cli.models.space import Model, Space
-from nca_cli.models.tensors import check_finite, read_tensors
+from nca_cli.models.tensors import check_finite, holds_both, read_weights
 from nca_cli.recipe import digest
 from nca_cli.schedule import Schedule
 
@@ -34,6 +34,10 @@ KINDS: dict[str, type[AdmConfig] | type[LdmConfig]] = {"adm": AdmConfig, "ldm": 
 """`--model KIND:PATH`, and the configurations that such files have."""
 CONVERSION = 1
 """Raise it when the same checkpoint would give other weights."""
+INDEX, SOURCE = "model_index.json", "_nca_source"
+"""The file of a pipeline that is written last, and its key for the checkpoint it was made of."""
+OWN_KEYS = ("_class_name", "num_heads", "time_scale")
+"""Settings of a network that diffusers does not know."""
 SCALE = "scale_factor"
 """Key of the latents' scale, in CompVis' models that measured it (`scale_by_std`)."""
 
@@ -72,14 +76,20 @@ class Checkpoint:
             schedule=Schedule.from_config(self.config.scheduler()),
             shape=(unet.in_channels, unet.image_size, unet.image_size),
             resolution=unet.image_size * (coder.factor if coder else 1),
-            channels=3,
+            channels=3 if coder else unet.in_channels,
             autoencoder=self._digest("autoencoder", told) if told else None,
             latent_scale=self.config.scale_factor,
         )
 
     def key(self) -> str:
         """SHA-256 (hex) over everything that the weights and their use depend on."""
-        return self._digest(self.config.identity())
+        averaged = ["ema"] if holds_both(self.file) else []
+        return self._digest(self.config.identity(), *averaged)
+
+    @property
+    def silent(self) -> dict[str, Any]:
+        """The flags that no tensor reveals, as they were taken."""
+        return {name: flag(self.config, name) for name in self.config.SILENT}
 
     def _digest(self, *what: Any) -> str:
         try:
@@ -140,14 +150,14 @@ def ensure_converted(model: Model) -> None:
 def _write(checkpoint: Checkpoint, folder: Path) -> None:
     """The pipeline of a checkpoint, in the layout of the hub."""
     config = checkpoint.config
-    index: dict[str, object] = {"_class_name": config.PIPELINE}
+    index: dict[str, object] = {"_class_name": config.PIPELINE, SOURCE: checkpoint.name}
     for part, settings in _convert(checkpoint, folder):
         _dump(settings, folder / part / "config.json")
         index[part] = ["diffusers", settings["_class_name"]]
     (folder / "scheduler").mkdir()
     _dump(config.scheduler(), folder / "scheduler" / "scheduler_config.json")
     index["scheduler"] = ["diffusers", config.scheduler()["_class_name"]]
-    _dump(index, folder / "model_index.json")
+    _dump(index, folder / INDEX)
 
 
 def _dump(value: object, file: Path) -> None:
@@ -162,7 +172,7 @@ def _convert(checkpoint: Checkpoint, folder: Path) -> Iterator[tuple[str, dict[s
     """
     from safetensors.torch import save_file
 
-    tensors = read_tensors(checkpoint.file, checkpoint.name)
+    tensors, averaged = read_weights(checkpoint.file, checkpoint.name)
     _check_scale(tensors, checkpoint)
     for part, settings in checkpoint.config.parts().items():
         source = checkpoint.config.source(part, tensors)
@@ -178,7 +188,8 @@ def _convert(checkpoint: Checkpoint, folder: Path) -> Iterator[tuple[str, dict[s
         mode = weights.stat().st_mode  # as the umask has it; safetensors means files for one user
         save_file(placed, weights)
         weights.chmod(mode)
-        yield part, settings | ({"nca_note": source.note} if source.note else {})
+        note = source.note or averaged
+        yield part, settings | ({"nca_note": note} if note else {})
 
 
 def _error(checkpoint: Checkpoint, reason: str) -> ModelError:
@@ -201,7 +212,7 @@ def _shapes(settings: Mapping[str, Any]) -> Shapes:
     import diffusers
     import torch
 
-    own = {key: value for key, value in settings.items() if key not in ("_class_name", "num_heads")}
+    own = {key: value for key, value in settings.items() if key not in OWN_KEYS}
     with torch.device("meta"):
         network: torch.nn.Module = getattr(diffusers, settings["_class_name"])(**own)
     return {key: tuple(value.shape) for key, value in network.state_dict().items()}

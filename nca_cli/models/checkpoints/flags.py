@@ -8,9 +8,10 @@ about the network and are passed over, `complaints()` says what cannot be.
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -21,6 +22,10 @@ Complaints = dict[str, Callable[[], bool]]
 """What can be wrong with a configuration, in the order in which it is looked for."""
 
 
+SUPER_RESOLUTION = ("large_size", "small_size")
+NOT_UPSCALED = "super-resolution is not supported"
+
+
 class Flags(Protocol):
     """A configuration."""
 
@@ -28,6 +33,9 @@ class Flags(Protocol):
 
     def complaints(self) -> Complaints:
         """What UNet2DModel and its kin cannot express, and what is impossible."""
+
+    def untold(self, told: Collection[str]) -> str | None:
+        """What flags of these names leave open and nobody may guess; `None`: nothing."""
 
 
 C = TypeVar("C", bound=Flags)
@@ -41,10 +49,17 @@ def read_flags(default: C, file: Path, model: str) -> C:
         text = " ".join(str(error).split())
         raise ModelError(model, f"cannot read {file} ({text})") from error
     config: C = _FlagReader(file, model).table(default, table)
-    for reason, holds in config.complaints().items():
+    for complaint, holds in config.complaints().items():
         if holds():
-            raise ModelError(model, f"{file}: {reason}")
+            raise ModelError(model, f"{file}: {complaint}")
+    if reason := config.untold(table):
+        raise ModelError(model, f"{file}: {reason}", "rescale_timesteps = true or false")
     return config
+
+
+def flag(config: object, name: str) -> Any:
+    """The value of a flag, `table.flag` of one in a table."""
+    return functools.reduce(getattr, name.split("."), config)
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,8 @@ class _FlagReader:
         for key, value in table.items():
             if key in known:
                 settings[key] = self._typed(within + key, value, known[key])
+            elif key in SUPER_RESOLUTION:
+                raise ModelError(self.model, f"{self.file} names {key!r}: {NOT_UPSCALED}")
             elif key not in default.IDLE:
                 reason = f"{self.file} names {within + key!r}, no flag nca knows"
                 raise ModelError(self.model, reason, _near(key, known))

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import torch
 
+FIRST_LAYER = "input_blocks.0.0.weight"
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -94,9 +96,15 @@ def _misfit(found: Mapping[str, torch.Tensor], expected: Shapes) -> str | None:
         if key not in expected:
             return f"the network has no {key} {shape}"
         if shape != expected[key]:
-            return f"{key} is {shape}, not {expected[key]}"
+            return f"{key} is {shape}, not {expected[key]}{_upscaling(key, shape, expected[key])}"
     return next((f"there is no {key} {expected[key]}" for key in expected if key not in found),
                 None)  # fmt: skip
+
+
+def _upscaling(key: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """What a first layer of twice the channels means: a small picture beside x."""
+    doubled = key.endswith(FIRST_LAYER) and shape[1:2] == (2 * expected[1],)
+    return ": super-resolution is not supported" if doubled else ""
 
 
 def _split(value: torch.Tensor, layer: Layer, kind: str, shapes: Shapes) -> dict[str, torch.Tensor]:

@@ -5,7 +5,7 @@ The defaults are those of its unconditional models of FFHQ and CelebA-HQ, which 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -65,6 +65,13 @@ class LdmConfig:
     )  # fmt: skip
     """Flags of training. (What `scale_by_std` found is `scale_factor`, checked when converting.)"""
 
+    SILENT: ClassVar = (
+        "timesteps", "linear_start", "linear_end", "parameterization", "scale_factor",
+        "unet_config.use_new_attention_order", "unet_config.num_heads",
+        "unet_config.num_head_channels",
+    )  # fmt: skip
+    """Flags that no tensor reveals: a wrong one gives wrong results without a sign."""
+
     timesteps: int = 1000
     linear_start: float = 0.0015
     linear_end: float = 0.0195
@@ -98,6 +105,10 @@ class LdmConfig:
     def identity(self) -> dict[str, Any]:
         """Plain data that tells it from any other configuration."""
         return asdict(self)
+
+    def untold(self, told: Collection[str]) -> str | None:
+        """Nothing that nobody may guess: CompVis' models are the default."""
+        return None
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """Configurations of diffusers' networks, by their folders."""

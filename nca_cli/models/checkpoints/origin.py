@@ -58,13 +58,14 @@ class CheckpointFile(Origin):
         """The model, stored under `name`. A pixel model without `weights` needs no file."""
         kind, config = checkpoint.kind, checkpoint.config
         key = checkpoint.key() if weights or checkpoint.latent else None
+        scheduler = config.scheduler()
         return Model(
             name, checkpoint.name, checkpoint.space(), self, config.SAMPLER,
-            scheduler=config.scheduler(),
+            scheduler=scheduler, prediction=scheduler["prediction_type"],
             folder=cache_folder() / kind / key[:32] if key else None,
             revision=f"{kind}-{key}" if key else None,
             checkpoint=checkpoint.file if key else None,
-            classes=config.unet.classes,
+            classes=config.unet.classes, silent=checkpoint.silent,
         )  # fmt: skip
 
 

@@ -58,6 +58,8 @@ class Unet:
     out_channels: int = 3
     classes: int | None = None
     """Labels, each with a vector that is added to that of t; `None`: it takes none."""
+    time_scale: float = 1.0
+    """Of the t that it hears."""
 
     @classmethod
     def of(cls, flags: object, **own: Any) -> Unet:
@@ -72,7 +74,8 @@ class Unet:
     def config(self) -> dict[str, Any]:
         """The configuration of UNet2DModel.
 
-        `num_heads` is nca's own: where heads are counted, diffusers can only be told their width.
+        `num_heads` and `time_scale` are nca's own: where heads are counted, diffusers can only be
+        told their width, and its networks hear t as it is.
         """
         kind = "Resnet{}sampleBlock2D" if self.resblock_updown else "{}Block2D"
         plain = [kind.format(way) for way in ("Down", "Up")]
@@ -100,6 +103,7 @@ class Unet:
             "freq_shift": 0,
             **({"num_class_embeds": self.classes} if self.classes else {}),
             **({"num_heads": self.num_heads} if counted else {}),
+            **({"time_scale": self.time_scale} if self.time_scale != 1 else {}),
         }
 
     def layers(self) -> Iterator[Layer]:
