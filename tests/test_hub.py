@@ -369,6 +369,7 @@ def test_a_text_model_that_lacks_a_part_costs_no_download_of_weights(
     folder = shutil.copytree(prompted, tmp_path / "sd")
     (folder / lost).unlink()
     (folder / "text_encoder/pytorch_model.bin").unlink()
+    (folder / "text_encoder/model.fp16.safetensors").unlink()
     hub.add("someone/half", folder)
     assert_one_clear_line(computer.find("someone/half"), "has neither", lost)
     assert all(file.endswith(".json") for file in hub.fetched)

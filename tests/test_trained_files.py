@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from nca_cli.cli import app
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models import find_model, load_autoencoder, load_denoiser, recipe_for
-from nca_cli.models.reading import Told
+from nca_cli.models.reading import FileChoice
 from nca_cli.models.tables import NoTable, weights_in
 from nca_cli.store import Store
 
@@ -289,11 +289,11 @@ def test_a_network_alone_takes_the_scheduler_that_is_named(what, pixel_pipeline,
     scheduler = pixel_pipeline / "scheduler"
     given = {"file": scheduler / "scheduler_config.json", "folder": scheduler,
              "folder above": pixel_pipeline}[what]  # fmt: skip
-    told, whole = Told(scheduler=given), find_model(str(pixel_pipeline))
+    told, whole = FileChoice(scheduler=given), find_model(str(pixel_pipeline))
     model = find_model(str(network), told=told)
     assert recipe_for(model, model.sampler) == recipe_for(whole, whole.sampler), "equal weights"
     assert answers(str(network), told=told)[0].equal(answers(str(pixel_pipeline))[0])
-    refused(lambda: Told(scheduler=tmp_path / "none.json"), "none.json", "no such file")
+    refused(lambda: FileChoice(scheduler=tmp_path / "none.json"), "none.json", "no such file")
 
 
 def test_a_scheduler_is_named_on_the_command_line(pixel_pipeline, faces, tmp_path, monkeypatch):
@@ -330,10 +330,10 @@ def test_the_only_variant_is_taken_and_said(latent_pipeline, tmp_path):
 def test_one_of_several_variants_is_named(pixel_pipeline, tmp_path):
     copy = renamed(pixel_pipeline, tmp_path / "both", "fp16", "non_ema")
     refused(lambda: find_model(str(copy)), "--variant fp16, --variant non_ema")
-    model = find_model(str(copy), told=Told("non_ema"))
+    model = find_model(str(copy), told=FileChoice("non_ema"))
     assert model.origin.pipeline(model).network.weights == (f"unet/{STEM}.non_ema.safetensors",)
-    refused(lambda: find_model(str(copy), told=Told("bf16")), "missing", "--variant fp16")
-    refused(lambda: find_model(str(pixel_pipeline), told=Told("bf16")), "of a variant bf16")
+    refused(lambda: find_model(str(copy), told=FileChoice("bf16")), "missing", "--variant fp16")
+    refused(lambda: find_model(str(pixel_pipeline), told=FileChoice("bf16")), "of a variant bf16")
 
 
 @pytest.mark.parametrize("form", ["{}.fp16-{}.safetensors", "{}-{}.fp16.safetensors"])
@@ -367,4 +367,4 @@ def test_a_variant_of_a_hub_model_is_other_weights_than_the_usual_ones(
     assert model.origin.identity(model) == f"{commit}+unet.fp16"
     shutil.copy(pixel_pipeline / f"unet/{STEM}.safetensors", snapshot / "unet")
     assert find_model("some/net", offline=True).revision == commit
-    assert find_model("some/net", offline=True, told=Told("fp16")).revision != commit
+    assert find_model("some/net", offline=True, told=FileChoice("fp16")).revision != commit

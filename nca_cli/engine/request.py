@@ -13,7 +13,7 @@ from nca_cli.engine.plan import WHOLE, Plan, Shard, make_plan
 from nca_cli.errors import Complain, ModelError, UsageError
 from nca_cli.images import FITS, Choice, Source, find_images, usual_images
 from nca_cli.models import Model, find_model, recipe_for
-from nca_cli.models.reading import UNSAID, Told
+from nca_cli.models.reading import UNSAID, FileChoice
 from nca_cli.recipe import (
     DEFAULT_SEEDS,
     DTYPES,
@@ -113,9 +113,9 @@ class Request:
         _ = self.choice
 
     @property
-    def told(self) -> Told:
+    def told(self) -> FileChoice:
         """What is said of the files of models. Raises `UsageError`."""
-        return Told(self.variant, self.scheduler)
+        return FileChoice(self.variant, self.scheduler)
 
     @property
     def choice(self) -> Choice:

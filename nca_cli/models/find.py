@@ -23,7 +23,7 @@ from nca_cli.models.origins import (
     last_part,
 )
 from nca_cli.models.own import Own, is_own
-from nca_cli.models.reading import UNSAID, Told
+from nca_cli.models.reading import UNSAID, FileChoice
 from nca_cli.models.space import Model
 
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\w[\w./-]*))?")
@@ -37,7 +37,7 @@ def find_model(
     refresh: bool = False,
     size: int = 256,
     step: int | None = None,
-    told: Told = UNSAID,
+    told: FileChoice = UNSAID,
 ) -> Model:
     """The model called `name`: a short name (built in, or of `models.toml`), an existing folder, a
     hub id (`org/name@revision`), `adm:PATH` or `ldm:PATH`, a checkpoint of guided-diffusion or of

@@ -24,8 +24,8 @@ from nca_cli.models.pipeline import Component, Pipeline, join, stems_of
 from nca_cli.models.reading import (
     AVERAGED,
     UNSAID,
+    FileChoice,
     IncompletePipeline,
-    Told,
     choose_tokenizer,
     config_files,
     networks,
@@ -72,7 +72,7 @@ class Origin:
     """
 
     @property
-    def told(self) -> Told:
+    def told(self) -> FileChoice:
         """What the user says of the pipeline's files; of most origins nothing can be said."""
         return UNSAID
 
@@ -125,7 +125,9 @@ class Origin:
         )  # fmt: skip
 
 
-def complete_pipeline(folder: Path, name: str, weights: bool, told: Told = UNSAID) -> Pipeline:
+def complete_pipeline(
+    folder: Path, name: str, weights: bool, told: FileChoice = UNSAID
+) -> Pipeline:
     """The pipeline in a folder, all of whose files are there. Raises `ModelError`."""
     pipeline = read_pipeline(folder, name, told)
     if missing := pipeline.missing(weights):
@@ -135,7 +137,7 @@ def complete_pipeline(folder: Path, name: str, weights: bool, told: Told = UNSAI
     return pipeline
 
 
-def check_variant(pipeline: Pipeline, name: str, told: Told) -> None:
+def check_variant(pipeline: Pipeline, name: str, told: FileChoice) -> None:
     """Refuse a variant that no part has. Raises `ModelError`."""
     found = {each for part in pipeline.components() for each in _variants(part)}
     if told.variant and pipeline.network.weights and told.variant not in found:
@@ -174,7 +176,7 @@ class Folder(Origin):
     """A folder, as the user wrote it."""
 
     named: str
-    told: Told = UNSAID
+    told: FileChoice = UNSAID
 
     @classmethod
     def means(cls, name: str) -> bool:
@@ -238,7 +240,7 @@ class Hub(Origin):
     repo: str
     revision: str | None = None
     alias: Alias | None = None
-    told: Told = UNSAID
+    told: FileChoice = UNSAID
 
     def find(self, wanted: Wanted) -> Model:
         """From this disk if it has all that is needed, else carried by an alias, else fetched."""

@@ -71,7 +71,7 @@ def config_files() -> list[str]:
 
 
 @dataclass(frozen=True)
-class Told:
+class FileChoice:
     """What a user says of a pipeline's files that they do not say themselves."""
 
     variant: str | None = None
@@ -84,7 +84,7 @@ class Told:
             object.__setattr__(self, "scheduler", _scheduler_file(self.scheduler))
 
 
-UNSAID = Told()
+UNSAID = FileChoice()
 """Nothing is said."""
 
 
@@ -99,7 +99,7 @@ def _scheduler_file(given: Path) -> Path:
     return file
 
 
-def read_pipeline(root: Path, name: str, told: Told = UNSAID) -> Pipeline:
+def read_pipeline(root: Path, name: str, told: FileChoice = UNSAID) -> Pipeline:
     """The pipeline in the folder `root`, called `name` in errors. Weights may be absent.
 
     Raises `ModelError` for anything that nca cannot run, naming what stands in the way.
@@ -142,7 +142,7 @@ def _is_network(folder: Path) -> bool:
     )
 
 
-def _around(network: Path, name: str, told: Told) -> Pipeline:
+def _around(network: Path, name: str, told: FileChoice) -> Pipeline:
     """The pipeline of a network by itself: the nearest folder above that has a scheduler, or the
     next one above where the user names one."""
     above = list(network.parents)[:ABOVE]
@@ -165,7 +165,7 @@ class _Files:
     name: str
     files: Collection[str]
     index: Mapping[str, Any]
-    told: Told = UNSAID
+    told: FileChoice = UNSAID
     alone: str = ""
     """Where the network lies, if it is by itself."""
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from nca_cli.errors import Complain, ModelError, NcaError
 from nca_cli.models import Model, find_model
 from nca_cli.models.origins import safe_name
-from nca_cli.models.reading import UNSAID, Told
+from nca_cli.models.reading import UNSAID, FileChoice
 from nca_cli.models.space import Trained
 from nca_cli.runs.find import SavedStep, TrainingRun
 from nca_cli.runs.whole import HalfWritten, is_whole
@@ -17,7 +17,7 @@ ONE_RUN = "a run's checkpoints are of one network: --at chooses among them"
 
 
 def models_of(
-    run: TrainingRun, on_error: Complain | None = None, told: Told = UNSAID
+    run: TrainingRun, on_error: Complain | None = None, told: FileChoice = UNSAID
 ) -> list[Model]:
     """The checkpoints of a run, by rising step, all under its name and in one space.
 
@@ -38,7 +38,7 @@ def models_of(
     return found
 
 
-def _model(run: TrainingRun, saved: SavedStep, told: Told) -> Model:
+def _model(run: TrainingRun, saved: SavedStep, told: FileChoice) -> Model:
     if saved.path is not None and not is_whole(saved.path):
         raise HalfWritten(f"{run.name} step {saved.step}", saved.path)
     model = find_model(saved.source, step=saved.step, told=told)
