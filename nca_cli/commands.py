@@ -20,13 +20,15 @@ from typing import Any
 from nca_cli.errors import NcaError, NothingStored
 from nca_cli.images import image_digest, sample_images, usual_images
 from nca_cli.models.aliases import ALIASES
+from nca_cli.models.checkpoints.origin import CheckpointFile
 from nca_cli.models.find import check_name
 from nca_cli.recipe import BUILT_IN, IMPORTED, WATCHED, Number, Recipe
-from nca_cli.samplers import taking
+from nca_cli.samplers import METHODS, taking
 from nca_cli.store import Filters, Gap, ModelFilter, Store
 from nca_cli.store.header import steps_of
 from nca_cli.store.layout import NOISE, split_folder, split_label
 
+STEPPED = tuple(name for name, method in METHODS.items() if method.any_spacing)
 SIZED = "wiener"
 """The model that has no size of its own."""
 IMAGES, CHECKPOINTS = "IMAGES", "CHECKPOINTS"
@@ -193,7 +195,19 @@ def settings(made: Recipe | str, model: Mapping[str, Any], image: Mapping[str, A
     space = model.get("space")
     if (source, name) == (BUILT_IN, SIZED) and isinstance(space, dict) and "resolution" in space:
         square = ("--size", str(space["resolution"]), *square)
-    return replace(_made(made), models=(name,), square=square)
+    command = replace(_made(made), models=(name,), square=square)
+    told = () if isinstance(made, str) else _against_its_kind(made, name)
+    return replace(command, options=(*command.options, *told))
+
+
+def _against_its_kind(recipe: Recipe, model: str) -> Iterator[str]:
+    """What most models take anyway, where this kind of checkpoint takes something else."""
+    origin = ALIASES[model].origin if model in ALIASES else None
+    kind = (origin.named if isinstance(origin, CheckpointFile) else model).partition(":")[0]
+    if kind == "adm" and recipe.clip is not None and recipe.sampler in taking("clip_epsilon"):
+        yield from () if recipe.clip_epsilon else ("--clip-epsilon", "kept")
+    if kind == "edm" and recipe.sampler in STEPPED:
+        yield from () if recipe.spacing else ("--spacing", "even")
 
 
 def _made(made: Recipe | str) -> Command:
@@ -233,6 +247,10 @@ def _options(recipe: Recipe) -> Iterator[str]:
         yield "--clip"
     elif recipe.sampler in taking("clip"):
         yield "--no-clip"
+    if recipe.clip_epsilon is not None:
+        yield from ("--clip-epsilon", recipe.clip_epsilon)
+    if recipe.spacing is not None:
+        yield from ("--spacing", recipe.spacing)
     if recipe.class_label is not None:
         yield from ("--label", str(recipe.class_label))
     if recipe.prompt:
@@ -303,7 +321,7 @@ def _joins(run: Command, other: Command, what: str) -> bool:
 def _without_steps(options: Sequence[str]) -> tuple[str, ...]:
     """Without what has no bearing on a single step."""
     words = list(options)
-    for name in ("--steps", "--eta"):
+    for name in ("--steps", "--eta", "--clip-epsilon", "--spacing"):
         if name in words:
             place = words.index(name)
             del words[place : place + 2]

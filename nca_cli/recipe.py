@@ -26,6 +26,8 @@ IMPORTED = "imported"
 """Weights of reconstructions, and source of models, that came from elsewhere."""
 WATCHED = "training loop"
 """Source of networks that were seen in memory while they were trained."""
+EVEN, KARRAS = SPACINGS = ("even", "karras")
+"""How the levels of a chain may fall."""
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 DEFAULT_STORE = Path("nca-store")

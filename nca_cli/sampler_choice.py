@@ -7,8 +7,8 @@ from typing import Any
 
 from nca_cli import plugins
 from nca_cli.errors import UsageError
-from nca_cli.recipe import DEFAULT_STEPS
-from nca_cli.samplers import METHODS, method
+from nca_cli.recipe import DEFAULT_STEPS, SPACINGS
+from nca_cli.samplers import CLIP_EPSILONS, METHODS, method
 
 
 def name_and_steps(text: str) -> tuple[str, int | None]:
@@ -40,6 +40,11 @@ def sampler_named(text: str) -> str:
     return name
 
 
+def _check(option: str, value: str | None, known: tuple[str, ...]) -> None:
+    if value is not None and value not in known:
+        raise UsageError(f"{option} {value!r} is unknown", f"one of: {', '.join(known)}")
+
+
 @dataclass(frozen=True)
 class SamplerChoice:
     """A sampler as a user names it; `None` means "what the model's own configuration says"."""
@@ -48,6 +53,10 @@ class SamplerChoice:
     steps: int = DEFAULT_STEPS
     eta: float = 0.0
     clip: bool | None = None
+    clip_epsilon: str | None = None
+    """`kept` or `recomputed`, in ddim chains that clip."""
+    spacing: str | None = None
+    """`even` or `karras`: how the levels of a chain fall."""
 
     def __post_init__(self) -> None:
         method(self.name)
@@ -55,6 +64,8 @@ class SamplerChoice:
             raise UsageError(f"--steps {self.steps} is below 1")
         if not 0.0 <= self.eta <= 1.0:
             raise UsageError(f"--eta {self.eta:g} is outside 0 … 1")
+        _check("--clip-epsilon", self.clip_epsilon, CLIP_EPSILONS)
+        _check("--spacing", self.spacing, SPACINGS)
 
     @classmethod
     def default(cls, name: str, levels: int = 1000) -> SamplerChoice:

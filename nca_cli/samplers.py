@@ -33,6 +33,10 @@ def no_noise(there: Level) -> Array:
     raise TypeError("a stochastic sampler needs a source of fresh noise")
 
 
+KEPT, RECOMPUTED = CLIP_EPSILONS = ("kept", "recomputed")
+"""What a clipped ddim step takes ε from: the x̂0 that was not clipped, or the one that was."""
+
+
 class Prediction(NamedTuple):
     """A denoiser's answer: x̂0 = E[x0|x_t], and the learned variance signal where there is one.
 
@@ -73,19 +77,20 @@ def one_step(x: Array, levels: Sequence[Level]) -> Sampler:
 
 
 def ddim(
-    x: Array, levels: Sequence[Level], *, eta: float = 0.0,
-    clip: float | None = None, fresh: FreshNoise = no_noise,
+    x: Array, levels: Sequence[Level], *, eta: float = 0.0, clip: float | None = None,
+    clip_epsilon: str = KEPT, fresh: FreshNoise = no_noise,
 ) -> Sampler:  # fmt: skip
     """DDIM (Song et al., 2010.02502), eq. 12 and 16. η = 0 is deterministic, η = 1 is ancestral.
 
-    Clipping is diffusers' rule: it holds x̂0 and keeps the ε of the unclipped one (guided-diffusion
-    takes ε anew from the clipped x̂0).
+    Clipping holds x̂0. ε is that of the unclipped x̂0 (`kept`, diffusers' rule), or taken anew from
+    the clipped one (`recomputed`, guided-diffusion's).
     """
     for here, there in pairwise(levels):
         prediction = yield x, here
-        noise = noise_in(x, prediction.x0, here)
+        x0 = clipped(prediction.x0, clip)
+        noise = noise_in(x, x0 if clip_epsilon == RECOMPUTED else prediction.x0, here)
         sigma = eta * math.sqrt(posterior_variance(here, there))
-        x = there.a * clipped(prediction.x0, clip) + math.sqrt(there.s**2 - sigma**2) * noise
+        x = there.a * x0 + math.sqrt(there.s**2 - sigma**2) * noise
         if sigma > 0:
             x = x + sigma * fresh(there)
     return x
@@ -252,11 +257,14 @@ class Method:
     function: Callable[..., Sampler]
     """Of x, the levels and the settings that it `takes`."""
     takes: tuple[str, ...] = ()
-    """Of the recipe `eta`, `clip`, `variance`; of the schedule its `midpoint`; `fresh` noise."""
+    """Of the recipe `eta`, `clip`, `clip_epsilon`, `variance`; of the schedule its `midpoint`; and
+    `fresh` noise."""
     chain: bool = True
     """Whether it goes down to the clean end, in steps; else it is asked at one level alone."""
     every_level: bool = False
     """Whether it usually takes each level that the model has."""
+    any_spacing: bool = False
+    """Whether its levels may lie at any distances."""
     from_pure_noise: bool = False
     """Whether it never divides by a, so that it may begin where no signal is left."""
     ends_at_image: bool = False
@@ -271,14 +279,14 @@ class Method:
 
 METHODS: dict[str, Method] = {
     "one-step": Method(one_step, chain=False, from_pure_noise=True),
-    "ddim": Method(ddim, ("eta", "clip", "fresh"), from_pure_noise=True, ends_as_ddim=True,
-                   step=ddim_step),
-    "ddpm": Method(ddpm, ("clip", "variance", "fresh"), every_level=True, from_pure_noise=True,
-                   ends_at_image=True, step=ddpm_step),
+    "ddim": Method(ddim, ("eta", "clip", "clip_epsilon", "fresh"), any_spacing=True,
+                   from_pure_noise=True, ends_as_ddim=True, step=ddim_step),
+    "ddpm": Method(ddpm, ("clip", "variance", "fresh"), every_level=True, any_spacing=True,
+                   from_pure_noise=True, ends_at_image=True, step=ddpm_step),
     "pndm": Method(pndm, ("midpoint",)),
     "plms": Method(plms),
-    "heun": Method(heun, ends_at_image=True),
-    "dpmpp-2m": Method(dpmpp_2m, ends_at_image=True),
+    "heun": Method(heun, any_spacing=True, ends_at_image=True),
+    "dpmpp-2m": Method(dpmpp_2m, any_spacing=True, ends_at_image=True),
 }  # fmt: skip
 """Every sampler by the name under which it is asked for and stored; anyone may add to it."""
 
@@ -309,13 +317,14 @@ def start(
         return chosen.function(x, [schedule.level(t)])
     assert recipe.steps is not None  # every chain has them
     schedule = schedule.ending(recipe.final_alpha or "one").shifted(recipe.shift, recipe.last)
-    levels = schedule.chain(t, recipe.steps)
+    levels = schedule.spaced(recipe.spacing, t, recipe.steps)
     if levels[0].a == 0 and not chosen.from_pure_noise:
         able = [name for name, each in METHODS.items() if each.chain and each.from_pure_noise]
         raise UsageError(f"{recipe.sampler} cannot begin at pure noise (t {t})",
                          f"take {' or '.join(able)}")  # fmt: skip
     settings = {
         "eta": recipe.eta or 0.0, "clip": recipe.clip, "fresh": fresh,
+        "clip_epsilon": recipe.clip_epsilon or KEPT,
         "variance": recipe.variance or "fixed_small", "midpoint": schedule.midpoint,
     }  # fmt: skip
     return chosen.function(x, levels, **{name: settings[name] for name in chosen.takes})

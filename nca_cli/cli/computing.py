@@ -12,7 +12,7 @@ import typer
 from nca_cli.cli import complete
 from nca_cli.cli.groups import option_group
 from nca_cli.cli.options import Device, Fit, Offline, StoreDtype, compute_option, run_option
-from nca_cli.recipe import DTYPES, parse_at, parse_list, parse_seeds, parse_steps
+from nca_cli.recipe import DTYPES, SPACINGS, parse_at, parse_list, parse_seeds, parse_steps
 from nca_cli.samplers import METHODS, taking
 
 if TYPE_CHECKING:
@@ -71,6 +71,12 @@ class ChainOptions:
     clip: Annotated[bool | None, compute_option(
         "--clip/--no-clip", show_default="the model's",
         help=f"Hold x̂0 in range inside {' and '.join(taking('clip'))} chains.")] = None
+    clip_epsilon: Annotated[str | None, compute_option(
+        "--clip-epsilon", metavar="kept|recomputed", show_default="the model's",
+        help="What clipped ddim chains take ε from: x̂0 before clipping, or after.")] = None
+    spacing: Annotated[str | None, compute_option(
+        "--spacing", metavar="|".join(SPACINGS), show_default="the model's",
+        help="How the levels of a chain fall: evenly in t, or by Karras' rule.")] = None
     label: Annotated[int | None, compute_option(
         "--label", metavar="N", min=0, show_default="none",
         help="Class label, for class-conditional models.")] = None

@@ -53,6 +53,10 @@ class Request:
     eta: float | Sequence[float] | None = None
     """Of ddim; several: a chain of each."""
     clip: bool | None = None
+    clip_epsilon: str | None = None
+    """Of ddim chains that clip: `kept` or `recomputed`."""
+    spacing: str | None = None
+    """Of the levels of chains: `even` or `karras`."""
     label: int | None = None
     """Class label, for class-conditional models."""
     guidance: float | None = None
@@ -288,8 +292,9 @@ def recipes_of(request: Request, model: Model) -> list[Recipe]:
         raise UsageError(f"--eta applies to {', '.join(able)}, not to {', '.join(names)}")
     shared = ("dtype", "tf32", "label", "guidance", "prompt")
     common = {name: getattr(request, name) for name in shared}
+    settings = {name: getattr(request, name) for name in ("clip", "clip_epsilon", "spacing")}
     found = [
-        recipe_for(model, choice.with_options(steps=steps, eta=eta, clip=request.clip), **common)
+        recipe_for(model, choice.with_options(steps=steps, eta=eta, **settings), **common)
         for choice in choices
         for steps in _several(request.steps)
         for eta in _several(request.eta)

@@ -134,8 +134,13 @@ ALIASES: dict[str, Alias] = {
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 KEYS: dict[str, type | tuple[type, ...]] = {
     "model": str, "sampler": str, "steps": int, "eta": (int, float), "clip": bool,
+    "clip_epsilon": str, "spacing": str,
     "licence": str, "what": str,
 }  # fmt: skip
+
+
+CHAIN = ("steps", "eta", "clip", "clip_epsilon", "spacing")
+"""Those of them that are about a chain."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ class UserAlias:
         """The sampler it asks for, over the own one of a model of so many levels."""
         name = self.settings.get("sampler", own.name)
         base = own if name == own.name else SamplerChoice.default(name, levels)
-        options = {key: self.settings.get(key) for key in ("steps", "eta", "clip")}
+        options = {key: self.settings.get(key) for key in CHAIN}
         return base.with_options(**options)
 
     def rename(self, model: Model) -> Model:

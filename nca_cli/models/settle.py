@@ -7,9 +7,9 @@ import math
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models.own import VARIANCES
 from nca_cli.models.space import Model
-from nca_cli.recipe import Recipe
+from nca_cli.recipe import KARRAS, Recipe
 from nca_cli.sampler_choice import SamplerChoice
-from nca_cli.samplers import METHODS, taking
+from nca_cli.samplers import METHODS, RECOMPUTED, taking
 
 
 def recipe_for(
@@ -30,13 +30,14 @@ def recipe_for(
     method, schedule = METHODS[choice.name], model.space.schedule
     chain = method.chain
     check_condition(model, label, guidance, prompt)
+    clip = _clip(model, choice)
     return Recipe(
         weights=model.origin.identity(model),
         sampler=choice.name,
         sampler_version=method.version,
         steps=choice.steps if chain else None,
         eta=float(choice.eta) if "eta" in method.takes else None,  # 0 and 0.0 are one recipe
-        clip=_clip(model, choice),
+        clip=clip,
         variance=_variance(model) if "variance" in method.takes else None,
         final_alpha=_final_alpha(model, choice.name) if chain else None,
         latent_scale=model.space.latent_scale,
@@ -47,6 +48,8 @@ def recipe_for(
         shift=schedule.shift if chain and schedule.shift != 1 else None,
         prompt=(prompt or "") if model.takes_prompt else None,
         last=schedule.last if chain else None,
+        clip_epsilon=_clip_epsilon(model, choice, clip),
+        spacing=_spacing(model, choice),
     )
 
 
@@ -114,6 +117,30 @@ def _clip(model: Model, choice: SamplerChoice) -> float | None:
     if clip is None:
         clip = config.get("clip_sample", _clips_by_default(model))
     return float(config.get("clip_sample_range", 1.0)) if clip else None
+
+
+def _clip_epsilon(model: Model, choice: SamplerChoice, clip: float | None) -> str | None:
+    """`recomputed` where ε is taken from the clipped x̂0; of checkpoints their authors' rule."""
+    able = taking("clip_epsilon")
+    if choice.clip_epsilon and choice.name not in able and METHODS[choice.name].chain:
+        hint = f"leave out --clip-epsilon, or use {' or '.join(able)}"
+        raise UsageError(f"{choice.name} takes no ε from a clipped x̂0", hint)
+    if choice.name not in able or clip is None:
+        return None
+    told = choice.clip_epsilon or model.scheduler.get("clip_epsilon")
+    return RECOMPUTED if told == RECOMPUTED else None
+
+
+def _spacing(model: Model, choice: SamplerChoice) -> str | None:
+    """`karras`, where it is asked for or the model's own; `None`: evenly in t."""
+    method = METHODS[choice.name]
+    if choice.spacing == KARRAS and method.chain and not method.any_spacing:
+        able = ", ".join(name for name, each in METHODS.items() if each.any_spacing)
+        raise UsageError(
+            f"{choice.name} takes even steps alone", f"--spacing {KARRAS} is for {able}"
+        )
+    told = choice.spacing or model.scheduler.get("spacing")
+    return KARRAS if told == KARRAS and method.chain and method.any_spacing else None
 
 
 def _clips_by_default(model: Model) -> bool:

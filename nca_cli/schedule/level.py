@@ -18,6 +18,10 @@ ROUNDED = 0.01
 """How far beyond its ends a schedule still takes a logSNR: messages round them to two digits."""
 
 
+RHO = 7
+"""Of Karras' steps: how much shorter they are at low noise."""
+
+
 class Level(NamedTuple):
     """One noise level: t, signal scale a and noise scale s."""
 
@@ -151,6 +155,30 @@ class Schedule:
         ts = [start, *(self._rounded(max(0.0, start - k * h)) for k in range(1, count))]
         return [self.level(value) for value in [*ts, CLEAN]]
 
+    def spaced(self, spacing: str | None, t: int | float, steps: int) -> list[Level]:
+        """`chain`, or with `karras` the levels of Karras et al. (2206.00364), eq. 5, ρ = 7.
+
+        They fall evenly in u = σ^(1/ρ), σ = s/a, by h = (u_max - u_min)/(steps - 1): from the
+        noisiest level the paper's own, from t those at t, u - h, u - 2h, … and then the clean end.
+        Discrete levels are the nearest in logSNR, each once.
+        """
+        if spacing is None:
+            return self.chain(t, steps)
+        start = self.level(self.check(t))
+        high, low = (_root(self.level(end)) for end in reversed(self._finite_ends))
+        h = (high - low) / max(1, self.check_steps(steps) - 1)
+        count = int((_root(start) - low) / h + 1e-6) if start.a else 0
+        wanted = [(_root(start) - k * h) ** RHO for k in range(1, count + 1)]
+        found = [self._nearest(-2 * math.log(max(sigma, low**RHO))) for sigma in wanted]
+        below = dict.fromkeys(each for each in found if each < start.t)
+        return [start, *map(self.level, below), self.level(CLEAN)]
+
+    @property
+    def _finite_ends(self) -> tuple[int | float, int | float]:
+        """The ends of what Karras' steps go through: levels with signal."""
+        first, last = self.ends
+        return first, last if self.level(last).a else self.check(last - 1)
+
     def _rounded(self, t: float) -> int | float:
         return round(t, 6)
 
@@ -224,6 +252,11 @@ class Schedule:
         """1 - ᾱ_t/ᾱ_{t-1}, float64 `(steps,)`: β_t where variance is preserved."""
         before = np.concatenate([[1.0], self.alpha_bar[:-1]])
         return 1.0 - self.alpha_bar / before
+
+
+def _root(level: Level) -> float:
+    """u = σ^(1/ρ)."""
+    return (level.s / level.a) ** (1 / RHO)
 
 
 def kind_of(config: Mapping[str, Any]) -> type[Schedule]:

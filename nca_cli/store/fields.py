@@ -15,6 +15,8 @@ class Field:
     name: str
     axes: tuple[str, ...] = PIXELS
     """Of one sample; the sample axis comes before them unless the field is `fixed`."""
+    long_name: str = ""
+    """What it is, in ASCII, for programs that label axes with it (CF conventions, as `units`)."""
     fixed: bool = False
     """Whether it belongs to all samples of an artifact; then it lies in the first part."""
     previewed: bool = False
@@ -36,20 +38,22 @@ class Field:
 FIELDS = {
     field.name: field
     for field in (
-        Field("t", axes=()),
-        Field("seed", axes=()),
-        Field("log_snr", axes=()),
-        Field("x0", fixed=True),
-        Field("z0", LATENTS, fixed=True),
-        Field("x0_floor", fixed=True),
-        Field("x_t", previewed=True),
-        Field("z_t", LATENTS),
-        Field("x0_hat", previewed=True),
-        Field("z0_hat", LATENTS),
-        Field("preview", ("height", "width", "rgb"), derived=True),
+        Field("t", (), "noise level"),
+        Field("seed", (), "draw of the noise"),
+        Field("log_snr", (), "natural logarithm of the signal-to-noise ratio"),
+        Field("x0", PIXELS, "image in [-1, 1]", fixed=True),
+        Field("z0", LATENTS, "latents of the image", fixed=True),
+        Field("x0_floor", PIXELS, "image after the autoencoder alone", fixed=True),
+        Field("x_t", PIXELS, "noised image", previewed=True),
+        Field("z_t", LATENTS, "noised latents"),
+        Field("x0_hat", PIXELS, "reconstruction", previewed=True),
+        Field("z0_hat", LATENTS, "latents of the reconstruction"),
+        Field("preview", ("height", "width", "rgb"), "picture of x_t or x0_hat", derived=True),
     )
 }
 """In the order in which listings show them. docs/store-format.md says what each holds."""
+UNITS = "1"
+"""Of every dataset: numbers without a dimension."""
 INDEX = tuple(field.name for field in FIELDS.values() if not field.axes)
 """The columns that say which sample a row is."""
 

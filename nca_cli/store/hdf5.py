@@ -16,7 +16,7 @@ import numpy as np
 from nca_cli.errors import StoreError
 from nca_cli.images.pixels import to_rgb
 from nca_cli.recipe import digest
-from nca_cli.store.fields import FIELDS, INDEX, fixed, per_sample
+from nca_cli.store.fields import FIELDS, INDEX, UNITS, fixed, per_sample
 from nca_cli.store.files import write_atomically
 from nca_cli.store.layout import ARTIFACT_FORMAT, FORMAT_VERSION
 from nca_cli.store.opening import UNREADABLE, open_file, reason_of
@@ -60,6 +60,8 @@ def _write_dataset(group: h5py.Group, name: str, values: np.ndarray) -> None:
         chunks=tuple(max(1, size) for size in single),
         maxshape=((values.shape[0] if field.fixed else None), *values.shape[1:]),
     )  # fmt: skip
+    for key, text in (("long_name", field.long_name), ("units", UNITS)):
+        data.attrs[key] = np.bytes_(text)
     if field.axes and not field.fixed:
         data.attrs["coordinates"] = " ".join(INDEX)
     for axis, (label, size) in enumerate(zip(field.dims, values.shape, strict=True)):

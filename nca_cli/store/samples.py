@@ -65,6 +65,11 @@ class Samples:
              for name, tensor in self.tensors.items()},
         )  # fmt: skip
 
+    def in_order(self) -> Samples:
+        """The same samples by rising t, then seed."""
+        rows = np.lexsort((self.seed, self.t))
+        return self if (rows == np.arange(len(rows))).all() else self.take(rows)
+
     def take(self, rows: np.ndarray | list[int] | slice) -> Samples:
         """The samples at `rows`."""
         tensors = {name: tensor[rows] for name, tensor in self.tensors.items()}
@@ -100,10 +105,10 @@ class Part:
     samples: Samples
 
     def joined(self, samples: Samples, fixed: Mapping[str, np.ndarray]) -> Part:
-        """This part with more samples and more fixed tensors; what it holds stays as it is."""
+        """This part with more samples, in order, and more fixed tensors; what it holds stays."""
         if len(self.samples):
             samples = Samples.joined([self.samples, samples]) if len(samples) else self.samples
-        return Part(self.header, {**fixed, **self.fixed}, samples)
+        return Part(self.header, {**fixed, **self.fixed}, samples.in_order())
 
     def takes(self, samples: Samples) -> bool:
         """Whether samples of this layout may follow the ones that are here."""

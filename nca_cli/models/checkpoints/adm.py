@@ -132,6 +132,7 @@ class AdmConfig:
         """The schedule as a configuration of diffusers' DDPMScheduler.
 
         guided-diffusion stretches the linear β so that any number of steps ends in the same noise.
+        `clip_epsilon` is nca's own: its DDIM takes ε anew from the clipped x̂0.
         """
         fixed = "fixed_small" if self.sigma_small else "fixed_large"
         stretch = 1000 / self.diffusion_steps
@@ -142,6 +143,7 @@ class AdmConfig:
             "beta_end": 0.02 * stretch,
             "num_train_timesteps": self.diffusion_steps,
             "clip_sample": True,
+            "clip_epsilon": "recomputed",
             "prediction_type": "sample" if self.predict_xstart else "epsilon",
             "variance_type": "learned_range" if self.learn_sigma else fixed,
             "timestep_spacing": "linspace",
