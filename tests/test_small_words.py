@@ -215,3 +215,18 @@ def test_converted_checkpoints_are_listed_and_cleared():
     assert json.loads(nca("cache", "--json").stdout) == {"kept": [], "bytes": 0}
     assert load_denoiser(find_model(names[0]), device="cpu").shape == before[0].shape
     assert "--clear 'old' is unknown" in said(nca("cache", "--clear", "old", code=2))
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+def test_rows_lie_by_rising_t_and_datasets_say_what_they_are(tmp_path):
+    store = Store(tmp_path / "store")
+    commit(store, [600, 100], seeds=[1, 0])
+    artifact = commit(store, [300], seeds=[0])
+    with artifact.parts[0].opened() as group:
+        assert list(zip(group["t"], group["seed"], strict=True)) == [
+            (100, 0), (100, 1), (300, 0), (600, 0), (600, 1)]  # fmt: skip
+        assert group["log_snr"].attrs["units"] == b"1"
+        assert b"signal-to-noise" in group["log_snr"].attrs["long_name"]
+        assert group["x0_hat"].attrs["long_name"] == b"reconstruction"
