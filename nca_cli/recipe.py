@@ -38,7 +38,14 @@ MOST_NUMBERS = 1_000_000
 LARGEST = 1e30
 """Of all numbers that are asked for."""
 
-EXAMPLES = {"eta": "0,0.5,1", "log-snr": "4,0,-4", "seed": "0,1,2", "steps": "10,50"}
+EXAMPLES = {
+    "eta": "0,0.5,1",
+    "label": "3,4",
+    "guidance": "1,3",
+    "log-snr": "4,0,-4",
+    "seed": "0,1,2",
+    "steps": "10,50",
+}
 """Of lists of other numbers than levels."""
 
 Number = int | float
@@ -79,6 +86,15 @@ def parse_steps(texts: Iterable[str]) -> list[int]:
         if not isinstance(steps, int) or steps < 1:
             raise UsageError(f"--steps {steps} is not a whole number from 1")
     return [int(steps) for steps in found]
+
+
+def parse_labels(texts: Iterable[str]) -> list[int]:
+    """As `parse_list`, for classes: whole numbers from 0 on."""
+    found = parse_list(texts, "label")
+    for label in found:
+        if not isinstance(label, int) or label < 0:
+            raise UsageError(f"--label {label} is not a class", "whole numbers from 0 on")
+    return [int(label) for label in found]
 
 
 def parse_at(texts: Iterable[str]) -> list[int]:

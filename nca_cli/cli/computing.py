@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,15 @@ import typer
 from nca_cli.cli import complete
 from nca_cli.cli.groups import option_group
 from nca_cli.cli.options import Device, Fit, Offline, StoreDtype, compute_option, run_option
-from nca_cli.recipe import DTYPES, SPACINGS, parse_at, parse_list, parse_seeds, parse_steps
+from nca_cli.recipe import (
+    DTYPES,
+    SPACINGS,
+    parse_at,
+    parse_labels,
+    parse_list,
+    parse_seeds,
+    parse_steps,
+)
 from nca_cli.samplers import METHODS, taking
 
 if TYPE_CHECKING:
@@ -77,15 +86,18 @@ class ChainOptions:
     spacing: Annotated[str | None, compute_option(
         "--spacing", metavar="|".join(SPACINGS), show_default="the model's",
         help="How the levels of a chain fall: evenly in t, or by Karras' rule.")] = None
-    label: Annotated[int | None, compute_option(
-        "--label", metavar="N", min=0, show_default="none",
-        help="Class label, for class-conditional models.")] = None
-    prompt: Annotated[str | None, compute_option(
+    label: Annotated[list[str] | None, compute_option(
+        "--label", metavar="LIST", show_default="none",
+        help="Class label, for class-conditional models; 3,4 reconstructs under each.")] = None
+    prompt: Annotated[list[str] | None, compute_option(
         "--prompt", metavar="TEXT", show_default="the empty prompt",
-        help="Text, for text-conditional models.")] = None
-    guidance: Annotated[float | None, compute_option(
-        "--guidance", metavar="W", min=0.0, show_default="none",
-        help="Weight of guidance towards label or prompt; 1 is none.")] = None
+        help="Text, for text-conditional models. Repeatable: reconstructs under each.")] = None
+    labels: Annotated[Path | None, compute_option(
+        "--labels", metavar="FILE", show_default="none",
+        help="CSV of a label or prompt for each image: columns image, and label or prompt.")] = None
+    guidance: Annotated[list[str] | None, compute_option(
+        "--guidance", metavar="LIST", show_default="none",
+        help="Weight of guidance towards label or prompt; 1 is none; 1,3,7 takes each.")] = None
     # fmt: on
 
 
@@ -177,6 +189,12 @@ def requested(*groups: Any, **others: Any) -> Request:
     })  # fmt: skip
 
 
+def _prompts(texts: list[str]) -> list[str]:
+    """The prompts; of a variable of the environment one, whatever spaces are in it."""
+    whole = os.environ.get("NCA_PROMPT")
+    return [whole] if whole and texts == whole.split() else texts
+
+
 def _batch(text: str) -> Any:
     """`None` for `auto`; `Request` refuses what is no number."""
     return None if text == "auto" else int(text) if text.isdecimal() else text
@@ -190,5 +208,8 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "eta": partial(parse_list, what="eta"),
     "at": parse_at,
     "batch": _batch,
+    "label": parse_labels,
+    "guidance": partial(parse_list, what="guidance"),
+    "prompt": _prompts,
 }
 """Options that are text on the command line, and numbers in a `Request`."""

@@ -1,4 +1,4 @@
-"""`nca verify`, `nca pack`, `nca merge`, `nca rm` and `nca cache`: stores and the cache in order."""
+"""`nca verify`, `pack`, `merge`, `rm` and `cache`: stores and the cache, kept in order."""
 
 from __future__ import annotations
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from nca_cli.engine.conditions import asked_of, conditions_for, several, unheard
 from nca_cli.engine.plan import WHOLE, Plan, Shard, make_plan
 from nca_cli.errors import Complain, ModelError, UsageError
 from nca_cli.images import FITS, Choice, Source, find_images, usual_images
@@ -57,12 +57,14 @@ class Request:
     """Of ddim chains that clip: `kept` or `recomputed`."""
     spacing: str | None = None
     """Of the levels of chains: `even` or `karras`."""
-    label: int | None = None
-    """Class label, for class-conditional models."""
-    guidance: float | None = None
-    """Weight of classifier-free guidance towards label or prompt."""
-    prompt: str | None = None
-    """Text, for text-conditional models; `None`: the empty prompt."""
+    label: int | Sequence[int] | None = None
+    """Class label, for class-conditional models; several: recipes of each."""
+    guidance: float | Sequence[float] | None = None
+    """Weight of classifier-free guidance towards label or prompt; several: recipes of each."""
+    prompt: str | Sequence[str] | None = None
+    """Text, for text-conditional models; `None`: the empty prompt; several: recipes of each."""
+    labels: Path | None = None
+    """A table of labels and prompts, image by image, in the place of the two."""
     fit: str = "crop"
     size: int = 256
     """Side in pixels for `wiener`, which has no size of its own."""
@@ -169,30 +171,42 @@ def _plans(
     request: Request, store: Store, *, with_recipes: bool, on_error: Complain | None
 ) -> list[Plan]:
     images = _images(request, on_error)
-    recipes: dict[str, tuple[Model, dict[str, Recipe]]] = {}
+    asked = list(asked_of(request, images)) if with_recipes else [(request, images)]
+    groups: dict[tuple, _Group] = {}
     runs = find_runs(request)
     checkpoints = _checkpoints(request, runs, with_recipes, on_error)
     models = [*_named(request, with_recipes), *checkpoints]
     _check_told(request, models)
     for model in models:
         home = f"{model.folder_name} {model.folder} {model.revision}"
-        wanted = recipes_of(conditions_for(request, model, models), model) if with_recipes else []
-        if not _fits_its_run(store, model, wanted, on_error):
-            continue
-        recipes.setdefault(home, (model, {}))[1].update({recipe.name: recipe for recipe in wanted})
-    planned = partial(make_plan, fit=request.fit, shard=request.shard, on_error=on_error)
-    plans = [
-        planned(store, model, list(wanted.values()), images, request.keys(model))
-        for model, wanted in recipes.values()
-    ]
-    said = {run.name: run.notes for run in runs}
-    for plan in plans:
-        run = plan.model.trained.run if plan.model.trained else ""
-        plan.notes = (
-            *said.pop(run, ()),
-            *_unheard(request, conditions_for(request, plan.model, models), plan.model),
-        )
+        for said, some in asked:
+            mine = conditions_for(said, model, models)
+            wanted = recipes_of(mine, model) if with_recipes else []
+            if not _fits_its_run(store, model, wanted, on_error):
+                break
+            group = groups.setdefault((home, mine.label, mine.prompt, mine.guidance), _Group(model))
+            group.recipes.update({recipe.name: recipe for recipe in wanted})
+            group.images.update(dict.fromkeys(some))
+            group.notes = unheard(said, mine, model)
+    planned = partial(make_plan, store, fit=request.fit, shard=request.shard, on_error=on_error)
+    told = {run.name: run.notes for run in runs}
+    plans = []
+    for each in groups.values():
+        model = each.model
+        plan = planned(model, [*each.recipes.values()], [*each.images], request.keys(model))
+        plan.notes = (*told.pop(model.trained.run if model.trained else "", ()), *each.notes)
+        plans.append(plan)
     return plans
+
+
+@dataclass
+class _Group:
+    """Recipes of one model that one network under one condition answers, and their images."""
+
+    model: Model
+    recipes: dict[str, Recipe] = field(default_factory=dict)
+    images: dict[Source, None] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def _check_told(request: Request, models: Sequence[Model]) -> None:
@@ -252,27 +266,6 @@ def _fits_its_run(
     return True
 
 
-def conditions_for(request: Request, model: Model, models: Sequence[Model]) -> Request:
-    """The request without label and prompt where `model` does not take them and others do.
-
-    What none of them takes stays, and is refused.
-    """
-    label = model.classes is not None or not any(each.classes is not None for each in models)
-    prompt = model.takes_prompt or not any(each.takes_prompt for each in models)
-    mine = replace(
-        request, label=request.label if label else None, prompt=request.prompt if prompt else None
-    )
-    unheard = mine != request and mine.label is None and mine.prompt is None
-    return replace(mine, guidance=None) if unheard else mine
-
-
-def _unheard(request: Request, mine: Request, model: Model) -> tuple[str, ...]:
-    """A note on the conditions that were left out for a model."""
-    options = ("label", "prompt", "guidance")
-    left = [f"--{name}" for name in options if getattr(mine, name) != getattr(request, name)]
-    return (f"{model.name} takes no {' and no '.join(left)}",) if left else ()
-
-
 def _images(request: Request, on_error: Complain | None) -> Sequence[Source]:
     """The images named, or the usual samples."""
     if request.images:
@@ -296,8 +289,8 @@ def recipes_of(request: Request, model: Model) -> list[Recipe]:
     found = [
         recipe_for(model, choice.with_options(steps=steps, eta=eta, **settings), **common)
         for choice in choices
-        for steps in _several(request.steps)
-        for eta in _several(request.eta)
+        for steps in several(request.steps)
+        for eta in several(request.eta)
     ]
     return list(dict.fromkeys(found))  # η or steps that do not bear on a sampler make no new recipe
 
@@ -310,8 +303,3 @@ def _choice(request: Request, model: Model, text: str) -> SamplerChoice:
     levels = model.space.schedule.steps
     own = model.sampler if name == model.sampler.name else SamplerChoice.default(name, levels)
     return own.with_options(steps=steps)
-
-
-def _several(values: float | Sequence[float] | None) -> Sequence[Any]:
-    """What was asked for, or `None` alone: what the model says."""
-    return list(values) if isinstance(values, Sequence) else [values]

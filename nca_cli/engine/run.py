@@ -47,6 +47,8 @@ class Reconstruction:
     engine: Engine | None = None
     following: Model | None = None
     """Whose files are read while this runs."""
+    kept: dict[tuple, Any] = field(default_factory=dict)
+    """Networks of plans before, which may be this plan's as well."""
 
     def __post_init__(self) -> None:
         self._codec = Codec(self.plan.model, self.device, self.notes)
@@ -89,6 +91,7 @@ class Reconstruction:
             label=recipe.class_label,
             guidance=recipe.guidance,
             prompt=recipe.prompt,
+            kept=self.kept,
         )
         self.notes += denoiser.notes
         return denoiser

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import zip_longest
+from typing import Any
 
 from nca_cli.engine.noise import Noising
 from nca_cli.engine.request import Request, find_runs, noise_plans, reconstruction_plans
@@ -34,10 +35,14 @@ def reconstructions(
     """The x̂0 that a request takes; of each model when the one before is done, its files read
     meanwhile."""
     plans = reconstruction_plans(request, store, on_error)
+    kept: dict[tuple, Any] = {}  # one network may answer under several conditions
     for plan, following in zip_longest(plans, plans[1:]):
         ahead = following.model if following and following.missing else None
+        ahead = None if ahead == plan.model else ahead
         yield Reconstruction(plan, device, store_dtype=request.store_dtype, batch=request.batch,
-                             on_error=on_error, following=ahead)  # fmt: skip
+                             on_error=on_error, following=ahead, kept=kept)  # fmt: skip
+        if ahead is not None:
+            kept.clear()
 
 
 def followed(
@@ -68,8 +73,9 @@ def followed(
             present, whole = _present(request)
             works = reconstructions(present, store, device, failed)
             for work in works:
-                if work.plan.missing and work.plan.title not in tried:
-                    tried.add(work.plan.title)
+                what = " ".join([work.plan.title, *work.plan.recipes])
+                if work.plan.missing and what not in tried:
+                    tried.add(what)
                     yield work
             ended = whole and not awaited
         if not ended:

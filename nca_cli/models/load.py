@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -64,6 +64,8 @@ class Running:
     label: int | None = None
     guidance: float | None = None
     prompt: str | None = None
+    kept: dict[tuple, Any] = field(default_factory=dict, compare=False)
+    """Networks that were loaded before, for those who ask them under several conditions."""
 
     @property
     def numerics(self) -> dict[str, Any]:
@@ -82,16 +84,18 @@ def load_denoiser(
     label: int | None = None,
     guidance: float | None = None,
     prompt: str | None = None,
+    kept: dict[tuple, Any] | None = None,
 ) -> AnyDenoiser:
     """The model's network on `device`, ready to call: `(x_t, t) -> Prediction`.
 
     A class-conditional one answers under `label` (`None`: the label that stands for none, if any),
-    a text-conditional one under `prompt` (`None`: the empty one). Raises `ModelError`, and
-    `UsageError` for a prompt that is too long.
+    a text-conditional one under `prompt` (`None`: the empty one). `kept` holds networks that were
+    loaded before, and takes this one. Raises `ModelError`, and `UsageError` for a prompt that is
+    too long.
     """
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype {dtype!r}", f"one of: {', '.join(DTYPES)}")
-    running = Running(device, dtype, tf32, label, guidance, prompt)
+    running = Running(device, dtype, tf32, label, guidance, prompt, {} if kept is None else kept)
     return model.origin.denoiser(model, running)
 
 
@@ -110,18 +114,29 @@ def load_autoencoder(model: Model, *, device: str) -> Autoencoder:
 
 def denoiser_of(pipeline: Pipeline, name: str, running: Running) -> Denoiser | Guided:
     """The network of a pipeline, called `name` in errors, as its family asks it."""
-    from nca_cli.models.denoiser import Asked, Denoiser, Guided
+    from nca_cli.models.denoiser import Guided
+
+    given, null, heard = _conditions(pipeline, name, running)
+    key = (pipeline.root, pipeline.network.weights, running.device, running.dtype, running.tf32)
+    known: Denoiser | None = running.kept.get(key)
+    denoiser = known or _unconditioned(pipeline, name, running)
+    running.kept.clear()
+    running.kept[key] = denoiser
+    denoiser.notes = [] if known else [*heard, *denoiser.notes]  # said once
+    return denoiser if given is None else Guided(denoiser, given, null, running.guidance)
+
+
+def _unconditioned(pipeline: Pipeline, name: str, running: Running) -> Denoiser:
+    """The network itself, whatever it is told beside x and t."""
+    from nca_cli.models.denoiser import Asked, Denoiser
 
     doubts = (*_idle_variance(pipeline, name), *_written_scale(pipeline))
-    given, null, heard = _conditions(pipeline, name, running)
     network, notes = _filled(pipeline, pipeline.network, name)
-    family = pipeline.family
     asked = Asked(
         network, pipeline.schedule, pipeline.prediction, pipeline.shape, name,
-        time=_time(pipeline), ask=family.ask,
+        time=_time(pipeline), ask=pipeline.family.ask,
     )  # fmt: skip
-    denoiser = Denoiser(asked, **running.numerics, notes=(*heard, *notes, *doubts))
-    return denoiser if given is None else Guided(denoiser, given, null, running.guidance)
+    return Denoiser(asked, **running.numerics, notes=(*notes, *doubts))
 
 
 def _time(pipeline: Pipeline) -> Callable[[Schedule, np.ndarray], np.ndarray]:
