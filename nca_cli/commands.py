@@ -23,6 +23,7 @@ from nca_cli.models.aliases import ALIASES
 from nca_cli.models.checkpoints.origin import CheckpointFile
 from nca_cli.models.find import check_name
 from nca_cli.recipe import BUILT_IN, IMPORTED, WATCHED, Number, Recipe
+from nca_cli.sampler_choice import digits, options_of
 from nca_cli.samplers import METHODS, taking
 from nca_cli.store import Filters, Gap, ModelFilter, Store
 from nca_cli.store.header import steps_of
@@ -218,7 +219,7 @@ def _made(made: Recipe | str) -> Command:
         sampler, steps = split_label(made)
         options: tuple[str, ...] = () if steps is None else ("--steps", str(steps))
     else:
-        sampler, options = made.sampler, tuple(_options(made))
+        sampler, options = made.sampler, tuple(options_of(made))
     return Command("reconstruct", samplers=(sampler,) if sampler else (), options=options)
 
 
@@ -237,44 +238,13 @@ def _of_run(made: Recipe | str, model: Mapping[str, Any]) -> Command:
     return replace(command, at=(steps[made.weights],)) if known else command  # type: ignore[union-attr]
 
 
-def _options(recipe: Recipe) -> Iterator[str]:
-    """Whatever is not the same for every model that is asked for this sampler alone."""
-    if recipe.steps is not None:
-        yield from ("--steps", str(recipe.steps))
-    if recipe.eta:
-        yield from ("--eta", _number(recipe.eta))
-    if recipe.clip is not None:  # what is usual, only the scheduler of the model says
-        yield "--clip"
-    elif recipe.sampler in taking("clip"):
-        yield "--no-clip"
-    if recipe.clip_epsilon is not None:
-        yield from ("--clip-epsilon", recipe.clip_epsilon)
-    if recipe.spacing is not None:
-        yield from ("--spacing", recipe.spacing)
-    if recipe.class_label is not None:
-        yield from ("--label", str(recipe.class_label))
-    if recipe.prompt:
-        yield from ("--prompt", recipe.prompt)
-    if recipe.guidance is not None:
-        yield from ("--guidance", _number(recipe.guidance))
-    if recipe.dtype != "float32":
-        yield from ("--dtype", recipe.dtype)
-    if recipe.tf32:
-        yield "--tf32"
-
-
-def _number(number: Number) -> str:
-    """Every digit that matters: `100`, `0.123456789`."""
-    return repr(number).removesuffix(".0")
-
-
 def _list(numbers: Sequence[Number]) -> str:
     """`100,300`, and as a half-open range where many whole numbers lie at even distances."""
     steps = {after - before for before, after in pairwise(numbers)}
     if len(numbers) > LONG and len(steps) == 1 and all(isinstance(n, int) for n in numbers):
         step = steps.pop()
         return f"{numbers[0]}:{numbers[-1] + step}" + (f":{step}" if step != 1 else "")
-    return ",".join(map(_number, numbers))
+    return ",".join(map(digits, numbers))
 
 
 def _implied(run: Command, runs: Sequence[Command]) -> bool:

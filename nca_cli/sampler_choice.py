@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from nca_cli import plugins
 from nca_cli.errors import UsageError
-from nca_cli.recipe import DEFAULT_STEPS, SPACINGS
-from nca_cli.samplers import CLIP_EPSILONS, METHODS, method
+from nca_cli.recipe import DEFAULT_STEPS, SPACINGS, Number, Recipe
+from nca_cli.samplers import CLIP_EPSILONS, METHODS, method, taking
 
 
 def name_and_steps(text: str) -> tuple[str, int | None]:
@@ -82,3 +83,34 @@ class SamplerChoice:
     def with_options(self, **options: Any) -> SamplerChoice:
         """A copy in which every option that is not `None` replaces the field of that name."""
         return replace(self, **{key: value for key, value in options.items() if value is not None})
+
+
+def options_of(recipe: Recipe) -> Iterator[str]:
+    """The options that ask for it: whatever is not the same for every model under its sampler."""
+    if recipe.steps is not None:
+        yield from ("--steps", str(recipe.steps))
+    if recipe.eta:
+        yield from ("--eta", digits(recipe.eta))
+    if recipe.clip is not None:  # what is usual, only the scheduler of the model says
+        yield "--clip"
+    elif recipe.sampler in taking("clip"):
+        yield "--no-clip"
+    if recipe.clip_epsilon is not None:
+        yield from ("--clip-epsilon", recipe.clip_epsilon)
+    if recipe.spacing is not None:
+        yield from ("--spacing", recipe.spacing)
+    if recipe.class_label is not None:
+        yield from ("--label", str(recipe.class_label))
+    if recipe.prompt:
+        yield from ("--prompt", recipe.prompt)
+    if recipe.guidance is not None:
+        yield from ("--guidance", digits(recipe.guidance))
+    if recipe.dtype != "float32":
+        yield from ("--dtype", recipe.dtype)
+    if recipe.tf32:
+        yield "--tf32"
+
+
+def digits(number: Number) -> str:
+    """Every digit that matters: `100`, `0.123456789`."""
+    return repr(number).removesuffix(".0")
