@@ -23,8 +23,8 @@ import numpy as np
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "srun", "sbatch", "scontrol")
 PORTS = 16817
-IMAGES = 24
-PATIENCE = 300.0
+IMAGES = 12
+PATIENCE = 900.0
 CONFIGURATION = """
 ClusterName=bench
 SlurmctldHost={host}(127.0.0.1)
@@ -183,7 +183,7 @@ def main() -> None:
         folder.chmod(0o755)
         model, images = tiny_model(folder / "model"), noise_pictures(folder / "images", IMAGES)
         words = [sys.executable, "-m", "nca_cli", "reconstruct", str(images), "--model", str(model),
-                 "--t", "0:1000:100", "--sampler", "ddim", "--sampler", "one-step",
+                 "--t", "0:1000:200", "--sampler", "ddim", "--sampler", "one-step",
                  "--offline", "--json"]  # fmt: skip
         line = " ".join(words)
         subprocess.run([*words, "--store", str(folder / "alone")], check=True,

@@ -22,6 +22,8 @@ from nca_cli.shard import Shard
 
 if TYPE_CHECKING:
     from nca_cli.engine import Plan, Request, Work
+    from nca_cli.metrics.measuring import Measuring
+    from nca_cli.metrics.registry import Value
     from nca_cli.store import Store
 
 DryRun = Annotated[bool, opt.option("--dry-run", help="Say what would be computed, and stop.")]
@@ -113,6 +115,15 @@ def measure(
     computed = len(work)
     with together.bar(place, output, "measure", computed, "samples") as advance:
         values = work.run(workers or together.workers, advance)
+    if _measured(work, values, computed, output):
+        together.hold(place)
+        raise typer.Exit(1)
+
+
+def _measured(
+    work: Measuring, values: Sequence[Value], computed: int, output: Output
+) -> list[NcaError]:
+    """Say what was measured; what went wrong."""
     output.note(*work.notes)
     problems = [*work.problems, *([work.unsaved] if work.unsaved and not work.saved else [])]
     for problem in problems:
@@ -121,9 +132,7 @@ def measure(
     output.results(work.files, values=len(values), computed=computed,
                    measures=sorted({value.measure for value in values}),
                    errors=[problem.what for problem in problems])  # fmt: skip
-    if problems:
-        together.hold(place)
-        raise typer.Exit(1)
+    return problems
 
 
 @dataclass
