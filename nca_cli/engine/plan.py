@@ -28,6 +28,8 @@ class ImagePlan:
     name: str
     digest: str
     noise: list[Key] = field(default_factory=list)
+    noised: bool = False
+    """Whether there was an x_t of it when the plan was made."""
     reconstructions: dict[str, list[Key]] = field(default_factory=dict)
     """Recipe name → missing (t, seed), most expensive first."""
 
@@ -253,5 +255,5 @@ def _find_missing(
         stored = held[name].keys if name in held else set()
         return sorted((key for key in keys if key not in stored), reverse=True)
 
-    image.noise = lacking(NOISE)
+    image.noise, image.noised = lacking(NOISE), NOISE in held
     image.reconstructions = {name: lacking(name) for name in plan.recipes}
