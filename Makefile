@@ -12,7 +12,7 @@ LOWEST := $(addprefix tests/test_,$(addsuffix .py,archives before engine grid im
           notebook pack plot samplers store store_format verify))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quality lowest style bench docs pictures study study-report clean
+.PHONY: help demo test quality lowest style bench cluster docs pictures study study-report clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -49,6 +49,9 @@ style: $(TOOLS)  ## Rewrite the code in the project's style
 
 bench: $(TOOLS)  ## Measure speed, crash safety and agreement with the closed forms (minutes)
 	$(BIN)/python -m bench
+
+cluster: $(TOOLS)  ## Run job steps, an array and a requeued job under a real Slurm, where there is one
+	$(BIN)/python -m bench cluster
 
 docs: $(TOOLS)  ## Write the command reference and the table of rooms anew, from the program
 	$(BIN)/python docs/make_commands.py

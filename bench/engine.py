@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 REPEATS = 5
-STEPS, LEVELS = 20, [200, 500]
+STEPS, LEVELS = 50, list(range(100, 1000, 100))
 NOISIEST = 900
 SHAPE, BATCH, CALLS = (3, 32, 32), 64, 180
 """Of the network that costs nothing: pictures, trajectories in flight, and calls at least."""

@@ -13,12 +13,18 @@ if TYPE_CHECKING:
 
 
 def pick_device(name: str) -> str:
-    """A device that is there: `auto` prefers cuda, then mps, then cpu. Raises `UsageError`."""
+    """A device that is there: `auto` prefers cuda, then mps, then cpu. Raises `UsageError`.
+
+    `auto:3` is that of the fourth of several processes on a machine: they take turns in its GPUs.
+    """
     import torch
 
     has_mps = torch.backends.mps.is_available()
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    auto, _, process = name.partition(":")
+    if name == "auto" or (auto == "auto" and process.isdecimal()):
+        if torch.cuda.is_available():
+            return f"cuda:{int(process) % torch.cuda.device_count()}" if process else "cuda"
+        return "mps" if has_mps else "cpu"
     match = re.fullmatch(r"(cpu|mps|cuda)(?::(\d+))?", name)
     if match is None:
         raise UsageError(f"unknown device {name!r}", "one of: auto, cpu, cuda, cuda:1, mps")

@@ -21,6 +21,7 @@ FLOORS = (
         "plugins",
         "portraits",
         "schedule",
+        "shard",
         "figures.type",
     ),
     ("samplers",),

@@ -277,3 +277,59 @@ def test_bytes_that_the_disk_cannot_give_are_no_damage(store):
     with pytest.raises(StoreError, match="cannot read it") as raised:
         _ = one(store, "ddim-50").keys
     assert not isinstance(raised.value, DamagedArtifact)
+
+
+# --- what the index says of a part ----------------------------------------------------------------
+
+
+def looked_at(store: Store) -> tuple[int, list]:
+    """How many files a reader opens that knows the index alone, and what it says of all parts."""
+    opened, real = [], h5py.File
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(h5py, "File", lambda *given, **more: opened.append(1) or real(*given, **more))
+        said = [(each.header, sorted(each.keys), each.log_snr.tolist(), each.datasets)
+                for each in Store(store.root).select()]  # fmt: skip
+    return len(opened), said
+
+
+def test_what_is_known_of_a_part_opens_no_file(store):
+    opened, said = looked_at(store)
+    assert opened == 0
+    (store.root / INDEX).unlink()
+    assert looked_at(store)[1] == said
+    assert looked_at(store) == (0, said)
+
+
+def test_no_byte_of_an_index_that_was_changed_is_believed(store):
+    _, said = looked_at(store)
+    path = store.root / INDEX
+    content = bytearray(path.read_bytes())
+    for place in range(100, len(content), max(1, len(content) // 12)):
+        content[place] ^= 2
+    path.write_bytes(content)
+    assert looked_at(store)[1] == said
+
+
+def test_a_part_that_was_replaced_behind_the_index_is_read_again(store):
+    """Of the same size, and older than the one before."""
+    path = path_of(store, "ddim-50")
+    before = path.stat()
+    with h5py.File(path, "r+") as file:
+        recipe = file.attrs["recipe"]
+        file.attrs["recipe"] = recipe[:-1] + " "
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns - 10**12))
+    with pytest.raises(DamagedArtifact):
+        _ = one(Store(store.root), "ddim-50").header
+
+
+def test_an_index_without_heads_is_completed(store):
+    """As versions before wrote it."""
+    path = store.root / INDEX
+    first, *lines = path.read_text().splitlines()
+    old = [json.loads(line) for line in lines]
+    kept = [{key: each[key] for key in ("part", "size", "mtime_ns")} for each in old
+            if "part" in each]  # fmt: skip
+    path.write_text("\n".join([first, *map(json.dumps, kept)]) + "\n")
+    opened, said = looked_at(store)
+    assert opened == len(list(store.all_parts()))
+    assert looked_at(store) == (0, said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,10 +16,14 @@ from nca_cli.cli.console import Output, complain, plural, size
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.interrupt import stop_if_interrupted
+from nca_cli.cli.together import Together
 from nca_cli.errors import NcaError, UsageError
+from nca_cli.shard import Shard
 
 if TYPE_CHECKING:
     from nca_cli.engine import Plan, Request, Work
+    from nca_cli.metrics.measuring import Measuring
+    from nca_cli.metrics.registry import Value
     from nca_cli.store import Store
 
 DryRun = Annotated[bool, opt.option("--dry-run", help="Say what would be computed, and stop.")]
@@ -41,9 +45,11 @@ def noise(
     """Perturb images to x_t at chosen noise levels. Pixel models need no weights for it."""
     from nca_cli.engine import noisings
 
-    request = computing.requested(samples, runs, inputs, access, store_dtype=store_dtype)
-    job = Job(opt.opened(store), output, request, dry_run, stamp)
-    job.carry_out(noisings(request, job.store, device, job.failed))
+    together = Together.with_share(access.shard)
+    share = {"store_dtype": store_dtype, "shard": together.shard(access.shard)}
+    request = computing.requested(samples, runs, inputs, access, **share)
+    job = Job(opt.opened(store), output, request, dry_run, stamp, together)
+    job.carry_out(noisings(request, job.store, together.device(device), job.failed))
     job.end()
 
 
@@ -64,10 +70,13 @@ def reconstruct(
 
     if follow and (dry_run or not runs.runs):
         raise UsageError("--follow waits for the checkpoints of a training", "name it: --run PATH")
-    request = computing.requested(samples, runs, chain, inputs, network, access)
-    job = Job(opt.opened(store), output, request, dry_run, stamp)
+    together = Together.with_share(access.shard)
+    share = together.shard(access.shard)
+    request = computing.requested(samples, runs, chain, inputs, network, access, shard=share)
+    job = Job(opt.opened(store), output, request, dry_run, stamp, together)
     computed = followed if follow else reconstructions
-    job.carry_out(computed(request, job.store, network.device, job.failed))
+    works = computed(request, job.store, together.device(network.device), job.failed)
+    job.carry_out(works, endless=follow)
     job.end()
 
 
@@ -90,19 +99,31 @@ def measure(
         help="Processes that measure.")] = None,
     device: Annotated[str, opt.measure_option(
         "--device", help="For networks: auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    offline: opt.Offline = False,
+    shard: opt.ShardOption = None, offline: opt.Offline = False,
     store: opt.StoreDir = opt.DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Measure reconstructions against their images; values are kept, and computed only once."""
     from nca_cli.metrics import REFERENCES, Measuring, Settings
 
-    wanted = filters.parsed()
-    settings = Settings(tuple(lpips_weights or ()), backbone, device, offline)
-    references = tuple(REFERENCES)
-    work = Measuring(opt.opened(store), wanted, name, settings=settings, references=references)
+    wanted, together = filters.parsed(), Together.with_share(shard)
+    output, place = together.output(output), opt.opened(store)
+    together.note(output)
+    networks = together.device(device)
+    settings = Settings(tuple(lpips_weights or ()), backbone, networks, offline)
+    work = Measuring(place, wanted, name, settings=settings, references=tuple(REFERENCES),
+                     shard=together.shard(shard))  # fmt: skip
     computed = len(work)
-    with output.bar("measure", computed, "samples") as advance:
-        values = work.run(workers, advance)
+    with together.bar(place, output, "measure", computed, "samples") as advance:
+        values = work.run(workers or together.workers, advance)
+    if _measured(work, values, computed, output):
+        together.hold(place)
+        raise typer.Exit(1)
+
+
+def _measured(
+    work: Measuring, values: Sequence[Value], computed: int, output: Output
+) -> list[NcaError]:
+    """Say what was measured; what went wrong."""
     output.note(*work.notes)
     problems = [*work.problems, *([work.unsaved] if work.unsaved and not work.saved else [])]
     for problem in problems:
@@ -111,8 +132,7 @@ def measure(
     output.results(work.files, values=len(values), computed=computed,
                    measures=sorted({value.measure for value in values}),
                    errors=[problem.what for problem in problems])  # fmt: skip
-    if problems:
-        raise typer.Exit(1)
+    return problems
 
 
 @dataclass
@@ -125,11 +145,14 @@ class Job:
     dry_run: bool = False
     stamp: Path | None = None
     """Touched when all is there."""
+    together: Together = field(default_factory=Together)
     errors: list[NcaError] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
     computed: int = 0
 
     def __post_init__(self) -> None:
+        self.output = self.together.output(self.output)
+        self.together.note(self.output)
         if self.stamp:
             from nca_cli.outputs import STAMP, Outputs
 
@@ -145,11 +168,26 @@ class Job:
             self.errors.append(error)
             complain(error)
 
-    def carry_out(self, works: Iterable[Work]) -> None:
+    def carry_out(self, works: Iterable[Work], *, endless: bool = False) -> None:
         """Announce each plan, run it under a bar, and say what it noticed."""
+        if self.together.launch and not endless:
+            self._carry_out_under_one_bar(list(works))
+            return
         for work in works:
             self._announce(work.plan)
             if not (self.dry_run or work.plan.empty):
+                with self.output.bar(work.plan.title, work.total, work.unit) as work.tick:
+                    self._run(work)
+
+    def _carry_out_under_one_bar(self, works: Sequence[Work]) -> None:
+        for work in works:
+            self._announce(work.plan)
+        left = [work for work in works if not (self.dry_run or work.plan.empty)]
+        title = works[0].plan.title if len(works) == 1 else "all models"
+        total, unit = sum(work.total for work in left), works[0].unit if works else ""
+        with self.together.bar(self.store, self.output, title, total, unit) as tick:
+            for work in left:
+                work.tick = tick
                 self._run(work)
 
     def _announce(self, plan: Plan) -> None:
@@ -161,9 +199,8 @@ class Job:
         self.output.note(*plan.notes)
 
     def _run(self, work: Work) -> None:
-        with self.output.bar(work.plan.title, work.total, work.unit) as work.tick:
-            for _ in work:
-                self.computed += 1
+        for _ in work:
+            self.computed += 1
         self.output.note(*_counted(work.notes, {str(image.source) for image in work.plan.images}))
 
     def end(self) -> None:
@@ -179,11 +216,23 @@ class Job:
         )
         if self.errors:
             self.output.note(f"{plural(len(self.errors), 'input')} left out, the others are done")
+            self.together.hold(self.store)
             raise typer.Exit(1)
-        if self.stamp and not self.dry_run:
+        if self.stamp and not self.dry_run and self._all_is_there():
             from nca_cli.outputs import Outputs
 
             Outputs(self.store).stamp(self.stamp)
+
+    def _all_is_there(self) -> bool:
+        """Whether other processes of the job have done their shares too."""
+        if self.together.launch is None:
+            return True
+        from nca_cli.engine import noise_plans, reconstruction_plans
+
+        errors: list[NcaError] = []
+        whole, noise = replace(self.request, shard=Shard()), not any(p.recipes for p in self.plans)
+        plans = (noise_plans if noise else reconstruction_plans)(whole, self.store, errors.append)
+        return not errors and all(plan.empty for plan in plans)
 
     def _planned(self) -> dict[str, int]:
         return {

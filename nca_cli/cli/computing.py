@@ -12,7 +12,15 @@ import typer
 
 from nca_cli.cli import complete
 from nca_cli.cli.groups import option_group
-from nca_cli.cli.options import Device, Fit, Offline, StoreDtype, compute_option, run_option
+from nca_cli.cli.options import (
+    Device,
+    Fit,
+    Offline,
+    ShardOption,
+    StoreDtype,
+    compute_option,
+    run_option,
+)
 from nca_cli.recipe import (
     DTYPES,
     SPACINGS,
@@ -23,6 +31,7 @@ from nca_cli.recipe import (
     parse_steps,
 )
 from nca_cli.samplers import METHODS, taking
+from nca_cli.shard import Shard
 
 if TYPE_CHECKING:
     from nca_cli.engine import Request
@@ -166,9 +175,7 @@ class AccessOptions:
     """Which share of the work, and whether the network may be asked."""
 
     # fmt: off
-    shard: Annotated[str | None, compute_option(
-        "--shard", metavar="I/N",
-        help="Compute share I of N, counted from 0; shares may run at once.")] = None
+    shard: ShardOption = None
     offline: Offline = False
     refresh: Annotated[bool, compute_option(
         "--refresh", help="Look for a newer revision of a hub model.")] = False
@@ -177,13 +184,12 @@ class AccessOptions:
 
 def requested(*groups: Any, **others: Any) -> Request:
     """What groups of options ask for; what was not given is as usual. Raises `UsageError`."""
-    from nca_cli.engine import Request, Shard
+    from nca_cli.engine import Request
 
     given = {name: value for group in groups for name, value in vars(group).items()} | others
     given.pop("device", None)  # no request knows it
-    parsers = {**PARSERS, "shard": Shard.parse}
     return Request(**{
-        name: parsers[name](value) if name in parsers else value
+        name: PARSERS[name](value) if name in PARSERS else value
         for name, value in given.items()
         if value is not None and value != []
     })  # fmt: skip
@@ -211,5 +217,6 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "label": parse_labels,
     "guidance": partial(parse_list, what="guidance"),
     "prompt": _prompts,
+    "shard": lambda given: given if isinstance(given, Shard) else Shard.parse(given),
 }
 """Options that are text on the command line, and numbers in a `Request`."""

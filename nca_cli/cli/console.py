@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,10 @@ UNWRAPPED = 1000
 """Columns of a table that nobody looks at in a terminal."""
 NARROW = 72
 """Columns of a terminal below which what can be left out is."""
+MANY = 10**6
+"""Units for which a bar has room whose length is not known yet."""
+LOOK = 1.0
+"""Seconds between two looks at what other processes have done."""
 EXACT = 0.001
 """logSNR that levels may lie from those asked for without a word."""
 
@@ -71,6 +76,28 @@ class Output:
                 stop_if_interrupted()
 
             yield advance
+
+    @contextmanager
+    def shared_bar(
+        self, title: str, unit: str, seen: Callable[[], tuple[int, int]]
+    ) -> Iterator[Callable[[], None]]:
+        """A bar of what several processes do: `seen` says how much is done, and of how much."""
+        console = stderr()
+        if self.quiet or not console.is_terminal:
+            yield stop_if_interrupted
+            return
+        with _progress(console, MANY, unit) as progress:
+            task, looked = progress.add_task(escape(title), total=None), 0.0
+
+            def show() -> None:
+                nonlocal looked
+                if time.monotonic() - looked > LOOK:
+                    done, total = seen()
+                    progress.update(task, completed=done, total=total)
+                    looked = time.monotonic()
+                stop_if_interrupted()
+
+            yield show
 
 
 def stderr() -> Console:

@@ -107,6 +107,13 @@ Quiet = Annotated[
         "--quiet", "-q", callback=_remembered, help="No progress, no notes; errors only."
     ),
 ]
+ShardOption = Annotated[
+    str | None,
+    compute_option(
+        "--shard", metavar="I/N", show_default="as torchrun, srun or a Slurm array say",
+        help="Compute share I of N, counted from 0; shares may run at once.",
+    ),
+]  # fmt: skip
 Offline = Annotated[bool, compute_option("--offline", help="Never ask the network.")]
 Device = Annotated[str, compute_option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 Fit = Annotated[

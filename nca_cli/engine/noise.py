@@ -87,17 +87,16 @@ def noise_image(
     space = plan.model.space
     size = space.resolution, plan.fit, space.channels
     picture = load_image(image.source, *size, digest=image.digest)
-    fixed, place = _fixed(picture.pixels, codec), plan.place(image)
+    fixed = _fixed(picture.pixels, codec)
     origin = fixed["z0" if codec.latent else "x0"]
     small = len(image.noise) * origin.nbytes < plan.store.part_bytes
-    if not small or plan.store.artifact(place, NOISE) is not None:
+    if not small or image.noised:
         background = None
     done = Noised([f"{image.source}: {note}" for note in picture.notes])
 
     def write(chunks: list[Samples]) -> None:
-        commit = partial(plan.store.commit, place, NOISE, plan.header(image),
-                         Samples.joined(chunks), fixed, store_dtype)  # fmt: skip
-        background.later(commit) if background else commit()
+        job = partial(_commit, plan, image, Samples.joined(chunks), fixed, store_dtype)
+        background.later(job) if background else job()
 
     waiting = Gathered(write, plan.store.part_bytes)
     try:
@@ -111,6 +110,13 @@ def noise_image(
     finally:
         waiting.commit()
     return done
+
+
+def _commit(
+    plan: Plan, image: ImagePlan, new: Samples, fixed: dict[str, np.ndarray], store_dtype: str
+) -> None:
+    header = plan.header(image)
+    plan.store.commit(plan.place(image), NOISE, header, new, fixed, store_dtype)
 
 
 def _fixed(x0: np.ndarray, codec: Codec) -> dict[str, np.ndarray]:

@@ -14,32 +14,10 @@ from nca_cli.images import Source, image_digest, image_name
 from nca_cli.models import Model
 from nca_cli.recipe import Recipe
 from nca_cli.samplers import evaluations
+from nca_cli.shard import WHOLE, Shard
 from nca_cli.store import Artifact, Key, Place, Store
 from nca_cli.store.header import header, image_info, model_info
 from nca_cli.store.layout import NOISE, image_folder, split_folder
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Share `index` of `count` of a request; the shares of all indices make the whole."""
-
-    index: int = 0
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """`0/4` … `3/4`. Raises `UsageError`."""
-        index, slash, count = text.partition("/")
-        if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-            raise UsageError(f"--shard {text!r} is not I/N with I from 0 to N-1", "for example 0/4")
-        return cls(int(index), int(count))
-
-    def of(self, row: int, keys: Sequence[Key]) -> list[Key]:
-        """This shard's keys of image number `row`; diagonal, so that costly levels are spread."""
-        return [key for column, key in enumerate(keys) if (row + column) % self.count == self.index]
-
-
-WHOLE = Shard()
 
 
 @dataclass
@@ -50,6 +28,8 @@ class ImagePlan:
     name: str
     digest: str
     noise: list[Key] = field(default_factory=list)
+    noised: bool = False
+    """Whether there was an x_t of it when the plan was made."""
     reconstructions: dict[str, list[Key]] = field(default_factory=dict)
     """Recipe name → missing (t, seed), most expensive first."""
 
@@ -237,17 +217,18 @@ def make_plan(
     Without recipes only x_t is wanted. An image that cannot be used goes to `on_error` (without
     it: raised) and is left out. Raises `UsageError` for levels that the model does not have.
     """
-    schedule = model.space.schedule
-    keys = [(schedule.check(t), seed) for t, seed in keys]
+    keys = [(model.space.schedule.check(t), seed) for t, seed in keys]
     if recipes:
         _check_signal(model, keys)
     plan = Plan(store, model, {recipe.name: recipe for recipe in recipes}, fit, [], 0)
     look = plan.look()
     seen: set[str] = set()
-    for row, source in enumerate(images):
+    for source, share in zip(images, _shares(plan, keys, len(images), shard), strict=True):
+        if keys and not share:  # another process reads that image
+            continue
         try:
             digest = image_digest(source, model.space.resolution, fit)
-            image, mine = ImagePlan(source, image_name(source), digest), shard.of(row, keys)
+            image, mine = ImagePlan(source, image_name(source), digest), [keys[i] for i in share]
             if image.digest not in seen:
                 _find_missing(plan, image, mine, look(image))
                 plan.images.append(image)
@@ -269,6 +250,19 @@ def _check_signal(model: Model, keys: Sequence[Key]) -> None:
         raise UsageError(reason, f"take t up to {min(blind) - 1}")
 
 
+def _shares(plan: Plan, keys: Sequence[Key], count: int, shard: Shard) -> list[Sequence[int]]:
+    """Rows of `keys` that a shard computes of each of `count` images."""
+    costs = _costs(plan, keys) if count % shard.count else [1] * len(keys)
+    return shard.of([costs] * count)
+
+
+def _costs(plan: Plan, keys: Sequence[Key]) -> list[int]:
+    """Evaluations of all recipes from each x_t, where none is stored; without recipes 1."""
+    schedule, recipes = plan.model.space.schedule, plan.recipes.values()
+    each = {t: sum(evaluations(one, schedule, t) for one in recipes) for t, _ in keys}
+    return [max(1, each[t]) for t, _ in keys]
+
+
 def _find_missing(
     plan: Plan, image: ImagePlan, keys: list[Key], held: Mapping[str, Artifact]
 ) -> None:
@@ -276,5 +270,5 @@ def _find_missing(
         stored = held[name].keys if name in held else set()
         return sorted((key for key in keys if key not in stored), reverse=True)
 
-    image.noise = lacking(NOISE)
+    image.noise, image.noised = lacking(NOISE), NOISE in held
     image.reconstructions = {name: lacking(name) for name in plan.recipes}

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from nca_cli.engine.conditions import asked_of, conditions_for, several, unheard
-from nca_cli.engine.plan import WHOLE, Plan, Shard, make_plan
+from nca_cli.engine.plan import Plan, make_plan
 from nca_cli.errors import Complain, ModelError, UsageError
 from nca_cli.images import FITS, Choice, Source, find_images, usual_images
 from nca_cli.models import Model, find_model, recipe_for
@@ -27,6 +27,7 @@ from nca_cli.recipe import (
 from nca_cli.runs import TrainingRun, find_run, models_of
 from nca_cli.sampler_choice import SamplerChoice, name_and_steps, sampler_named
 from nca_cli.samplers import METHODS, taking
+from nca_cli.shard import WHOLE, Shard
 from nca_cli.store import Key, Store
 
 

@@ -6,6 +6,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nca_cli.errors import NcaError, NothingStored, StoreError
@@ -14,7 +15,8 @@ from nca_cli.metrics.cache import FLOOR, Kept
 from nca_cli.metrics.registry import Settings, Value, described, wanted_metrics
 from nca_cli.metrics.sources import REFERENCE_OF, Survey, WantedSamples
 from nca_cli.metrics.workers import POOL_PIXELS, Task, carried_out
-from nca_cli.store import Artifact, Filters, Names, Store
+from nca_cli.shard import WHOLE, Shard
+from nca_cli.store import Artifact, Filters, Key, Names, Store
 
 LIST_HINT = "see what there is: nca ls"
 CHUNK = 16
@@ -46,7 +48,7 @@ class Measuring:
 
     def __init__(
         self, store: Store, filters: Filters = Filters(), names: Iterable[str] | None = None, *,  # noqa: B008
-        settings: Settings = Settings(), references: Sequence[str] = (),  # noqa: B008
+        settings: Settings = Settings(), references: Sequence[str] = (), shard: Shard = WHOLE,  # noqa: B008
     ):  # fmt: skip
         self.store, self.filters = store, filters
         self.metrics = wanted_metrics(names, settings)
@@ -62,7 +64,7 @@ class Measuring:
             what = f"{store.root} holds no reconstruction that fits"
             raise NothingStored(what, LIST_HINT, store.named)
         self.names = Names(found)
-        self.sources = survey.sources(found, references)
+        self.sources = _share(survey.sources(found, references), shard)
         self._tasks = list(self._planned())
         self.stamps: dict[str, str] = {}
         """Metric → what the values that `run` gave were taken with; "" where that is not known."""
@@ -178,6 +180,22 @@ class Measuring:
         self.notes += [_mixed(name, counts[name]) for name, each in found.items()
                        if len(+counts[name]) > 1]  # fmt: skip
         return {name: each[0] for name, each in found.items()}
+
+
+def _share(sources: list[WantedSamples], shard: Shard) -> list[WantedSamples]:
+    """A shard's part of what is wanted, whole images as far as they go round."""
+    if shard == WHOLE:
+        return sources
+    images: dict[tuple[str, str], list[tuple[WantedSamples, Key]]] = {}
+    for source in sources:
+        place = source.artifact.model, source.artifact.image
+        images.setdefault(place, []).extend((source, key) for key in source.keys)
+    rows = list(images.values())
+    mine: dict[int, list[Key]] = {}
+    for row, columns in zip(rows, shard.of([[1] * len(row) for row in rows]), strict=True):
+        for source, key in (row[column] for column in columns):
+            mine.setdefault(id(source), []).append(key)
+    return [replace(source, keys=mine[id(source)]) for source in sources if id(source) in mine]
 
 
 def _workers(wanted: int | None, tasks: Sequence[Task]) -> int:

@@ -10,7 +10,7 @@ from functools import cache
 from nca_cli.errors import NcaError, NothingStored, StoreError, UsageError
 from nca_cli.metrics.cache import FLOOR, Kept, file_of, load
 from nca_cli.metrics.registry import X0_FLOOR, Metric
-from nca_cli.store import Artifact, Filters, Key, Place, Store, hdf5
+from nca_cli.store import Artifact, Filters, Key, Place, Store
 from nca_cli.store.fields import fixed
 from nca_cli.store.layout import NOISE
 
@@ -149,13 +149,12 @@ class Head:
 def _head(artifact: Artifact) -> Head:
     head = Head({}, {})
     for part in artifact.parts:
-        with part.opened() as group:
-            content, keys = str(group.attrs["content_sha256"]), hdf5.read_keys(group)
-            names = [name for name in fixed() if name in group]
+        told = part.head()
+        names = [name for name in fixed() if name in told.datasets]
         for name in names:
-            head.fixed.setdefault(name, content)
-        for key in (*keys, *([FLOOR] if X0_FLOOR in names else ())):
-            head.contents.setdefault(key, content)
+            head.fixed.setdefault(name, told.content)
+        for key in (*told.columns.keys, *([FLOOR] if X0_FLOOR in names else ())):
+            head.contents.setdefault(key, told.content)
     return head
 
 

@@ -86,8 +86,7 @@ class Artifact:
     @cached_property
     def header(self) -> dict[str, str]:
         """Text attributes: kind, model, image, recipe (JSON), written_by."""
-        with self.parts[0].opened() as group:
-            return hdf5.read_header(group)
+        return self.parts[0].head().header
 
     @property
     def recipe(self) -> Recipe | None:
@@ -125,12 +124,10 @@ class Artifact:
         held: dict[Key, Location] = {}
         columns = []
         for part in self.parts:
-            with part.opened() as group:
-                t, seed, log_snr = hdf5.read_columns(group)
-            keys = list(zip(t.tolist(), seed.tolist(), strict=True))
-            rows = [row for row, key in enumerate(keys) if key not in held]
-            columns.append([t[rows], seed[rows], log_snr[rows]])
-            held.update((keys[row], part) for row in rows)
+            told = part.head().columns
+            rows = [row for row, key in enumerate(told.keys) if key not in held]
+            columns.append([told.t[rows], told.seed[rows], told.log_snr[rows]])
+            held.update((told.keys[row], part) for row in rows)
         t, seed, log_snr = (np.concatenate(column) for column in zip(*columns, strict=True))
         return _Index(t, seed, log_snr, held)
 
@@ -175,15 +172,13 @@ class Artifact:
     def datasets(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Name → (shape, dtype) of the tensors; the sample axis counts all parts."""
         found: dict[str, tuple[tuple[int, ...], str]] = {}
-        for part in self.parts:
-            with part.opened() as group:
-                for name, field in FIELDS.items():
-                    if field.axes and name in group and name not in found:
-                        found[name] = (group[name].shape, str(group[name].dtype))
+        for part in reversed(self.parts):
+            found |= part.head().datasets
         return {
-            name: (shape if FIELDS[name].fixed else (len(self), *shape[1:]), dtype)
-            for name, (shape, dtype) in found.items()
-        }
+            name: (shape if field.fixed else (len(self), *shape[1:]), dtype)
+            for name, field in FIELDS.items() if name in found
+            for shape, dtype in [found[name]]
+        }  # fmt: skip
 
     def fixed(self, dataset: str) -> np.ndarray:
         """`x0`, `z0` or `x0_floor` `(C, H, W)`, float32. Raises `NothingStored`."""

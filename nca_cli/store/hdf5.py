@@ -6,7 +6,7 @@ The layout is described for other programs in docs/store-format.md.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -36,22 +36,31 @@ LIBVER = ("v110", "v110")
 
 
 def write_part(group: h5py.Group, part: Part) -> None:
-    """Write `part` into an empty group (the root of a file, or a group of a packed store)."""
-    for name, values in part.fixed.items():
-        _write_dataset(group, name, values)
-    for name, values in part.samples.tensors.items():
-        _write_dataset(group, name, values)
-        if FIELDS[name].previewed:
-            _write_preview(group, values)
+    """Write `part` into an empty group (the root of a file, or a group of a packed store).
+
+    Its digest is of what was to be written, not of what a library made of it.
+    """
+    written = {**part.fixed, **part.samples.tensors}
     for name in INDEX:
-        _write_dataset(group, name, getattr(part.samples, name))
+        written[name] = getattr(part.samples, name)
+    for name in part.samples.tensors:
+        if FIELDS[name].previewed:
+            written["preview"] = to_rgb(written[name])
+    scales: dict[str, np.ndarray] = {}
+    for name, values in written.items():
+        _write_dataset(group, name, values, scales)
+    if "preview" in written:
+        for key, text in IMAGE_TAGS.items():
+            group["preview"].attrs[key] = np.bytes_(text)
     group.attrs.update(part.header)
     group.attrs["format"] = ARTIFACT_FORMAT
     group.attrs["version"] = FORMAT_VERSION
-    group.attrs["content_sha256"] = content_digest(group)
+    group.attrs["content_sha256"] = _digest_of(part.header, FORMAT_VERSION, written | scales)
 
 
-def _write_dataset(group: h5py.Group, name: str, values: np.ndarray) -> None:
+def _write_dataset(
+    group: h5py.Group, name: str, values: np.ndarray, scales: dict[str, np.ndarray]
+) -> None:
     """A checksummed dataset, one chunk per sample, every axis labelled with a dimension scale."""
     field = FIELDS[name]
     single = (1, *values.shape[1:]) if field.axes and not field.fixed else values.shape
@@ -65,25 +74,19 @@ def _write_dataset(group: h5py.Group, name: str, values: np.ndarray) -> None:
     if field.axes and not field.fixed:
         data.attrs["coordinates"] = " ".join(INDEX)
     for axis, (label, size) in enumerate(zip(field.dims, values.shape, strict=True)):
-        data.dims[axis].attach_scale(_scale(group, label, size))
+        if label not in scales:
+            scales[label] = np.arange(size)
+            _write_scale(group, label, scales[label])
+        data.dims[axis].attach_scale(group[label])
 
 
-def _scale(group: h5py.Group, label: str, size: int) -> h5py.Dataset:
+def _write_scale(group: h5py.Group, label: str, values: np.ndarray) -> None:
     """The dimension scale `label`, shared by all datasets of the group: 0, 1, … size-1."""
-    if label not in group:
-        maxshape = (None,) if label == "sample" else (size,)
-        scale = group.create_dataset(
-            label, data=np.arange(size), chunks=(max(1, size),), maxshape=maxshape, fletcher32=True
-        )
-        scale.make_scale(label)
-    return group[label]
-
-
-def _write_preview(group: h5py.Group, values: np.ndarray) -> None:
-    """uint8 pictures of the samples, marked as the HDF5 Image specification asks for."""
-    _write_dataset(group, "preview", to_rgb(values))
-    for key, text in IMAGE_TAGS.items():
-        group["preview"].attrs[key] = np.bytes_(text)
+    maxshape = (None,) if label == "sample" else (len(values),)
+    scale = group.create_dataset(
+        label, data=values, chunks=(max(1, len(values)),), maxshape=maxshape, fletcher32=True
+    )
+    scale.make_scale(label)
 
 
 def content_digest(group: h5py.Group) -> str:
@@ -91,15 +94,21 @@ def content_digest(group: h5py.Group) -> str:
 
     A dataset counts with its dtype, its shape and the SHA-256 of its bytes in C order.
     """
-    attributes = {"version": int(group.attrs["version"]), "format": str(group.attrs["format"])}
-    datasets = {name: _fingerprint(group[name]) for name in group}
-    return digest({"attributes": attributes | read_header(group), "datasets": datasets})
+    held = {name: group[name][()] for name in group}
+    version, kind = int(group.attrs["version"]), str(group.attrs["format"])
+    return _digest_of({**read_header(group), "format": kind}, version, held)
 
 
-def _fingerprint(data: h5py.Dataset) -> dict[str, object]:
-    values = np.ascontiguousarray(data[()])
+def _digest_of(header: Mapping[str, str], version: int, held: Mapping[str, np.ndarray]) -> str:
+    attributes = {"format": ARTIFACT_FORMAT, **header, "version": version}
+    datasets = {name: _fingerprint(values) for name, values in held.items()}
+    return digest({"attributes": attributes, "datasets": datasets})
+
+
+def _fingerprint(held: np.ndarray) -> dict[str, object]:
+    values = np.ascontiguousarray(held)
     sha256 = hashlib.sha256(values.reshape(-1).view(np.uint8).data).hexdigest()
-    return {"dtype": values.dtype.str, "shape": list(data.shape), "sha256": sha256}
+    return {"dtype": values.dtype.str, "shape": list(held.shape), "sha256": sha256}
 
 
 def read_part(group: h5py.Group) -> Part:
@@ -139,13 +148,15 @@ def read_keys(group: h5py.Group) -> list[Key]:
 WRONG_DIGEST = "content digest differs"
 
 
-def write_file(path: Path, part: Part) -> None:
+def write_file(
+    path: Path, part: Part, tell: Callable[[h5py.Group], None] = lambda group: None
+) -> None:
     """The file of a part, whole or not at all, and read back before it takes its name.
 
-    Raises `StoreError` where what was written cannot be read, as with a faulty HDF5 library; the
-    old file stays.
+    `tell` is shown what was read back. Raises `StoreError` where what was written cannot be read,
+    as with a faulty HDF5 library; the old file stays.
     """
-    write_atomically(path, file_image(part), read_back=partial(check_written, path))
+    write_atomically(path, file_image(part), read_back=partial(check_written, path, tell=tell))
 
 
 def file_image(part: Part) -> bytes:
@@ -156,13 +167,16 @@ def file_image(part: Part) -> bytes:
         return file.id.get_file_image()
 
 
-def check_written(path: Path, written: Path) -> None:
+def check_written(
+    path: Path, written: Path, tell: Callable[[h5py.Group], None] = lambda group: None
+) -> None:
     """Raise `StoreError` unless every part in the file `written`, soon `path`, has its digest."""
     try:
         with open_file(written) as file:
             for part in _parts(file):
                 if content_digest(part) != part.attrs["content_sha256"]:
                     raise ValueError(WRONG_DIGEST)
+                tell(part)
     except UNREADABLE as error:
         raise StoreError(
             path, f"what h5py {h5py.__version__} wrote cannot be read back ({reason_of(error)})",

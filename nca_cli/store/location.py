@@ -11,6 +11,8 @@ from typing import Protocol
 import h5py
 
 from nca_cli.store import hdf5
+from nca_cli.store.head import PartHead
+from nca_cli.store.index import Stamp, stamp_of
 from nca_cli.store.layout import SUFFIX, split_part
 from nca_cli.store.opening import UNREADABLE, check_version, explained, open_file, part_at
 from nca_cli.store.samples import Part
@@ -21,6 +23,15 @@ class Guard(Protocol):
 
     def require(self, part: Location) -> None:
         """Raise `StoreError` for a part that is not vouched for, and cannot be."""
+
+    def head(self, part: Location) -> PartHead | None:
+        """What is known of a part as it is now."""
+
+    def vouch(self, part: Location, stamp: Stamp | None, head: PartHead | None = None) -> None:
+        """Remember that a part is right."""
+
+    def remember(self, part: Location, stamp: Stamp | None, head: PartHead) -> None:
+        """Keep what was read of a part."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,18 @@ class Location:
                 yield part
         except UNREADABLE as error:
             raise explained(self.path, str(self), error) from error
+
+    def head(self) -> PartHead:
+        """What the part says of itself, once it is vouched for; the file is opened only where that
+        is not known."""
+        known = self.guard.head(self) if self.guard else None
+        if known is None:
+            stamp = stamp_of(self.path)
+            with self.opened() as group:
+                known = PartHead.of(group)
+            if self.guard:
+                self.guard.remember(self, stamp, known)
+        return known
 
     def read(self) -> Part:
         """All of the part, once its content digest is checked: `hdf5.read_part`."""

@@ -18,6 +18,7 @@ from nca_cli.store import hdf5, layout, merge
 from nca_cli.store.artifact import Artifact, html_table
 from nca_cli.store.backend import backend_of
 from nca_cli.store.files import locked, write_atomically, writing
+from nca_cli.store.head import PartHead
 from nca_cli.store.header import (
     describes_model,
     model_text,
@@ -292,8 +293,9 @@ class Store:
 
     def _write(self, path: Path, part: Part) -> None:
         """A part, under the lock of its artifact; it is read back, so that it is vouched for."""
-        hdf5.write_file(path, part)
-        self.backend.guard.vouch(Location(path), stamp_of(path))
+        heads: list[PartHead] = []
+        hdf5.write_file(path, part, lambda group: heads.append(PartHead.of(group)))
+        self.backend.guard.vouch(Location(path), stamp_of(path), heads[0])
 
     def remove(self, artifact: Artifact, keys: Iterable[Key] | None = None) -> int:
         """Delete an artifact, or only some of its samples. Returns how many bytes are free now.

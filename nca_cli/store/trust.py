@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.store.check import ALL, TREE
+from nca_cli.store.head import PartHead
 from nca_cli.store.index import Index, Stamp, stamp_of
 from nca_cli.store.location import Location
 
@@ -32,6 +33,11 @@ class Trust:
         """As `require`, for what a packed file says it holds."""
         self._require(whole, TREE)
 
+    def head(self, part: Location) -> PartHead | None:
+        """What a part says of itself, where that is known of it as it is now."""
+        stamp = stamp_of(part.path)
+        return None if stamp is None else self._index.head(part.in_store, stamp)
+
     def _require(self, part: Location, what: str) -> None:
         if not self._check:
             return
@@ -45,10 +51,15 @@ class Trust:
             raise error
         self.vouch(part, stamp)  # where a writer has replaced it, that one vouches for it
 
-    def vouch(self, part: Location, stamp: Stamp | None) -> None:
+    def vouch(self, part: Location, stamp: Stamp | None, head: PartHead | None = None) -> None:
         """Remember that a part was found right with this stamp, unless its file has changed."""
         if stamp is not None and stamp_of(part.path) == stamp:
-            self._index.add(part.in_store, stamp)
+            self._index.add(part.in_store, stamp, head)
+
+    def remember(self, part: Location, stamp: Stamp | None, head: PartHead) -> None:
+        """Keep what was read of a part, if it is vouched for as it is now."""
+        if stamp is not None and self._index.vouches(part.in_store, stamp):
+            self.vouch(part, stamp, head)
 
 
 def _found(part: Location, what: str) -> StoreError | None:
