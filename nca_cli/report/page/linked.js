@@ -5,6 +5,7 @@
   const root = document.documentElement;
   const slider = $("#level");
   const boxes = $$("input.entry");
+  const picks = $$("input.pick"); // of concepts whose curves are shown
 
   function move(input, by) {
     if (!input) return;
@@ -42,6 +43,8 @@
     if (slider && level !== data.start) kept.set("t", data.levels[level].t);
     const off = boxes.filter((box) => !box.checked).map((box) => box.id.replace("show-", ""));
     if (off.length) kept.set("off", off.join());
+    const curves = picks.filter((box) => box.checked).map((box) => box.id.replace("pick-", ""));
+    if (curves.length) kept.set("curves", curves.join());
     if (chooser?.value) kept.set("order", chooser.value);
     if (root.dataset.theme) kept.set("theme", root.dataset.theme);
     if ($("#step")) $("#step").value === $("#step").max || kept.set("step", $("#step").value);
@@ -61,6 +64,8 @@
     const kept = new URLSearchParams(location.hash.slice(1));
     const off = (kept.get("off") ?? "").split(",");
     for (const box of boxes) if (box.checked === off.includes(box.id.replace("show-", ""))) box.click();
+    const curves = (kept.get("curves") ?? "").split(",");
+    for (const box of picks) if (box.checked !== curves.includes(box.id.replace("pick-", ""))) box.click();
     const theme = { light: "dark", dark: "light" }[kept.get("theme")]; // the other one, then its button
     if (theme) {
       root.dataset.theme = theme;
@@ -78,7 +83,7 @@
   }
   restore();
   hear("settled", keep);
-  for (const input of [...boxes, chooser, $("#step")].filter(Boolean)) input.addEventListener("change", keep);
+  for (const input of [...boxes, ...picks, chooser, $("#step")].filter(Boolean)) input.addEventListener("change", keep);
   $("#theme").addEventListener("click", keep);
   addEventListener("hashchange", restore);
 

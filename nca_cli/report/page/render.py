@@ -29,6 +29,8 @@ from nca_cli.report.page import charts, concepts, experiments, learned, numbers,
 from nca_cli.report.page.halves import answers, half_chart
 
 HOME = Path(__file__).parent
+STYLES = ("halves.css", "enlarged.css", "report.css")
+"""The last has the rules for paper and phones, which win."""
 FIRST_IMAGES = 6
 """Shown at once; the others wait behind a click."""
 
@@ -44,7 +46,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
     return _environment().get_template("report.html.j2").render(
         report=report,
         version=nca_cli.__version__,
-        style=Markup((HOME / "report.css").read_text("utf-8")),
+        style=Markup("".join((HOME / name).read_text("utf-8") for name in STYLES)),
         script=Markup(script),
         policy=_policy(script, gallery),
         title=title(report),
