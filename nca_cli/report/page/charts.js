@@ -2,7 +2,7 @@
 (() => {
   const { $, $$, data, made, tell, hear, isShown } = nca;
   const NEAR = 1e-6; // logSNR of levels that are one
-  const [LEFT, RIGHT] = [46, 352]; // edges of the plot inside a chart
+  const { left: LEFT, right: RIGHT } = data.plot;
 
   for (const figure of $$("figure[data-chart]")) {
     const chart = data.charts[figure.dataset.chart];
@@ -91,5 +91,10 @@
 
   // A chart of references alone is no chart.
   const drawn = (figure) => data.charts[figure.dataset.chart].series.some(({ entry, reference }) => !reference && isShown(entry));
-  hear("series", () => $$("figure[data-chart]").forEach((figure) => (figure.hidden = !drawn(figure))));
+  // Nor is a row of half-levels without a mark.
+  const marked = (row) => $$(".lane", row).some(({ dataset }) => isShown(dataset.entry));
+  hear("series", () => {
+    $$("figure[data-chart]").forEach((figure) => (figure.hidden = !drawn(figure)));
+    $$(".halves[data-span] .half:not(.axis)").forEach((row) => (row.hidden = !marked(row)));
+  });
 })();

@@ -14,6 +14,21 @@
     input.dispatchEvent(new Event("change"));
   }
 
+  // --- images by name ----------------------------------------------------------------------------
+
+  const finder = $("#find");
+  const seeds = $("#seed");
+  const articles = $$("article.image");
+  finder?.addEventListener("input", () => {
+    const wanted = finder.value.trim().toLowerCase();
+    for (const article of articles) article.hidden = !$("h3", article).textContent.toLowerCase().includes(wanted);
+    const found = articles.filter((article) => !article.hidden);
+    const fold = $("#more");
+    if (fold && wanted) fold.open = true;
+    if (fold) fold.hidden = found.every((article) => !fold.contains(article));
+    $("#found").textContent = wanted ? `${found.length} of ${articles.length} images` : "";
+  });
+
   // --- keys --------------------------------------------------------------------------------------
 
   const sheet = $("#keys");
@@ -21,7 +36,7 @@
     ArrowLeft: () => move(slider, -1), ArrowRight: () => move(slider, 1),
     ArrowDown: $("#step") && (() => move($("#step"), -1)), ArrowUp: $("#step") && (() => move($("#step"), 1)),
     " ": () => $("#play")?.click(), t: () => $("#theme").click(), d: () => $("#show-difference")?.click(),
-    n: () => $("#show-noised")?.click(), s: () => $("#sheet")?.click(), "?": () => sheet.showModal(),
+    n: () => $("#show-noised")?.click(), "/": finder && (() => finder.focus()), s: () => $("#sheet")?.click(), "?": () => sheet.showModal(),
   };
   for (let k = 1; k <= 9; k++) actions[k] = () => boxes[k - 1]?.click();
   document.addEventListener("keydown", (event) => {
@@ -34,7 +49,7 @@
   $("#help").addEventListener("click", () => sheet.showModal());
   sheet.addEventListener("click", (event) => event.target === sheet && sheet.close());
 
-  // --- the address: level, series that are off, order, theme -------------------------------------
+  // --- the address: level, series that are off, order, theme, seed, name, the open picture -------
 
   const chooser = $("#order");
   function state() {
@@ -48,6 +63,9 @@
     if (chooser?.value) kept.set("order", chooser.value);
     if (root.dataset.theme) kept.set("theme", root.dataset.theme);
     if ($("#step")) $("#step").value === $("#step").max || kept.set("step", $("#step").value);
+    if (seeds && seeds.selectedIndex) kept.set("seed", seeds.value);
+    if (finder?.value) kept.set("find", finder.value);
+    if (nca.opened()) kept.set("open", nca.opened());
     return kept.toString();
   }
   let restoring = false; // when one part after the other changes, and the address must stay
@@ -78,12 +96,22 @@
       chooser.dispatchEvent(new Event("change"));
     }
     if ($("#step") && kept.has("step")) move($("#step"), Number(kept.get("step")) - $("#step").value);
+    change(seeds, kept.get("seed") ?? seeds?.options[0].value, "change");
+    change(finder, kept.get("find") ?? "", "input");
+    if (kept.has("open")) nca.open(kept.get("open"));
     restoring = false;
     seen = state();
   }
+  function change(input, value, event) {
+    if (!input || input.value === value) return;
+    input.value = value;
+    input.dispatchEvent(new Event(event));
+  }
   restore();
   hear("settled", keep);
-  for (const input of [...boxes, ...picks, chooser, $("#step")].filter(Boolean)) input.addEventListener("change", keep);
+  hear("opened", keep);
+  finder?.addEventListener("input", keep);
+  for (const input of [...boxes, ...picks, chooser, seeds, $("#step")].filter(Boolean)) input.addEventListener("change", keep);
   $("#theme").addEventListener("click", keep);
   addEventListener("hashchange", restore);
 
@@ -157,4 +185,5 @@
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   });
+  root.dataset.ready = String(Math.round(performance.now()));
 })();

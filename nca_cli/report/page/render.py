@@ -37,9 +37,10 @@ FIRST_IMAGES = 6
 
 def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
     """The page. Every text from a store is escaped by the template."""
-    entries = charts.entries(report)
+    entries, owners = charts.entries(report), charts.owners(report)
     sections = _curves(report, entries)
     strips = [(shelf, strip) for shelf in gallery.shelves for strip in shelf.strips]
+    strips += [(shelf, strip) for shelf in gallery.other_seeds for strip in shelf.noisy]
     trained = learned.views(report, gallery)
     script = _script(trained)
     metrics = numbers.headline_metrics(report)
@@ -54,7 +55,10 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         facts=_facts(report),
         data={
             **scrub.described(report, gallery, strips),
-            "charts": [charts.reading(chart) for chart in sections["every"]],
+            "charts": [charts.reading(report, chart) for chart in sections["every"]],
+            "plot": {"left": svg.LEFT, "right": svg.RIGHT, "top": svg.TOP + svg.STRIP,
+                     "bottom": svg.BOTTOM},
+            "owners": owners,
             "learned": learned.described(trained, scrub.levels(gallery, report)),
         },
         learned=trained,
@@ -62,6 +66,8 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         learned_together=learned.together(report),
         learned_notes=learned.notes(report, trained),
         entries=entries,
+        owners=owners,
+        floors={model.name: f"floor-{place}" for place, model in enumerate(report.models)},
         metrics=metrics,
         tables=[numbers.series_table(series, metrics) for series in report.series],
         command=commands.report(
@@ -75,7 +81,8 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
 def _script(trained: Sequence[learned.TrainingView]) -> str:
     """Of the page, with what trainings need where there are any."""
     trainings = ("learned.js",) if trained else ()
-    names = ("shared.js", "charts.js", *trainings, "report.js", "linked.js")
+    names = ("shared.js", "charts.js", "ranges.js", *trainings, "report.js", "enlarged.js",
+             "linked.js")  # fmt: skip
     return "".join((HOME / name).read_text("utf-8") for name in names)
 
 
@@ -113,6 +120,8 @@ def _pictures(
     places = {id(strip): number for number, (_, strip) in enumerate(strips)}
     return {
         "gallery": gallery,
+        "seeds": numbers.seeds_drawn(gallery),
+        "of_other_seeds": partial(numbers.of_other_seeds, gallery),
         "images": pages,
         "film": numbers.film(report, pages),
         "first_images": FIRST_IMAGES,
