@@ -29,6 +29,7 @@ from nca_cli.figures.curves.panel import (
 from nca_cli.figures.curves.svg import Chart, chart, log_snr_scale
 from nca_cli.figures.curves.titles import known_metric, measured, number, scientific, snr
 from nca_cli.report.data import Report, Series
+from nca_cli.report.page.resolution import shift
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ def reading(report: Report, drawn: Chart) -> dict[str, object]:
     panel, x = drawn.panel, log_snr_scale(drawn.panel.x)
     texts = [[point and said(panel.measure, point) for point in row.points] for row in panel.rows]
     series = [{"entry": entry.index, "name": entry.name, "reference": entry.reference,
+               "shift": shift(report, entry),
                "text": [row[place] for row in texts],
                "value": [_numbers(row.points[place]) for row in panel.rows]}
               for place, entry in enumerate(panel.entries)]  # fmt: skip
@@ -183,7 +185,8 @@ def _range(report: Report, panel: Panel) -> dict[str, object]:
     bounds = [each if math.isfinite(each) else None for each in known_metric(panel.measure).bounds]
     floors = [(rule.value, [number for number, one in enumerate(report.series)
                             if one.model == rule.name]) for rule in panel.rules]  # fmt: skip
-    return {"y": [panel.y.low, panel.y.high], "bounds": bounds, "floors": floors,
+    return {"y": [panel.y.low, panel.y.high], "x": [panel.x.high, panel.x.low],
+            "bounds": bounds, "floors": floors,
             "always": ALWAYS.get(titles.family(panel.measure), ())}  # fmt: skip
 
 

@@ -6,6 +6,7 @@
   const slider = $("#level");
   const boxes = $$("input.entry");
   const picks = $$("input.pick"); // of concepts whose curves are shown
+  const perPixel = $("#per-pixel");
 
   function move(input, by) {
     if (!input) return;
@@ -63,6 +64,7 @@
     if (chooser?.value) kept.set("order", chooser.value);
     if (root.dataset.theme) kept.set("theme", root.dataset.theme);
     if ($("#step")) $("#step").value === $("#step").max || kept.set("step", $("#step").value);
+    if (perPixel?.checked) kept.set("axis", "256");
     if (seeds && seeds.selectedIndex) kept.set("seed", seeds.value);
     if (finder?.value) kept.set("find", finder.value);
     if (nca.opened()) kept.set("open", nca.opened());
@@ -84,6 +86,7 @@
     for (const box of boxes) if (box.checked === off.includes(box.id.replace("show-", ""))) box.click();
     const curves = (kept.get("curves") ?? "").split(",");
     for (const box of picks) if (box.checked !== curves.includes(box.id.replace("pick-", ""))) box.click();
+    if (perPixel && perPixel.checked !== (kept.get("axis") === "256")) perPixel.click();
     const theme = { light: "dark", dark: "light" }[kept.get("theme")]; // the other one, then its button
     if (theme) {
       root.dataset.theme = theme;
@@ -111,7 +114,7 @@
   hear("settled", keep);
   hear("opened", keep);
   finder?.addEventListener("input", keep);
-  for (const input of [...boxes, ...picks, chooser, seeds, $("#step")].filter(Boolean)) input.addEventListener("change", keep);
+  for (const input of [...boxes, ...picks, chooser, seeds, perPixel, $("#step")].filter(Boolean)) input.addEventListener("change", keep);
   $("#theme").addEventListener("click", keep);
   addEventListener("hashchange", restore);
 
@@ -168,7 +171,7 @@
   }
   const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   function numbers(figure) {
-    const chart = data.charts[figure.dataset.chart];
+    const chart = data.charts[figure.dataset.chart].plain ?? data.charts[figure.dataset.chart];
     const lines = chart.series.flatMap(({ name, value }) => chart.logSnr.map((logSnr, k) => value[k] && [chart.t[k], logSnr, name, ...value[k]]));
     const rows = [["t", "log_snr", "series", "mean", "low", "high"], ...lines.filter(Boolean)];
     return rows.map((row) => row.map((cell) => quoted(String(cell ?? ""))).join(",") + "\n").join("");

@@ -25,7 +25,7 @@ from nca_cli.report.data import Filmstrip, Gallery, Report, Shelf, leading, titl
 from nca_cli.report.data.pictures import name_of
 from nca_cli.report.data.step_sheets import StepSheet
 from nca_cli.report.data.words import count
-from nca_cli.report.page import charts, concepts, experiments, learned, numbers, scrub
+from nca_cli.report.page import charts, concepts, experiments, learned, numbers, resolution, scrub
 from nca_cli.report.page.halves import answers, half_chart
 
 HOME = Path(__file__).parent
@@ -57,8 +57,9 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
             **scrub.described(report, gallery, strips),
             "charts": [charts.reading(report, chart) for chart in sections["every"]],
             "plot": {"left": svg.LEFT, "right": svg.RIGHT, "top": svg.TOP + svg.STRIP,
-                     "bottom": svg.BOTTOM},
+                     "bottom": svg.BOTTOM, "edge": svg.TOP, "stages": resolution.stages()},
             "owners": owners,
+            "shifts": [resolution.shift(report, entry) for entry in entries],
             "learned": learned.described(trained, scrub.levels(gallery, report)),
         },
         learned=trained,
@@ -68,6 +69,8 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         entries=entries,
         owners=owners,
         floors={model.name: f"floor-{place}" for place, model in enumerate(report.models)},
+        resolution_note=resolution.note(report),
+        per_pixel=resolution.per_pixel(report),
         metrics=metrics,
         tables=[numbers.series_table(series, metrics) for series in report.series],
         command=commands.report(
@@ -81,7 +84,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
 def _script(trained: Sequence[learned.TrainingView]) -> str:
     """Of the page, with what trainings need where there are any."""
     trainings = ("learned.js",) if trained else ()
-    names = ("shared.js", "charts.js", "ranges.js", *trainings, "report.js", "enlarged.js",
+    names = ("shared.js", "charts.js", "axes.js", *trainings, "report.js", "enlarged.js",
              "linked.js")  # fmt: skip
     return "".join((HOME / name).read_text("utf-8") for name in names)
 

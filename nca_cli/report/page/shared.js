@@ -20,7 +20,8 @@ const nca = (() => {
     return element;
   }
   // The parts tell one another of changes: "level" (of the slider), "settled" (it stands still),
-  // "series" (others are shown), "painted" (pictures have moved), "opened" (a picture is enlarged).
+  // "series" (others are shown), "painted" (pictures have moved), "opened" (a picture is enlarged),
+  // "axes" (what is drawn has moved).
   const tell = (what, detail) => document.dispatchEvent(new CustomEvent(`nca-${what}`, { detail }));
   const hear = (what, act) => document.addEventListener(`nca-${what}`, ({ detail }) => act(detail));
   // A reference goes with the last series that it belongs to.
