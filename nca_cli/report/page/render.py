@@ -21,6 +21,7 @@ from nca_cli import commands
 from nca_cli.analysis import REFERENCE
 from nca_cli.figures.curves import svg, titles
 from nca_cli.figures.curves.panel import Trace, ends
+from nca_cli.figures.curves.svg import Chart
 from nca_cli.report.data import Filmstrip, Gallery, Report, Shelf, leading, title, told
 from nca_cli.report.data.pictures import name_of
 from nca_cli.report.data.step_sheets import StepSheet
@@ -37,7 +38,7 @@ FIRST_IMAGES = 6
 
 def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
     """The page. Every text from a store is escaped by the template."""
-    entries, owners = charts.entries(report), charts.owners(report)
+    entries = charts.entries(report)
     sections = _curves(report, entries)
     strips = [(shelf, strip) for shelf in gallery.shelves for strip in shelf.strips]
     strips += [(shelf, strip) for shelf in gallery.other_seeds for strip in shelf.noisy]
@@ -55,11 +56,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         facts=_facts(report),
         data={
             **scrub.described(report, gallery, strips),
-            "charts": [charts.reading(report, chart) for chart in sections["every"]],
-            "plot": {"left": svg.LEFT, "right": svg.RIGHT, "top": svg.TOP + svg.STRIP,
-                     "bottom": svg.BOTTOM, "edge": svg.TOP, "stages": resolution.stages()},
-            "owners": owners,
-            "shifts": [resolution.shift(report, entry) for entry in entries],
+            **_axes(report, entries, sections["every"]),
             "learned": learned.described(trained, scrub.levels(gallery, report)),
         },
         learned=trained,
@@ -67,7 +64,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         learned_together=learned.together(report),
         learned_notes=learned.notes(report, trained),
         entries=entries,
-        owners=owners,
+        owners=charts.owners(report),
         floors={model.name: f"floor-{place}" for place, model in enumerate(report.models)},
         resolution_note=resolution.note(report),
         per_pixel=resolution.per_pixel(report),
@@ -87,6 +84,17 @@ def _script(trained: Sequence[learned.TrainingView]) -> str:
     names = ("shared.js", "charts.js", "axes.js", *trainings, "report.js", "enlarged.js",
              "linked.js")  # fmt: skip
     return "".join((HOME / name).read_text("utf-8") for name in names)
+
+
+def _axes(report: Report, entries: Sequence[Trace], every: Sequence[Chart]) -> dict[str, Any]:
+    """What the script reads in charts, and moves with the series and with the axis of noise."""
+    return {
+        "charts": [charts.reading(report, chart) for chart in every],
+        "plot": {"left": svg.LEFT, "right": svg.RIGHT, "top": svg.TOP + svg.STRIP,
+                 "bottom": svg.BOTTOM, "edge": svg.TOP, "stages": resolution.stages()},
+        "owners": charts.owners(report),
+        "shifts": [resolution.shift(report, entry) for entry in entries],
+    }  # fmt: skip
 
 
 def _curves(report: Report, entries: Sequence[Trace]) -> dict[str, Any]:
