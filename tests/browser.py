@@ -50,7 +50,7 @@ class Watched:
     def __init__(self, browser, file: Path, **settings) -> None:
         self.context = browser.new_context(offline=True, **settings)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(5000)
+        self.page.set_default_timeout(20_000)
         self.faults: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", self._said)

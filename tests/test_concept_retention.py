@@ -3,13 +3,13 @@
 import csv
 import json
 import math
-import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from nca_cli.analysis import Turn
 from nca_cli.cli import app
 from nca_cli.concepts import ConceptRetention, Probe, Reading, concept_retention
 from nca_cli.errors import NcaError, NothingStored
@@ -259,26 +259,50 @@ def test_half_levels_in_the_table_are_sorted_from_what_goes_first(store, tmp_pat
     assert all(math.isfinite(row.half.log_snr.value) for row in between)
 
 
-def test_the_sentence_names_what_is_gone_what_goes_and_what_lasts():
-    """No pair is picked out: the one that stands farthest apart was chosen for that."""
-    from nca_cli.report.page.concepts import _said
+def test_the_matrix_says_of_every_pair_how_surely_one_goes_first():
+    from nca_cli.report.page.orders import order_matrix
 
     halves = {"smile": 9.0, "gaze": 1.0, "shirt": -2.0, "hair": -12.0}
     found = concept_retention(readings(30, halves))
-    (sentence,) = _said(found)
-    gone, goes, lasts, sure = re.split("; |[.] ", sentence)
-    assert gone.endswith("half is lost already of smile")
-    assert goes.endswith("of gaze and shirt")
-    assert lasts.endswith("more than half is left of hair")
-    certain = [order for order in found.orders if order.certain]
-    assert sure.startswith(f"{len(certain)} of 6 pairs are ordered with ≥ 95 % probability")
-    assert len(certain) == 6
+    names = ["shirt", "smile", "hair", "gaze"]  # any order will do
+    made = order_matrix([f"concept/{name}" for name in names], names, found.orders, 30)
+    assert made.names == tuple(names)
+    assert made.summary == "6 of 6 pairs are certain, n = 30 images"
+    for row, one in enumerate(names[:-1]):
+        for cell, other in zip(made.rows[row], names[row + 1 :], strict=True):
+            assert cell.per_cent == f"{100 * found.probability(one, other):.0f}"
+            assert cell.per_cent == ("100" if halves[one] > halves[other] else "0")
+            assert cell.certain
 
 
-def test_too_few_images_make_no_sentence_about_an_order():
-    from nca_cli.report.page.concepts import _said
+def test_what_has_no_known_order_is_in_no_matrix():
+    from nca_cli.report.page.orders import order_matrix
 
-    assert not list(_said(concept_retention(readings(5, {"gaze": 1.0, "shirt": -2.0}))))
+    few = concept_retention(readings(5, {"gaze": 1.0, "shirt": -2.0}))
+    both = ["concept/gaze", "concept/shirt"]
+    assert order_matrix(both, ["gaze", "shirt"], few.orders, 5) is None
+    known = concept_retention(readings(30, {"gaze": 1.0, "shirt": -2.0}))
+    made = order_matrix(["concept/hat", *both], ["hat", "gaze", "shirt"], known.orders, 30)
+    assert made.names == ("gaze", "shirt")
+
+
+def test_the_forest_has_every_series_and_names_what_it_lacks(store):
+    from nca_cli.report.page.charts import entries
+    from nca_cli.report.page.concepts import section
+
+    report = build_report(store, None)
+    found = section(report, entries(report))
+    drawn = {mark.half.measure: mark.half for _, marks in found.forest.rows for mark in marks}
+    halves = {half.measure: half for half in report.concepts.half_levels}
+    known = {name for name, half in halves.items() if half.turn is not Turn.UNKNOWN}
+    assert {name: drawn[name] for name in known} == {name: halves[name] for name in known}
+    assert drawn.keys() == known
+    assert len(known) > 3
+    for name in halves.keys() - known:
+        title = name.removeprefix("concept/").replace("_", " ")
+        assert any(title in sentence for sentence in found.nowhere), title
+    assert len(found.orders) == 1
+    assert found.orders[0].entry.name == "demo · one-step"
 
 
 def test_concepts_without_any_interval_are_named_not_drawn(store):

@@ -414,7 +414,7 @@ def test_strips_of_all_levels_are_in_the_page(store):
     shown = gallery(store, report)
     pictures = [a for tag, a in Page(render(report, shown)).tags if tag == "img"]
     assert all(a["src"].startswith("data:image/webp;base64,") for a in pictures)
-    assert len(pictures) == 2 * (1 + 1 + 2)  # images × (x0, x_t, two series)
+    assert len(pictures) == 2 * (1 + 2 * (1 + 2))  # images × (x0, seeds × (x_t, two series))
     assert [level.t for level in scrub.levels(shown)] == ["100", "300", "900"]
     for strip in shown.shelves[0].x0_hats:
         with Image.open(io.BytesIO(strip.content)) as picture:
@@ -477,9 +477,11 @@ def test_a_page_keeps_its_budget_and_says_what_it_leaves_out(store, room):
     shown = gallery(store, report, room)
     whole = gallery(store, report)
     assert len(render(report, shown).encode()) <= bare + max(room, 1000)
-    left_out = [strip.content for s in whole.shelves for strip in s.strips] != [
-        strip.content for s in shown.shelves for strip in s.strips
-    ]
+    drawn, every = (
+        [strip.content for s in (*each.shelves, *each.other_seeds) for strip in s.strips]
+        for each in (shown, whole)
+    )
+    left_out = drawn != every
     assert bool(shown.notes) == left_out
 
 

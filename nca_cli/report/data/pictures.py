@@ -40,8 +40,10 @@ from nca_cli.report.data.shelf_plans import (
 from nca_cli.report.data.step_sheets import SHARE, StepSheet, resized, step_sheets
 from nca_cli.store import Artifact, Key, Store
 
-VERSION = 2
+VERSION = 3
 """Rises when the same samples give other pictures."""
+MOST_SEEDS = 4
+"""To choose from in a page."""
 PROBES = 3
 """Shelves that are encoded to learn how large the others will be."""
 MARGIN = 1.06
@@ -108,7 +110,12 @@ class Shelf:
     @property
     def strips(self) -> list[Filmstrip]:
         """All that are drawn."""
-        return [strip for strip in (self.x0, self.x_t, *self.x0_hats) if strip]
+        return [self.x0, *self.noisy]
+
+    @property
+    def noisy(self) -> list[Filmstrip]:
+        """Those that depend on the seed: x_t and x̂0."""
+        return [strip for strip in (self.x_t, *self.x0_hats) if strip]
 
     @property
     def columns(self) -> int:
@@ -132,11 +139,14 @@ class Gallery:
     """Where the files lie, relative to the page; None: inlined."""
     sheets: tuple[StepSheet, ...] = ()
     """Of trainings."""
+    other_seeds: tuple[Shelf, ...] = ()
+    """The same images at other seeds, each with the x0 of its shelf, as far as there is room."""
 
     @property
     def files(self) -> dict[str, bytes]:
         """Name → content of each picture."""
-        strips = {name_of(strip): strip.content for shelf in self.shelves for strip in shelf.strips}
+        shelves = (*self.shelves, *self.other_seeds)
+        strips = {name_of(strip): strip.content for shelf in shelves for strip in shelf.strips}
         return strips | {name_of(sheet): sheet.content for sheet in self.sheets}
 
 
@@ -192,7 +202,47 @@ def _drawn(store: Store, report: Report, budget: float) -> Gallery:
         chosen, fewer = with_few_levels(plans[:1], max(1, int(share)))
         short = short or fewer
     shelves = _fitting(_encoded(chosen, setting), budget)
-    return Gallery(tuple(shelves), tuple(_notes(shelves, plans, setting, short)))
+    others, left_out = _other_seeds(store, report, shelves, setting, budget)
+    notes = [*_notes(shelves, plans, setting, short), *_notes_of_seeds(left_out)]
+    return Gallery(tuple(shelves), tuple(notes), other_seeds=tuple(others))
+
+
+def _other_seeds(
+    store: Store, report: Report, shelves: Sequence[Shelf], setting: Setting, budget: float
+) -> tuple[list[Shelf], list[int]]:
+    """The images that are drawn, at further seeds while there is room; and the seeds left out.
+
+    They make no picture of the first seed smaller. Each seed is drawn for all images or for none.
+    """
+    held = {(shelf.image, shelf.models): shelf for shelf in shelves}
+    first = {shelf.seed for shelf in shelves}
+    others = [seed for seed in report.seeds if seed not in first]
+    budget -= sum(map(_cost, shelves))
+    most = max(0, MOST_SEEDS - len(first))
+    found: list[Shelf] = []
+    for place, seed in enumerate(others[:most]):
+        plans = [plan for plan in plans_of(store, report, seed) if plan.name in held]
+        plans, short = with_few_levels(plans)
+        share = sum(_cost_of_noisy(held[plan.name]) for plan in plans)
+        drawn = [] if short or share > budget else _encoded(plans, setting)
+        budget -= sum(map(_cost_of_noisy, drawn))
+        if budget < 0 or not drawn:
+            return found, others[place:]
+        found += [replace(one, x0=held[one.image, one.models].x0) for one in drawn]
+    return found, others[most:]
+
+
+def _cost_of_noisy(shelf: Shelf) -> float:
+    """Bytes in a page, without x0."""
+    return sum(len(strip.content) * INLINE + MARKUP_BYTES for strip in shelf.noisy)
+
+
+def _notes_of_seeds(left_out: Sequence[int]) -> Iterator[str]:
+    if left_out:
+        names = ", ".join(map(str, left_out[:MOST_SEEDS]))
+        more = ", …" if len(left_out) > MOST_SEEDS else ""
+        seeds = "seed" if len(left_out) == 1 else "seeds"
+        yield f"Not drawn, but in the numbers: {seeds} {names}{more} (--seed chooses)."
 
 
 def _setting(plans: Sequence[ShelfPlan], budget: float) -> tuple[Setting, float]:

@@ -59,17 +59,26 @@ class ShelfPlan:
     series: tuple[tuple[int, Artifact, tuple[Key, ...]], ...]
 
     @property
+    def name(self) -> tuple[str, tuple[str, ...]]:
+        """Image and models, which no two plans of a seed share."""
+        return self.image, self.models
+
+    @property
     def levels(self) -> list[Level]:
         """Of all that it shows."""
         strips = ((self.noise, self.noise_keys), *(strip[1:] for strip in self.series))
         return [level for strip in strips for level in levels_of(*strip)]
 
 
-def plans_of(store: Store, report: Report) -> Iterator[ShelfPlan]:
-    """A plan per image and space, in the order of the report's images."""
+def plans_of(store: Store, report: Report, wanted: int | None = None) -> Iterator[ShelfPlan]:
+    """A plan per image and space, in the order of the report's images.
+
+    Of the seed `wanted`, where an image has it; else of the commonest one, or of the first that an
+    image has.
+    """
     if not report.held:
         return
-    seed = mode(sorted(value.seed for value in report.values if value.seed >= 0))
+    common = mode(sorted(value.seed for value in report.values if value.seed >= 0))
     index = {(each.model, each.sampler): number for number, each in enumerate(report.series)}
     groups: dict[tuple, list[tuple[str, int, Artifact]]] = {}
     for image, model, sampler, artifact in report.held:
@@ -78,7 +87,7 @@ def plans_of(store: Store, report: Report) -> Iterator[ShelfPlan]:
     order = {name: number for number, name in enumerate(report.image_names)}
     for (image, _), members in sorted(groups.items(), key=lambda item: order[item[0][0]]):
         try:
-            plan = _plan(store, report, image, members, seed)
+            plan = _plan(store, report, image, members, (common, wanted))
         except (StoreError, NothingStored):
             continue
         if plan:
@@ -96,23 +105,25 @@ def _plan(
     report: Report,
     image: str,
     members: Sequence[tuple[str, int, Artifact]],
-    seed: int,
+    choice: tuple[int, int | None],
 ) -> ShelfPlan | None:
+    """`choice`: the commonest seed, and the one that is wanted."""
     keys = {artifact: report.request.filters.keys(artifact) for _, _, artifact in members}
     seeds = sorted({key[1] for held in keys.values() for key in held})
-    if not seeds:
+    common, wanted = choice
+    if not seeds or wanted not in (None, *seeds):
         return None
-    seed = seed if seed in seeds else seeds[0]
+    seed = wanted if wanted is not None else common if common in seeds else seeds[0]
     series = tuple((number, artifact, _of_seed(keys[artifact], artifact, seed))
                    for _, number, artifact in members)  # fmt: skip
     first = members[0][2]
     noise = store.artifact(Place(first.model, first.image), NOISE)
     if noise is None:
         return None
-    wanted = {key for _, _, held in series for key in held} & noise.keys
+    noised = {key for _, _, held in series for key in held} & noise.keys
     models = tuple(dict.fromkeys(model for model, _, _ in members))
     shown = tuple(item for item in series if item[2])
-    return ShelfPlan(image, models, seed, noise, _of_seed(wanted, noise, seed), shown)
+    return ShelfPlan(image, models, seed, noise, _of_seed(noised, noise, seed), shown)
 
 
 def _of_seed(keys: Iterable[Key], artifact: Artifact, seed: int) -> tuple[Key, ...]:

@@ -2,7 +2,7 @@
 (() => {
   const { $, $$, data, made, tell, hear, isShown } = nca;
   const NEAR = 1e-6; // logSNR of levels that are one
-  const [LEFT, RIGHT] = [46, 352]; // edges of the plot inside a chart
+  const { left: LEFT, right: RIGHT } = data.plot;
 
   for (const figure of $$("figure[data-chart]")) {
     const chart = data.charts[figure.dataset.chart];
@@ -38,7 +38,8 @@
     }
     // The slider goes to the level that is read, where it has it.
     function choose() {
-      const at = data.levels.findIndex((level) => level.at !== null && Math.abs(level.at - chart.logSnr[reader.value]) < NEAR);
+      const read = (chart.at ?? chart.logSnr)[reader.value];
+      const at = data.levels.findIndex((level) => level.at !== null && Math.abs(level.at - read) < NEAR);
       if (at >= 0) tell("choose", at);
     }
     const leave = () => {
@@ -69,20 +70,29 @@
   }
 
   // The slider's level, in every chart and table.
-  const share = ([low, high], at) => (at === null ? NaN : (at - low) / (high - low));
+  const share = ([low, high], at, shifts) => (at === null ? NaN : (at + nca.levelShift(shifts) - low) / (high - low));
   const inside = (part) => part >= 0 && part <= 1;
-  hear("level", (level) => {
+  function follow(level) {
     const { at } = data.levels[level];
     for (const figure of $$("figure[data-chart]")) {
-      const part = share(data.charts[figure.dataset.chart].span, at);
+      const { span, series } = data.charts[figure.dataset.chart];
+      const part = share(span, at, series.filter(({ entry }) => isShown(entry)).map(({ shift }) => shift));
       const cursor = $(".level-cursor", figure);
       cursor.classList.toggle("shown", inside(part));
       if (inside(part)) cursor.setAttribute("transform", `translate(${(LEFT + part * (RIGHT - LEFT)).toFixed(1)} 0)`);
     }
+    const shifts = data.shifts.filter((_, entry) => isShown(entry));
     for (const halves of $$(".halves[data-span]")) {
-      const part = share(halves.dataset.span.split(" ").map(Number), at);
-      halves.style.setProperty("--now", inside(part) ? `${100 * part}%` : "-9px");
+      const part = share(halves.dataset.span.split(" ").map(Number), at, shifts);
+      if (inside(part)) halves.style.setProperty("--now", `${100 * part}%`);
+      else halves.style.removeProperty("--now");
     }
+  }
+  hear("level", follow);
+  hear("axes", () => {
+    $$(".tip").forEach((tip) => (tip.hidden = true)); // what it says stands elsewhere now
+    $$("figure.reading").forEach((figure) => figure.classList.remove("reading"));
+    if (data.levels.length) follow(Number($("#level").value));
   });
   hear("settled", (level) => {
     const { at } = data.levels[level];
@@ -91,5 +101,10 @@
 
   // A chart of references alone is no chart.
   const drawn = (figure) => data.charts[figure.dataset.chart].series.some(({ entry, reference }) => !reference && isShown(entry));
-  hear("series", () => $$("figure[data-chart]").forEach((figure) => (figure.hidden = !drawn(figure))));
+  // Nor is a row of half-levels without a mark.
+  const marked = (row) => $$(".lane", row).some(({ dataset }) => isShown(dataset.entry));
+  hear("series", () => {
+    $$("figure[data-chart]").forEach((figure) => (figure.hidden = !drawn(figure)));
+    $$(".halves[data-span] .half:not(.axis)").forEach((row) => (row.hidden = !marked(row)));
+  });
 })();

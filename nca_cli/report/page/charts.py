@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from nca_cli.analysis import Curve, Point
+from nca_cli.analysis.references import GAUSSIANS, reference_name
 from nca_cli.figures.curves import titles
 from nca_cli.figures.curves.panel import (
+    ALWAYS,
     AxisRange,
     Look,
     Panel,
@@ -26,7 +28,24 @@ from nca_cli.figures.curves.panel import (
 )
 from nca_cli.figures.curves.svg import Chart, chart, log_snr_scale
 from nca_cli.figures.curves.titles import known_metric, measured, number, scientific, snr
-from nca_cli.report.data import Report
+from nca_cli.report.data import Report, Series
+from nca_cli.report.page.resolution import shift
+
+
+@dataclass(frozen=True)
+class ReferenceCurves:
+    """A baseline without a network, once for all models for which its numbers are the same."""
+
+    sampler: str
+    models: tuple[str, ...]
+    """Empty names stand for all."""
+    curves: dict[str, Curve]
+
+    def belongs_to(self, series: Series) -> bool:
+        """Whether it is of this model and, where it is a chain or one step, of this sampler."""
+        kind = titles.reference_kind(self.sampler)
+        same = kind not in GAUSSIANS or self.sampler == reference_name(kind, series.sampler)
+        return same and (self.models == ("",) or series.model in self.models)
 
 
 def entries(report: Report) -> list[Trace]:
@@ -36,14 +55,28 @@ def entries(report: Report) -> list[Trace]:
         Trace(index, one.name, look, {curve.measure: curve for curve in one.curves})
         for index, (one, look) in enumerate(zip(report.series, looks, strict=True))
     ]
-    for place, (name, curves) in enumerate(_references(report)):
-        look = Look(Stroke.REFERENCE, place)
-        found.append(Trace(len(report.series) + place, name, look, curves, reference=True))
+    for place, each in enumerate(_references(report)):
+        look, name = Look(Stroke.REFERENCE, place), _reference_title(report, each)
+        found.append(Trace(len(report.series) + place, name, look, each.curves, reference=True))
     return found
 
 
-def _references(report: Report) -> Iterator[tuple[str, dict[str, Curve]]]:
-    """Name and curves of each; one of several models is one where their numbers agree."""
+def owners(report: Report) -> dict[str, list[int]]:
+    """What is switched with series → these: references by their entry, floors by their model."""
+    found = {
+        str(len(report.series) + place): [
+            number for number, one in enumerate(report.series) if each.belongs_to(one)
+        ]
+        for place, each in enumerate(_references(report))
+    }
+    for place, model in enumerate(report.models):
+        mine = [number for number, one in enumerate(report.series) if one.model == model.name]
+        found[f"floor-{place}"] = mine
+    return {name: series for name, series in found.items() if series}
+
+
+def _references(report: Report) -> list[ReferenceCurves]:
+    """One of several models is one where their numbers agree."""
     groups: dict[tuple[str, str], dict[str, Curve]] = {}
     for curve in report.references:
         if drawable(curve):  # an autoencoder's floor has no level, and is a line of its own
@@ -56,11 +89,14 @@ def _references(report: Report) -> Iterator[tuple[str, dict[str, Curve]]]:
         else:
             same[1].append(model)
             same[2].update({name: _joined(same[2].get(name), c) for name, c in curves.items()})
-    for sampler, models, curves in merged:
-        known = titles.fitted(report.analysis.references, models[0], sampler)
-        title = titles.reference_title(sampler, known)
-        of_all = models == [""] or len(models) == len(report.models)
-        yield title if of_all else f"{', '.join(models)} · {title}", curves
+    return [ReferenceCurves(sampler, tuple(models), curves) for sampler, models, curves in merged]
+
+
+def _reference_title(report: Report, each: ReferenceCurves) -> str:
+    known = titles.fitted(report.analysis.references, each.models[0], each.sampler)
+    title = titles.reference_title(each.sampler, known)
+    of_all = each.models == ("",) or len(each.models) == len(report.models)
+    return title if of_all else f"{', '.join(each.models)} · {title}"
 
 
 def _agree(some: dict[str, Curve], others: dict[str, Curve]) -> bool:
@@ -128,18 +164,30 @@ def beyond(drawn: Sequence[Trace]) -> str:
     return f"{said[0]} lies beyond the axes; its numbers are in the tables." if said else ""
 
 
-def reading(drawn: Chart) -> dict[str, object]:
+def reading(report: Report, drawn: Chart) -> dict[str, object]:
     """What the cursor of a chart says at each level, for the script of the page."""
     panel, x = drawn.panel, log_snr_scale(drawn.panel.x)
     texts = [[point and said(panel.measure, point) for point in row.points] for row in panel.rows]
     series = [{"entry": entry.index, "name": entry.name, "reference": entry.reference,
+               "shift": shift(report, entry),
                "text": [row[place] for row in texts],
                "value": [_numbers(row.points[place]) for row in panel.rows]}
               for place, entry in enumerate(panel.entries)]  # fmt: skip
     labels = [f"t = {row.t}, SNR {scientific(snr(row.log_snr))}" for row in panel.rows]
     return {"title": titles.full_title(panel.measure), "x": [x(row.log_snr) for row in panel.rows],
             "t": [row.t for row in panel.rows], "logSnr": [row.log_snr for row in panel.rows],
-            "span": [panel.x.high, panel.x.low], "labels": labels, "series": series}  # fmt: skip
+            "span": [panel.x.high, panel.x.low], "labels": labels, "series": series,
+            "range": _range(report, panel)}  # fmt: skip
+
+
+def _range(report: Report, panel: Panel) -> dict[str, object]:
+    """What `value_span` makes a range of, for the range of fewer series."""
+    bounds = [each if math.isfinite(each) else None for each in known_metric(panel.measure).bounds]
+    floors = [(rule.value, [number for number, one in enumerate(report.series)
+                            if one.model == rule.name]) for rule in panel.rules]  # fmt: skip
+    return {"y": [panel.y.low, panel.y.high], "x": [panel.x.high, panel.x.low],
+            "bounds": bounds, "floors": floors,
+            "always": ALWAYS.get(titles.family(panel.measure), ())}  # fmt: skip
 
 
 def said(measure: str, point: Point) -> str:

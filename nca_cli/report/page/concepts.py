@@ -1,9 +1,9 @@
-"""Concepts in the page: what is left of each at each level, and which goes first."""
+"""Concepts in the page: where half of each is lost, in which order, and the curves behind it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +14,11 @@ from nca_cli.figures.curves.panel import Trace, drawable, ends
 from nca_cli.figures.curves.svg import Chart
 from nca_cli.figures.curves.titles import RETENTION
 from nca_cli.report.data import Report
-from nca_cli.report.data.words import (
-    at,
-    concept_title,
-    count,
-    in_turn,
-    isolated,
-    listed,
-    measured_range,
-)
+from nca_cli.report.data.findings import leading
+from nca_cli.report.data.words import concept_title, in_turn, listed
 from nca_cli.report.page.charts import charted, log_snr_span, of_series
+from nca_cli.report.page.halves import HalfChart, forest
+from nca_cli.report.page.orders import OrderMatrix, order_matrix
 
 
 @dataclass(frozen=True)
@@ -37,12 +32,27 @@ class ConceptRow:
 
 
 @dataclass(frozen=True)
+class ConceptOrder:
+    """Which concept a series loses before which."""
+
+    entry: Trace
+    matrix: OrderMatrix
+    first: bool
+    """Whether the series speaks for its model; the others wait in a fold."""
+
+
+@dataclass(frozen=True)
 class Section:
     """What the template draws."""
 
+    forest: HalfChart | None
+    """Where half of each is lost, in every series."""
+    nowhere: tuple[str, ...]
+    """Which concepts are not in it, and why: a sentence for each reason."""
     charts: tuple[Chart, ...]
+    """Curves, from what goes first."""
+    orders: tuple[ConceptOrder, ...]
     rows: tuple[ConceptRow, ...]
-    orders: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -61,7 +71,10 @@ def section(report: Report, drawn: Sequence[Trace]) -> Section | None:
         ConceptRow(concept_title(half.measure, found), half, _accuracy(read.get(half.measure)))
         for half in halves
     )
-    return Section(charts, rows, tuple(_said(found)), tuple(_notes(found, unsure)))
+    return Section(
+        forest(report, drawn), tuple(_nowhere(found, halves)), charts,
+        tuple(_orders(report, found, drawn)), rows, tuple(_notes(found, unsure)),
+    )  # fmt: skip
 
 
 def _accuracy(read: Accuracy | None) -> str:
@@ -77,41 +90,40 @@ def _chart(report: Report, found: ConceptRetention, measure: str, drawn: Sequenc
     return charted(report, name, entries, log_snr_span(drawn))
 
 
-def _said(found: ConceptRetention) -> Iterable[str]:
-    """For each series: what is gone already, what goes then, what lasts, and how sure that is."""
-    for key in dict.fromkeys((half.model, half.sampler) for half in found.half_levels):
-        curves = {each.measure: each for each in _of(found.curves, key)
-                  if any(map(ends, each.points))}  # fmt: skip
-        halves = [half for half in _of(found.half_levels, key) if half.measure in curves]
-        known = [order for order in _of(found.orders, key) if math.isfinite(order.probability)]
-        orders = [order for order in known if {order.first, order.then} <= set(curves)]
-        if orders:
-            levels = [level for curve in curves.values() for level in measured_range(curve)]
-            turns = _turns(found, halves, min(levels), max(levels))
-            sure, n = sum(order.certain for order in orders), min(h.log_snr.n for h in halves)
-            pairs = f"{sure} of {count(len(orders), 'pair')} are ordered with ≥ 95 % probability"
-            unit = f"95 % intervals, n = {count(n, 'image')}"
-            yield f"{isolated(' · '.join(key))}: {turns}. {pairs} ({unit})."
+def _nowhere(found: ConceptRetention, halves: Iterable[HalfLevel]) -> Iterator[str]:
+    """`No half-level of age and smile: all images are alike in it.`"""
+    known = {half.measure for half in halves if half.turn is not Turn.UNKNOWN}
+    why: dict[str, str] = {}
+    for half in halves:
+        if half.measure not in known:
+            why.setdefault(concept_title(half.measure, found), half.log_snr.blank)
+    for reason in dict.fromkeys(why.values()):
+        names = [title for title, blank in why.items() if blank == reason]
+        yield f"No half-level of {listed(names)}: {reason}."
+
+
+def _orders(
+    report: Report, found: ConceptRetention, drawn: Sequence[Trace]
+) -> Iterator[ConceptOrder]:
+    """Of each series with intervals, those that speak for their model first."""
+    speakers = [report.series.index(one) for one in leading(report)]
+    for place in dict.fromkeys([*speakers, *range(len(report.series))]):
+        key = report.series[place].model, report.series[place].sampler
+        halves = sorted(_of(found.half_levels, key), key=in_turn)
+        sure = {each.measure for each in _of(found.curves, key) if any(map(ends, each.points))}
+        halves = [half for half in halves if half.measure in sure]
+        measures = [half.measure for half in halves]
+        pairs = (one for one in _of(found.orders, key) if {one.first, one.then} <= sure)
+        titles = [concept_title(each, found) for each in measures]
+        n = min((half.log_snr.n for half in halves), default=0)
+        matrix = order_matrix(measures, titles, pairs, n)
+        if matrix:
+            yield ConceptOrder(drawn[place], matrix, place in speakers)
 
 
 def _of(every: Iterable[Any], key: tuple[str, str]) -> list[Any]:
     """Those of one model and sampler."""
     return [each for each in every if (each.model, each.sampler) == key]
-
-
-def _turns(
-    found: ConceptRetention, halves: Iterable[HalfLevel], noisiest: float, cleanest: float
-) -> str:
-    """Every concept by name: gone, in the order of their half-levels, and left."""
-    words = {
-        Turn.GONE: f"at SNR {at(cleanest)} half is lost already of",
-        Turn.GOES: "half is lost, by the estimates in this order, of",
-        Turn.LASTS: f"at SNR {at(noisiest)} more than half is left of",
-    }
-    said: dict[Turn, list[str]] = {turn: [] for turn in words}
-    for half in sorted(halves, key=in_turn):
-        said.setdefault(half.turn, []).append(concept_title(half.measure, found))
-    return "; ".join(f"{words[turn]} {listed(said[turn])}" for turn in words if said[turn])
 
 
 def _notes(found: ConceptRetention, unsure: Sequence[str]) -> Iterable[str]:

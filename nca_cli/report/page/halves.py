@@ -74,19 +74,29 @@ def answers(report: Report, drawn: Sequence[Trace]) -> list[HalfChart]:
     """
     keys = [(one.model, one.sampler) for one in leading(report)]
     bands = [half for half in report.analysis.half_levels if family(half.measure) == BANDS]
-    concepts = report.concepts.half_levels if report.concepts else ()
 
     def of_band(measure: str) -> str:
         return band_title(int(part(measure)))
 
-    def of_concept(measure: str) -> str:
-        return concept_title(measure, report.concepts)
-
     made = (
         _chart(report, drawn, bands, keys, of_band, "Spatial frequency"),
-        _chart(report, drawn, concepts, keys, of_concept, "Concepts"),
+        _concepts(report, drawn, keys),
     )
     return [chart for chart in made if chart]
+
+
+def forest(report: Report, drawn: Sequence[Trace]) -> HalfChart | None:
+    """Concepts of every series."""
+    return _concepts(report, drawn, [(one.model, one.sampler) for one in report.series])
+
+
+def _concepts(report: Report, drawn: Sequence[Trace], keys: Sequence[Key]) -> HalfChart | None:
+    halves = report.concepts.half_levels if report.concepts else ()
+
+    def titled(measure: str) -> str:
+        return concept_title(measure, report.concepts)
+
+    return _chart(report, drawn, halves, keys, titled, "Concepts")
 
 
 def _chart(

@@ -94,17 +94,86 @@
     for (const row of rows) {
       const { at, low, high, text, why, beyond } = half(row);
       row.classList.toggle("blank", at === undefined);
+      row.hidden = at === undefined && !beyond; // named in one line below
       $(".reach", row).style.cssText = `left:${low ?? 0}%;width:${(high ?? 0) - (low ?? 0)}%`;
       $(".point", row).style.left = `${at ?? 0}%`;
       $(".said", row).textContent = text ? `half is learned at step ${text}` : why;
       $(".lane", row).title = $(".said", row).textContent;
       $(".beyond", row).className = `beyond ${beyond ?? ""}`;
-      $(".beyond", row).textContent = { earlier: "◂ earlier", later: "later ▸" }[beyond] ?? why ?? "";
+      $(".beyond", row).textContent = { earlier: "◂ earlier", later: "later ▸" }[beyond] ?? "";
     }
+    $(".nothing", block()).textContent = blanks(rows.filter((row) => row.hidden), half);
     const now = training().place[step];
     $(".firsts", block()).style.setProperty("--now", now === null ? "-9px" : `${now}%`);
     $(".pairs", block()).textContent = training().pairs[level()];
     $(".at-level", block()).textContent = `t = ${training().t[level()]}`;
+  }
+
+  // Measures without a learning step, by their reason: `No gain over the baseline: gaze, smile.`
+  function blanks(rows, half) {
+    const named = Object.groupBy(rows, (row) => half(row).why);
+    const title = (row) => training().measures[Number(row.dataset.measure)].title;
+    const said = Object.entries(named).map(([why, some]) => `${why[0].toUpperCase()}${why.slice(1)}: ${some.map(title).join(", ")}.`);
+    return said.join(" ");
+  }
+
+  // Which of two is learned first: measures of the family that is chosen (concepts, else octave
+  // bands, where it is a single one), and the levels of the chosen measure.
+  function drawOrders() {
+    const { measures, orders, levels, t } = training();
+    const here = orders[level()];
+    const paired = (name) => here.some(([one]) => measures[one].family === name);
+    const family = [measured().family, "concept", "coherence"].find(paired);
+    const alike = here.filter(([one]) => measures[one].family === family);
+    const learned = ({ value, beyond }) => value ?? { earlier: -1, later: 1e15 }[beyond] ?? Infinity;
+    const soonest = (all, half) => all.toSorted((a, b) => learned(half(a)) - learned(half(b)));
+    const kin = soonest([...new Set(alike.flatMap(([a, b]) => [a, b]))], (k) => measures[k].half[level()]);
+    const known = soonest(levels.filter((at) => measured().orders.some(([a, b]) => a === at || b === at)), (at) => measured().half[at]);
+    const tables = [
+      matrix(`at t = ${t[level()]}`, kin, alike, (k) => measures[k].title),
+      matrix(`${measured().title}, levels`, known, measured().orders, (at) => `t = ${t[at]}`),
+    ];
+    $(".learned-orders", block()).replaceChildren(...tables.filter(Boolean));
+  }
+  const CERTAIN = 0.95;
+  function matrix(words, items, pairs, title) {
+    if (items.length < 2) return null;
+    const chance = new Map(pairs.flatMap(([a, b, p]) => [[`${a} ${b}`, p], [`${b} ${a}`, 1 - p]]));
+    const cell = (one, other, below) => {
+      const p = below ? undefined : chance.get(`${one} ${other}`);
+      const found = made("td", p === undefined ? "" : (100 * p).toFixed(0));
+      if (Math.max(p, 1 - p) >= CERTAIN) found.className = "certain";
+      return found;
+    };
+    const head = (text, scope, ...more) => {
+      const found = made("th", ...more, text);
+      found.scope = scope;
+      return found;
+    };
+    const numbered = (at) => {
+      const found = made("span", `${at + 1} `);
+      found.className = "unit";
+      return found;
+    };
+    const heads = items.slice(1).map((item, k) => {
+      const found = head(`${k + 2}`, "col");
+      found.title = title(item);
+      return found;
+    });
+    const corner = head("learned first", "col");
+    corner.className = "word";
+    const rows = items.map((one, k) => {
+      const name = head(title(one), "row", numbered(k));
+      name.className = "word";
+      return made("tr", name, ...items.slice(1).map((other, j) => cell(one, other, j + 1 <= k)));
+    });
+    const table = made("table", made("caption", `Learned first, ${words}`), made("thead", made("tr", corner, ...heads)), made("tbody", ...rows));
+    table.className = "order";
+    table.dataset.sortable = ""; // as it stands
+    const scroll = made("div", table);
+    Object.assign(scroll, { className: "scroll", tabIndex: 0, ariaLabel: `Order, ${words}` });
+    scroll.setAttribute("role", "region");
+    return scroll;
   }
 
   function read() {
@@ -147,6 +216,7 @@
     stepSlider.max = training().steps.length - 1;
     build();
     setStep(step);
+    drawOrders();
   }
   // Another training has its own measures and images; what both have stays chosen.
   function change() {
@@ -164,6 +234,7 @@
     position = value;
     paint();
   });
+  hear("settled", drawOrders);
   home.addEventListener("click", ({ target }) => {
     const cell = target.closest(".map .cell");
     if (!cell) return;

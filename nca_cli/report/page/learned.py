@@ -21,11 +21,13 @@ from nca_cli.figures.curves.training_svg import (
     drawn_map,
     step_scale,
 )
+from nca_cli.metrics.registry import family
 from nca_cli.recipe import Number
 from nca_cli.report.data import Gallery, Report
 from nca_cli.report.data.shelf_plans import depth, distance
 from nca_cli.report.data.step_sheets import MOST_TRAININGS, StepSheet, trainings
 from nca_cli.report.data.words import concept_title, count, isolated
+from nca_cli.report.page.orders import orders_of_levels, orders_of_measures
 from nca_cli.report.page.scrub import SliderLevel
 
 BASELINES = {"step 0": "the untrained network (step 0)", "mean image": "the mean image",
@@ -82,8 +84,18 @@ class TrainingView:
     measures: tuple[LearnedMeasure, ...]
     sheets: dict[str, StepSheet]
     """By image."""
-    pairs: dict[Number, tuple[int, int]]
-    """t → of how many pairs of measures the order is certain there, and how many there are."""
+    orders: tuple[LearnedOrder, ...]
+    """Of every two levels, and of every two measures, as far as they are known."""
+
+    @cached_property
+    def pairs(self) -> dict[Number, tuple[int, int]]:
+        """t → of how many pairs of measures the order is certain there, and how many there are."""
+        found: dict[Number, tuple[int, int]] = {}
+        for one in self.orders:
+            if one.metric != one.then_metric:
+                certain, known = found.get(one.t, (0, 0))
+                found[one.t] = certain + one.certain, known + 1
+        return found
 
     @property
     def axes(self) -> Emergence:
@@ -135,25 +147,15 @@ def views(report: Report, gallery: Gallery) -> list[TrainingView]:
     sheets: dict[tuple[str, str], dict[str, StepSheet]] = {}
     for sheet in gallery.sheets:
         sheets.setdefault((sheet.run, sheet.sampler), {})[sheet.image] = sheet
-    orders, pairs = _orders(report), _pairs(report)
+    orders = _orders(report)
     found = trainings(report)
     return [
         TrainingView(place, " · ".join(series),
-                     tuple(_measure(report, each, orders) for each in some if _placed(each)),
-                     sheets.get(series, {}), pairs.get(series, {}))
+                     tuple(_measure(report, each, orders.get(series, []))
+                           for each in some if _placed(each)),
+                     sheets.get(series, {}), tuple(orders.get(series, [])))
         for place, (series, some) in enumerate(found.items())
     ]  # fmt: skip
-
-
-def _pairs(report: Report) -> dict[tuple[str, str], dict[Number, tuple[int, int]]]:
-    """Run and sampler → t → certain and known orders of two measures there."""
-    found: dict[tuple[str, str], dict[Number, tuple[int, int]]] = {}
-    for one in report.training.orders if report.training else ():
-        if one.metric != one.then_metric and math.isfinite(one.probability):
-            mine = found.setdefault((one.run, one.sampler), {})
-            certain, known = mine.get(one.t, (0, 0))
-            mine[one.t] = certain + one.certain, known + 1
-    return found
 
 
 def together(report: Report) -> dict[str, StepsTable]:
@@ -180,10 +182,8 @@ def _placed(emergence: Emergence) -> bool:
     return any(map(math.isfinite, emergence.log_snr))
 
 
-def _measure(
-    report: Report, each: Emergence, orders: dict[tuple[str, ...], list[LearnedOrder]]
-) -> LearnedMeasure:
-    mine = orders.get((each.run, each.sampler, each.metric), [])
+def _measure(report: Report, each: Emergence, orders: Iterable[LearnedOrder]) -> LearnedMeasure:
+    mine = [one for one in orders if one.metric == one.then_metric == each.metric]
     return LearnedMeasure(each, measure_title(report, each.metric), drawn_map(EmergenceMap(each)),
                           drawn_curves(learning_panel(each)), _order(each, mine))  # fmt: skip
 
@@ -196,12 +196,12 @@ def measure_title(report: Report, metric: str) -> str:
     return title[:1].upper() + title[1:]
 
 
-def _orders(report: Report) -> dict[tuple[str, ...], list[LearnedOrder]]:
-    """Run, sampler and measure → the order of every two of its levels."""
-    found: dict[tuple[str, ...], list[LearnedOrder]] = {}
+def _orders(report: Report) -> dict[tuple[str, str], list[LearnedOrder]]:
+    """Run and sampler → the orders that are known."""
+    found: dict[tuple[str, str], list[LearnedOrder]] = {}
     for one in report.training.orders if report.training else ():
-        if one.metric == one.then_metric and math.isfinite(one.probability):
-            found.setdefault((one.run, one.sampler, one.metric), []).append(one)
+        if math.isfinite(one.probability):
+            found.setdefault((one.run, one.sampler), []).append(one)
     return found
 
 
@@ -278,7 +278,11 @@ def _described(view: TrainingView, positions: Sequence[SliderLevel]) -> dict:
         "levels": view.levels,
         "place": [view.scale(step) if step else None for step in axes.steps],
         "nearest": nearest, "position": back,
-        "measures": [_said(one, view.scale) for one in view.measures],
+        "measures": [_said(one, view.scale)
+                     | {"orders": orders_of_levels(view.orders, one.emergence.metric, axes.t),
+                        "family": family(one.emergence.metric)} for one in view.measures],
+        "orders": orders_of_measures(
+            view.orders, [one.emergence.metric for one in view.measures], axes.t),
         "pairs": [_said_pairs(*view.pairs.get(t, (0, 0))) for t in axes.t],
         "start": len(axes.steps) - 1,
     }  # fmt: skip

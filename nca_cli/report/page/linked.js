@@ -5,6 +5,8 @@
   const root = document.documentElement;
   const slider = $("#level");
   const boxes = $$("input.entry");
+  const picks = $$("input.pick"); // of concepts whose curves are shown
+  const perPixel = $("#per-pixel");
 
   function move(input, by) {
     if (!input) return;
@@ -13,6 +15,21 @@
     input.dispatchEvent(new Event("change"));
   }
 
+  // --- images by name ----------------------------------------------------------------------------
+
+  const finder = $("#find");
+  const seeds = $("#seed");
+  const articles = $$("article.image");
+  finder?.addEventListener("input", () => {
+    const wanted = finder.value.trim().toLowerCase();
+    for (const article of articles) article.hidden = !$("h3", article).textContent.toLowerCase().includes(wanted);
+    const found = articles.filter((article) => !article.hidden);
+    const fold = $("#more");
+    if (fold && wanted) fold.open = true;
+    if (fold) fold.hidden = found.every((article) => !fold.contains(article));
+    $("#found").textContent = wanted ? `${found.length} of ${articles.length} images` : "";
+  });
+
   // --- keys --------------------------------------------------------------------------------------
 
   const sheet = $("#keys");
@@ -20,7 +37,7 @@
     ArrowLeft: () => move(slider, -1), ArrowRight: () => move(slider, 1),
     ArrowDown: $("#step") && (() => move($("#step"), -1)), ArrowUp: $("#step") && (() => move($("#step"), 1)),
     " ": () => $("#play")?.click(), t: () => $("#theme").click(), d: () => $("#show-difference")?.click(),
-    n: () => $("#show-noised")?.click(), s: () => $("#sheet")?.click(), "?": () => sheet.showModal(),
+    n: () => $("#show-noised")?.click(), "/": finder && (() => finder.focus()), s: () => $("#sheet")?.click(), "?": () => sheet.showModal(),
   };
   for (let k = 1; k <= 9; k++) actions[k] = () => boxes[k - 1]?.click();
   document.addEventListener("keydown", (event) => {
@@ -33,7 +50,7 @@
   $("#help").addEventListener("click", () => sheet.showModal());
   sheet.addEventListener("click", (event) => event.target === sheet && sheet.close());
 
-  // --- the address: level, series that are off, order, theme -------------------------------------
+  // --- the address: level, series that are off, order, theme, seed, name, the open picture -------
 
   const chooser = $("#order");
   function state() {
@@ -42,9 +59,15 @@
     if (slider && level !== data.start) kept.set("t", data.levels[level].t);
     const off = boxes.filter((box) => !box.checked).map((box) => box.id.replace("show-", ""));
     if (off.length) kept.set("off", off.join());
+    const curves = picks.filter((box) => box.checked).map((box) => box.id.replace("pick-", ""));
+    if (curves.length) kept.set("curves", curves.join());
     if (chooser?.value) kept.set("order", chooser.value);
     if (root.dataset.theme) kept.set("theme", root.dataset.theme);
     if ($("#step")) $("#step").value === $("#step").max || kept.set("step", $("#step").value);
+    if (perPixel?.checked) kept.set("axis", "256");
+    if (seeds && seeds.selectedIndex) kept.set("seed", seeds.value);
+    if (finder?.value) kept.set("find", finder.value);
+    if (nca.opened()) kept.set("open", nca.opened());
     return kept.toString();
   }
   let restoring = false; // when one part after the other changes, and the address must stay
@@ -61,6 +84,9 @@
     const kept = new URLSearchParams(location.hash.slice(1));
     const off = (kept.get("off") ?? "").split(",");
     for (const box of boxes) if (box.checked === off.includes(box.id.replace("show-", ""))) box.click();
+    const curves = (kept.get("curves") ?? "").split(",");
+    for (const box of picks) if (box.checked !== curves.includes(box.id.replace("pick-", ""))) box.click();
+    if (perPixel && perPixel.checked !== (kept.get("axis") === "256")) perPixel.click();
     const theme = { light: "dark", dark: "light" }[kept.get("theme")]; // the other one, then its button
     if (theme) {
       root.dataset.theme = theme;
@@ -73,12 +99,22 @@
       chooser.dispatchEvent(new Event("change"));
     }
     if ($("#step") && kept.has("step")) move($("#step"), Number(kept.get("step")) - $("#step").value);
+    change(seeds, kept.get("seed") ?? seeds?.options[0].value, "change");
+    change(finder, kept.get("find") ?? "", "input");
+    if (kept.has("open")) nca.open(kept.get("open"));
     restoring = false;
     seen = state();
   }
+  function change(input, value, event) {
+    if (!input || input.value === value) return;
+    input.value = value;
+    input.dispatchEvent(new Event(event));
+  }
   restore();
   hear("settled", keep);
-  for (const input of [...boxes, chooser, $("#step")].filter(Boolean)) input.addEventListener("change", keep);
+  hear("opened", keep);
+  finder?.addEventListener("input", keep);
+  for (const input of [...boxes, ...picks, chooser, seeds, perPixel, $("#step")].filter(Boolean)) input.addEventListener("change", keep);
   $("#theme").addEventListener("click", keep);
   addEventListener("hashchange", restore);
 
@@ -135,7 +171,7 @@
   }
   const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   function numbers(figure) {
-    const chart = data.charts[figure.dataset.chart];
+    const chart = data.charts[figure.dataset.chart].plain ?? data.charts[figure.dataset.chart];
     const lines = chart.series.flatMap(({ name, value }) => chart.logSnr.map((logSnr, k) => value[k] && [chart.t[k], logSnr, name, ...value[k]]));
     const rows = [["t", "log_snr", "series", "mean", "low", "high"], ...lines.filter(Boolean)];
     return rows.map((row) => row.map((cell) => quoted(String(cell ?? ""))).join(",") + "\n").join("");
@@ -152,4 +188,5 @@
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   });
+  root.dataset.ready = String(Math.round(performance.now()));
 })();

@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from nca_cli.analysis import Point, stage
 from nca_cli.figures.curves.titles import part, snr
-from nca_cli.report.data import Gallery, Report, Series, Shelf
+from nca_cli.report.data import Filmstrip, Gallery, Report, Series, Shelf
 from nca_cli.report.data.findings import leading
 from nca_cli.report.data.words import count
 
@@ -147,3 +147,20 @@ def film(report: Report, pages: Sequence[ImagePage]) -> Film | None:
                 if any(strip.series == series for strip in shelf.x0_hats):
                     return Film(page.name, page.anchor, series, shelf.x_t is not None)
     return None
+
+
+def seeds_drawn(gallery: Gallery) -> list[int]:
+    """Those to choose from: first the one that most pictures are of; none where there is one."""
+    seeds = [shelf.seed for shelf in gallery.shelves]
+    most = [max(seeds, key=seeds.count)] if seeds else []
+    others = sorted({*seeds, *(shelf.seed for shelf in gallery.other_seeds)} - {*most})
+    return [*most, *others] if gallery.other_seeds else []
+
+
+def of_other_seeds(
+    gallery: Gallery, shelf: Shelf, series: int | None
+) -> list[tuple[Shelf, Filmstrip]]:
+    """The same strip of other seeds: of x_t, or of x̂0 of a series."""
+    alike = (one for one in gallery.other_seeds
+             if (one.image, one.models) == (shelf.image, shelf.models))  # fmt: skip
+    return [(one, strip) for one in alike for strip in one.noisy if strip.series == series]

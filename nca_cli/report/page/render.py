@@ -21,14 +21,17 @@ from nca_cli import commands
 from nca_cli.analysis import REFERENCE
 from nca_cli.figures.curves import svg, titles
 from nca_cli.figures.curves.panel import Trace, ends
+from nca_cli.figures.curves.svg import Chart
 from nca_cli.report.data import Filmstrip, Gallery, Report, Shelf, leading, title, told
 from nca_cli.report.data.pictures import name_of
 from nca_cli.report.data.step_sheets import StepSheet
 from nca_cli.report.data.words import count
-from nca_cli.report.page import charts, concepts, experiments, learned, numbers, scrub
+from nca_cli.report.page import charts, concepts, experiments, learned, numbers, resolution, scrub
 from nca_cli.report.page.halves import answers, half_chart
 
 HOME = Path(__file__).parent
+STYLES = ("halves.css", "enlarged.css", "report.css")
+"""The last has the rules for paper and phones, which win."""
 FIRST_IMAGES = 6
 """Shown at once; the others wait behind a click."""
 
@@ -38,13 +41,14 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
     entries = charts.entries(report)
     sections = _curves(report, entries)
     strips = [(shelf, strip) for shelf in gallery.shelves for strip in shelf.strips]
+    strips += [(shelf, strip) for shelf in gallery.other_seeds for strip in shelf.noisy]
     trained = learned.views(report, gallery)
     script = _script(trained)
     metrics = numbers.headline_metrics(report)
     return _environment().get_template("report.html.j2").render(
         report=report,
         version=nca_cli.__version__,
-        style=Markup((HOME / "report.css").read_text("utf-8")),
+        style=Markup("".join((HOME / name).read_text("utf-8") for name in STYLES)),
         script=Markup(script),
         policy=_policy(script, gallery),
         title=title(report),
@@ -52,7 +56,7 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         facts=_facts(report),
         data={
             **scrub.described(report, gallery, strips),
-            "charts": [charts.reading(chart) for chart in sections["every"]],
+            **_axes(report, entries, sections["every"]),
             "learned": learned.described(trained, scrub.levels(gallery, report)),
         },
         learned=trained,
@@ -60,6 +64,10 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
         learned_together=learned.together(report),
         learned_notes=learned.notes(report, trained),
         entries=entries,
+        owners=charts.owners(report),
+        floors={model.name: f"floor-{place}" for place, model in enumerate(report.models)},
+        resolution_note=resolution.note(report),
+        per_pixel=resolution.per_pixel(report),
         metrics=metrics,
         tables=[numbers.series_table(series, metrics) for series in report.series],
         command=commands.report(
@@ -73,8 +81,20 @@ def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
 def _script(trained: Sequence[learned.TrainingView]) -> str:
     """Of the page, with what trainings need where there are any."""
     trainings = ("learned.js",) if trained else ()
-    names = ("shared.js", "charts.js", *trainings, "report.js", "linked.js")
+    names = ("shared.js", "charts.js", "axes.js", *trainings, "report.js", "enlarged.js",
+             "linked.js")  # fmt: skip
     return "".join((HOME / name).read_text("utf-8") for name in names)
+
+
+def _axes(report: Report, entries: Sequence[Trace], every: Sequence[Chart]) -> dict[str, Any]:
+    """What the script reads in charts, and moves with the series and with the axis of noise."""
+    return {
+        "charts": [charts.reading(report, chart) for chart in every],
+        "plot": {"left": svg.LEFT, "right": svg.RIGHT, "top": svg.TOP + svg.STRIP,
+                 "bottom": svg.BOTTOM, "edge": svg.TOP, "stages": resolution.stages()},
+        "owners": charts.owners(report),
+        "shifts": [resolution.shift(report, entry) for entry in entries],
+    }  # fmt: skip
 
 
 def _curves(report: Report, entries: Sequence[Trace]) -> dict[str, Any]:
@@ -111,6 +131,8 @@ def _pictures(
     places = {id(strip): number for number, (_, strip) in enumerate(strips)}
     return {
         "gallery": gallery,
+        "seeds": numbers.seeds_drawn(gallery),
+        "of_other_seeds": partial(numbers.of_other_seeds, gallery),
         "images": pages,
         "film": numbers.film(report, pages),
         "first_images": FIRST_IMAGES,

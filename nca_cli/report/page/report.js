@@ -31,17 +31,20 @@
   const strips = $$("img[data-strip]").filter((img) => data.strips[img.dataset.strip].t.length);
   const info = (img) => data.strips[img.dataset.strip];
   const sheet = $("#sheet");
+  const seeds = $("#seed");
   const cells = $$("[data-read]");
 
   // A strip without a level shows the nearest that it has.
   const has = (img, at) => !info(img).off?.[at];
 
-  // What stands below a picture: its number, and which level it is of where that is another one.
+  // What stands below a picture: its number, and of which level or seed it is where that is another
+  // one than chosen.
   function said(img, number = true) {
-    const { at, t, text } = info(img);
+    const { at, t, text, seed } = info(img);
     const k = at[level];
-    const other = has(img, level) ? "" : `at t = ${t[k]}`;
-    return [number && text ? text[k] : "", other].filter(Boolean).join(" · ");
+    const other = t.length && !has(img, level) ? `at t = ${t[k]}` : "";
+    const drawn = seeds && seed !== undefined && `${seed}` !== seeds.value ? `seed ${seed}` : "";
+    return [number && text ? text[k] : "", other, drawn].filter(Boolean).join(" · ");
   }
 
   // Shows one square of a strip, by moving it behind a window: nothing is painted anew.
@@ -77,7 +80,7 @@
   function paint() {
     frame = 0;
     visible.forEach(move);
-    if (zoomed) drawZoom();
+    tell("painted");
   }
   // Pictures outside the window follow when the slider stands still: who captures or prints the
   // whole page sees one level.
@@ -222,15 +225,19 @@
 
   // --- play: there and back, four levels a second ----------------------------------------------
 
-  const play = $("#play");
+  const plays = $$(".play");
   let timer = 0;
   let step = 1;
+  function showPlay(on) {
+    for (const play of plays) {
+      play.setAttribute("aria-pressed", on);
+      $(".label", play).textContent = on ? "Pause" : "Play";
+    }
+  }
   function stop() {
     clearInterval(timer);
     timer = 0;
-    if (!play) return;
-    play.setAttribute("aria-pressed", "false");
-    $(".label", play).textContent = "Play";
+    showPlay(false);
     setLevel(level, true);
     order();
   }
@@ -239,10 +246,9 @@
       if (level + step < 0 || level + step >= data.levels.length) step = -step;
       setLevel(level + step);
     }, 400);
-    play.setAttribute("aria-pressed", "true");
-    $(".label", play).textContent = "Pause";
+    showPlay(true);
   }
-  play?.addEventListener("click", () => (timer ? stop() : start()));
+  for (const play of plays) play.addEventListener("click", () => (timer ? stop() : start()));
   for (const slider of sliders) slider.addEventListener("pointerdown", () => timer && stop());
 
   // --- what is shown ---------------------------------------------------------------------------
@@ -253,6 +259,40 @@
   chooser?.addEventListener("change", order);
   for (const box of $$("input.entry")) box.addEventListener("change", () => tell("series"));
   hear("series", order);
+
+  // Another seed: every strip that has it takes its pictures over; what has not keeps its own, and
+  // says so.
+  const COPIED = ["src", "data-strip", "alt", "style", "width", "height"];
+  function takeSeed() {
+    for (const tile of $$("figure.tile:has(> template)")) {
+      keepOwn(tile);
+      const kept = $$(":scope > template", tile);
+      const drawn = kept.find(({ dataset }) => dataset.seed === seeds.value);
+      if (drawn) wear(tile, drawn.content);
+    }
+    strips.forEach((img) => (img.loading = "eager"));
+    Promise.allSettled(strips.map((img) => img.decode())).then(() => {
+      settle();
+      if ($("#film")) drawFilm($("#film"));
+    });
+    order();
+  }
+  function keepOwn(tile) {
+    if (tile.dataset.kept) return;
+    tile.dataset.kept = "";
+    const own = made("template");
+    own.dataset.seed = info($("img", tile)).seed;
+    own.content.append($("img", tile).cloneNode(), $(".scale", tile).cloneNode(true));
+    tile.append(own);
+  }
+  function wear(tile, content) {
+    const [img, other] = [$("img", tile), $("img", content)];
+    for (const name of COPIED) img.setAttribute(name, other.getAttribute(name));
+    $(".scale", tile).replaceWith($(".scale", content).cloneNode(true));
+    const seed = $(".of-seed", tile);
+    if (seed) write(seed, `seed ${info(img).seed}`);
+  }
+  seeds?.addEventListener("change", takeSeed);
 
   // Series that are shown → PSNR of an image at the level of the slider, where they have that level.
   function closeness(article) {
@@ -318,57 +358,12 @@
   }
   addEventListener("hashchange", reveal);
 
-  // --- enlarge ---------------------------------------------------------------------------------
-
-  const zoom = $("#zoom");
-  let zoomed = null; // what `view` made, while the dialog is open
-  function open(button) {
-    const stack = button.closest(".stack");
-    const shelf = button.closest(".shelf");
-    const before = $$(".stack.given", shelf).filter((each) => each === stack || each.compareDocumentPosition(stack) & Node.DOCUMENT_POSITION_FOLLOWING);
-    const given = before[before.length - 1];
-    const hat = $("img.x0_hat", stack);
-    const kinds = [[$("img.x0", given)], [$("img.x_t", given)], [hat], [hat, true]];
-    $("#zoom-name").textContent = [$("h3", stack.closest("article")).textContent, hat && $(".by", stack).textContent].filter(Boolean).join(" — ");
-    zoomed = kinds.filter(([img]) => img).map(([img, difference]) => view(img, difference));
-    $(".views", zoom).replaceChildren(...zoomed.map(({ figure }) => figure));
-    zoom.showModal();
-    $("#zoom-level").focus();
-    drawZoom();
-  }
-  function view(img, difference) {
-    const figure = document.createElement("figure");
-    const canvas = document.createElement("canvas");
-    if (difference) canvas.className = "difference";
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", difference ? `difference: ${img.alt}` : img.alt);
-    const caption = document.createElement("figcaption");
-    const value = document.createElement("span");
-    const named = difference ? $("#show-difference + span") : $("figcaption .symbol", img.closest("figure"));
-    caption.append(named.cloneNode(true), " ", value);
-    figure.append(canvas, caption);
-    return { img, difference, figure, canvas, value };
-  }
-  function drawZoom() {
-    for (const { img, difference, canvas, value } of zoomed) {
-      if (difference) subtract(canvas, img);
-      else square(canvas, img);
-      write(value, said(img, !difference));
-    }
-    $(".spoken", zoom).textContent = spoken().replace("sigma", "σ");
-  }
-  for (const button of $$("button.picture")) {
-    button.disabled = false;
-    button.title = "Enlarge";
-    button.addEventListener("click", () => open(button));
-  }
-  zoom.addEventListener("close", () => (zoomed = null));
-  zoom.addEventListener("click", (event) => event.target === zoom && zoom.close());
+  // For the enlarged view.
+  Object.assign(nca, { info, said, spoken, square, subtract, originalOf, articles: () => inOrder });
 
   addEventListener("beforeprint", () => settle());
   addEventListener("beforeprint", () => strips.forEach((img) => (img.loading = "eager")));
   if (data.levels.length) setLevel(level);
   order();
   reveal();
-  root.dataset.ready = String(Math.round(performance.now()));
 })();

@@ -62,7 +62,8 @@ def levels(gallery: Gallery, report: Report | None = None) -> list[SliderLevel]:
 
     Those of the pictures; where there are none, those of the numbers of `report`.
     """
-    drawn = {level for shelf in gallery.shelves for strip in shelf.strips for level in strip.levels}
+    shelves = (*gallery.shelves, *gallery.other_seeds)
+    drawn = {level for shelf in shelves for strip in shelf.strips for level in strip.levels}
     if not drawn and report:
         drawn = {(value.t, value.log_snr) for value in report.values}
     found = []
@@ -84,7 +85,11 @@ def described(report: Report, gallery: Gallery, strips: Sequence[tuple[Shelf, Fi
     return {
         "levels": [level.shown | {"at": _finite(level.log_snr)} for level in positions],
         "start": middle(positions),
-        "strips": [_strip(report, shelf, strip, positions, values) for shelf, strip in strips],
+        "strips": [
+            _strip(report, shelf, strip, positions, values)
+            | ({"seed": shelf.seed} if gallery.other_seeds and strip.levels else {})
+            for shelf, strip in strips
+        ],
     }
 
 

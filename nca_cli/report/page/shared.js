@@ -20,9 +20,11 @@ const nca = (() => {
     return element;
   }
   // The parts tell one another of changes: "level" (of the slider), "settled" (it stands still),
-  // "series" (others are shown).
+  // "series" (others are shown), "painted" (pictures have moved), "opened" (a picture is enlarged),
+  // "axes" (what is drawn has moved).
   const tell = (what, detail) => document.dispatchEvent(new CustomEvent(`nca-${what}`, { detail }));
   const hear = (what, act) => document.addEventListener(`nca-${what}`, ({ detail }) => act(detail));
-  const isShown = (entry) => $(`#show-${entry}`)?.checked ?? true;
+  // A reference goes with the last series that it belongs to.
+  const isShown = (entry) => ($(`#show-${entry}`)?.checked ?? true) && (data.owners[entry]?.some(isShown) ?? true);
   return { $, $$, data, write, made, tell, hear, isShown };
 })();

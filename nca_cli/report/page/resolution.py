@@ -1,0 +1,56 @@
+"""Models of several resolutions on one axis of logSNR: what is said, and how far each moves."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+
+from nca_cli.analysis import BOUNDS
+from nca_cli.figures.curves.panel import Trace
+from nca_cli.report.data import Report
+
+STATED = 256
+"""Pixels of a side for which P2 states its stages."""
+
+
+def sides(report: Report) -> dict[str, int]:
+    """Model → side of its x_t in pixels, of latent models in latents, as far as they say it."""
+    found = {}
+    for model in report.models:
+        with suppress(LookupError, TypeError, ValueError):
+            found[model.name] = int(model.space["shape"][-1])
+    return found
+
+
+def shift(report: Report, entry: Trace) -> float:
+    """2 ln(side/256), from logSNR to logSNR per pixel at 256 px; 0 where no side is known.
+
+    What is of no one model is of the first of all.
+    """
+    known = sides(report)
+    own = [known[curve.model] for curve in entry.curves.values() if curve.model in known]
+    side = next(iter([*own, *known.values()]), STATED)
+    return 2 * math.log(side / STATED)
+
+
+def per_pixel(report: Report) -> bool:
+    """Whether there is another axis to choose: all sides are known, and some is not 256."""
+    known = sides(report)
+    return len(known) == len(report.models) and {*known.values()} != {STATED}
+
+
+def note(report: Report) -> str:
+    """What keeps models of several resolutions from being compared at equal logSNR, or nothing."""
+    known = sides(report).values()
+    if len({*known}) < 2:
+        return ""
+    low, high = min(known), max(known)
+    return (f"Models of {low} to {high} px: at {high} px the same content stands "
+            f"{2 * math.log(high / low):.2f} lower in log SNR than at {low} px; per pixel at "
+            f"{STATED} px it stands at one place.")  # fmt: skip
+
+
+def stages() -> list[list]:
+    """P2's stages as `[name, logSNR of the noisier end, of the cleaner end]`; None: without end."""
+    return [[name, *(end if math.isfinite(end) else None for end in ends)]
+            for name, ends in BOUNDS.items()]  # fmt: skip
