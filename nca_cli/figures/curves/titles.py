@@ -87,6 +87,13 @@ def _is_band(name: str) -> bool:
     return known is not None and known.bands and part(name).isdigit()
 
 
+def noise_axis(per_pixel: bool = False, narrow: bool = False) -> str:
+    """Title of the axis of logSNR, whose noise grows to the right; two lines where it is narrow."""
+    if not per_pixel:
+        return "log SNR (more noise →)"
+    return f"log SNR per pixel at 256 px{chr(10) if narrow else ' '}(more noise →)"
+
+
 def full_title(name: str) -> str:
     """`Coherence, 8–16 cycles per side`: a title that stands alone."""
     title = known_metric(name).title
@@ -101,6 +108,12 @@ def axis_title(metric: str) -> str:
     remark = "; ".join(filter(None, [known.unit, known.better and f"{known.better} is closer"]))
     gap = "\n" if part(metric) else " "
     return f"{full_title(metric)}{gap}({remark})" if remark else full_title(metric)
+
+
+def scale_of(name: str) -> object:
+    """Equal for metrics whose numbers are of one unit, or are taken by one function."""
+    known = known_metric(name)
+    return known.unit or known.function
 
 
 def known_metric(name: str) -> Metric:
