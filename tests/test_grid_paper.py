@@ -55,7 +55,7 @@ def test_p2_names_the_stages_over_their_columns_and_the_sampler_once(store):
     assert "clean-up" not in stages
     assert stages["coarse"].right <= grid.sheet.box(0, 1).right
     assert stages["content"].left >= grid.sheet.box(0, 2).left
-    assert texts(grid).count("x0 from xt by ddim-50") == 1
+    assert texts(grid).count("x0 from xt by toy, ddim-50") == 1
 
 
 def test_seeds_as_columns_put_each_draw_beside_the_others(store):

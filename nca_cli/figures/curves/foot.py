@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nca_cli.figures.curves import style
 from nca_cli.figures.curves.style import Page
+from nca_cli.figures.curves.titles import FINE
 from nca_cli.figures.type import text
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ HANDLE, BETWEEN = 3.4, 1.6
 """Em: of a line in a legend with the space after it, and between columns."""
 PITCH = 1.35
 """Em from line to line of a legend."""
-FINE = 100
-"""Pixels per em at which words are measured."""
-
 Entry = tuple[str, Mapping[str, Any]]
 """A name, and what matplotlib draws its line by."""
 
@@ -36,12 +34,19 @@ def wide(name: str) -> float:
     return text.width(text.words(name), FINE) / FINE
 
 
+class Legend(NamedTuple):
+    """Entries, and what they have in common, above them."""
+
+    entries: Sequence[Entry]
+    title: str = ""
+
+
 @dataclass(frozen=True)
 class Foot:
-    """Legends, each of its own lines, and a caption, as wide as the page."""
+    """Legends, each in lines of its own, and a caption, as wide as the page."""
 
     page: Page
-    legends: Sequence[Sequence[Entry]]
+    legends: Sequence[Legend]
     caption: str = ""
 
     @property
@@ -67,12 +72,16 @@ class Foot:
     @property
     def height(self) -> float:
         """In inches."""
-        rows = sum(math.ceil(len(some) / self._columns(some)) for some in self.legends)
-        return (rows * PITCH + 0.3 * len(self.legends) + self._caption_height) * self.em
+        return (sum(map(self._tall, self.legends)) + self._caption_height) * self.em
 
-    def _columns(self, entries: Sequence[Entry]) -> int:
-        widest = max((wide(name) for name, _ in entries), default=0) + HANDLE + BETWEEN
-        return max(1, min(len(entries), int((self._room + BETWEEN) / widest)))
+    def _columns(self, legend: Legend) -> int:
+        widest = max((wide(name) for name, _ in legend.entries), default=0) + HANDLE + BETWEEN
+        return max(1, min(len(legend.entries), int((self._room + BETWEEN) / widest)))
+
+    def _tall(self, legend: Legend) -> float:
+        """Height of a legend, in em."""
+        rows = math.ceil(len(legend.entries) / self._columns(legend)) + bool(legend.title)
+        return rows * PITCH + 0.3
 
     def draw(self, made: Figure) -> None:
         """At the bottom of a figure."""
@@ -80,20 +89,19 @@ class Foot:
         made.text(0.004, 0.2 * em, "\n".join(self.lines), color=style.FAINT, va="bottom",
                   fontsize=style.SMALL * self.page.font_size, linespacing=1.2)  # fmt: skip
         bottom = self._caption_height
-        for entries in reversed(self.legends):
-            columns = self._columns(entries)
-            self._draw_legend(made, entries, columns, bottom * em)
-            bottom += math.ceil(len(entries) / columns) * PITCH + 0.3
+        for legend in reversed(self.legends):
+            self._draw_legend(made, legend, bottom * em)
+            bottom += self._tall(legend)
 
-    def _draw_legend(
-        self, made: Figure, entries: Sequence[Entry], columns: int, bottom: float
-    ) -> None:
+    def _draw_legend(self, made: Figure, legend: Legend, bottom: float) -> None:
         from matplotlib.lines import Line2D
 
-        legend = made.legend(
-            [Line2D([], [], **look) for _, look in entries],
-            [shortened(name, self._room - HANDLE) for name, _ in entries], loc="lower left",
-            ncols=columns, bbox_to_anchor=(0.0, bottom), borderpad=0, borderaxespad=0.3,
-            handlelength=2.6, columnspacing=BETWEEN, labelspacing=0.3,
+        drawn = made.legend(
+            [Line2D([], [], **look) for _, look in legend.entries],
+            [shortened(name, self._room - HANDLE) for name, _ in legend.entries],
+            title=legend.title or None, alignment="left", title_fontsize=self.page.font_size,
+            loc="lower left", ncols=self._columns(legend), bbox_to_anchor=(0.0, bottom),
+            borderpad=0, borderaxespad=0.3, handlelength=2.6, columnspacing=BETWEEN,
+            labelspacing=0.3,
         )  # fmt: skip
-        legend.set_in_layout(False)
+        drawn.set_in_layout(False)

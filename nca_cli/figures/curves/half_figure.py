@@ -12,7 +12,7 @@ from nca_cli.analysis import HalfLevel, Turn
 from nca_cli.errors import NothingStored
 from nca_cli.figures.curves import style
 from nca_cli.figures.curves.drawn import PaperFigure
-from nca_cli.figures.curves.foot import Foot, shortened, wide
+from nca_cli.figures.curves.foot import Foot, Legend, shortened, wide
 from nca_cli.figures.curves.halves import HalfMark, HalfRows, Key, half_rows
 from nca_cli.figures.curves.panel import AxisRange, Look, series_looks, stage_areas
 from nca_cli.figures.curves.sides import Sides, apart, stages_stated
@@ -77,9 +77,9 @@ class HalfFigure(PaperFigure):
         if len(self.keys) > 1:
             said.append("series from top to bottom as in the legend")
         if Turn.LASTS in beyond:
-            said.append("› > 50 % left at the last level")
+            said.append("right edge: more than 50 % left at the last level")
         if Turn.GONE in beyond:
-            said.append("‹ lost before the first level")
+            said.append("left edge: lost before the first level")
         stages = stages_stated(self.sides, self.per_pixel)
         return ". ".join(filter(None, ("; ".join(said), stages))) + "."
 
@@ -89,7 +89,7 @@ class HalfFigure(PaperFigure):
         several = len({model for model, _ in self.keys}) > 1
         names = [" · ".join(key) if several else key[1] for key in self.keys]
         looks = [style.line_style(look, self.page) for look in self.looks.values()]
-        return Foot(self.page, [list(zip(names, looks, strict=True))], self.caption)
+        return Foot(self.page, [Legend(list(zip(names, looks, strict=True)))], self.caption)
 
     @property
     def columns(self) -> list[list[tuple[str, HalfRows]]]:
@@ -131,9 +131,12 @@ class HalfFigure(PaperFigure):
     def _draw(self, axes: Axes, groups: Sequence[tuple[str, HalfRows]]) -> None:
         x = self.groups[0][1].x
         y, ticks = 0.0, []
+        if len(groups) == 1:
+            axes.set_title(groups[0][0], fontweight=600, loc="left", pad=1.5 * self.page.font_size)
         for name, found in groups:
-            axes.text(x.high, y + 0.2, name, fontweight=600, va="center", ha="left")
-            y += GAP
+            if len(groups) > 1:
+                axes.text(x.high, y + 0.2, name, fontweight=600, va="center", ha="left")
+                y += GAP
             for measure, marks in found.rows:
                 self._draw_marks(axes, marks, y)
                 title = shortened(self.titles.get(measure, measure), LONGEST)

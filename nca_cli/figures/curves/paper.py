@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from nca_cli.analysis import Curve, Point
 from nca_cli.figures.curves import style
 from nca_cli.figures.curves.drawn import PaperFigure
-from nca_cli.figures.curves.foot import Entry, Foot, wide
+from nca_cli.figures.curves.foot import Foot, Legend, wide
 from nca_cli.figures.curves.panel import Panel, Trace, ends, every_point, named_levels, stage_areas
 from nca_cli.figures.curves.sides import Sides, stages_stated
 from nca_cli.figures.curves.style import PAGE, TALLEST, Page
-from nca_cli.figures.curves.titles import axis_title, metric_title, noise_axis
+from nca_cli.figures.curves.titles import axis_title, noise_axis, octave, octave_title
 from nca_cli.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -84,15 +84,14 @@ class Plot(PaperFigure):
     def foot(self) -> Foot:
         """Legends and caption: of series, in ink where all panels are of bands, and of bands."""
         ink = style.INK if all(panel.bands for panel in self.panels) else None
-        named = zip(self.names, self.entries, strict=True)
-        legends: list[list[Entry]] = [
-            [(name, self.line_style(entry, ink)) for name, entry in named]
-        ]
+        looks = [self.line_style(entry, ink) for entry in self.entries]
+        legends = [Legend(list(zip(self.names, looks, strict=True)))]
         bands = list(dict.fromkeys(band for panel in self.panels for band in panel.bands))
         if bands:
-            titles = {metric_title(band): band for band in sorted(bands, key=_octave)}
-            legends.append([(title, {"color": self.band_colour(band), "linewidth": 2.2})
-                            for title, band in titles.items()])  # fmt: skip
+            colours = {octave(band): self.band_colour(band) for band in sorted(bands, key=octave)}
+            lines = [(octave_title(each), {"color": colour, "linewidth": 2.2})
+                     for each, colour in colours.items()]  # fmt: skip
+            legends.append(Legend(lines, "Cycles per side of the picture"))
         return Foot(self.page, legends, self.caption)
 
     def line_style(self, entry: Trace, colour: Any = None) -> dict[str, Any]:
@@ -105,8 +104,8 @@ class Plot(PaperFigure):
         """Dark for coarse bands, light for fine ones."""
         from matplotlib import colormaps
 
-        finest = max(_octave(each) for panel in self.panels for each in panel.bands)
-        return colormaps[style.COLOUR_MAP](style.LIGHTEST * _octave(band) / max(1, finest))
+        finest = max(octave(each) for panel in self.panels for each in panel.bands)
+        return colormaps[style.COLOUR_MAP](style.LIGHTEST * octave(band) / max(1, finest))
 
     @property
     def columns(self) -> int:
@@ -135,6 +134,17 @@ class Plot(PaperFigure):
         """Of the axes of a panel, about, in em."""
         return self.page.width / style.MM_PER_INCH / self.columns / self.foot.em - BESIDE
 
+    @property
+    def panel_height(self) -> float:
+        """Of the axes of a panel, about, in em: what is above and below all, and between them."""
+        whole = self.height / style.MM_PER_INCH - self.foot.height
+        return max(4.0, (whole / self.foot.em - 7 - (2 if self.title else 0)) / self.rows - 1)
+
+    @property
+    def rows(self) -> int:
+        """Of panels."""
+        return math.ceil(len(self.panels) / self.columns)
+
     def drawn(self) -> Figure:
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -143,18 +153,20 @@ class Plot(PaperFigure):
         share = min(0.9, self.foot.height / height)
         engine = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, rect=(0, share, 1, 1 - share))
         made = Figure(figsize=(width, height), layout=engine)
-        rows = math.ceil(len(self.panels) / self.columns)
-        for number, panel in enumerate(self.panels, 1):
-            _draw_panel(made.add_subplot(rows, self.columns, number), panel, self)
+        for number, panel in enumerate(self.panels):
+            axes = made.add_subplot(self.rows, self.columns, number + 1)
+            _draw_panel(axes, panel, self)
+            if number < self.columns:
+                _draw_levels(axes, panel, self)
+            if number + self.columns < len(self.panels):  # another one stands below it
+                axes.tick_params(labelbottom=False)
+            else:
+                narrow = self.panel_width < wide(noise_axis(True))
+                axes.set_xlabel(noise_axis(self.per_pixel, narrow))
         if self.title:
             made.suptitle(self.title, fontweight=600, x=0.01, ha="left")
         self.foot.draw(made)
         return made
-
-
-def _octave(band: str) -> int:
-    """`coherence/3` → 3."""
-    return int(band.rpartition("/")[2])
 
 
 def _draw_panel(axes: Axes, panel: Panel, plot: Plot) -> None:
@@ -166,12 +178,11 @@ def _draw_panel(axes: Axes, panel: Panel, plot: Plot) -> None:
         for measure in () if levels else panel.measures:
             _draw_line(axes, panel, entry, measure, plot)
     axes.set_xlim(panel.x.high, panel.x.low)
-    axes.set_ylim(panel.y.low, panel.y.high + 0.07 * panel.y.width)  # room for names of stages
+    names = 1.5 * style.SMALL / plot.panel_height  # room for those of stages
+    axes.set_ylim(panel.y.low, panel.y.high + panel.y.width * names / (1 - names))
     _draw_stages(axes, panel, plot)
-    axes.set_xlabel(noise_axis(plot.per_pixel, narrow=plot.panel_width < wide(noise_axis(True))))
-    axes.set_ylabel(axis_title(panel.measure))
+    axes.set_ylabel(axis_title(panel.measure, plot.panel_height))
     axes.tick_params(top=False)
-    _draw_levels(axes, panel, plot)
 
 
 def _draw_line(axes: Axes, panel: Panel, entry: Trace, measure: str, plot: Plot) -> None:
@@ -207,7 +218,7 @@ def _draw_levels(axes: Axes, panel: Panel, plot: Plot) -> None:
     if not named:
         return
     above = axes.secondary_xaxis("top")
-    above.set_xticks([at for at, _ in named], [t for t, _ in named])
+    above.set_xticks([at for _, at in named], [t for t, _ in named])
     above.set_xlabel("t", labelpad=2, color=style.FAINT, family=style.MATHS, style="italic")
 
 
