@@ -164,10 +164,7 @@ def plot(
     from nca_cli.figures.curves import Page, plot_curves
 
     opened_store, paper = opened(store), Paper(page=Page(**vars(page)), title=title)
-    if references and (training.wanted or half.half_levels):
-        raise UsageError("--references are of curves over log SNR", "leave them out")
-    if per_pixel and training.wanted:
-        raise UsageError("--per-pixel is of curves over log SNR", "leave it out")
+    _check_axis(references, per_pixel, half, training)
     if half.half_levels:
         lost = half.drawn(opened_store, filters.parsed(latest=True), training, per_pixel, paper)
         output.results([lost.save(out)], half_levels=len(lost.marks))
@@ -183,5 +180,14 @@ def plot(
     )  # fmt: skip
     path = drawn.save(out)
     output.results([path], measures=drawn.measures, curves=len(drawn.curves))
-    if drawn.note:
-        output.note(drawn.note)
+    output.note(*filter(None, [drawn.note]))
+
+
+def _check_axis(
+    references: bool, per_pixel: bool, half: HalfLevelOptions, training: TrainingOptions
+) -> None:
+    """Raises `UsageError` for what is drawn over logSNR alone."""
+    if references and (training.wanted or half.half_levels):
+        raise UsageError("--references are of curves over log SNR", "leave them out")
+    if per_pixel and training.wanted:
+        raise UsageError("--per-pixel is of curves over log SNR", "leave it out")

@@ -88,10 +88,10 @@ class Foot:
         em = self.em / made.get_figheight()
         made.text(0.004, 0.2 * em, "\n".join(self.lines), color=style.FAINT, va="bottom",
                   fontsize=style.SMALL * self.page.font_size, linespacing=1.2)  # fmt: skip
-        bottom = self._caption_height
-        for legend in reversed(self.legends):
+        bottom = self._caption_height + sum(map(self._tall, self.legends))
+        for legend in self.legends:
+            bottom -= self._tall(legend)
             self._draw_legend(made, legend, bottom * em)
-            bottom += self._tall(legend)
 
     def _draw_legend(self, made: Figure, legend: Legend, bottom: float) -> None:
         from matplotlib.lines import Line2D

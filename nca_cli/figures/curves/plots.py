@@ -9,7 +9,7 @@ from dataclasses import replace
 from nca_cli.analysis import REFERENCE, Curve, Reference, Value, curves
 from nca_cli.analysis.references import references as fit_gaussians
 from nca_cli.commands import fill
-from nca_cli.errors import NothingStored
+from nca_cli.errors import NothingStored, UsageError
 from nca_cli.figures.curves.panel import (
     AxisRange,
     Look,
@@ -84,8 +84,14 @@ def _measured(name: str) -> str:
 
 
 def _asked(values: Iterable[Value], names: Sequence[str]) -> list[Value]:
-    """Without bands that were not asked for."""
-    some = {family(name) for name in names if name != _measured(name)} - {*names}
+    """Without bands that were not asked for. Raises `UsageError` for one that there is not."""
+    values = list(values)
+    bands, there = [name for name in names if name != _measured(name)], {v.measure for v in values}
+    for band in bands:
+        if values and band not in there:
+            known = ", ".join(name for name in sorted(there) if family(name) == family(band))
+            raise UsageError(f"there is no {band} at this resolution", f"there is: {known}")
+    some = {*map(family, bands)} - {*names}
     return [each for each in values if family(each.measure) not in some or each.measure in names]
 
 

@@ -26,7 +26,6 @@ from nca_cli.recipe import Number
 from nca_cli.store import Artifact, Filters, Gap, Store
 from nca_cli.store.header import with_steps
 from nca_cli.store.layout import NOISE
-from nca_cli.store.select import lacking
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -142,9 +141,7 @@ def compose(store: Store, request: GridRequest) -> Grid:
     if not drawn and problems:
         raise problems[0]
     if not drawn:
-        every = (artifact for each in selection.subjects for artifact in each.artifacts)
-        what = lacking(every, request.filters) or f"{store.root} holds nothing that fits"
-        raise NothingStored(what, f"fill it: {command}")
+        raise NothingStored(selection.nothing, f"fill it: {command}")
     names = (name for each in selection.subjects for name in (each.stem, each.model_name))
     said = "".join([*names, request.title or "", request.caption or ""])
     grid = Grid(request, tabulate(selection, cells, bars), selection.levels,

@@ -157,7 +157,7 @@ def _wanted_levels(chosen: Selection, headers: Headers) -> dict[str, set[Number]
         for source in strip.sources:
             found[strip.model] |= {t for t, seed in headers.keys(source) if seed == strip.seed}
     if not any(found.values()) and not headers.problems:
-        raise NothingStored(f"{chosen.store.root} holds nothing that fits")
+        raise NothingStored(chosen.nothing)
     return found
 
 

@@ -13,6 +13,7 @@ from nca_cli.samplers import METHODS
 from nca_cli.schedule import Schedule
 from nca_cli.store import Artifact, Filters, Store
 from nca_cli.store.layout import split_folder, split_label
+from nca_cli.store.select import lacking
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,12 @@ class Selection:
     def models(self) -> list[str]:
         """Folders of the models, each once."""
         return list(dict.fromkeys(subject.model for subject in self.subjects))
+
+    @property
+    def nothing(self) -> str:
+        """What is wrong where none of it can be shown."""
+        every = (artifact for each in self.subjects for artifact in each.artifacts)
+        return lacking(every, self.filters) or f"{self.store.root} holds nothing that fits"
 
     def noising(self, image: str) -> list[str]:
         """Models whose x_t of an image is stored, or could be."""
