@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,16 @@ from nca_cli.analysis import HalfLevel, half_levels
 from nca_cli.analysis.checkpoints import Tell, silent
 from nca_cli.analysis.emergence import Emergence, emergences, of_tables
 from nca_cli.commands import fill
-from nca_cli.concepts import (
-    ConceptRetention,
-    concept_curves,
-    concept_retention,
-    load_probe,
-    read_labels,
-)
+from nca_cli.concepts import concept_curves, concept_retention, load_probe, read_labels
+from nca_cli.concepts.curves import ConceptCurves
 from nca_cli.concepts.learned import concept_tables
 from nca_cli.concepts.retained import CONCEPT
 from nca_cli.engine import Request, Work, noisings, reconstructions
 from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.figures.curves import HalfFigure, half_figure
+from nca_cli.figures.curves.plots import nothing_drawn
+from nca_cli.figures.curves.sides import per_pixel as corrected
+from nca_cli.figures.curves.sides import sides_of
 from nca_cli.figures.curves.titles import metric_title
 from nca_cli.metrics import described, measure_store
 from nca_cli.notebook import NotebookStore
@@ -121,45 +120,50 @@ HALF_LEVELS = ("bands", "concepts", "both")
 
 def plot_half_levels(
     store: Store, filters: Filters = Filters(), of: str = "both", *,  # noqa: B008
-    labels: str | Path | None = None, probe: str | None = None,
+    labels: str | Path | None = None, probe: str | None = None, per_pixel: bool = False,
     tick: Callable[[int], None] = lambda count: None, **paper: Any,
 ) -> HalfFigure:  # fmt: skip
     """What is lost first: the half-levels of octave bands and of concepts, over logSNR.
 
-    `of` is one of `HALF_LEVELS`; `labels` and `probe` as in `build_report`; `page` and `title` as
-    in `plot_curves`. Where `of` is both, images without known concepts have bands alone. Raises
-    `UsageError`, `NothingStored` where nothing fits, and `NcaError` without matplotlib.
+    `of` is one of `HALF_LEVELS`; `labels` and `probe` as in `build_report`; `per_pixel`, `page` and
+    `title` as in `plot_curves`. Where `of` is both, images without known concepts have bands alone.
+    Raises `UsageError`, `NothingStored` where nothing fits, and `NcaError` without matplotlib.
     """
     if of not in HALF_LEVELS:
         raise UsageError(f"no half-levels of {of!r}", f"one of: {', '.join(HALF_LEVELS)}")
+    sides = sides_of(store, filters)
+    placed = partial(corrected, sides=sides) if per_pixel else list
     groups: dict[str, list[HalfLevel]] = {}
     titles: dict[str, str] = {}
     levels: list[float] = []
     if of != "concepts":
-        values = measure_store(store, filters, ["coherence"], tick=tick)
+        values = placed(measure_store(store, filters, ["coherence"], tick=tick))
+        if not values:
+            raise nothing_drawn(store, filters, "nothing that fits")
         groups["Spatial frequency"] = half_levels(values)
         titles = {each.measure: metric_title(each.measure) for each in values}
         levels = [value.log_snr for value in values]
-    if of != "bands" and (found := _concepts(store, filters, labels, probe, of == "concepts")):
+    if of != "bands" and (read := _read(store, filters, labels, probe, of == "concepts")):
+        found = concept_retention(placed(read.readings), read.notes, read.probed)
         groups["Concepts"] = list(found.half_levels)
         titles |= {each.measure: concept_title(each.measure, found) for each in found.half_levels}
         levels += [value.log_snr for value in found.values]
-    inputs = (Path(labels),) if labels else ()
-    return half_figure(groups, levels, titles, outputs=Outputs(store, inputs), **paper)
+    outputs = Outputs(store, (Path(labels),) if labels else ())
+    return half_figure(groups, levels, titles, sides=sides, per_pixel=per_pixel, outputs=outputs,
+                       **paper)  # fmt: skip
 
 
-def _concepts(
+def _read(
     store: Store, filters: Filters, labels: str | Path | None, probe: str | None, must: bool
-) -> ConceptRetention | None:
-    """Nothing where no image has any, unless they were asked for."""
+) -> ConceptCurves | None:
+    """What is read of concepts; nothing where no image has any, unless they were asked for."""
     truth = read_labels(labels) if labels else None
     try:
-        found = concept_curves(store, filters, truth, load_probe(probe) if probe else None)
+        return concept_curves(store, filters, truth, load_probe(probe) if probe else None)
     except NothingStored:
         if must or labels or probe:
             raise
         return None
-    return concept_retention(found.readings, found.notes, found.probed)
 
 
 def verify_store(

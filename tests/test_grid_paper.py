@@ -12,7 +12,7 @@ from stores import SIDE, commit, full_store, tensor
 
 from nca_cli.errors import UsageError
 from nca_cli.figures.grid import compose_grid, pictures
-from nca_cli.figures.grid.paint import resized
+from nca_cli.figures.grid.paint import enlarged, resized
 from nca_cli.images import to_uint8
 from nca_cli.store import Filters, Store
 
@@ -55,7 +55,7 @@ def test_p2_names_the_stages_over_their_columns_and_the_sampler_once(store):
     assert "clean-up" not in stages
     assert stages["coarse"].right <= grid.sheet.box(0, 1).right
     assert stages["content"].left >= grid.sheet.box(0, 2).left
-    assert texts(grid).count("x0 from xt by ddim-50") == 1
+    assert texts(grid).count("x0 from xt by toy, ddim-50") == 1
 
 
 def test_seeds_as_columns_put_each_draw_beside_the_others(store):
@@ -141,8 +141,7 @@ def test_the_texts_of_an_svg_are_texts_and_its_pictures_are_the_tensors(store, t
     assert "http" not in svg.replace("http://www.w3.org/2000/svg", "")
     first = base64.b64decode(re.search(r'href="data:image/png;base64,([^"]+)"', svg)[1])
     with Image.open(io.BytesIO(first)) as image:
-        expected = resized(to_uint8(tensor(0, 0, "cat")), (64, 64))
-        np.testing.assert_array_equal(np.asarray(image), expected)
+        np.testing.assert_array_equal(np.asarray(image), to_uint8(tensor(0, 0, "cat")))
 
 
 def test_an_svg_is_well_formed_whatever_images_are_called(tmp_path):
@@ -173,10 +172,9 @@ def test_the_texts_of_a_pdf_are_texts_with_their_fonts_inside(store, tmp_path):
     maps_ = b"".join(each for each in found if b"beginbfchar" in each)
     codes = {int(code, 16) for code in re.findall(rb"<[0-9A-Fa-f]+> <([0-9A-Fa-f]{4})>", maps_)}
     assert {ord(letter) for letter in "SNR0.37ddim-50"} <= codes
-    side = 4 * SIDE
-    wanted = resized(to_uint8(tensor(0, 0, "cat")), (side, side)).reshape(side, 3 * side)
-    rows = [np.frombuffer(each, np.uint8).reshape(side, -1) for each in found
-            if len(each) == side * (3 * side + 1)]  # fmt: skip  # each row begins with PNG's filter
+    wanted = to_uint8(tensor(0, 0, "cat")).reshape(SIDE, 3 * SIDE)
+    rows = [np.frombuffer(each, np.uint8).reshape(SIDE, -1) for each in found
+            if len(each) == SIDE * (3 * SIDE + 1)]  # fmt: skip  # each row begins with PNG's filter
     assert any(np.array_equal(each[:, 1:], wanted) for each in rows), "without loss"
 
 
@@ -208,7 +206,8 @@ def test_a_zoom_is_the_crop_enlarged_below_its_row(store, zoom):
     grid = compose_grid(store, CAT, zoom=[zoom], cell=64)
     for row, column, name, t in ((1, 0, "cat", 0), (1, 1, "x_t", 100), (3, 2, "x0_hat", 300)):
         crop = np.ascontiguousarray(to_uint8(tensor(t, 0, name))[2:8, 4:12])
-        expected = resized(crop, (64, 48))
+        draw = enlarged if name == "x_t" else resized  # noise is shown as noise
+        expected = draw(crop, (64, 48))
         np.testing.assert_array_equal(inside(pixels(grid, row, column)), inside(expected))
 
 

@@ -5,10 +5,12 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from galleries import portrait_store
 from stores import DDIM, ONE_STEP, commit
 from typer.testing import CliRunner
 
@@ -84,7 +86,7 @@ def test_the_page_is_as_wide_as_asked_and_its_text_is_text(store, tmp_path, widt
     assert b"/FontFile2" in pdf
     svg = drawn.save(tmp_path / "a.svg").read_text()
     said = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
-    assert {"log SNR", "ddim-50", "one-step"} <= set(said)
+    assert {"log SNR (more noise →)", "ddim-50", "one-step"} <= set(said)
     assert "@font-face" in svg
 
 
@@ -103,6 +105,86 @@ def test_references_are_grey_and_named(store):
     with_references = plot_curves(store, measures=["psnr"], references=True)
     colours = [line.get_color() for line in with_references.figure().axes[0].lines]
     assert GREY in colours
+
+
+@needs_matplotlib
+def test_bars_stand_on_their_markers(tmp_path):
+    from matplotlib.collections import LineCollection
+
+    from nca_cli.figures.curves import plot_curves
+
+    many = Store(tmp_path / "many")
+    for image in (f"p{number}" for number in range(6)):
+        for recipe in (None, *(replace(DDIM, steps=steps) for steps in (5, 10, 20, 50))):
+            commit(many, (100, 300, 600), (0,), recipe, image)
+    [panel] = plot_curves(many, measures=["psnr"]).figure().axes[:1]
+    bars = [each for each in panel.collections if isinstance(each, LineCollection)]
+    assert len(bars) == len(panel.lines) == 4
+    for line, bar in zip(panel.lines, bars, strict=True):
+        segments = np.array(bar.get_segments())
+        np.testing.assert_array_equal(segments[:, :, 0], np.stack([line.get_xdata()] * 2, axis=1))
+        assert (segments[:, 0, 1] < line.get_ydata()).all()
+        assert (segments[:, 1, 1] > line.get_ydata()).all()
+
+
+@needs_matplotlib
+def test_all_bands_share_a_panel_and_what_has_one_unit_an_axis(store):
+    from nca_cli.figures.curves import plot_curves
+
+    names = ["psnr", "ssim", "kept/0", "kept/2", "coherence/1", "coherence"]
+    plot = plot_curves(store, measures=names)
+    assert plot.measures == ["psnr", "ssim", "kept/0", "kept/2", "coherence"]
+    panels = {panel.measure: panel for panel in plot.panels}
+    assert panels["coherence"].bands == tuple(f"coherence/{band}" for band in range(3))
+    assert panels["kept/0"].y == panels["kept/2"].y
+    assert panels["psnr"].y != panels["ssim"].y
+    figure = plot.figure()
+    colours = {line.get_color() for line in figure.axes[4].lines}
+    assert len(colours) == 3  # one for each band, whatever the sampler
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ddim-50", "one-step"]
+    assert [text.get_text() for text in figure.legends[1].get_texts()] == ["below 2", "2–4", "4–8"]
+
+
+@needs_matplotlib
+@pytest.mark.parametrize(("width", "columns"), [(84, None), (174, None), (174, 1), (174, 3)])
+def test_many_panels_stand_as_asked_on_at_most_210_mm(store, width, columns):
+    from nca_cli.figures.curves import Page, plot_curves
+
+    names = ["psnr", "ssim", "mse", "ms-ssim", "colour", "edges", "coherence", "kept"]
+    plot = plot_curves(store, measures=names, page=Page(width=width, columns=columns))
+    figure = plot.figure()
+    assert figure.get_figheight() * 25.4 <= 210 + 1e-6
+    assert figure.get_figwidth() * 25.4 == pytest.approx(width)
+    panels = figure.axes[: len(plot.panels)]
+    assert panels[0].get_subplotspec().get_gridspec().ncols == (columns or plot.columns)
+    named = [bool(panel.get_xlabel()) for panel in panels]
+    assert named == [number + plot.columns >= len(panels) for number in range(len(panels))]
+
+
+@needs_matplotlib
+def test_a_long_name_in_the_legend_ends_in_an_ellipsis(store):
+    from nca_cli.figures.curves.foot import Foot, Legend, shortened, wide
+    from nca_cli.figures.curves.style import Page
+
+    name = "a-model-of-a-very-long-name · one-step “a portrait of a woman”"
+    assert shortened(name, 1000) == name
+    assert shortened(name, 12).endswith("…")
+    assert wide(shortened(name, 12)) <= 12
+    foot = Foot(Page(width=60), [Legend([(name * 3, {})])], "words " * 40)
+    assert all(wide(line) * 0.86 * foot.em * 25.4 <= 60 for line in foot.lines)
+
+
+@needs_matplotlib
+def test_a_reference_that_models_share_is_named_once(tmp_path):
+    from nca_cli.figures.curves import plot_curves
+
+    two = Store(tmp_path / "two")
+    for model in ("one", "other"):
+        for recipe in (None, DDIM):
+            commit(two, (100, 300), (0,), recipe, "cat", model)
+    names = plot_curves(two, measures=["psnr"], references=True).names
+    assert len(names) == len(set(names))
+    assert [name for name in names if "x_t itself" in name] == ["x_t itself"]
 
 
 def test_models_and_samplers_are_told_apart_in_black_and_white():
@@ -151,8 +233,9 @@ def test_page_and_paper_have_the_same_colours_and_as_many_markers_and_dashes():
 def test_what_makes_no_sense_is_refused(store, drawn, tmp_path):
     from nca_cli.figures.curves import Page, plot_curves
 
-    with pytest.raises(UsageError):
-        plot_curves(store, measures=["beauty"])
+    for unknown in ("beauty", "coherence/3", "psnr/1"):  # of 16 px there are bands 0 to 2
+        with pytest.raises(UsageError):
+            plot_curves(store, measures=[unknown])
     with pytest.raises(UsageError):
         drawn.save(tmp_path / "a.bmp")
     with pytest.raises(UsageError):
@@ -191,9 +274,12 @@ def test_axes_are_titled_as_on_the_page_and_claim_closeness_only_where_it_is_so(
 
     figure = plot_curves(store, measures=["kept", "coherence", "psnr", "mse"]).figure()
     titles = {axes.get_ylabel() for axes in figure.axes}
+    assert {"Energy kept", "Coherence (higher is closer)"} <= titles
+    assert {"PSNR (dB; higher is closer)", "MSE (lower is closer)"} <= titles
+    alone = plot_curves(store, measures=["kept/2", "coherence/2"]).figure()
+    titles = {axes.get_ylabel() for axes in alone.axes}
     assert "Energy kept, 4–8 cycles per side" in titles
     assert "Coherence, 4–8 cycles per side\n(higher is closer)" in titles
-    assert {"PSNR (dB; higher is closer)", "MSE (lower is closer)"} <= titles
 
 
 @needs_matplotlib
@@ -225,3 +311,80 @@ def test_the_legend_says_how_much_a_fitted_gaussian_knows(tmp_path):
     names = {text.get_text() for text in drawn.figure().legends[0].get_texts()}
     assert "Gaussian of 29 other images (28 of 192 directions)" in names
     assert {"x_t itself", "Wiener filter of 29 other images", "one-step"} <= names
+
+
+# -- several resolutions ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory) -> Store:
+    """A model at 16 and at 32 px."""
+    root = tmp_path_factory.mktemp("sizes") / "store"
+    for side in (16, 32):
+        found = portrait_store(root, images=["cat", "dog"], side=side, recipes=(ONE_STEP,))
+    return found
+
+
+@needs_matplotlib
+def test_models_of_several_resolutions_are_named_by_size_and_a_note_says_how_far_apart(sizes):
+    from nca_cli.figures.curves import plot_curves
+
+    plot = plot_curves(sizes, measures=["psnr"])
+    assert {entry.name for entry in plot.series} == {
+        f"demo {side} px · one-step" for side in (16, 32)
+    }
+    assert f"at 32 px the same content stands {2 * math.log(2):.2f} lower" in plot.note
+    assert "--per-pixel" in plot.note
+    assert "P2's stages as stated for 256 px" in plot.caption
+
+
+@needs_matplotlib
+def test_per_pixel_levels_are_shifted_by_the_side(sizes, tmp_path):
+    from nca_cli.figures.curves import plot_curves
+
+    plain, corrected = (plot_curves(sizes, measures=["psnr"], per_pixel=each) for each in (0, 1))
+    for entry, moved in zip(plain.series, corrected.series, strict=True):
+        side = 16 if "16 px" in entry.name else 32
+        before = [point.log_snr for point in entry.points("psnr")]
+        after = [point.log_snr for point in moved.points("psnr")]
+        np.testing.assert_allclose(after, np.add(before, 2 * math.log(side / 256)))
+    assert corrected.note == ""
+    assert "stages" not in corrected.caption
+    out = tmp_path / "a.svg"
+    words = ["plot", "--store", str(sizes.root), "--per-pixel", "-o", str(out)]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert "log SNR per pixel at 256 px" in out.read_text()
+    wrong = CliRunner().invoke(app, [*words, "--learning", "metric"])
+    assert wrong.exit_code == 2
+
+
+@needs_matplotlib
+def test_half_levels_per_pixel_are_shifted_alike_and_stand_in_columns(sizes):
+    from nca_cli.figures.curves import Page
+    from nca_cli.twins import plot_half_levels
+
+    plain, corrected = (plot_half_levels(sizes, of="bands", per_pixel=each) for each in (0, 1))
+    side = {"demo 16 px": 16, "demo 32 px": 32}
+    known = {(mark.key, mark.half.measure): mark.half.log_snr.value for mark in plain.marks}
+    shared = [mark for mark in corrected.marks if math.isfinite(mark.half.log_snr.value)]
+    assert shared
+    for mark in shared:
+        shift = 2 * math.log(side[mark.key[0]] / 256)
+        assert mark.half.log_snr.value == pytest.approx(known[mark.key, mark.half.measure] + shift)
+    assert "--per-pixel" in plain.note
+    assert corrected.note == ""
+    both = replace(plain, groups=plain.groups * 2)
+    for columns in (1, 2):
+        assert len(replace(both, page=Page(columns=columns)).figure().axes) == columns
+
+
+@needs_matplotlib
+def test_levels_that_are_not_stored_are_said_beside_those_that_are(store):
+    from nca_cli.figures.curves import plot_curves
+    from nca_cli.twins import plot_half_levels
+
+    for draw in (plot_curves, plot_half_levels):
+        with pytest.raises(NothingStored) as error:
+            draw(store, Filters(t=[333]))
+        assert str(error.value) == "no samples at t = 333; stored: 100, 300, 600"
+        assert "nca reconstruct" in error.value.hint

@@ -112,7 +112,7 @@ def test_noise_grows_to_the_right_and_steps_upwards_on_a_logarithm(found):
     assert left > right
     low, high = axes.get_ylim()
     assert low < STEPS[1] < STEPS[-1] < high
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("log SNR", "training step")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("log SNR (more noise →)", "training step")
     assert axes.get_yscale() == "log"
 
 

@@ -262,7 +262,8 @@ def test_a_figure_refuses_a_sampler_that_nobody_could_compute(store, tmp_path):
         (["--recipe", "zz"], 2, "--recipe 'zz' begins no recipe's digest"),
         (["--recipe", "abcd"], 1, "no recipe abcd "),
         (["--model", "demmo"], 1, "did you mean demo?"),
-        (["--t", "150"], 1, "holds nothing that fits (fill it: nca reconstruct"),
+        (["--t", "150"], 1, "no samples at t = 150; stored: "),
+        (["--t", "150"], 1, " (fill it: nca reconstruct"),
     ],
 )
 def test_a_figure_refuses_what_no_command_could_fill(store, tmp_path, words, code, says):

@@ -61,7 +61,12 @@ class SheetOptions:
     width: Annotated[float | None, paper_option(
         "--width", metavar="MM", show_default="by the cells",
         help="Of the whole figure, such as 84 for a column or 174 for a page.")] = None
-    dpi: Annotated[float, paper_option("--dpi", help="Pixels of pictures per inch.")] = 300
+    dpi: Annotated[float | None, paper_option(
+        "--dpi", show_default="300; in PDF and SVG as stored",
+        help="Pixels of pictures per inch.")] = None
+    pixelated: Annotated[bool, paper_option(
+        "--pixelated", help="Enlarge pictures pixel by pixel, without smoothing, as x_t always is."
+    )] = False
     font_size: Annotated[float | None, paper_option(
         "--font-size", metavar="PT", show_default="7 with --width",
         help="Size of type, in points.")] = None
@@ -100,6 +105,7 @@ def grid(
     output.distance("levels of a column", figure.distance, "its head")
     for problem in figure.problems:
         complain(problem)
+    output.note(*figure.advice(out))
     if figure.unwritten:
         output.note(f"left out, as no font here has them or they are marks over letters: "
                     f"{' '.join(figure.unwritten)} (--font FILE lends characters)")  # fmt: skip

@@ -45,11 +45,15 @@ class PageOptions:
     width: Annotated[float, paper_option(
         "--width", metavar="MM", help="Of the whole figure.")] = 174
     height: Annotated[float | None, paper_option(
-        "--height", metavar="MM", show_default="by width", help="Of the whole figure.")] = None
+        "--height", metavar="MM", show_default="by width, up to 210", help="Of the whole figure."
+    )] = None
     font_size: Annotated[float, paper_option(
         "--font-size", metavar="PT", help="Size of type, in points.")] = 8
     dpi: Annotated[float, paper_option(
         "--dpi", help="Of a PNG, in pixels per inch.")] = 300
+    columns: Annotated[int | None, paper_option(
+        "--columns", metavar="N", variable="NCA_PLOT_COLUMNS", show_default="as many as fit",
+        help="Panels side by side; of --half-levels, bands and concepts.")] = None
     # fmt: on
 
 
@@ -125,13 +129,14 @@ class HalfLevelOptions:
     )] = None  # fmt: skip
 
     def drawn(
-        self, store: Store, filters: Filters, training: TrainingOptions, paper: Paper
-    ) -> HalfFigure:
+        self, store: Store, filters: Filters, training: TrainingOptions, per_pixel: bool,
+        paper: Paper,
+    ) -> HalfFigure:  # fmt: skip
         """The figure."""
         from nca_cli.twins import plot_half_levels
 
         return plot_half_levels(store, filters, self.half_levels or "", labels=training.labels,
-                                probe=training.probe, **paper)  # fmt: skip
+                                probe=training.probe, per_pixel=per_pixel, **paper)  # fmt: skip
 
 
 @app.command()
@@ -143,10 +148,13 @@ def plot(
     filters: FilterOptions,
     measure: Annotated[list[str] | None, option(
         "--measure", metavar="NAME", show_default="psnr, ssim", autocompletion=complete.metrics,
-        help="A panel for each, such as mse, kept, colour. Repeatable. Of trainings also a band "
-        "(coherence/2) or a concept (concept/hair).")] = None,
+        help="A panel for each, such as mse, kept, colour. Repeatable. All bands of one share a "
+        "panel; coherence/2 is one alone. Of trainings also a concept (concept/hair).")] = None,
     references: Annotated[bool, option(
-        "--references", help="Draw what needs no network beside it, in grey.")] = False,
+        "--references", help="Draw baselines without a network beside it, in grey.")] = False,
+    per_pixel: Annotated[bool, option(
+        "--per-pixel", help="Over log SNR per pixel at 256 px, log SNR + 2·ln(side/256), by which "
+        "models of several resolutions compare.")] = False,
     half: HalfLevelOptions, training: TrainingOptions, page: PageOptions,
     title: Annotated[str | None, paper_option(
         "--title", show_default="none", help="A line above the curves.")] = None,
@@ -156,20 +164,30 @@ def plot(
     from nca_cli.figures.curves import Page, plot_curves
 
     opened_store, paper = opened(store), Paper(page=Page(**vars(page)), title=title)
-    if references and (training.wanted or half.half_levels):
-        raise UsageError("--references are of curves over log SNR", "leave them out")
+    _check_axis(references, per_pixel, half, training)
     if half.half_levels:
-        lost = half.drawn(opened_store, filters.parsed(latest=True), training, paper)
+        lost = half.drawn(opened_store, filters.parsed(latest=True), training, per_pixel, paper)
         output.results([lost.save(out)], half_levels=len(lost.marks))
+        output.note(*filter(None, [lost.note]))
         return
     if training.wanted:
         figure = training.drawn(opened_store, filters.parsed(), measure, paper, output.note)
         output.results([figure.save(out)], measures=figure.measures, runs=figure.runs)
         return
     drawn = plot_curves(
-        opened_store, filters.parsed(latest=True), measure, references=references, **paper
-    )
+        opened_store, filters.parsed(latest=True), measure, references=references,
+        per_pixel=per_pixel, **paper,
+    )  # fmt: skip
     path = drawn.save(out)
     output.results([path], measures=drawn.measures, curves=len(drawn.curves))
-    if drawn.note:
-        output.note(drawn.note)
+    output.note(*filter(None, [drawn.note]))
+
+
+def _check_axis(
+    references: bool, per_pixel: bool, half: HalfLevelOptions, training: TrainingOptions
+) -> None:
+    """Raises `UsageError` for what is drawn over logSNR alone."""
+    if references and (training.wanted or half.half_levels):
+        raise UsageError("--references are of curves over log SNR", "leave them out")
+    if per_pixel and training.wanted:
+        raise UsageError("--per-pixel is of curves over log SNR", "leave it out")

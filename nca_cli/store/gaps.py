@@ -7,13 +7,16 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import NcaError
 from nca_cli.recipe import Recipe
 from nca_cli.store import layout
+from nca_cli.store.artifact import Artifact
 from nca_cli.store.location import Location
 from nca_cli.store.samples import Key
+from nca_cli.store.select import Filters
 from nca_cli.store.store import Store
 
 if TYPE_CHECKING:  # it is run in a process of its own
@@ -34,6 +37,18 @@ class Gap:
     image: Mapping[str, Any]
     """As an artifact's attribute `image` says, as far as that is known."""
     keys: Sequence[Key]
+
+
+def gaps_of(artifacts: Iterable[Artifact], filters: Filters) -> Iterator[Gap]:
+    """What `filters` ask for that reconstructions of theirs lack, recipe by recipe."""
+    for artifact in artifacts:
+        with suppress(NcaError):  # whoever reads it names it
+            held = set(artifact.keys)
+            ts = filters.t or sorted({t for t, _ in held})
+            asked = product(ts, filters.seeds or sorted({seed for _, seed in held}))
+            keys = [key for key in asked if key not in held]
+            if keys and artifact.recipe:
+                yield Gap(artifact.recipe, artifact.model_info, artifact.image_info, keys)
 
 
 def gap_left(store: Store, location: Location, checked: Checked, look: Look) -> Gap:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,8 @@ LONGEST = 40
 class Names:
     """Short names of the artifacts of one table. Two things of one name get longer ones.
 
-    An image or a model is called by its folder then. A recipe is called by what tells it from the
+    An image is called by its folder then, and so is a model, but where models differ in their
+    resolution: `demo 64 px`. A recipe is called by what tells it from the
     others of its model and label, `ddim-50 η=0.5`, `one-step no prompt`, by the step of a training,
     `one-step step 800`, or by the part of the path that tells checkpoints of one file name apart,
     `one-step runA`; where that does not tell all of them apart, or where they differ in more, by
@@ -30,7 +32,10 @@ class Names:
 
     def __init__(self, artifacts: Iterable[Artifact]):
         every = list(artifacts)
-        self._models = _several(((a.model_name,), a.model, a) for a in every)
+        self._models = told_models(
+            {a.model: a.model_name for a in every},
+            lambda folder: _side(a for a in every if a.model == folder),
+        )
         self._images = _several(((a.model, a.image_name), a.image, a) for a in every)
         twins = _several(((a.model, a.label), a.name, a) for a in every)
         self._settings = _by_artifact(twins, told)
@@ -41,9 +46,8 @@ class Names:
         return self.image(artifact), self.model(artifact), self.sampler(artifact)
 
     def model(self, artifact: Artifact) -> str:
-        """`demo`, or its folder's name."""
-        clash = (artifact.model_name,) in self._models
-        return artifact.model if clash else artifact.model_name
+        """`demo`; of two models of that name `demo 64 px`, or its folder's name."""
+        return self._models[artifact.model]
 
     def image(self, artifact: Artifact) -> str:
         """`astronaut`, or its folder's name."""
@@ -61,6 +65,30 @@ class Names:
         """How its recipe differs from others of its label, in words: `η=0.5`, `no clip`, or
         nothing."""
         return ", ".join(self._differences.get((artifact.model, artifact.name), ()))
+
+
+def told_models(
+    named: Mapping[str, str], side: Callable[[str], int | None]
+) -> dict[str, str]:  # fmt: skip
+    """Folder → the name of the model; of several models of a name, with the `side` (in pixels) of
+    what is in the folder, or the folder where that does not tell them apart."""
+    folders: dict[str, list[str]] = {}
+    for folder, name in named.items():
+        folders.setdefault(name, []).append(folder)
+    words: dict[str, str] = {}
+    for name, some in folders.items():
+        sides = {folder: side(folder) for folder in some} if len(some) > 1 else {}
+        sized = None not in sides.values() and len({*sides.values()}) == len(some)
+        words |= {folder: f"{name} {sides[folder]} px" if sized else folder for folder in sides}
+    return {**named, **words}
+
+
+def _side(artifacts: Iterable[Artifact]) -> int | None:
+    """Resolution of the images of artifacts of one model: of the first that can be read."""
+    for artifact in artifacts:
+        with suppress(NcaError, LookupError, TypeError, ValueError):
+            return int(artifact.model_info["space"]["resolution"])
+    return None
 
 
 def told(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any, NamedTuple
 
 from nca_cli.errors import Complain, StoreError
+from nca_cli.recipe import Number
 from nca_cli.store.artifact import Artifact
 from nca_cli.store.layout import split_folder
 from nca_cli.store.samples import Key
@@ -130,6 +132,26 @@ def holding(artifacts: Iterable[Artifact], filters: Filters, on_error: Complain)
         except StoreError as error:
             on_error(error)
     return found
+
+
+def lacking(artifacts: Iterable[Artifact], filters: Filters) -> str:
+    """Which levels or seeds were asked for and are in none of the artifacts, and which are:
+    `no samples at t = 333; stored: 0, 100, …, 900`. Nothing where some are there."""
+    keys: set[Key] = set()
+    for artifact in artifacts:
+        with suppress(StoreError):  # whoever reads it names it
+            keys.update(artifact.keys)
+    levels, seeds = {t for t, _ in keys}, {seed for _, seed in keys}
+    for what, asked, stored in (("at t =", filters.t, levels), ("of seed", filters.seeds, seeds)):
+        if asked and stored and not stored & {*asked}:
+            return f"no samples {what} {_few(asked)}; stored: {_few(sorted(stored))}"
+    return ""
+
+
+def _few(numbers: Sequence[Number]) -> str:
+    """`0, 100, …, 900`; four numbers in full."""
+    texts = [f"{n:g}" if isinstance(n, float) else str(n) for n in numbers]
+    return ", ".join(texts if len(texts) <= 4 else [*texts[:2], "…", texts[-1]])
 
 
 def _step(artifact: Artifact) -> int | None:

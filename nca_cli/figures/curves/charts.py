@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nca_cli.figures.curves import style
 from nca_cli.figures.curves.panel import AxisRange, spaced, stage_areas
+from nca_cli.figures.curves.titles import noise_axis
 from nca_cli.figures.curves.training import EmergenceMap, LearningPanel, LevelLine
 from nca_cli.figures.type.text import count
 from nca_cli.recipe import Number
@@ -23,8 +24,6 @@ LETTER = 0.45
 """Width of a letter of the small type along axes, in em."""
 MOST_CELLS = 4000
 """Cells of a map that PDF and SVG still draw one by one."""
-LIGHTEST = 0.88
-"""Of the colour map, for lines on white."""
 ISO_STYLES = {0.25: ("white", 0.7), 0.5: ("white", 1.3), 0.75: ("black", 0.7)}
 """Colour and width of a map's lines, by share."""
 LABELLED = 8
@@ -61,7 +60,7 @@ def draw_map(axes: Axes, panel: EmergenceMap, size: PanelSize) -> Any:
     _set_steps(axes.yaxis, step_ticks(y[0], y[-1], size.height / 1.4))
     axes.set_xlim(x[0], x[-1])
     axes.set_ylim(y[0], top)
-    axes.set_xlabel("log SNR")
+    axes.set_xlabel(noise_axis())
     axes.tick_params(top=False)
     above = axes.secondary_xaxis("top")
     _name_levels(above.xaxis, list(zip(panel.t, panel.log_snr, strict=True)), size.width)
@@ -188,7 +187,7 @@ def _level_colour(log_snr: float, levels: Levels) -> Any:
 
     clean, noisy = levels[0][1], levels[-1][1]
     share = (clean - log_snr) / (clean - noisy) if clean > noisy else 0.0
-    return colormaps[style.COLOUR_MAP](LIGHTEST * share)
+    return colormaps[style.COLOUR_MAP](style.LIGHTEST * share)
 
 
 def _name_levels(axis: Axis, levels: Levels, length: float, before: str = "") -> None:

@@ -15,8 +15,8 @@ from nca_cli.figures.curves import charts, style
 from nca_cli.figures.curves.charts import PanelSize
 from nca_cli.figures.curves.drawn import PaperFigure
 from nca_cli.figures.curves.panel import AxisRange
-from nca_cli.figures.curves.style import PAGE, Page
-from nca_cli.figures.curves.titles import axis_title, full_title, number
+from nca_cli.figures.curves.style import PAGE, TALLEST, Page
+from nca_cli.figures.curves.titles import axis_title, full_title, number, scale_of
 from nca_cli.figures.curves.training import EmergenceMap, in_images, learning_panel
 from nca_cli.outputs import Outputs
 from nca_cli.recipe import Number
@@ -65,6 +65,8 @@ class TrainingFigure(PaperFigure):
     @property
     def columns(self) -> int:
         """Of panels, as far as the page is wide."""
+        if self.page.columns:
+            return min(self.page.columns, len(self.found))
         series = len({(each.run, each.sampler) for each in self.found})
         fitting = max(1, int(self.page.width // NARROWEST))
         return min(series if series > 1 else len(self.found), fitting)
@@ -91,10 +93,11 @@ class TrainingFigure(PaperFigure):
 
     @property
     def height(self) -> float:
-        """Of the figure: as asked for, or panels a little wider than high."""
+        """Of the figure: as asked for, or panels a little wider than high, up to `TALLEST`."""
         if self.page.height is not None:
             return self.page.height / style.MM_PER_INCH
-        return (self.rows * (ASPECT * self._axes_width + self.around) + self.foot) * self.em
+        wanted = (self.rows * (ASPECT * self._axes_width + self.around) + self.foot) * self.em
+        return min(wanted, TALLEST / style.MM_PER_INCH)
 
     @property
     def lines(self) -> list[str]:
@@ -185,8 +188,9 @@ class LearningFigure(TrainingFigure):
     share: bool = False
 
     def y(self, metric: str) -> AxisRange:
-        """Of all panels of a metric, so that runs can be compared."""
-        spans = [learning_panel(each, self.share).y for each in self.found if each.metric == metric]
+        """Of all panels of its unit, so that runs and bands can be compared."""
+        spans = [learning_panel(each, self.share).y for each in self.found
+                 if scale_of(each.metric) == scale_of(metric)]  # fmt: skip
         return AxisRange(min(each.low for each in spans), max(each.high for each in spans))
 
     @property

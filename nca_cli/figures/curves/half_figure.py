@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nca_cli.analysis import HalfLevel, Turn
 from nca_cli.errors import NothingStored
 from nca_cli.figures.curves import style
 from nca_cli.figures.curves.drawn import PaperFigure
+from nca_cli.figures.curves.foot import Foot, Legend, shortened, wide
 from nca_cli.figures.curves.halves import HalfMark, HalfRows, Key, half_rows
-from nca_cli.figures.curves.panel import Look, series_looks, stage_areas
-from nca_cli.figures.curves.style import PAGE, Page
+from nca_cli.figures.curves.panel import AxisRange, Look, series_looks, stage_areas
+from nca_cli.figures.curves.sides import Sides, apart, stages_stated
+from nca_cli.figures.curves.style import PAGE, TALLEST, Page
+from nca_cli.figures.curves.titles import noise_axis
 from nca_cli.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -22,8 +26,8 @@ if TYPE_CHECKING:
 
 ROW, LANE, GAP = 0.9, 0.55, 1.4
 """Em: of a row, of each further series in it, and between groups."""
-TALLEST = 210
-"""Millimetres, where no height is asked for."""
+LONGEST = 18
+"""Em of the name of a row."""
 EDGES = {Turn.GONE: "<", Turn.LASTS: ">"}
 """Arrows at the edges: less noise is at the left."""
 
@@ -40,6 +44,15 @@ class HalfFigure(PaperFigure):
     page: Page = PAGE
     title: str | None = None
     outputs: Outputs = Outputs()  # noqa: RUF009
+    sides: Sides = field(default_factory=dict)
+    """Of its models."""
+    per_pixel: bool = False
+    """Whether the axis is logSNR per pixel at 256 px."""
+
+    @property
+    def note(self) -> str:
+        """Why not all series may be compared, or nothing."""
+        return "" if self.per_pixel else apart(self.sides)
 
     @property
     def looks(self) -> dict[Key, Look]:
@@ -64,55 +77,90 @@ class HalfFigure(PaperFigure):
         if len(self.keys) > 1:
             said.append("series from top to bottom as in the legend")
         if Turn.LASTS in beyond:
-            said.append("› > 50 % left at the last level")
+            said.append("right edge: more than 50 % left at the last level")
         if Turn.GONE in beyond:
-            said.append("‹ lost before the first level")
-        return "; ".join(said) + "."
+            said.append("left edge: lost before the first level")
+        stages = stages_stated(self.sides, self.per_pixel)
+        return ". ".join(filter(None, ("; ".join(said), stages))) + "."
+
+    @cached_property
+    def foot(self) -> Foot:
+        """Legend and caption."""
+        several = len({model for model, _ in self.keys}) > 1
+        names = [" · ".join(key) if several else key[1] for key in self.keys]
+        looks = [style.line_style(look, self.page) for look in self.looks.values()]
+        return Foot(self.page, [Legend(list(zip(names, looks, strict=True)))], self.caption)
+
+    @property
+    def columns(self) -> list[list[tuple[str, HalfRows]]]:
+        """The groups of each panel, from left to right: as many panels as asked for, else one."""
+        count = min(len(self.groups), self.page.columns or 1)
+        size = math.ceil(len(self.groups) / count)
+        starts = range(0, len(self.groups), size)
+        return [list(self.groups[start : start + size]) for start in starts]
+
+    @property
+    def lanes(self) -> float:
+        """Em of a row."""
+        return ROW + LANE * len(self.keys)
+
+    @property
+    def height(self) -> float:
+        """In inches."""
+        if self.page.height:
+            return self.page.height / style.MM_PER_INCH
+        em = max(self.lanes * sum(len(found.rows) for _, found in some) + GAP * len(some)
+                 for some in self.columns)  # fmt: skip
+        whole = (em + 4 + (2 if self.title else 0)) * self.foot.em + self.foot.height
+        return min(whole, TALLEST / style.MM_PER_INCH)
 
     def drawn(self) -> Figure:
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-        page, em = self.page, self.page.font_size / style.POINTS_PER_INCH
-        width, lanes = page.width / style.MM_PER_INCH, ROW + LANE * len(self.keys)
-        count = sum(len(found.rows) for _, found in self.groups)
-        foot = (2.4 + 1.35 * len(self.keys)) * em
-        height = count * lanes * em + (GAP * len(self.groups) + 4) * em + foot
-        height = min(height, TALLEST / style.MM_PER_INCH)
-        if page.height:
-            height = page.height / style.MM_PER_INCH
-        share = foot / height
+        share = min(0.9, self.foot.height / self.height)
         engine = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, rect=(0, share, 1, 1 - share))
-        made = Figure(figsize=(width, height), layout=engine)
+        made = Figure(figsize=(self.page.width / style.MM_PER_INCH, self.height), layout=engine)
         if self.title:
             made.suptitle(self.title, fontweight=600, x=0.01, ha="left")
-        self._draw(made.add_subplot(), lanes)
-        self._foot(made, em / height)
+        for number, groups in enumerate(self.columns, 1):
+            self._draw(made.add_subplot(1, len(self.columns), number), groups)
+        self.foot.draw(made)
         return made
 
-    def _draw(self, axes: Axes, lanes: float) -> None:
+    def _draw(self, axes: Axes, groups: Sequence[tuple[str, HalfRows]]) -> None:
         x = self.groups[0][1].x
         y, ticks = 0.0, []
-        for name, found in self.groups:
-            axes.text(x.high, y + 0.2, name, fontweight=600, va="center", ha="left")
-            y += GAP
+        if len(groups) == 1:
+            axes.set_title(groups[0][0], fontweight=600, loc="left", pad=1.5 * self.page.font_size)
+        for name, found in groups:
+            if len(groups) > 1:
+                axes.text(x.high, y + 0.2, name, fontweight=600, va="center", ha="left")
+                y += GAP
             for measure, marks in found.rows:
                 self._draw_marks(axes, marks, y)
-                ticks.append((y + (lanes - 1) / 2, self.titles.get(measure, measure)))
-                y += lanes
+                title = shortened(self.titles.get(measure, measure), LONGEST)
+                ticks.append((y + (self.lanes - 1) / 2, title))
+                y += self.lanes
         axes.set_xlim(x.high, x.low)
         axes.set_ylim(y, -0.6)
-        for area in stage_areas(x):
-            axes.axvspan(area.left, area.right, color=style.SHADES[area.name], linewidth=0,
-                         zorder=0)  # fmt: skip
-            if area.left - area.right > 0.1 * x.width:
-                axes.text((area.left + area.right) / 2, 1.01, area.name, color=style.FAINT,
-                          ha="center", va="bottom", transform=axes.get_xaxis_transform(),
-                          fontsize=style.SMALL * self.page.font_size)  # fmt: skip
+        room = self.page.width / style.MM_PER_INCH / len(self.columns) / self.foot.em
+        room -= max(wide(title) for _, title in ticks) + 1
+        self._draw_stages(axes, x, room)
         axes.set_yticks([at for at, _ in ticks], [title for _, title in ticks])
         axes.tick_params(left=False)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel("log SNR (more noise →)")
+        axes.set_xlabel(noise_axis(self.per_pixel, narrow=room < wide(noise_axis(True))))
+
+    def _draw_stages(self, axes: Axes, x: AxisRange, room: float) -> None:
+        """P2's stages as shades, named above them where there is room, in em of the whole axis."""
+        for area in stage_areas(x):
+            axes.axvspan(area.left, area.right, color=style.SHADES[area.name], linewidth=0,
+                         zorder=0)  # fmt: skip
+            if (area.left - area.right) / x.width * room > style.SMALL * wide(area.name) + 0.6:
+                axes.text((area.left + area.right) / 2, 1.01, area.name, color=style.FAINT,
+                          ha="center", va="bottom", transform=axes.get_xaxis_transform(),
+                          fontsize=style.SMALL * self.page.font_size)  # fmt: skip
 
     def _draw_marks(self, axes: Axes, marks: Sequence[HalfMark], top: float) -> None:
         for mark in marks:
@@ -133,18 +181,6 @@ class HalfFigure(PaperFigure):
                 axes.plot([end], [y], marker=arrow, color=colour, clip_on=False,
                           markersize=0.3 * self.page.font_size, zorder=2)  # fmt: skip
 
-    def _foot(self, made: Figure, em: float) -> None:
-        from matplotlib.lines import Line2D
-
-        looks = [style.line_style(look, self.page) for look in self.looks.values()]
-        several = len({model for model, _ in self.keys}) > 1
-        names = [" · ".join(key) if several else key[1] for key in self.keys]
-        made.legend([Line2D([], [], **look) for look in looks], names, loc="lower left",
-                    bbox_to_anchor=(0, 1.6 * em), borderpad=0, borderaxespad=0.3,
-                    handlelength=2.6, labelspacing=0.3)  # fmt: skip
-        made.text(0.004, 0.3 * em, self.caption, color=style.FAINT, va="bottom",
-                  fontsize=style.SMALL * self.page.font_size)  # fmt: skip
-
 
 def _sure(mark: HalfMark) -> bool:
     """Whether it has an interval, be it open."""
@@ -153,8 +189,8 @@ def _sure(mark: HalfMark) -> bool:
 
 def half_figure(
     groups: Mapping[str, Sequence[HalfLevel]], levels: Iterable[float],
-    titles: Mapping[str, str], *, page: Page = PAGE, title: str | None = None,
-    outputs: Outputs = Outputs(),  # noqa: B008
+    titles: Mapping[str, str], *, sides: Sides = {}, per_pixel: bool = False,  # noqa: B006
+    page: Page = PAGE, title: str | None = None, outputs: Outputs = Outputs(),  # noqa: B008
 ) -> HalfFigure:  # fmt: skip
     """Half-levels by the name of their group, over an axis of the measured `levels` (logSNR).
 
@@ -168,4 +204,4 @@ def half_figure(
     if not found:
         raise NothingStored("no half-level is known: that takes two noise levels of known SNR",
                             "compute more levels: nca reconstruct --t 100,300,600,900")  # fmt: skip
-    return HalfFigure(found, dict(titles), keys, page, title, outputs)
+    return HalfFigure(found, dict(titles), keys, page, title, outputs, sides, per_pixel)

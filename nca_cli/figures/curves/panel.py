@@ -154,10 +154,18 @@ class Panel:
     areas: bool
     """Whether intervals are areas, else bars."""
     rules: tuple[Rule, ...] = ()
+    bands: tuple[str, ...] = ()
+    """Measures of octave bands that it draws together, coarse ones first, in the place of one."""
 
-    def line(self, entry: Trace) -> list[Point]:
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What is drawn of each entry, a line for each."""
+        return self.bands or (self.measure,)
+
+    def line(self, entry: Trace, measure: str = "") -> list[Point]:
         """The points of an entry, from the cleanest level to the noisiest."""
-        return sorted(entry.points(self.measure), key=lambda point: -point.log_snr)
+        points = entry.points(measure or self.measure)
+        return sorted(points, key=lambda point: -point.log_snr)
 
     @cached_property
     def rows(self) -> tuple[LevelRow, ...]:

@@ -26,6 +26,10 @@ SHADES = {"clean-up": "#ffffff", "content": "#f3f3f5", "coarse": "#e6e6ea"}
 """Of P2's stages."""
 COLOUR_MAP = "viridis"
 """matplotlib's: perceptually uniform, told apart by the colour-blind and in grey print."""
+LIGHTEST = 0.88
+"""Of the colour map, for lines on white."""
+TALLEST = 210
+"""Millimetres, where no height is asked for: a page of A4 has room for a caption below."""
 MM_PER_INCH, POINTS_PER_INCH = 25.4, 72.0
 FAMILY, MATHS = "Source Sans Pro", "Source Serif Pro"
 SMALL = 0.86
@@ -38,14 +42,17 @@ class Page:
 
     width: float = 174
     height: float | None = None
-    """By default each panel is a little wider than high."""
+    """By default each panel is a little wider than high, and all are at most `TALLEST` high."""
     font_size: float = 8
     dpi: float = 300
+    columns: int | None = None
+    """Panels side by side; by default as many as are readable."""
 
     def __post_init__(self) -> None:
         for what, value, low, high in (
             ("--width", self.width, 30, 1000), ("--height", self.height, 20, 1000),
             ("--font-size", self.font_size, 3, 72), ("--dpi", self.dpi, 36, 2400),
+            ("--columns", self.columns, 1, 12),
         ):  # fmt: skip
             if value is not None and not low <= value <= high:
                 raise UsageError(f"{what} {value:g}", f"from {low} to {high}")

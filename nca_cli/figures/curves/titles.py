@@ -6,9 +6,12 @@ import math
 from collections.abc import Iterable
 
 from nca_cli.analysis import REFERENCE, Reference
+from nca_cli.figures.type import text
 from nca_cli.metrics import Metric, described
 from nca_cli.metrics.registry import family
 
+FINE = 100
+"""Pixels per em at which words are measured."""
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -27,8 +30,8 @@ def number(value: float, digits: int) -> str:
     """Fixed decimals with a true minus sign; `–` for NaN, `∞` for infinity."""
     if math.isnan(value):
         return "–"
-    text = "∞" if math.isinf(value) else f"{abs(value):.{digits}f}"
-    return f"−{text}" if value < 0 else text
+    size = "∞" if math.isinf(value) else f"{abs(value):.{digits}f}"
+    return f"−{size}" if value < 0 else size
 
 
 def scientific(value: float, digits: int = 3) -> str:
@@ -87,6 +90,13 @@ def _is_band(name: str) -> bool:
     return known is not None and known.bands and part(name).isdigit()
 
 
+def noise_axis(per_pixel: bool = False, narrow: bool = False) -> str:
+    """Title of the axis of logSNR, whose noise grows to the right; two lines where it is narrow."""
+    if not per_pixel:
+        return "log SNR (more noise →)"
+    return f"log SNR per pixel at 256 px{chr(10) if narrow else ' '}(more noise →)"
+
+
 def full_title(name: str) -> str:
     """`Coherence, 8–16 cycles per side`: a title that stands alone."""
     title = known_metric(name).title
@@ -95,12 +105,21 @@ def full_title(name: str) -> str:
     return metric_title(name) if family(name) == EXCESS else f"{title} {part(name)}".rstrip()
 
 
-def axis_title(metric: str) -> str:
-    """`PSNR (dB; higher is closer)`; what is long has two lines."""
+def axis_title(metric: str, room: float = math.inf) -> str:
+    """`PSNR (dB; higher is closer)`; in two lines where it is wider than `room`, in em."""
     known = known_metric(metric)
     remark = "; ".join(filter(None, [known.unit, known.better and f"{known.better} is closer"]))
-    gap = "\n" if part(metric) else " "
-    return f"{full_title(metric)}{gap}({remark})" if remark else full_title(metric)
+    if not remark:
+        return full_title(metric)
+    whole = f"{full_title(metric)} ({remark})"
+    narrow = part(metric) or text.width(text.words(whole), FINE) > room * FINE
+    return f"{full_title(metric)}\n({remark})" if narrow else whole
+
+
+def scale_of(name: str) -> object:
+    """Equal for metrics whose numbers are of one unit, or are taken by one function."""
+    known = known_metric(name)
+    return known.unit or known.function
 
 
 def known_metric(name: str) -> Metric:
@@ -110,8 +129,17 @@ def known_metric(name: str) -> Metric:
 
 def band_title(band: int) -> str:
     """Of octave `band`: it ends below 2^(band+1) cycles per picture side (the finest does not)."""
-    low = f"{2**band}–" if band else "below "
-    return f"{low}{2 ** (band + 1)} cycles per side"
+    return f"{octave_title(band)} cycles per side"
+
+
+def octave_title(band: int) -> str:
+    """`8–16`, of octave 3."""
+    return f"{2**band}–{2 ** (band + 1)}" if band else "below 2"
+
+
+def octave(measure: str) -> int:
+    """`coherence/3` → 3."""
+    return int(part(measure))
 
 
 def measured(name: str, value: float) -> str:

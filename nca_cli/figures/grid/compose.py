@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nca_cli import commands
 from nca_cli.errors import NcaError, NothingStored, UsageError
-from nca_cli.figures.grid import save
+from nca_cli.figures.grid import advice, save
 from nca_cli.figures.grid.paint import paint
 from nca_cli.figures.grid.pictures import pictures
 from nca_cli.figures.grid.placed import Sheet
@@ -20,7 +20,7 @@ from nca_cli.figures.grid.selection import Selection, Strip
 from nca_cli.figures.grid.sheet import lay_out
 from nca_cli.figures.grid.table import Cells, Table, tabulate
 from nca_cli.figures.grid.variants import frames
-from nca_cli.figures.type.fonts import lacking
+from nca_cli.figures.type import fonts
 from nca_cli.outputs import Outputs
 from nca_cli.recipe import Number
 from nca_cli.store import Artifact, Filters, Gap, Store
@@ -90,6 +90,17 @@ class Grid:
         self.outputs.write(path, self._content(suffix, sweep or suffix == ".gif"))
         return path
 
+    def advice(self, path: str | Path) -> list[str]:
+        """What helps where the still figure would be taller than a page of A4, or have more pixels
+        than many programs take."""
+        suffix, found = save.suffix_of(Path(path)), []
+        asked = self.table, self.request, self.sheet.size
+        if suffix in save.VECTOR or self.request.width is not None:
+            found.append(advice.taller_than_a_page(*asked))
+        if suffix not in save.VECTOR:
+            found.append(advice.too_many_pixels(*asked, self.sheet.cell))
+        return [each for each in found if each]
+
     def _content(self, suffix: str, animated: bool) -> bytes:
         if animated:
             return save.animation(self.frames(), suffix)
@@ -99,7 +110,8 @@ class Grid:
 
             words = "".join(span.text for span in self.table.title or self.table.caption)
             write = vector.pdf if suffix == ".pdf" else vector.svg
-            return write(self.sheet, width, words or "Reconstructions over noise levels")
+            words = words or "Reconstructions over noise levels"
+            return write(self.sheet, width, words, capped=self.request.dpi is not None)
         return save.still(self.image(), suffix, self.sheet.size[0] / width * MM_PER_INCH)
 
     def _repr_png_(self) -> bytes:
@@ -129,13 +141,13 @@ def compose(store: Store, request: GridRequest) -> Grid:
     if not drawn and problems:
         raise problems[0]
     if not drawn:
-        raise NothingStored(f"{store.root} holds nothing that fits", f"fill it: {command}")
+        raise NothingStored(selection.nothing, f"fill it: {command}")
     names = (name for each in selection.subjects for name in (each.stem, each.model_name))
     said = "".join([*names, request.title or "", request.caption or ""])
     grid = Grid(request, tabulate(selection, cells, bars), selection.levels,
                 selection.log_snrs.distance(selection.columns),
                 [missing for _, missing in lacks], command, problems,
-                lacking(said, request.lenders), Outputs(store))  # fmt: skip
+                fonts.lacking(said, request.lenders), Outputs(store))  # fmt: skip
     _ = grid.sheet  # too narrow a sheet is an error here, not where it is drawn
     return grid
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def paint(sheet: Sheet) -> Image.Image:
 
     width, height = sheet.size
     page = np.full((height, width, 3), 255, np.uint8)
-    for (left, top, right, bottom), pixels in rasters(sheet):
+    for (left, top, right, bottom), pixels, _ in rasters(sheet):
         page[top:bottom, left:right] = pixels
     image = Image.fromarray(page)
     canvas = ImageDraw.Draw(image)
@@ -41,15 +41,40 @@ def paint(sheet: Sheet) -> Image.Image:
     return image
 
 
-def rasters(sheet: Sheet) -> Iterator[tuple[Box, np.ndarray]]:
-    """Pictures and colour bars, each with its uint8 (height, width, 3) and where they lie."""
+class Raster(NamedTuple):
+    """Pixels, uint8 (height, width, 3), and the box that they fill."""
+
+    box: Box
+    pixels: np.ndarray
+    smooth: bool
+    """Whether they are smoothed where they are enlarged."""
+
+
+def rasters(sheet: Sheet, *, enlarge: bool = True, reduce: bool = True) -> Iterator[Raster]:
+    """Pictures and colour bars, as many pixels as their boxes have.
+
+    Without `enlarge` smaller pictures keep their own, without `reduce` larger ones. x_t is never
+    smoothed: what makes it noise is that each pixel differs from its neighbours.
+    """
     for picture in sheet.pictures:
-        if picture.cell.pixels is not None:
-            shown = noisy if picture.cell.kind == "x_t" else resized
-            yield picture.box, shown(picture.cell.pixels, picture.box.size)
+        pixels, (box, noise) = picture.cell.pixels, (picture.box, picture.cell.kind == "x_t")
+        if pixels is not None:
+            smooth = not (noise or sheet.pixelated)
+            smaller = any(new < old for new, old in zip(box.size, pixels.shape[1::-1], strict=True))
+            if reduce if smaller else enlarge:
+                pixels = _fitted(pixels, box.size, smaller and noise, smooth or smaller)
+            yield Raster(box, pixels, smooth)
     for colours, box in sheet.ramps:
         across = np.linspace(0, len(colours) - 1, box.size[0]).round().astype(int)
-        yield box, np.repeat(colours[None, across], box.size[1], axis=0)
+        yield Raster(box, np.repeat(colours[None, across], box.size[1], axis=0), True)
+
+
+def _fitted(pixels: np.ndarray, size: tuple[int, int], single: bool, smooth: bool) -> np.ndarray:
+    """At a (width, height): by `single` pixels, evenly apart, as `subsampled`; else as `resized`,
+    or each pixel a rectangle."""
+    if single:
+        return subsampled(pixels, size)
+    return resized(pixels, size) if smooth else enlarged(pixels, size)
 
 
 def outlines(sheet: Sheet) -> Iterator[tuple[Box, str, int]]:
@@ -83,7 +108,8 @@ def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
-def noisy(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """As `resized`, for x_t: made smaller, it keeps its noise, pixel by pixel."""
-    smaller = any(new < old for new, old in zip(size, pixels.shape[1::-1], strict=True))
-    return subsampled(pixels, size) if smaller else resized(pixels, size)
+def enlarged(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint8 (H, W, 3) at a larger (width, height), each pixel as a rectangle of its colour."""
+    across, down = (np.arange(new) * old // new
+                    for new, old in zip(size, pixels.shape[1::-1], strict=True))  # fmt: skip
+    return pixels[down[:, None], across[None]]

@@ -90,6 +90,8 @@ class Sheet:
     texts: tuple[Text, ...]
     ramps: tuple[Ramp, ...]
     rules: tuple[Box, ...]
+    pixelated: bool = False
+    """Whether pictures are enlarged without smoothing."""
 
     @property
     def blanks(self) -> list[Box]:

@@ -17,6 +17,7 @@ from nca_cli.store import Filters
 MOST_PIXELS = 16383
 """Of a side: WebP's limit."""
 MM_PER_INCH, POINTS_PER_INCH = 25.4, 72.0
+USUAL_DPI = 300.0
 USUAL_POINTS = 7.0
 """Type on a sheet of a given width, as journals want it in figures."""
 
@@ -93,8 +94,11 @@ class GridRequest:
     most 256, less on huge sheets."""
     width: float | None = None
     """Of the whole sheet, in mm, instead of `cell`."""
-    dpi: float = 300
-    """Pixels per inch."""
+    dpi: float | None = None
+    """Pixels per inch of the sheet, 300 if not given; where it is, PDF and SVG too reduce pictures
+    that have more."""
+    pixelated: bool = False
+    """Whether pictures are enlarged pixel by pixel, without smoothing, as x_t always is."""
     font_size: float | None = None
     """Of type, in points; 7 on a sheet of a given width, else it grows with the cells."""
     title: str | None = None
@@ -201,17 +205,22 @@ class GridRequest:
     @property
     def pixels(self) -> int | None:
         """Width of the sheet, where it is given."""
-        return None if self.width is None else round(self.width / MM_PER_INCH * self.dpi)
+        return None if self.width is None else round(self.width / MM_PER_INCH * self.per_inch)
+
+    @property
+    def per_inch(self) -> float:
+        """Pixels of the sheet."""
+        return self.dpi or USUAL_DPI
 
     @property
     def em(self) -> int | None:
         """Pixels of type, where it is given or the width is."""
         points = self.font_size or (None if self.width is None else USUAL_POINTS)
-        return None if points is None else max(4, round(points / POINTS_PER_INCH * self.dpi))
+        return None if points is None else max(4, round(points / POINTS_PER_INCH * self.per_inch))
 
     def millimetres(self, pixels: int) -> float:
         """Width on paper of a sheet `pixels` wide."""
-        return pixels / self.dpi * MM_PER_INCH if self.width is None else self.width
+        return pixels / self.per_inch * MM_PER_INCH if self.width is None else self.width
 
     @cached_property
     def lenders(self) -> Fonts:

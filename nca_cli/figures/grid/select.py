@@ -18,7 +18,7 @@ from nca_cli.figures.grid.stock import Headers
 from nca_cli.figures.grid.training import along
 from nca_cli.figures.grid.wording import Wording
 from nca_cli.figures.type.fonts import Fonts, drawable
-from nca_cli.recipe import Number, check_axis
+from nca_cli.recipe import IMPORTED, Number, check_axis
 from nca_cli.samplers import METHODS
 from nca_cli.schedule import Schedule
 from nca_cli.store import Artifact, Store
@@ -46,7 +46,11 @@ def select(store: Store, request: GridRequest) -> Selection:
     chosen = along(chosen) if request.by_step else chosen
     if request.by_snr:
         chosen = replace(chosen, log_snrs=_log_snrs(chosen, headers))
+    imports = (each for each in chosen.subjects if _noiseless(chosen, each, headers))
+    chosen = replace(chosen, noiseless=frozenset(imports))
     chosen = replace(chosen, strips=tuple(_strips(chosen, headers)))
+    if not chosen.strips:
+        raise UsageError("imports have no x_t", "show others: --show x0,x0_hat")
     if request.kinds:
         chosen = replace(chosen, columns=_columns(chosen, headers))
     chosen = replace(chosen, strips=tuple(_cut(chosen, strip, headers) for strip in chosen.strips))
@@ -61,9 +65,10 @@ def _strips(chosen: Selection, headers: Headers) -> Iterator[Strip]:
     kinds, noised = chosen.request.kinds, set()
     names = _image_names(chosen.subjects, chosen.request.lenders)
     for subject in chosen.subjects:
+        has_noise = "x_t" in kinds and subject.model in chosen.noising(subject.image)
         for seed in _seeds(chosen, subject, headers) if kinds else [0]:
             key = (subject.space, subject.image, seed)
-            if ("x_t" in kinds or not kinds) and key not in noised:
+            if (has_noise or not kinds) and key not in noised:
                 noised.add(key)
                 kind = "x_t" if kinds else ""
                 sources = _noises(chosen, subject)
@@ -74,6 +79,14 @@ def _strips(chosen: Selection, headers: Headers) -> Iterator[Strip]:
                     if kind != "x_t":
                         sources = (source,) if source else ()
                         yield Strip(kind, subject, names[subject.image], sampling, seed, sources)
+
+
+def _noiseless(chosen: Selection, subject: Subject, headers: Headers) -> bool:
+    """Whether all that is stored of a subject was imported, x0 aside."""
+    known = {each.name: each.recipe for each in chosen.samplings[subject.model]}
+    made = [recipe for name in subject.recipes if (recipe := known.get(name))]
+    noise = subject.noise and headers.keys(subject.noise)
+    return bool(made) and not noise and all(recipe.weights == IMPORTED for recipe in made)
 
 
 def _noises(chosen: Selection, subject: Subject) -> tuple[Artifact, ...]:
@@ -144,7 +157,7 @@ def _wanted_levels(chosen: Selection, headers: Headers) -> dict[str, set[Number]
         for source in strip.sources:
             found[strip.model] |= {t for t, seed in headers.keys(source) if seed == strip.seed}
     if not any(found.values()) and not headers.problems:
-        raise NothingStored(f"{chosen.store.root} holds nothing that fits")
+        raise NothingStored(chosen.nothing)
     return found
 
 

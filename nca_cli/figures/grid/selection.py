@@ -13,6 +13,7 @@ from nca_cli.samplers import METHODS
 from nca_cli.schedule import Schedule
 from nca_cli.store import Artifact, Filters, Store
 from nca_cli.store.layout import split_folder, split_label
+from nca_cli.store.select import lacking
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ class Selection:
     """Model → t → SNR, of the columns."""
     log_snrs: LogSnrs = field(default_factory=lambda: LogSnrs({}, {}))
     """Of levels, where columns are by logSNR."""
+    noiseless: frozenset[Subject] = frozenset()
+    """Those of imports alone, whose noise only their maker knows."""
     steps: tuple[int, ...] = ()
     """Of trainings, that are stored, where they are rows or columns: perhaps not all are shown."""
     batch_size: int | None = None
@@ -154,6 +157,17 @@ class Selection:
     def models(self) -> list[str]:
         """Folders of the models, each once."""
         return list(dict.fromkeys(subject.model for subject in self.subjects))
+
+    @property
+    def nothing(self) -> str:
+        """What is wrong where none of it can be shown."""
+        every = (artifact for each in self.subjects for artifact in each.artifacts)
+        return lacking(every, self.filters) or f"{self.store.root} holds nothing that fits"
+
+    def noising(self, image: str) -> list[str]:
+        """Models whose x_t of an image is stored, or could be."""
+        some = (each for each in self.subjects if each.image == image)
+        return [each.model for each in some if each not in self.noiseless]
 
     def ts(self, model: str) -> dict[Number, Number]:
         """Column → the t of a model that stands in it, where one does."""

@@ -10,6 +10,7 @@ out between neighbours.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from itertools import chain, groupby
 
@@ -31,9 +32,11 @@ def lay_out(table: Table, request: GridRequest) -> Sheet:
     """The table with its crops, as large as asked for. Raises `UsageError` where it has no room."""
     table = zoomed(table, request.zooms)
     if request.pixels is not None and request.em is not None:
-        return _placed(_fitted(table, request.pixels, request.em))
-    cell = request.cell or usual_cell(table)
-    return _placed(Skeleton(table, cell, request.em or usual_em(table, cell)))
+        frame = _fitted(table, request.pixels, request.em)
+    else:
+        cell = request.cell or usual_cell(table)
+        frame = Skeleton(table, cell, request.em or usual_em(table, cell))
+    return replace(_placed(frame), pixelated=request.pixelated)
 
 
 def usual_cell(table: Table) -> int:

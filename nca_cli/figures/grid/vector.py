@@ -1,7 +1,9 @@
 """A sheet as SVG or PDF: texts stay texts, with the fonts inside; pictures are rasters.
 
 Both follow the sheet to the pixel, as `paint` does. In the file, fonts are cut down to the
-characters that occur. A picture is embedded without loss at the size that it has in the sheet.
+characters that occur. A picture is embedded without loss, with the pixels that are stored: however
+large it is drawn, it takes no more of the file. Where a resolution was asked for (`capped`), larger
+pictures have the pixels of the sheet.
 """
 
 from __future__ import annotations
@@ -10,13 +12,11 @@ import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
 
-import numpy as np
-
 from nca_cli import __version__
-from nca_cli.figures.grid.paint import BLANK, EDGE, outlines, rasters
+from nca_cli.figures.grid.paint import BLANK, EDGE, Raster, outlines, rasters
 from nca_cli.figures.grid.placed import RULE, Box, Sheet, Text
 from nca_cli.figures.grid.request import MM_PER_INCH, POINTS_PER_INCH
 from nca_cli.figures.grid.save import encoded
@@ -25,17 +25,23 @@ from nca_cli.figures.type.text import pieces
 
 if TYPE_CHECKING:
     from fpdf import FPDF
+    from fpdf.output import OutputProducer
 
 FALLBACK = {
     "text": "'Source Sans 3','Source Sans Pro',sans-serif",
     "bold": "'Source Sans 3','Source Sans Pro',sans-serif",
     "math": "'Source Serif 4','Source Serif Pro',serif",
 }
+SHARP = ".sharp{image-rendering:pixelated}"
+"""Of pictures that are not smoothed."""
+SMOOTH, INTERPOLATE = "smooth", "interpolate"
+"""The same of a PDF: a key of ours in what fpdf2 keeps of a picture, and PDF's name for it, which
+fpdf2 writes as it writes each attribute."""
 LETTERS = "direction:ltr;unicode-bidi:bidi-override"
 """Of right-to-left writing too, letters stand in the order in which they are drawn."""
 
 
-def svg(sheet: Sheet, width_mm: float, title: str) -> bytes:
+def svg(sheet: Sheet, width_mm: float, title: str, capped: bool = False) -> bytes:
     """One SVG, `width_mm` wide. Browsers take its own fonts, editors the installed ones."""
     width, height = sheet.size
     height_mm = width_mm * height / width
@@ -44,9 +50,9 @@ def svg(sheet: Sheet, width_mm: float, title: str) -> bytes:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width_mm:.4g}mm" '
         f'height="{height_mm:.4f}mm" viewBox="0 0 {width} {height}" role="img">',
         f"<title>{escape(title)}</title>",
-        f"<style>{_faces(sheet)}text{{white-space:pre;{LETTERS}}}</style>",
+        f"<style>{_faces(sheet)}text{{white-space:pre;{LETTERS}}}{SHARP}</style>",
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
-        *(_svg_picture(box, pixels) for box, pixels in rasters(sheet)),
+        *(_svg_picture(each) for each in rasters(sheet, enlarge=False, reduce=capped)),
         *_svg_shapes(sheet),
         *(_svg_text(each) for each in sheet.texts),
         "</svg>",
@@ -54,12 +60,14 @@ def svg(sheet: Sheet, width_mm: float, title: str) -> bytes:
     return "\n".join(parts).encode()
 
 
-def _svg_picture(box: Box, pixels: np.ndarray) -> str:
+def _svg_picture(raster: Raster) -> str:
     from PIL import Image
 
-    png = _data("image/png", encoded(Image.fromarray(pixels), "PNG", compress_level=6))
+    box = raster.box
+    png = _data("image/png", encoded(Image.fromarray(raster.pixels), "PNG", compress_level=6))
     place = f'x="{box.left}" y="{box.top}" width="{box.size[0]}" height="{box.size[1]}"'
-    return f'<image {place} preserveAspectRatio="none" href="{png}"/>'
+    look = "" if raster.smooth else 'class="sharp" '
+    return f'<image {look}{place} preserveAspectRatio="none" href="{png}"/>'
 
 
 def _svg_shapes(sheet: Sheet) -> Iterator[str]:
@@ -124,10 +132,9 @@ def _middle(box: Box, thick: int) -> tuple[float, float, float, float]:
     return box.left + half, box.top + half, box.right - half, box.bottom - half
 
 
-def pdf(sheet: Sheet, width_mm: float, title: str) -> bytes:
+def pdf(sheet: Sheet, width_mm: float, title: str, capped: bool = False) -> bytes:
     """One page, `width_mm` wide, whose text can be selected and searched."""
     from fpdf import FPDF
-    from PIL import Image
 
     hush()
     points = width_mm / MM_PER_INCH * POINTS_PER_INCH / sheet.size[0]
@@ -136,8 +143,8 @@ def pdf(sheet: Sheet, width_mm: float, title: str) -> bytes:
     page.set_creator(f"nca {__version__}")
     page.set_auto_page_break(False)
     page.add_page()
-    for box, pixels in rasters(sheet):
-        page.image(Image.fromarray(pixels), *box[:2], *box.size)
+    for each in rasters(sheet, enlarge=False, reduce=capped):
+        _pdf_picture(page, each)
     _pdf_shapes(page, sheet)
     for face in _characters(sheet):
         page.add_font(_name(face), fname=file_of(face))
@@ -147,7 +154,28 @@ def pdf(sheet: Sheet, width_mm: float, title: str) -> bytes:
         for piece in pieces(label, x, y, size):
             page.set_font(_name(piece.face), size=piece.size * points)
             page.text(piece.x, piece.y, piece.text)
-    return bytes(page.output())
+    return bytes(page.output(output_producer_class=_smoothing()))
+
+
+def _pdf_picture(page: FPDF, raster: Raster) -> None:
+    from PIL import Image
+
+    (left, top, *_), size = raster.box, raster.box.size
+    page.image(Image.fromarray(raster.pixels), left, top, *size)[SMOOTH] = raster.smooth
+
+
+def _smoothing() -> type[OutputProducer]:
+    """Writes PDF files in which pictures say whether they are smoothed: fpdf2 knows no word for
+    it, and without one some viewers smooth what is enlarged and others do not."""
+    from fpdf.output import OutputProducer, PDFXObject
+
+    class Smoothing(OutputProducer):
+        def _add_image(self, info: dict[str, Any]) -> PDFXObject:
+            picture = super()._add_image(info)
+            setattr(picture, INTERPOLATE, bool(info.get(SMOOTH)))
+            return picture
+
+    return Smoothing
 
 
 def _pdf_shapes(page: FPDF, sheet: Sheet) -> None:

@@ -11,7 +11,7 @@ from nca_cli.figures.type import text
 from nca_cli.figures.type.text import Label, Span
 from nca_cli.recipe import Number
 from nca_cli.store.layout import split_folder
-from nca_cli.store.names import told
+from nca_cli.store.names import told, told_models
 
 
 class Wording:
@@ -38,8 +38,8 @@ class Wording:
     def model_names(self) -> dict[str, str]:
         """Folder → the shortest name that tells models apart."""
         named = {each.model: each.model_name for each in self.chosen.subjects}
-        short = list(named.values())
-        return {folder: folder if short.count(name) > 1 else name for folder, name in named.items()}
+        spaces = self.chosen.spaces
+        return told_models(named, lambda folder: spaces.get(folder, {}).get("resolution"))
 
     def _words(self, strip: Strip, what: str) -> list[Label]:
         """One property of a row in words; none where it says nothing new."""
@@ -61,7 +61,9 @@ class Wording:
         """The model of a row; of x_t all that share it, or none where all models do."""
         if strip.kind != "x_t":
             return [self.model_names[strip.model]]
-        same = [each.model for each in self.chosen.subjects if each.space == strip.subject.space]
+        having = self.chosen.noising(strip.image)
+        same = [each.model for each in self.chosen.subjects
+                if each.space == strip.subject.space and each.model in having]  # fmt: skip
         if {*same} == {each.model for each in self.chosen.subjects}:
             return []
         return [", ".join(self.model_names[model] for model in dict.fromkeys(same))]
@@ -109,6 +111,8 @@ class Wording:
     def notes(self) -> list[Label]:
         """Lines below the figure."""
         names = " ".join(self._sampler_words(self._reconstructed[0])) if self._one_sampler else ""
+        if names and not self._several["model"]:
+            names = f"{next(iter(self.model_names.values()))}, {names}"
         said = (*X0_HAT, Span(" from "), *X_T, Span(" by "), *self._said(names))
         return [*([said] if names else []), *map(text.words, self._steps_said)]
 
