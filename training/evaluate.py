@@ -166,9 +166,10 @@ def memories(store: Store, runs: Sequence[str], pictures: Pictures) -> Training:
         errors += step_tables(store, work, work.run())
         artifacts += store.select(Filters(models=[ModelFilter(name)], samplers=["ddim"]))
     over, between = [], []
+    best = best_errors(store, errors[0], training)  # x_t are the same for all runs
     for table in errors:
         kinds = kinds_of(store, table, training)
-        over += excesses(table, best_errors(store, table, training), kinds, POSTERIOR_MEAN)
+        over += excesses(table, best, kinds, POSTERIOR_MEAN)
         between += gaps(table, kinds)
     made = [artifact for artifact in artifacts if not artifact.is_noise]
     return Training(

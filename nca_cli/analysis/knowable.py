@@ -119,15 +119,23 @@ def best_errors(
     model = StoredModel(table.run.name, info_of(store, table.run.folder))
     if model.latent or model.schedule is None:
         return {}
+    noises = {
+        image: noise for image, noise in stored_noises(store, table.run.folder, filters).items()
+        if image in table.images and noise.fixed("x0").shape == training.pixels.shape[1:]
+    }  # fmt: skip
     found: dict[tuple[str, Number], float] = {}
-    for image, noise in stored_noises(store, table.run.folder, filters).items():
-        x0 = noise.fixed("x0")
-        if image not in table.images or x0.shape != training.pixels.shape[1:]:
+    for t in table.t:  # all images at once: distances to the training images are the cost
+        keys = {image: [key for key in filters.keys(noise) if key[0] == t]
+                for image, noise in noises.items()}  # fmt: skip
+        x_t = [noises[image].read("x_t", some) for image, some in keys.items() if some]
+        if not x_t:
             continue
-        for t in table.t:
-            keys = [key for key in filters.keys(noise) if key[0] == t]
-            answer = remembered(noise.read("x_t", keys), training.pixels, model.schedule.level(t))
-            found[image, t] = float(np.mean((answer.mean - x0) ** 2))
+        level = model.schedule.level(t)
+        mean = remembered(np.concatenate(x_t), training.pixels, level).mean
+        ends = np.cumsum([len(some) for some in keys.values()])
+        for image, part in zip(keys, np.split(mean, ends[:-1]), strict=True):
+            if len(part):
+                found[image, t] = float(np.mean((part - noises[image].fixed("x0")) ** 2))
     return found
 
 

@@ -76,7 +76,8 @@ def copies(samples: np.ndarray, training: np.ndarray) -> np.ndarray:
 def squared_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """‖x - y‖² `(N, M)` of the rows of `(N, D)` and `(M, D)`, float64."""
     crossed = one @ other.T
-    square = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1)[None]
+    mine, theirs = (np.einsum("nd,nd->n", rows, rows) for rows in (one, other))
+    square = mine[:, None] + theirs[None]
     return np.maximum(square - 2 * crossed, 0.0)
 
 
