@@ -53,6 +53,8 @@ CHAIN_LEVEL, CHAIN_STEPS, CHAINS_AT = 900, 20, (100, 400, 1600)
 TOLD_AT = (0, 100, 400, 1600)
 """Steps of which excess and gap are told, beside the last."""
 TOLD = ("learning step", "lost", "over trainings", "transfer", "transfer over trainings", "copies")
+ON_ALL_LEVELS = ("uniform", "p2", "min-snr", MNIST)
+"""Runs whose orders are told."""
 METRICS = ("mse", "ssim", "coherence", "colour", "edges")
 
 
@@ -205,10 +207,12 @@ def report(kind: str, runs: Sequence[str], pictures: Pictures, store: Store) -> 
     found = list(of_tables(tables, store))
     transfers = transfer_matrix(tables, tell=print)
     training = Training(tuple(found), (), tuple(over_trainings(found)), tuple(transfers))
-    rows = [row for row in training_rows(training) if row.kind in TOLD]
+    rows = [row for row in training_rows(training)
+            if row.kind in TOLD and not (row.kind == "lost" and not row.low > 0)]  # fmt: skip
     rows += training_rows(memories(store, runs, pictures))
     write_table(RESULTS / f"{kind}.csv", TrainingRow._fields, rows)
-    orders = [tuple(asdict(one).values()) for one in learned_orders(found)
+    on_all = [one for one in found if one.run.startswith(ON_ALL_LEVELS)]
+    orders = [tuple(asdict(one).values()) for one in learned_orders(on_all)
               if one.t == one.then_t and one.certain]  # fmt: skip
     names = ("run", "sampler", "measure", "t", "then_measure", "then_t", "probability")
     write_table(RESULTS / f"{kind}-orders.csv", names, orders)
