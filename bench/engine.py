@@ -6,7 +6,6 @@ Counts are exact. Times are medians of `REPEATS` with their spread, all as ratio
 from __future__ import annotations
 
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from bench.table import say
 
 REPEATS = 5
 STEPS, LEVELS = 50, list(range(100, 1000, 100))
@@ -36,30 +37,22 @@ def main() -> None:
     torch.set_num_threads(1)
     for sampler in METHODS:
         counts = operations(sampler)
-        tell(f"{sampler}: operations per call, at most", [float(max(counts))], "<= 20")
+        say(f"{sampler}: operations per call, at most", [max(counts)], "", "<= 20")
         ratios = [engine_seconds(sampler) / loop_seconds(sampler) for _ in range(REPEATS)]
-        tell(f"{sampler}: free network, against a vectorised loop", ratios, "<= 2")
+        say(f"{sampler}: free network, against a vectorised loop", ratios, "x", "<= 2")
     torch.set_num_threads(threads)
     print(f"engine: the demo model, {threads} threads")
     reconstruct(plain=True)  # the first run reads the weights from the disk
     runs = [(reconstruct(plain=True), reconstruct(), reconstruct(delay=DELAY), naive())
             for _ in range(REPEATS)]  # fmt: skip
     plain, stored, held, alone = zip(*runs, strict=True)
-    tell("engine alone, against its network", [all_ / net for all_, net in plain], "<= 1.03")
-    tell("with commits, against its network", [all_ / net for all_, net in stored], "<= 1.06")
+    say("engine alone, against its network", [all_ / net for all_, net in plain], "x", "<= 1.03")
+    say("with commits, against its network", [all_ / net for all_, net in stored], "x", "<= 1.06")
     fast = [all_ for all_, _ in stored]
     slowed = [slow / quick for (slow, _), quick in zip(held, fast, strict=True)]
-    tell(f"fsync held up by {1000 * DELAY:.0f} ms, against none", slowed, "<= 1.05")
+    say(f"fsync held up by {1000 * DELAY:.0f} ms, against none", slowed, "x", "<= 1.05")
     loops = [loop / quick for loop, quick in zip(alone, fast, strict=True)]
-    tell("naive loop, against all of it", loops, ">= 2")
-
-
-def tell(what: str, values: list[float], limit: str) -> None:
-    """The median, its spread and n, and whether it keeps the limit."""
-    median, (sign, bound) = statistics.median(values), limit.split()
-    kept = median <= float(bound) if sign == "<=" else median >= float(bound)
-    spread = f" ({min(values):.3f} … {max(values):.3f}, n = {len(values)})" if values[1:] else ""
-    print(f"engine: {what}: {median:.3f}{spread}, {limit}: {'yes' if kept else 'NO'}", flush=True)
+    say("naive loop, against all of it", loops, "x", ">= 2")
 
 
 # -- a network that costs nothing ------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from bench.table import say, timed
+
+ROUNDS = 15
 
 HELLO = """
 import typer
@@ -19,16 +21,6 @@ def hello(name: str = "you"):
 
 app(prog_name="hello")
 """
-
-
-def median(*command: str, rounds: int = 15) -> float:
-    """Median seconds of a command in a fresh process."""
-    times = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
 
 
 def main() -> None:
@@ -51,13 +43,17 @@ def main() -> None:
             "10",
         ]
         subprocess.run(work, check=True, capture_output=True)
-        bare = median(sys.executable, str(folder / "hello.py"), "--help")
-        helped, cached = median(nca, "--help"), median(*work)
-    print(
-        f"startup: bare Typer hello --help {bare:.3f} s; nca --help {helped:.3f} s: "
-        f"{helped / bare:.2f}x (at most 2)"
+        bare = timed([sys.executable, str(folder / "hello.py"), "--help"], ROUNDS)
+        helped, cached = timed([nca, "--help"], ROUNDS), timed(work, ROUNDS)
+    say(
+        "nca --help, against a bare Typer program",
+        [h / b for h, b in zip(helped, bare, strict=True)],
+        "x",
+        "<= 2",
     )
-    print(
-        f"startup: 3 images x 9 levels, all cached {cached:.3f} s: "
-        f"{cached / helped:.2f}x nca --help (at most 4)"
+    say(
+        "3 images x 9 levels, all cached, against nca --help",
+        [c / h for c, h in zip(cached, helped, strict=True)],
+        "x",
+        "<= 4",
     )
