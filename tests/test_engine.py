@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -21,9 +22,11 @@ from nca_cli.engine import (
 )
 from nca_cli.engine.batching import BatchSize
 from nca_cli.engine.landing import Landing
+from nca_cli.engine.padded import Padded
 from nca_cli.engine.state import Flight
-from nca_cli.errors import DamagedArtifact, ImageError, StoreError, UsageError
+from nca_cli.errors import DamagedArtifact, ImageError, NcaError, StoreError, UsageError
 from nca_cli.models import find_model
+from nca_cli.models.batches import BatchMemory
 from nca_cli.models.load import PICKLED
 from nca_cli.samplers import Prediction
 from nca_cli.schedule import Schedule, diffuse, seeded_noise
@@ -702,3 +705,70 @@ def test_shards_are_read_as_share_of_count():
     for text in ("5/5", "1", "a/2", "-1/2", "1/0"):
         with pytest.raises(UsageError, match="--shard"):
             Shard.parse(text)
+
+
+def test_the_batch_that_was_found_is_remembered_for_its_model_and_dtype(
+    calm_pipeline, faces, tmp_path, own_cache
+):
+    request = Request([faces], [str(calm_pipeline)], t=LEVELS, samplers=["ddim"], steps=10)
+    (plan,) = reconstruction_plans(request, Store(tmp_path / "store"))
+    memory = BatchMemory.of(plan.model, plan.network_recipe, "cpu")
+    assert memory.recall() is None
+    memory.keep(5)
+    sizes = []
+    (work,) = reconstructions(request, Store(tmp_path / "store"), "cpu")
+    work.tick = sizes.append
+    list(work)
+    assert (memory.recall(), max(sizes), sizes[0]) == (5, 5, 5)
+    other = replace(plan.network_recipe, dtype="bfloat16")
+    assert BatchMemory.of(plan.model, other, "cpu").recall() is None
+
+
+def test_a_padded_batch_has_one_size_and_the_answers_of_its_own_rows():
+    import torch
+
+    asked = []
+
+    def denoise(x, t):
+        asked.append(len(x))
+        return Prediction(2 * x, x + t[:, None])
+
+    x, t = torch.arange(6.0).view(3, 2), torch.arange(3)
+    answer = Padded(denoise, 8)(x, t)
+    assert asked == [8]
+    assert torch.equal(answer.x0, 2 * x)
+    assert torch.equal(answer.variance, x + t[:, None])
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler here")
+def test_a_compiled_network_gives_the_same_answers():
+    import torch
+
+    from nca_cli.models.denoiser import Asked, Denoiser
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix = torch.nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, x, t):
+            return torch.tanh(self.mix(x)) * (1 + t.view(-1, 1, 1, 1) / 1000)
+
+    torch.manual_seed(0)
+    asked = Asked(Network(), Schedule(), "sample", (3, 8, 8), ask=lambda net, x, t, _: net(x, t))
+    plain = Denoiser(asked, device="cpu")
+    quick = Denoiser(asked, device="cpu")
+    quick.compile()
+    padded = Padded(quick, 4)
+    x, t = torch.randn(3, 3, 8, 8), torch.tensor([100, 500, 900])
+    torch.testing.assert_close(padded(x, t).x0, plain(x, t).x0, rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_that_cannot_be_compiled_is_one_clear_line():
+    def denoise(x, t):
+        raise RuntimeError("no compiler\nof any kind")
+
+    import torch
+
+    with pytest.raises(NcaError, match="cannot be compiled"):
+        Padded(denoise, 4)(torch.zeros(1, 2), torch.zeros(1))

@@ -75,8 +75,7 @@ def reconstruct(
     request = computing.requested(samples, runs, chain, inputs, network, access, shard=share)
     job = Job(opt.opened(store), output, request, dry_run, stamp, together)
     computed = followed if follow else reconstructions
-    works = computed(request, job.store, together.device(network.device), job.failed)
-    job.carry_out(works, endless=follow)
+    job.carry_out(computed(request, job.store, together.device(network.device), job.failed))
     job.end()
 
 
@@ -115,6 +114,7 @@ def measure(
     computed = len(work)
     with together.bar(place, output, "measure", computed, "samples") as advance:
         values = work.run(workers or together.workers, advance)
+    together.end()
     if _measured(work, values, computed, output):
         together.hold(place)
         raise typer.Exit(1)
@@ -168,27 +168,15 @@ class Job:
             self.errors.append(error)
             complain(error)
 
-    def carry_out(self, works: Iterable[Work], *, endless: bool = False) -> None:
+    def carry_out(self, works: Iterable[Work]) -> None:
         """Announce each plan, run it under a bar, and say what it noticed."""
-        if self.together.launch and not endless:
-            self._carry_out_under_one_bar(list(works))
-            return
-        for work in works:
-            self._announce(work.plan)
-            if not (self.dry_run or work.plan.empty):
-                with self.output.bar(work.plan.title, work.total, work.unit) as work.tick:
+        try:
+            for work in works:
+                self._announce(work.plan)
+                if not (self.dry_run or work.plan.empty):
                     self._run(work)
-
-    def _carry_out_under_one_bar(self, works: Sequence[Work]) -> None:
-        for work in works:
-            self._announce(work.plan)
-        left = [work for work in works if not (self.dry_run or work.plan.empty)]
-        title = works[0].plan.title if len(works) == 1 else "all models"
-        total, unit = sum(work.total for work in left), works[0].unit if works else ""
-        with self.together.bar(self.store, self.output, title, total, unit) as tick:
-            for work in left:
-                work.tick = tick
-                self._run(work)
+        finally:
+            self.together.end()
 
     def _announce(self, plan: Plan) -> None:
         self.plans.append(plan)
@@ -199,8 +187,10 @@ class Job:
         self.output.note(*plan.notes)
 
     def _run(self, work: Work) -> None:
-        for _ in work:
-            self.computed += 1
+        bar = self.together.bar(self.store, self.output, work.plan.title, work.total, work.unit)
+        with bar as work.tick:
+            for _ in work:
+                self.computed += 1
         self.output.note(*_counted(work.notes, {str(image.source) for image in work.plan.images}))
 
     def end(self) -> None:

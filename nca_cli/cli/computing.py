@@ -165,8 +165,11 @@ class NetworkOptions:
         "--tf32", help="Allow TF32 on NVIDIA devices (part of the recipe).")] = False
     store_dtype: StoreDtype = "float32"
     batch: Annotated[str, compute_option(
-        "--batch", metavar="N|auto", help="Samples per network call; auto measures."
+        "--batch", metavar="N|auto", help="Samples per network call; auto measures, once."
     )] = "auto"
+    compiled: Annotated[bool, compute_option(
+        "--compile", help="Compile the network (torch.compile): minutes first, then faster."
+    )] = False
     # fmt: on
 
 

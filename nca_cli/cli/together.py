@@ -66,25 +66,26 @@ class Together:
     def bar(
         self, store: Store, output: Output, title: str, total: int, unit: str
     ) -> Iterator[Callable[[int], None]]:
-        """A bar of the whole job, for the one that speaks. At the end all others are told of it."""
+        """A bar of what all processes have told of so far, for the one that speaks."""
         if self.launch is None:
             with output.bar(title, total, unit) as advance:
                 yield advance
             return
         progress = self._of(store, self.launch)
+        if total:
+            progress.tell(total=total)
         with output.shared_bar(title, unit, progress.seen) as show:
 
             def advance(count: int) -> None:
                 progress.tell(count)
                 show()
 
-            if total:
-                progress.tell(total=total)
-            try:
-                yield advance
-            finally:
-                if total:
-                    progress.tell(ended=True)
+            yield advance
+
+    def end(self) -> None:
+        """Tell the others that this process is done, if it did anything."""
+        if self._progress is not None and self._progress.total:
+            self._progress.tell(ended=True)
 
     def hold(self, store: Store) -> None:
         """Wait for the others before this process fails, where they would be ended with it."""

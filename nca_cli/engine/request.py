@@ -73,7 +73,9 @@ class Request:
     tf32: bool = False
     store_dtype: str = "float32"
     batch: int | None = None
-    """Samples per network call; `None`: measured."""
+    """Samples per network call; `None`: measured, once for each model, device and dtype."""
+    compiled: bool = False
+    """Whether the network is compiled by `torch.compile`."""
     limit: int | None = None
     """The first so many images, in the order found."""
     sample: int | None = None

@@ -10,15 +10,17 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nca_cli.devices import pick_device
-from nca_cli.engine.batching import Engine
+from nca_cli.engine.batching import BatchSize, Engine
 from nca_cli.engine.codec import Codec
 from nca_cli.engine.noise import Starts, leave_out, noise_image
+from nca_cli.engine.padded import USUAL, Padded
 from nca_cli.engine.plan import ImagePlan, Plan
 from nca_cli.engine.state import Bundle, Flight
 from nca_cli.engine.writing import Done, Whose, Writer
 from nca_cli.errors import Complain, NcaError, NothingStored
 from nca_cli.models import Model
 from nca_cli.models.ahead import read_ahead
+from nca_cli.models.batches import BatchMemory
 from nca_cli.recipe import Recipe
 from nca_cli.samplers import Sampler, start
 from nca_cli.schedule import step_noise
@@ -41,6 +43,9 @@ class Reconstruction:
     device: str = "auto"
     store_dtype: str = "float32"
     batch: int | None = None
+    """Samples per network call; `None`: as found before, else measured."""
+    compiled: bool = False
+    """By `torch.compile`."""
     tick: Callable[[int], None] = lambda count: None
     on_error: Complain | None = None
     notes: list[str] = field(default_factory=list)
@@ -64,19 +69,39 @@ class Reconstruction:
     def __iter__(self) -> Iterator[Done]:
         self.plan.check_space(self.store_dtype)
         self.plan.note_step()
-        denoise = self._denoiser() if self.plan.missing else None
+        denoise, size = self._denoiser_and_batch() if self.plan.missing else (None, None)
         if self.following is not None:
             read_ahead(self.following)
-        self.engine = Engine(denoise, self._bundles(), batch=self.batch, tick=self._tick)
+        self.engine = Engine(denoise, self._bundles(), batch=size, tick=self._tick)
         try:
             for finished in self.engine:
                 yield from self._keep(*finished)
+            self._remember(self.engine.batch, size)
         finally:
             try:
                 for finished in self.engine.unheard():
                     self._writer.hold(*finished)
             finally:
                 self._writer.close()
+
+    def _denoiser_and_batch(self) -> tuple[Callable[..., Any], int | None]:
+        """The network, and how many samples it takes at a time, where that is known."""
+        denoise = self._denoiser()
+        size = self.batch or self._memory().recall()
+        if not self.compiled:
+            return denoise, size
+        size = size or USUAL.get(self.device.split(":")[0], 64)
+        denoise.compile()  # type: ignore[attr-defined]
+        return Padded(denoise, size), size
+
+    def _memory(self) -> BatchMemory:
+        recipe = self.plan.network_recipe
+        return BatchMemory.of(self.plan.model, recipe, self.device, self.compiled)
+
+    def _remember(self, found: BatchSize, known: int | None) -> None:
+        """Remember a batch size that was found, unless it was given."""
+        if self.batch is None and self.plan.missing and found.settled and found.size != known:
+            self._memory().keep(found.size)
 
     def _denoiser(self) -> Callable[..., Any]:
         from nca_cli.models import load_denoiser

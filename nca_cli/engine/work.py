@@ -40,7 +40,8 @@ def reconstructions(
         ahead = following.model if following and following.missing else None
         ahead = None if ahead == plan.model else ahead
         yield Reconstruction(plan, device, store_dtype=request.store_dtype, batch=request.batch,
-                             on_error=on_error, following=ahead, kept=kept)  # fmt: skip
+                             compiled=request.compiled, on_error=on_error, following=ahead,
+                             kept=kept)  # fmt: skip
         if ahead is not None:
             kept.clear()
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from nca_cli.devices import to_device
 from nca_cli.errors import ModelError
 from nca_cli.models.families import ask_as_diffusers, time_of_schedule
 from nca_cli.samplers import Prediction
@@ -57,8 +58,9 @@ def level_scales(
     schedule: Schedule, t: torch.Tensor, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """a and s of the levels `t (B,)`: float32 `(B, 1, 1, 1)`, rounded from float64."""
-    a, s = (torch.from_numpy(scale) for scale in schedule.scales(t.cpu().numpy()))
-    return a.float().view(-1, 1, 1, 1).to(device), s.float().view(-1, 1, 1, 1).to(device)
+    scales = (scale.astype(np.float32) for scale in schedule.scales(t.cpu().numpy()))
+    a, s = (to_device(scale, device).view(-1, 1, 1, 1) for scale in scales)
+    return a, s
 
 
 class Parametrization(NamedTuple):
@@ -121,7 +123,7 @@ class Denoiser:
         self.shape, self.device, self.notes = asked.shape, torch.device(device), list(notes)
         # the plain `to` of torch: that of diffusers logs a warning about any change of dtype
         layout: dict[str, Any] = {"dtype": dtype, "memory_format": torch.channels_last}
-        self._network = torch.nn.Module.to(asked.network, self.device, **layout).eval()
+        self._network: Any = torch.nn.Module.to(asked.network, self.device, **layout).eval()
         self._asked, self._parametrization = asked, PARAMETRIZATIONS[asked.prediction]
         self._dtype, self._tf32 = dtype, tf32
 
@@ -139,12 +141,16 @@ class Denoiser:
             a, s = level_scales(self._asked.schedule, t, self.device)
             return Prediction(self._parametrization.x0(x, answer[:, :channels], a, s), learned)
 
+    def compile(self) -> None:
+        """Have the network compiled by `torch.compile`, at its first call of each batch size."""
+        self._network = torch.compile(self._network, dynamic=False)
+
     def _answer(
         self, x: torch.Tensor, t: torch.Tensor, condition: Condition | None
     ) -> torch.Tensor:
         """The network's own output, float32, for what it wants to see of x and of t."""
         told = self._asked.time(self._asked.schedule, t.cpu().numpy())
-        time = torch.from_numpy(told).to(self.device)
+        time = to_device(told, self.device)
         seen = self._parametrization.sees(x)
         packed = seen.to(self._dtype, memory_format=torch.channels_last)
         given = condition and {name: self._ready(value) for name, value in condition.items()}
@@ -183,7 +189,12 @@ class Guided:
         """`given` and `null`: of one row."""
         self.shape, self.device, self.notes = denoiser.shape, denoiser.device, denoiser.notes
         self._denoiser, self._guidance = denoiser, guidance
-        self._given, self._null = given, null
+        self._given = _there(given, denoiser.device)
+        self._null = None if null is None else _there(null, denoiser.device)
+
+    def compile(self) -> None:
+        """As that of the denoiser it asks."""
+        self._denoiser.compile()
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor, condition: object = None) -> Prediction:
         """x̂0 `(B, C, H, W)` from x `(B, C, H, W)` and t `(B,)`; guided, one call of 2B samples."""
@@ -196,6 +207,11 @@ class Guided:
         towards, free = x0.chunk(2)
         guided = free + self._guidance * (towards - free)
         return Prediction(guided, None if variance is None else variance[:count])
+
+
+def _there(condition: Condition, device: torch.device) -> Condition:
+    """On the device once, so that no call waits for a copy."""
+    return {name: row.to(device) for name, row in condition.items()}
 
 
 def _repeated(condition: Condition, count: int) -> Condition:

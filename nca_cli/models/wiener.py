@@ -61,6 +61,9 @@ class WienerDenoiser:
         self._basis = torch.tensor(OPPONENT, dtype=torch.float32, device=self.device)
         self._schedule = schedule
 
+    def compile(self) -> None:
+        """A closed form has no network to compile."""
+
     def __call__(self, x: torch.Tensor, t: torch.Tensor, condition: object = None) -> Prediction:
         """x̂0 `(B, 3, H, W)` from x `(B, 3, H, W)`, both float32, and t `(B,)`."""
         import torch
