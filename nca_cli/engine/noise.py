@@ -11,10 +11,10 @@ import numpy as np
 
 from nca_cli.engine.background import Background
 from nca_cli.engine.codec import CHUNK, Codec
+from nca_cli.engine.pictures import Decoded, decoded_ahead
 from nca_cli.engine.plan import ImagePlan, Plan
 from nca_cli.engine.writing import Done, Gathered
 from nca_cli.errors import Complain, NcaError, StoreError
-from nca_cli.images import load_image
 from nca_cli.schedule import Schedule, diffuse, seeded_noise
 from nca_cli.store import Artifact, Key, Samples
 from nca_cli.store.layout import NOISE
@@ -48,9 +48,9 @@ class Noising:
     def __iter__(self) -> Iterator[Done]:
         self.plan.check_space(self.store_dtype)
         codec = Codec(self.plan.model, self.device, self.notes)
-        for image in self.plan.images:
+        for image, decoded in decoded_ahead(self.plan):
             try:
-                self.notes += noise_image(self.plan, image, codec, self.store_dtype).notes
+                self.notes += noise_image(self.plan, image, decoded, codec, self.store_dtype).notes
             except NcaError as error:
                 leave_out(error, self.on_error)
                 continue
@@ -74,19 +74,17 @@ class Noised:
 
 
 def noise_image(
-    plan: Plan, image: ImagePlan, codec: Codec, store_dtype: str,
+    plan: Plan, image: ImagePlan, decoded: Decoded, codec: Codec, store_dtype: str,
     background: Background | None = None,
 ) -> Noised:  # fmt: skip
-    """Compute and commit the x_t that `image` lacks (and x0).
+    """Compute and commit the x_t that `image` lacks (and x0), of its picture.
 
     With a `background` those of an image that has none yet are written there, and their x_t (z_t)
     handed out, unless they fill more than one file.
     """
     if not image.noise:
         return Noised()
-    space = plan.model.space
-    size = space.resolution, plan.fit, space.channels
-    picture = load_image(image.source, *size, digest=image.digest)
+    space, picture = plan.model.space, decoded()
     fixed = _fixed(picture.pixels, codec)
     origin = fixed["z0" if codec.latent else "x0"]
     small = len(image.noise) * origin.nbytes < plan.store.part_bytes

@@ -14,6 +14,7 @@ from nca_cli.engine.batching import BatchSize, Engine
 from nca_cli.engine.codec import Codec
 from nca_cli.engine.noise import Starts, leave_out, noise_image
 from nca_cli.engine.padded import USUAL, Padded
+from nca_cli.engine.pictures import decoded_ahead
 from nca_cli.engine.plan import ImagePlan, Plan
 from nca_cli.engine.state import Bundle, Flight
 from nca_cli.engine.writing import Done, Whose, Writer
@@ -123,11 +124,12 @@ class Reconstruction:
 
     def _bundles(self) -> Iterator[Bundle]:
         """Every missing trajectory, image by image; an image that fails is reported and skipped."""
-        for image in self.plan.images:
+        for image, decoded in decoded_ahead(self.plan):
             try:
                 noised = noise_image(
-                    self.plan, image, self._codec, self.store_dtype, self._writer.background
-                )
+                    self.plan, image, decoded, self._codec, self.store_dtype,
+                    self._writer.background,
+                )  # fmt: skip
                 self.notes += noised.notes
                 yield from self._of_image(image, noised.x_t)
             except NcaError as error:

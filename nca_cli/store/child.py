@@ -125,6 +125,31 @@ class Child:
             process.stdin.close()
 
 
+class Children:
+    """`count` of them, for as many threads: each has the next part checked by one that is free."""
+
+    def __init__(self, count: int, time_limit: float = TIME_LIMIT):
+        self._every = [Child(time_limit) for _ in range(count)]
+        self._free: queue.Queue[Child] = queue.Queue()
+        for child in self._every:
+            self._free.put(child)
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self._every:
+            child.stop()
+
+    def check(self, location: Location, what: str = ALL) -> Checked:
+        """As a `Child` does."""
+        child = self._free.get()
+        try:
+            return child.check(location, what)
+        finally:
+            self._free.put(child)
+
+
 @cache
 def shared() -> Child:
     """The child of this process, whatever stores it reads."""

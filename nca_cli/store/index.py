@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator
@@ -67,12 +68,16 @@ class Index:
         self._path = None if folder is None else folder / INDEX_FILE
         self._held: dict[str, Vouched] = {}
         self._texts: dict[str, str] = {}
+        self._filed: set[str] = set()
+        """Names of the texts that are in the file."""
         self._values: dict[str, Any] = {}
         """What texts say, for those that many heads share."""
         self._inode, self._end, self._lines = 0, 0, 0
         """Of the file as far as it was read; lines of parts."""
         self._own = False
         """Whether the file is one that was written here, and is worth adding to."""
+        self._turn = threading.RLock()
+        """Files are written by one thread while others read."""
 
     def vouches(self, part: str, stamp: Stamp) -> bool:
         """Whether the part was found right as it is now, by this process or another."""
@@ -90,12 +95,15 @@ class Index:
 
     def add(self, part: str, stamp: Stamp, head: PartHead | None = None) -> None:
         """Remember that a part is right, and what it says of itself."""
-        known = self._entry(part, stamp)
-        if known and (known.head or head is None):
-            return
+        with self._turn:
+            known = self._entry(part, stamp)
+            if not known or (head is not None and self.head(part, stamp) is None):
+                self._add(part, stamp, head)
+
+    def _add(self, part: str, stamp: Stamp, head: PartHead | None) -> None:
         texts = {} if head is None else head.texts
         names = {name: _name_of(text) for name, text in texts.items()}
-        new = {names[name]: text for name, text in texts.items() if names[name] not in self._texts}
+        new = {names[name]: text for name, text in texts.items() if names[name] not in self._filed}
         self._texts |= new
         self._held[part] = entry = Vouched(stamp, head.content if head else "", names)
         with contextlib.suppress(OSError):
@@ -105,8 +113,9 @@ class Index:
     def _entry(self, part: str, stamp: Stamp) -> Vouched | None:
         entry = self._held.get(part)
         if entry is None or entry.stamp != stamp:
-            self._refresh()
-            entry = self._held.get(part)
+            with self._turn:
+                self._refresh()
+                entry = self._held.get(part)
         return entry if entry and entry.stamp == stamp else None
 
     def _parsed(self, text: str) -> Any:
@@ -122,6 +131,7 @@ class Index:
             status = os.fstat(file.fileno())
             if status.st_ino != self._inode or status.st_size < self._end:
                 self._inode, self._end, self._lines, self._own = status.st_ino, 0, 0, False
+                self._filed.clear()
             elif status.st_size == self._end:
                 return
             file.seek(self._end)
@@ -142,6 +152,7 @@ class Index:
             with contextlib.suppress(LookupError, TypeError, AttributeError):
                 if "text" in told:
                     self._texts[told["text"]] = str(told["is"])
+                    self._filed.add(told["text"])
                     continue
                 count += 1
                 stamp = told["size"], told["mtime_ns"]
@@ -182,7 +193,7 @@ class Index:
             temporary.unlink(missing_ok=True)
             raise
         self._inode, self._end, self._own = inode, self._path.stat().st_size, True
-        self._lines = len(self._held)
+        self._lines, self._filed = len(self._held), set(texts)
 
 
 def _name_of(text: str) -> str:

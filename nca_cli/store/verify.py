@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from nca_cli.errors import StoreError
 from nca_cli.store import layout
 from nca_cli.store.check import HEAD, OTHER_MODEL, Checked
-from nca_cli.store.child import TIME_LIMIT, Child
+from nca_cli.store.child import TIME_LIMIT, Children
 from nca_cli.store.files import (
     discard,
     is_stale,
@@ -29,6 +30,8 @@ from nca_cli.store.index import stamp_of
 from nca_cli.store.location import Location
 from nca_cli.store.store import Store
 
+PARTS_OF_A_CHILD = 50
+"""Parts for which another process that reads them is worth its start."""
 Tell = Callable[[Store, Sequence[Gap]], str]
 """Says what computes some gaps of a store; such as `commands.fill`."""
 Keep = Callable[[Gap], bool]
@@ -99,12 +102,21 @@ class Verification:
         return sum(len(each) for each in every)
 
     def __iter__(self) -> Iterator[Finding]:
-        with Child(self.time_limit) as self._child:
+        count = max(1, min(_cores(), len(self._parts) // PARTS_OF_A_CHILD))
+        with Children(count, self.time_limit) as self._child:
             yield from map(self._marker, self._markers)
             yield from map(self._model, self._models)
-            yield from map(self._part, self._parts)
+            yield from self._at_once(count)
             yield from map(self._temporary, self._temporaries)
             yield from map(self._unfinished, self._beside)
+
+    def _at_once(self, count: int) -> Iterator[Finding]:
+        """What is found about the parts, in their order, several of which are read at once."""
+        threads = ThreadPoolExecutor(count, thread_name_prefix="verify")
+        try:
+            yield from threads.map(self._part, self._parts)
+        finally:
+            threads.shutdown(cancel_futures=True)
 
     def _marker(self, path: Path) -> Finding:
         reason = "missing; written again" if self.repair else "missing"
@@ -210,6 +222,12 @@ class Verification:
         with writing(path):
             discard(path)
         return replace(note, reason=f"{note.reason}; removed")
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _left_beside(root: Path) -> list[Path]:
