@@ -195,7 +195,7 @@ def test_torchrun_runs_them_and_a_bad_image_ends_none(pictures, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port",
          "29517", "-m", "nca_cli", *map(str, words)],
-        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=200,
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 1
     told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
