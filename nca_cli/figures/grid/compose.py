@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nca_cli import commands
 from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.figures.grid import advice, save
 from nca_cli.figures.grid.paint import paint
@@ -134,7 +133,7 @@ def compose(store: Store, request: GridRequest) -> Grid:
     selection = _selected(store, request)
     cells, bars, damaged = pictures(selection)
     lacks = _blanks(selection, cells)
-    command = commands.fill(store, [_gap(selection, *each) for each in lacks]) or None
+    command = _filling(store, [_gap(selection, *each) for each in lacks]) if lacks else None
     problems = [*selection.problems, *damaged]
     fixed_suffice = not request.kinds  # in a figure with levels, x0 and the floor alone do not
     drawn = any((place in strip.fixed) == fixed_suffice for strip, place in cells)
@@ -156,11 +155,23 @@ def _selected(store: Store, request: GridRequest) -> Selection:
     try:
         selection = select(store, request)
     except NothingStored as nothing:
+        from nca_cli import commands
+
         asked = tuple(request.log_snr)
         hint = nothing.hint or f"fill it: {commands.suggestion(store, request.filters, asked)}"
         raise NothingStored(nothing.what, hint, nothing.store) from nothing
-    commands.check_models(store, request.filters)
+    if request.filters.models:
+        from nca_cli import commands
+
+        commands.check_models(store, request.filters)
     return selection
+
+
+def _filling(store: Store, gaps: list[Gap]) -> str | None:
+    """The line that computes what is not there; what knows it takes a while to load."""
+    from nca_cli import commands
+
+    return commands.fill(store, gaps) or None
 
 
 def _blanks(selection: Selection, cells: Cells) -> list[tuple[Strip, Missing]]:
@@ -189,6 +200,8 @@ def _gap(selection: Selection, strip: Strip, missing: Missing) -> Gap:
     name, recipe = (strip.sampling.name, strip.sampling.recipe) if strip.sampling else ("", None)
     same = (each.recipes.get(name) for each in selection.subjects if each.model == strip.model)
     like = next(filter(None, same), None)
+    from nca_cli import commands
+
     unmade = commands.known_model(selection.store, selection.filters, strip.model)
     made = recipe if recipe and missing.label != NOISE else missing.label
     model = (strip.step is None and _model_info(like)) or unmade

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from nca_cli.analysis.checkpoints import stored_run
 from nca_cli.errors import NothingStored
 from nca_cli.figures.grid.selection import Sampling, Selection
 from nca_cli.store import Store
@@ -67,6 +66,8 @@ def _steps(found: Iterable[Sampling]) -> set[int]:
 
 def _batch_size(store: Store, models: Mapping[str, object]) -> int | None:
     """Of all trainings, as they say it; nothing where they differ."""
+    from nca_cli.analysis.checkpoints import stored_run
+
     sizes = {stored_run(store, model, model).batch_size for model in models}
     size = sizes.pop() if len(sizes) == 1 else None
     return size if size and size > 0 else None
