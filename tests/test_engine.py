@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import os
 import shutil
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -772,3 +774,21 @@ def test_a_network_that_cannot_be_compiled_is_one_clear_line():
 
     with pytest.raises(NcaError, match="cannot be compiled"):
         Padded(denoise, 4)(torch.zeros(1, 2), torch.zeros(1))
+
+
+def test_no_file_is_flushed_by_the_thread_that_asks_the_network(
+    calm_pipeline, faces, tmp_path, monkeypatch
+):
+    """However slow a disk is, it holds up nothing but the last commits."""
+    flushing, flush = [], os.fsync
+
+    def noted(handle):
+        flushing.append(threading.current_thread())
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    request = Request([faces], [str(calm_pipeline)], t=LEVELS, samplers=["ddim"], steps=10)
+    (work,) = reconstructions(request, Store(tmp_path / "store"), "cpu")
+    list(work)
+    assert len(flushing) >= 2 * (2 * 3 + 2)  # files and folders: of three images, marker, model
+    assert threading.main_thread() not in flushing
