@@ -333,3 +333,15 @@ def test_an_index_without_heads_is_completed(store):
     opened, said = looked_at(store)
     assert opened == len(list(store.all_parts()))
     assert looked_at(store) == (0, said)
+
+
+def test_a_commit_adds_to_the_index_and_writes_it_anew_once_only(tmp_path):
+    store = Store(tmp_path / "store")
+    commit(store, (100,), recipe=ONE_STEP, image="first")
+    (store.root / INDEX).rename(tmp_path / "kept")  # its inode is given to no other file
+    commit(store, (100,), recipe=ONE_STEP, image="second")
+    inode = (store.root / INDEX).stat().st_ino
+    for number in range(3):
+        commit(store, (100,), recipe=ONE_STEP, image=f"image{number}")
+    assert (store.root / INDEX).stat().st_ino == inode
+    assert looked_at(store)[0] == 0

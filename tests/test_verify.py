@@ -25,6 +25,7 @@ from stores import (
     tensor,
 )
 
+import nca_cli.store.verify
 from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.recipe import Recipe
 from nca_cli.store import Artifact, Location, Store
@@ -68,6 +69,16 @@ def test_a_sound_store_has_no_finding_and_is_not_touched(tmp_path):
     assert len(findings) == len(list(findings)) == 1 + 6
     assert all(finding.ok for finding in verify(store, repair=True))
     assert snapshot(tmp_path) == before
+
+
+def test_several_readers_find_what_one_finds_in_the_same_order(tmp_path, monkeypatch):
+    store = full_store(tmp_path)
+    damage(file_of(store, "ddim-50"))
+    alone = [(finding.path, finding.reason) for finding in verify(store)]
+    monkeypatch.setattr(nca_cli.store.verify, "PARTS_OF_A_CHILD", 1)
+    monkeypatch.setattr(nca_cli.store.verify, "_cores", lambda: 3)
+    assert [(finding.path, finding.reason) for finding in verify(store)] == alone
+    assert sum(bool(reason) for _, reason in alone) == 1
 
 
 @pytest.mark.parametrize("how", ["middle", "truncated"])

@@ -6,9 +6,10 @@ Each computes its share, and tells the store how far it is (`store.progress`).
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nca_cli.cli.console import Output
@@ -26,6 +27,7 @@ class Together:
     """This process among those of its job; `launch` is `None` where it is alone."""
 
     launch: Launch | None = None
+    began: float = field(default_factory=time.time)
     _progress: Progress | None = None
 
     @classmethod
@@ -96,6 +98,6 @@ class Together:
         from nca_cli.store.progress import Progress
 
         if self._progress is None:
-            job = launch.job, launch.index, launch.count
-            self._progress = Progress(store.folder, *job, launch.again)
+            job = launch.job, launch.index, launch.count, launch.again
+            self._progress = Progress(store.folder, *job, self.began)
         return self._progress

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
@@ -54,7 +55,7 @@ class Location:
     def _packed(self) -> bool:
         return self.group != "/"
 
-    @property
+    @cached_property
     def _names(self) -> PurePath:
         """`…/model/image/ddim-50-7f31c02a.1`, whatever the store is."""
         if self._packed:

@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,13 @@ class Progress:
     index: int
     count: int
     again: bool = False
+    began: float = field(default_factory=time.time)
+    """When the process did."""
     done: int = 0
     total: int = 0
 
     def __post_init__(self) -> None:
-        self._told, self._began = 0.0, time.time()
+        self._told = 0.0
         self._folder = None if self.root is None else self.root / PROGRESS / _plain(self.job)
 
     def tell(self, done: int = 0, *, total: int = 0, ended: bool = False) -> None:
@@ -90,7 +92,7 @@ class Progress:
             return None
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
             path = self._file(index)
-            if not self.again or path.stat().st_mtime > self._began - SPREAD:
+            if not self.again or path.stat().st_mtime > self.began - SPREAD:
                 told = json.loads(path.read_text())
                 return {"done": int(told["done"]), "total": int(told["total"]),
                         "ended": bool(told["ended"])}  # fmt: skip
