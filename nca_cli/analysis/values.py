@@ -74,9 +74,10 @@ def _log_snr(values: Sequence[Value]) -> dict[int | float, float]:
     """t → logSNR, sorted by t, no level last; a blank logSNR yields to one that is there."""
     found: dict[int | float, float] = {}
     for value in values:
-        t, log_snr = _level(value.t), math.nan if value.log_snr is None else float(value.log_snr)
-        if math.isnan(found.get(t, math.nan)):
-            found[t] = log_snr
+        t = _level(value.t)
+        known = found.get(t)
+        if known is None or known != known:
+            found[t] = math.nan if value.log_snr is None else float(value.log_snr)
     return dict(sorted(found.items(), key=lambda item: (item[0] is NO_LEVEL, item[0])))
 
 
