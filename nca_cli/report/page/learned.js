@@ -130,8 +130,8 @@
     const kin = soonest([...new Set(alike.flatMap(([a, b]) => [a, b]))], (k) => measures[k].half[level()]);
     const known = soonest(levels.filter((at) => measured().orders.some(([a, b]) => a === at || b === at)), (at) => measured().half[at]);
     const tables = [
-      matrix(`at t = ${t[level()]}`, kin, alike, (k) => measures[k].title),
-      matrix(`${measured().title}, levels`, known, measured().orders, (at) => `t = ${t[at]}`),
+      matrix(`Order at t = ${t[level()]}`, kin, alike, (k) => measures[k].title),
+      matrix(`Order of levels, ${measured().title}`, known, measured().orders, (at) => `t = ${t[at]}`),
     ];
     $(".learned-orders", block()).replaceChildren(...tables.filter(Boolean));
   }
@@ -160,18 +160,19 @@
       found.title = title(item);
       return found;
     });
-    const corner = head("learned first", "col");
+    const corner = head("", "col", made("span", "learned first"));
     corner.className = "word";
+    corner.firstChild.className = "hidden";
     const rows = items.map((one, k) => {
       const name = head(title(one), "row", numbered(k));
       name.className = "word";
       return made("tr", name, ...items.slice(1).map((other, j) => cell(one, other, j + 1 <= k)));
     });
-    const table = made("table", made("caption", `Learned first, ${words}`), made("thead", made("tr", corner, ...heads)), made("tbody", ...rows));
+    const table = made("table", made("caption", words), made("thead", made("tr", corner, ...heads)), made("tbody", ...rows));
     table.className = "order";
     table.dataset.sortable = ""; // as it stands
     const scroll = made("div", table);
-    Object.assign(scroll, { className: "scroll", tabIndex: 0, ariaLabel: `Order, ${words}` });
+    Object.assign(scroll, { className: "scroll", tabIndex: 0, ariaLabel: words });
     scroll.setAttribute("role", "region");
     return scroll;
   }

@@ -7,15 +7,13 @@ from contextlib import suppress
 
 from nca_cli.analysis import BOUNDS
 from nca_cli.figures.curves.panel import Trace
+from nca_cli.figures.curves.sides import STATED, Sides
 from nca_cli.report.data import Report
 
-STATED = 256
-"""Pixels of a side for which P2 states its stages."""
 
-
-def sides(report: Report) -> dict[str, int]:
-    """Model → side of its x_t in pixels, of latent models in latents, as far as they say it."""
-    found = {}
+def sides(report: Report) -> Sides:
+    """Of the models of a report, as far as they say it."""
+    found: dict[str, int] = {}
     for model in report.models:
         with suppress(LookupError, TypeError, ValueError):
             found[model.name] = int(model.space["shape"][-1])
