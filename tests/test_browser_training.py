@@ -172,6 +172,45 @@ def test_what_is_learned_first_stands_first_at_each_level(look, built):
         assert page.locator(".training:visible .at-level").inner_text() == f"t = {t}"
 
 
+def test_measures_that_gain_nothing_are_named_in_one_line(look, built):
+    watched = look()
+    page = watched.page
+    page.locator("#step-level").fill(str(len(LEVELS) - 1))  # of which nothing is learned
+    watched.settle()
+    rows = page.locator(".training:visible .firsts .half[data-measure]")
+    said = page.locator(".training:visible .nothing").inner_text()
+    hidden = [row for row in rows.all() if not row.is_visible()]
+    assert hidden
+    for row in hidden:
+        assert row.locator(".what").text_content() in said
+    assert said.count("No gain over the baseline") == 1
+    for row in rows.all():
+        if row.is_visible():
+            assert row.locator(".what").text_content() not in said.split(": ")[1].split(", ")
+
+
+def test_the_order_of_levels_is_a_matrix(look, built):
+    watched = look()
+    page = watched.page
+    page.locator("#learned-measure").select_option(label="PSNR")
+    page.locator("#step-level").fill("0")
+    watched.page.wait_for_timeout(400)
+    table = page.locator(".training:visible .order", has_text="Order of levels, PSNR")
+    names = [text.split("t = ")[1] for text in table.locator("tbody th").all_text_contents()]
+    known = {(one.t, one.then_t): one.probability for one in built[1].training.orders
+             if one.run == "mine" and one.metric == one.then_metric == "psnr"}  # fmt: skip
+    assert len(names) >= 2
+    cells = [row.locator("td").all_text_contents() for row in table.locator("tbody tr").all()]
+    for one, name in enumerate(names):
+        for other in range(one + 1, len(names)):
+            pair = int(name), int(names[other])
+            chance = known[pair] if pair in known else 1 - known[pair[::-1]]
+            assert cells[one][other - 1] == f"{100 * chance:.0f}"
+            cell = table.locator("tbody tr").nth(one).locator("td").nth(other - 1)
+            certain = max(chance, 1 - chance) >= 0.95
+            assert (cell.get_attribute("class") == "certain") == certain
+
+
 def test_without_a_script_sheets_and_all_measures_stand_below_one_another(look):
     page = look(java_script_enabled=False).page
     assert page.locator(".sheet-of-steps:visible").count() == 2 * FACES
