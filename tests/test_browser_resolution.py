@@ -51,11 +51,12 @@ def test_the_shift_of_a_model_is_twice_the_logarithm_of_its_side(built):
 
 
 def test_the_page_says_that_resolutions_differ(page):
-    for place in ("section:has(> #first)", "section:has(> #curves)"):
-        said = page.locator(place).inner_text()
+    stages = {"first": "content and coarse stage (256 px)", "curves": "its stages for 256 px"}
+    for place, stated in stages.items():
+        said = page.locator(f"section:has(> #{place})").inner_text()
         assert "Models of 32 to 64 px" in said
         assert "1.39 lower in log SNR" in said
-        assert "for 256 px" in said
+        assert stated in said
 
 
 def markers(page, entry):
