@@ -263,14 +263,16 @@ def counts(file):
 def test_networks_have_the_published_number_of_parameters(tmp_path):
     """274 million for FFHQ, 294 for LSUN churches (2112.10752, cut); 554 for ADM (2105.05233)."""
     text = (Path(__file__).parent.parent / "docs/checkpoints.md").read_text()
-    adm, churches = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    for name in ("faces.ckpt", "churches.ckpt", "imagenet.pt"):
+    adm, churches, improved = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[:3]
+    for name in ("faces.ckpt", "churches.ckpt", "imagenet.pt", "cifar.pt"):
         (tmp_path / name).write_bytes(b"any")
     (tmp_path / "churches.toml").write_text(churches)
     (tmp_path / "imagenet.toml").write_text(adm)
+    (tmp_path / "cifar.toml").write_text(improved)
     assert counts(f"ldm:{tmp_path / 'faces.ckpt'}") == {"unet": 274, "vqvae": 55}
     assert counts(f"ldm:{tmp_path / 'churches.ckpt'}") == {"unet": 294, "vae": 83}
     assert counts(f"adm:{tmp_path / 'imagenet.pt'}") == {"unet": 553}, "553.8"
+    assert counts(f"adm:{tmp_path / 'cifar.pt'}") == {"unet": 52}, "2102.09672, table 2"
 
 
 def test_the_moving_average_is_used_unless_told_otherwise_and_noted(mine):

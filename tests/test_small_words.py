@@ -182,7 +182,7 @@ def test_super_resolution_is_refused_by_its_name():
     refused(lambda: find_model("./four"), "LDMSuperResolutionPipeline", words)
     pipelines.tiny_pixel("net")
     pipelines.edit_json("net/unet/config.json", in_channels=6)
-    refused(lambda: find_model("./net"), "6 channels in, 3 out", "super-resolution")
+    refused(lambda: find_model("./net"), "6 channels into 3", "super-resolution")
     name = checkpoint("up.pt", large_size=8, small_size=4)
     refused(lambda: find_model(name), "large_size", words)
     name = checkpoint("up.pt")

@@ -18,7 +18,10 @@ BENDS = (
     "use_exponential_sigmas", "use_beta_sigmas", "stochastic_sampling",
 )  # fmt: skip
 """Settings of a flow's scheduler that bend its chains, or walk them, as no sampler here does."""
-BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
+BETA_SCHEDULES = (
+    "linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "sigmoid_alpha_bar",
+)  # fmt: skip
+"""Those of diffusers, and nca's own for checkpoints of denoising-diffusion-pytorch."""
 MOST_STEPS = 1_000_000
 MOST_PIXELS = 16_384
 """Of a side of an image."""
@@ -65,8 +68,8 @@ def _of_network(pipeline: Pipeline) -> Iterator[str]:
         yield from _of_whole(told, key, f"its {config.get('_class_name')}", MOST)
     ins, outs = pipeline.ins_and_outs
     if ins in (2 * outs, 4 * outs, 2 * outs + 1):
-        yield (f"its network takes more than x ({ins} channels in, {outs} out): super-resolution "
-               "and inpainting are not supported")  # fmt: skip
+        yield (f"its network turns {ins} channels into {outs}: it takes more than x, and "
+               "super-resolution and inpainting are not supported")  # fmt: skip
     if outs not in (ins, 2 * ins):
         yield f"its network turns {ins} channels into {outs}"
 

@@ -190,5 +190,26 @@ STABLE_DIFFUSION_3 = Family(
 )  # fmt: skip
 """Stable Diffusion 3 (Esser et al., 2403.03206): a transformer that predicts a flow under text."""
 
-FAMILIES = {family.network: family for family in (UNET, STABLE_DIFFUSION, DIT, STABLE_DIFFUSION_3)}
+
+def make_lucid(kind: str, config: Mapping[str, Any]) -> torch.nn.Module:
+    """The network, without weights."""
+    from nca_cli.models.networks.lucid import LucidUnet
+
+    return LucidUnet(config)
+
+
+def ask_plainly(
+    network: torch.nn.Module, x: torch.Tensor, time: torch.Tensor, condition: Condition | None
+) -> torch.Tensor:
+    """The answer itself, of networks that take nothing but x and the time."""
+    answer: torch.Tensor = network(x, time)
+    return answer
+
+
+LUCID = Family("LucidUnet", part="network", channels=3, make=make_lucid, ask=ask_plainly)
+"""The Unet of denoising-diffusion-pytorch, of converted checkpoints."""
+
+FAMILIES = {
+    family.network: family for family in (UNET, STABLE_DIFFUSION, DIT, STABLE_DIFFUSION_3, LUCID)
+}
 """By the classes of their networks."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from nca_cli.errors import ModelError, NcaError
 from nca_cli.models.aliases import ALIASES, Alias, UserAlias, user_aliases
-from nca_cli.models.checkpoints.file import is_checkpoint
+from nca_cli.models.checkpoints.described import DescribedFile
+from nca_cli.models.checkpoints.file import DESCRIBED, is_checkpoint
 from nca_cli.models.checkpoints.origin import CheckpointFile
 from nca_cli.models.origins import (
     Folder,
@@ -71,7 +72,8 @@ def origin_of(name: str, known: Iterable[str] = ()) -> Origin:
     built-in names and those that are `known`.
     """
     if is_checkpoint(name):
-        return CheckpointFile(name)
+        described = name.partition(":")[0] in DESCRIBED
+        return DescribedFile(name) if described else CheckpointFile(name)
     if name in ALIASES:
         return ALIASES[name].origin
     if Folder.means(name):

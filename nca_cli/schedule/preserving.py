@@ -77,6 +77,11 @@ class VariancePreserving(Schedule):
             return np.linspace(self.beta_start**0.5, self.beta_end**0.5, self.steps) ** 2
         if self.beta_schedule == "squaredcos_cap_v2":
             return _cosine_betas(self.steps)
+        if self.beta_schedule == "sigmoid":
+            ramp = _sigmoid(np.linspace(-6, 6, self.steps))
+            return ramp * (self.beta_end - self.beta_start) + self.beta_start
+        if self.beta_schedule == "sigmoid_alpha_bar":
+            return _sigmoid_alpha_bar_betas(self.steps)
         raise UsageError(f"unknown noise schedule {self.beta_schedule!r}")
 
     @cached_property
@@ -142,6 +147,21 @@ def _cosine_betas(steps: int, largest: float = 0.999) -> np.ndarray:
     """Nichol & Dhariwal (2102.09672), eq. 17: ᾱ(u) = cos²((u + 0.008)/1.008 · π/2)."""
     edges = np.cos((np.arange(steps + 1) / steps + 0.008) / 1.008 * np.pi / 2) ** 2
     return np.minimum(1.0 - edges[1:] / edges[:-1], largest)
+
+
+def _sigmoid_alpha_bar_betas(steps: int, largest: float = 0.999) -> np.ndarray:
+    """Jabri et al. (2212.11972), appendix B: ᾱ(u) falls as a sigmoid of u from -3 to 3, τ = 1.
+
+    Its ends are rounded to float32, as in denoising-diffusion-pytorch: at the last levels, where ᾱ
+    is as small as what they differ by, another rounding would be another SNR.
+    """
+    first, last = (float(np.float32(_sigmoid(end))) for end in (-3.0, 3.0))
+    edges = (last - _sigmoid(6 * np.arange(steps + 1) / steps - 3)) / (last - first)
+    return np.clip(1.0 - edges[1:] / edges[:-1], 0.0, largest)
+
+
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
 
 
 def _rescaled_to_zero_terminal_snr(alpha_bar: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from nca_cli.models.checkpoints.adm import AdmConfig
 from nca_cli.models.checkpoints.flags import flag, read_flags
 from nca_cli.models.checkpoints.layers import Misfit, Shapes, place
 from nca_cli.models.checkpoints.ldm import LdmConfig
+from nca_cli.models.checkpoints.lucid import LucidConfig
 from nca_cli.models.digests import file_digest
 from nca_cli.models.environment import cache_folder
 from nca_cli.models.pipeline import STEM
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, type[AdmConfig] | type[LdmConfig]] = {"adm": AdmConfig, "ldm": LdmConfig}
 """`--model KIND:PATH`, and the configurations that such files have."""
+DESCRIBED: dict[str, type[LucidConfig]] = {"lucid": LucidConfig}
+"""The same, of files that reveal their network."""
 CONVERSION = 1
 """Raise it when the same checkpoint would give other weights."""
 INDEX, SOURCE = "model_index.json", "_nca_source"
@@ -100,8 +103,8 @@ class Checkpoint:
 
 
 def is_checkpoint(name: str) -> bool:
-    """Whether `name` is of the form `adm:PATH` or `ldm:PATH`."""
-    return name.partition(":")[0] in KINDS and ":" in name
+    """Whether `name` is of the form `adm:PATH`, `ldm:PATH`, …"""
+    return name.partition(":")[0] in (*KINDS, *DESCRIBED) and ":" in name
 
 
 def path_of(name: str) -> Path:
@@ -133,18 +136,32 @@ def ensure_converted(model: Model) -> None:
     checkpoint = Checkpoint.of(kind, model.checkpoint, model.source)
     if f"{kind}-{checkpoint.key()}" != model.revision:
         raise ModelError(model.source, f"{checkpoint.file} has changed meanwhile", "try again")
-    try:
-        model.folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=model.folder.parent, suffix=".tmp") as temporary:
-            made = Path(temporary, "made")
+    with conversion(model.folder, model.source) as made:
+        if made is not None:
             _write(checkpoint, made)
+
+
+@contextlib.contextmanager
+def conversion(folder: Path, source: str) -> Iterator[Path | None]:
+    """Where to write a pipeline that is to be `folder`, whole or not at all; `None`: it is there.
+
+    Raises `ModelError` where it cannot be written.
+    """
+    if folder.is_dir():
+        yield None
+        return
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, suffix=".tmp") as temporary:
+            made = Path(temporary, "made")
+            yield made
             with contextlib.suppress(OSError):  # another process was first
-                os.rename(made, model.folder)
+                os.rename(made, folder)
     except OSError as error:
         reason = f"cannot be converted into {cache_folder()}: {error.strerror or error}"
-        raise ModelError(model.source, reason, "set NCA_CACHE to a folder with room") from error
-    if not model.folder.is_dir():
-        raise ModelError(model.source, f"cannot write {model.folder}")
+        raise ModelError(source, reason, "set NCA_CACHE to a folder with room") from error
+    if not folder.is_dir():
+        raise ModelError(source, f"cannot write {folder}")
 
 
 def _write(checkpoint: Checkpoint, folder: Path) -> None:
@@ -152,15 +169,16 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
     config = checkpoint.config
     index: dict[str, object] = {"_class_name": config.PIPELINE, SOURCE: checkpoint.name}
     for part, settings in _convert(checkpoint, folder):
-        _dump(settings, folder / part / "config.json")
+        dump(settings, folder / part / "config.json")
         index[part] = ["diffusers", settings["_class_name"]]
     (folder / "scheduler").mkdir()
-    _dump(config.scheduler(), folder / "scheduler" / "scheduler_config.json")
+    dump(config.scheduler(), folder / "scheduler" / "scheduler_config.json")
     index["scheduler"] = ["diffusers", config.scheduler()["_class_name"]]
-    _dump(index, folder / INDEX)
+    dump(index, folder / INDEX)
 
 
-def _dump(value: object, file: Path) -> None:
+def dump(value: object, file: Path) -> None:
+    """As JSON."""
     file.write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
@@ -170,8 +188,6 @@ def _convert(checkpoint: Checkpoint, folder: Path) -> Iterator[tuple[str, dict[s
     One network at a time, and only a qkv is copied: memory for the checkpoint once is enough.
     Raises `ModelError` that names the first tensor that does not fit.
     """
-    from safetensors.torch import save_file
-
     tensors, averaged = read_weights(checkpoint.file, checkpoint.name)
     _check_scale(tensors, checkpoint)
     for part, settings in checkpoint.config.parts().items():
@@ -182,14 +198,21 @@ def _convert(checkpoint: Checkpoint, folder: Path) -> Iterator[tuple[str, dict[s
             raise _error(checkpoint, str(misfit)) from misfit
         for key, value in placed.items():
             check_finite(f"{key} of its {part}", value, checkpoint.file, checkpoint.name)
-        (folder / part).mkdir(parents=True)
-        weights = folder / part / f"{STEM}.safetensors"
-        weights.touch()
-        mode = weights.stat().st_mode  # as the umask has it; safetensors means files for one user
-        save_file(placed, weights)
-        weights.chmod(mode)
+        save_tensors(placed, folder / part)
         note = source.note or averaged
         yield part, settings | ({"nca_note": note} if note else {})
+
+
+def save_tensors(tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
+    """The weights of a network, in its folder, which is made."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    weights = folder / f"{STEM}.safetensors"
+    weights.touch()
+    mode = weights.stat().st_mode  # as the umask has it; safetensors means files for one user
+    save_file({key: value.contiguous() for key, value in tensors.items()}, weights)
+    weights.chmod(mode)
 
 
 def _error(checkpoint: Checkpoint, reason: str) -> ModelError:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nca_cli.models.checkpoints.file import INDEX, KINDS, SOURCE
+from nca_cli.models.checkpoints.file import DESCRIBED, INDEX, KINDS, SOURCE
 from nca_cli.models.environment import cache_folder
 
 
@@ -34,7 +34,7 @@ def converted() -> list[Converted]:
     """All that are kept, by kind and source."""
     found = [
         Converted(kind, folder, _source(folder), _bytes(folder))
-        for kind in KINDS
+        for kind in (*KINDS, *DESCRIBED)
         for folder in (cache_folder() / kind).glob("*")
         if (folder / INDEX).is_file()
     ]
