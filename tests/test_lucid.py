@@ -44,9 +44,7 @@ def saved(case="its own schedule and objective", without=frozenset(), toml="imag
     settings, schedule, objective, gamma = CASES[case]
     net, _ = lucid.random_unet(1, **settings)
     averaged, said = lucid.random_unet(0, **settings)
-    states = [
-        lucid.state_dict(each, schedule, objective, gamma=gamma) for each in (net, averaged)
-    ]
+    states = [lucid.state_dict(each, schedule, objective, gamma=gamma) for each in (net, averaged)]
     for state in states:
         for name in without & state.keys():
             del state[name]
