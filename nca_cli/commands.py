@@ -24,12 +24,11 @@ from nca_cli.models.checkpoints.origin import CheckpointFile
 from nca_cli.models.find import check_name
 from nca_cli.recipe import BUILT_IN, IMPORTED, WATCHED, Number, Recipe
 from nca_cli.sampler_choice import digits, options_of
-from nca_cli.samplers import METHODS, taking
+from nca_cli.samplers import taking
 from nca_cli.store import Filters, Gap, ModelFilter, Store
 from nca_cli.store.header import steps_of
 from nca_cli.store.layout import NOISE, split_folder, split_label
 
-STEPPED = tuple(name for name, method in METHODS.items() if method.any_spacing)
 SIZED = "wiener"
 """The model that has no size of its own."""
 IMAGES, CHECKPOINTS = "IMAGES", "CHECKPOINTS"
@@ -207,8 +206,6 @@ def _against_its_kind(recipe: Recipe, model: str) -> Iterator[str]:
     kind = (origin.named if isinstance(origin, CheckpointFile) else model).partition(":")[0]
     if kind == "adm" and recipe.clip is not None and recipe.sampler in taking("clip_epsilon"):
         yield from () if recipe.clip_epsilon else ("--clip-epsilon", "kept")
-    if kind == "edm" and recipe.sampler in STEPPED:
-        yield from () if recipe.spacing else ("--spacing", "even")
 
 
 def _made(made: Recipe | str) -> Command:

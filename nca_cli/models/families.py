@@ -209,7 +209,28 @@ def ask_plainly(
 LUCID = Family("LucidUnet", part="network", channels=3, make=make_lucid, ask=ask_plainly)
 """The Unet of denoising-diffusion-pytorch, of converted checkpoints."""
 
+
+def make_edm(kind: str, config: Mapping[str, Any]) -> torch.nn.Module:
+    """The network with its preconditioning, without weights."""
+    from nca_cli.models.networks.edm import EdmNetwork
+
+    return EdmNetwork(config)
+
+
+def ask_with_label(
+    network: torch.nn.Module, x: torch.Tensor, time: torch.Tensor, condition: Condition | None
+) -> torch.Tensor:
+    """The answer itself, of networks that take a label beside x and the time."""
+    answer: torch.Tensor = network(x, time, (condition or {}).get("class_labels"))
+    return answer
+
+
+EDM = Family("EdmNetwork", part="network", channels=3, classes="label_dim", make=make_edm,
+             ask=ask_with_label)  # fmt: skip
+"""EDM's networks (Karras et al., 2206.00364), of converted checkpoints."""
+
 FAMILIES = {
-    family.network: family for family in (UNET, STABLE_DIFFUSION, DIT, STABLE_DIFFUSION_3, LUCID)
+    family.network: family
+    for family in (UNET, STABLE_DIFFUSION, DIT, STABLE_DIFFUSION_3, LUCID, EDM)
 }
 """By the classes of their networks."""

@@ -132,15 +132,20 @@ def _clip_epsilon(model: Model, choice: SamplerChoice, clip: float | None) -> st
 
 
 def _spacing(model: Model, choice: SamplerChoice) -> str | None:
-    """`karras`, where it is asked for or the model's own; `None`: evenly in t."""
+    """`karras`, where it is asked for; `None`: as the model's chains fall anyway."""
     method = METHODS[choice.name]
     if choice.spacing == KARRAS and method.chain and not method.any_spacing:
         able = ", ".join(name for name, each in METHODS.items() if each.any_spacing)
         raise UsageError(
             f"{choice.name} takes even steps alone", f"--spacing {KARRAS} is for {able}"
         )
-    told = choice.spacing or model.scheduler.get("spacing")
-    return KARRAS if told == KARRAS and method.chain and method.any_spacing else None
+    spacings = model.space.schedule.spacings
+    if choice.spacing not in (None, *spacings) and method.chain:
+        hint = f"leave out --spacing, or say {' or '.join(spacings)}"
+        raise UsageError(f"{model.name} has no {choice.spacing} steps", hint)
+    if len(spacings) == 1 or not (method.chain and method.any_spacing):
+        return None
+    return KARRAS if choice.spacing == KARRAS else None
 
 
 def _clips_by_default(model: Model) -> bool:

@@ -29,6 +29,7 @@ LIGHTNING = tuple(
 """Callbacks that leave a state of their own in a checkpoint, under their class."""
 SETTINGS = "argparse.Namespace"
 """In which trainings keep the options that they were called with."""
+NO_CODE = "no code in it was run"
 PICKLE = b"\x80"
 """The first byte of a pickle; torch writes one, or a zip file that holds one."""
 
@@ -61,7 +62,7 @@ def read_weights(file: Path, name: str) -> Weights:
         named = re.search(r"GLOBAL (\S+)", str(error))
         what = f"holds more than tensors ({named[1]})" if named else "is no table of tensors"
         raise ModelError(
-            name, f"{file} {what}, or is damaged; no code in it was run",
+            name, f"{file} {what}, or is damaged; {NO_CODE}",
             "ask its makers for a .safetensors file",
         ) from error  # fmt: skip
     except OptimizerState as error:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from nca_cli.errors import UsageError
-from nca_cli.recipe import DEFAULT_LEVELS
+from nca_cli.recipe import DEFAULT_LEVELS, SPACINGS
 
 CLEAN = -1
 """The t of the clean end of a chain, below every level."""
@@ -68,6 +68,8 @@ class Schedule:
     """Whether chains end at the image itself, whatever a scheduler's configuration says."""
     variance: ClassVar[str] = "fixed_small"
     """Of the ancestral step, where a scheduler's configuration does not say."""
+    spacings: ClassVar[tuple[str, ...]] = SPACINGS
+    """How the levels of its chains may fall; where there is one, that is how they fall anyway."""
     kinds: ClassVar[dict[str, type[Schedule]]] = {}
     default_kind: ClassVar[str] = "vp"
 

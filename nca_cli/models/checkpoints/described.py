@@ -34,7 +34,7 @@ from nca_cli.models.origins import Origin, Wanted
 from nca_cli.models.pipeline import Pipeline
 from nca_cli.models.reading import read_pipeline
 from nca_cli.models.space import Model
-from nca_cli.models.tensors import check_finite, read_weights
+from nca_cli.models.tensors import NO_CODE, check_finite, read_weights
 from nca_cli.recipe import digest
 
 
@@ -86,7 +86,11 @@ class DescribedFile(CheckpointFile):
     def _write(self, config: Any, file: Path, folder: Path) -> None:
         """The pipeline of the file, in the layout of the hub."""
         source = source_of(self.named)
-        tensors, averaged = read_weights(file, source)
+        try:
+            tensors, averaged = read_weights(file, source)
+        except ModelError as error:
+            hint = config.SAVE if NO_CODE in error.reason else error.hint
+            raise ModelError(source, error.reason, hint) from error
         try:
             told = config.described(tensors)
         except Misfit as misfit:

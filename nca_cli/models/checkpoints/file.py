@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import ModelError
 from nca_cli.models.checkpoints.adm import AdmConfig
+from nca_cli.models.checkpoints.edm import EdmConfig
 from nca_cli.models.checkpoints.flags import flag, read_flags
 from nca_cli.models.checkpoints.layers import Misfit, Shapes, place
 from nca_cli.models.checkpoints.ldm import LdmConfig
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, type[AdmConfig] | type[LdmConfig]] = {"adm": AdmConfig, "ldm": LdmConfig}
 """`--model KIND:PATH`, and the configurations that such files have."""
-DESCRIBED: dict[str, type[LucidConfig]] = {"lucid": LucidConfig}
+DESCRIBED: dict[str, type[LucidConfig] | type[EdmConfig]] = {
+    "lucid": LucidConfig, "edm": EdmConfig,
+}  # fmt: skip
 """The same, of files that reveal their network."""
 CONVERSION = 1
 """Raise it when the same checkpoint would give other weights."""

@@ -45,6 +45,8 @@ class LucidConfig:
          "ema_decay", "amp", "calculate_fid", "results_folder")
     )  # fmt: skip
     """Arguments that shapes reveal, or that change nothing about the network."""
+    SAVE: ClassVar = None
+    """Its files are tensors."""
     SILENT: ClassVar = ("image_size", "theta")
 
     image_size: int = 0
