@@ -70,6 +70,35 @@ def test_the_example_of_the_page_runs_as_it_stands(here, faces):
     assert (x0 - expected).abs().max() < 1e-4, "the closed form of such a Gaussian"
 
 
+def test_the_worked_networks_of_the_page_run_and_are_the_closed_forms_that_they_say(here, faces):
+    """Both know pixels of variance 0.25 around grey, by other schedules and predictions."""
+    import torch
+
+    _, cosine, edm = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (here / "cosinev.py").write_text(cosine)
+    (here / "edmlike.py").write_text(edm)
+    x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    for name, t in (("cosinev:cosine_v", 500), ("edmlike:preconditioned", 2.0)):
+        run("reconstruct", faces / "anna.png", "-m", name, "--t", t, "--steps", 4)
+        model = find_model(name)
+        level = model.space.schedule.level(t)
+        x0 = load_denoiser(model, device="cpu")(x, torch.tensor([t])).x0
+        expected = 0.25 * level.a / (0.25 * level.a**2 + level.s**2) * x
+        assert (x0 - expected).abs().max() < 1e-5, name
+
+
+def test_learned_betas_may_be_a_tensor_and_a_schedule_that_is_none_is_told_what_is(here):
+    import torch
+
+    betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
+    tensor, plain = Schedule(trained_betas=betas), Schedule(trained_betas=tuple(betas.tolist()))
+    assert tensor == plain
+    assert tensor.describe() == plain.describe()
+    name = write(here, "own_listed", schedule=[0.1, 0.2])
+    words = ("its schedule is a list", "Schedule, FlowMatching, VarianceExploding, NoiseSigma")
+    refused(ModelError, lambda: find_model(name), *words)
+
+
 SPARSE = """
 import torch
 from nca_cli.schedule import FlowMatching, Schedule, VarianceExploding

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 OWN = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow", "score")
+SCHEDULES = ("Schedule", "FlowMatching", "VarianceExploding", "NoiseSigma")
 VARIANCES = ("fixed_small", "fixed_large", "learned_range")
 """Of ddpm's steps."""
 
@@ -74,7 +75,8 @@ def _complaints(made: Any) -> dict[str, bool]:
         "its identity is not a text": not isinstance(identity, str) or not identity.strip(),
         "its shape is not (C, H, W) with C 3 or 1 and H = W": not square or shape[0] not in (1, 3),
         "it cannot be called": not callable(made),
-        "its schedule is not a Schedule of nca": not told,
+        f"its schedule is a {type(schedule).__name__}, not one of {', '.join(SCHEDULES)} of "
+        "nca_cli.schedule": not told,
         f"its prediction is not one of {', '.join(PREDICTIONS)}": (
             told and prediction not in PREDICTIONS),
         f"its variance is not one of {', '.join(VARIANCES)}": (

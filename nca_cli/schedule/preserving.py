@@ -45,6 +45,11 @@ class VariancePreserving(Schedule):
     zero_terminal_snr: bool = False
     final_alpha: str = "one"
 
+    def __post_init__(self) -> None:
+        """Learned betas may come as a list, an array or a tensor."""
+        if self.trained_betas is not None and not isinstance(self.trained_betas, tuple):
+            object.__setattr__(self, "trained_betas", tuple(map(float, self.trained_betas)))
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> VariancePreserving:
         """The betas of a diffusers scheduler config."""

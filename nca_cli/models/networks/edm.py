@@ -89,7 +89,8 @@ class EdmNetwork(nn.Module):
         self, w: Mapping[str, torch.Tensor], x: torch.Tensor, told: torch.Tensor
     ) -> torch.Tensor:
         """Down and up again; `aux` is the picture that NCSN++ carries along."""
-        aux, kept = x, []
+        aux = x
+        kept: list[torch.Tensor] = []
         for name in self.encoder:
             key = f"enc.{name}"
             if name.endswith("aux_residual"):
