@@ -219,3 +219,14 @@ def test_other_networks_are_refused_by_what_they_lack():
     refused("before version 2")
     Path("model-9.pt").unlink()
     refused("no such file")
+
+
+def test_a_sigmoid_of_beta_is_diffusers_own():
+    from diffusers import DDPMScheduler
+
+    from nca_cli.schedule import Schedule
+
+    theirs = DDPMScheduler(beta_schedule="sigmoid", beta_start=1e-4, beta_end=0.03)
+    mine = Schedule.from_config({**theirs.config, "_class_name": "DDPMScheduler"})
+    error = abs(mine.alpha_bar / theirs.alphas_cumprod.double().numpy() - 1)
+    assert error.max() < 1e-4

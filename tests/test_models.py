@@ -707,7 +707,7 @@ def test_a_git_lfs_pointer_is_called_what_it_is(copy):
         ("model_index.json", {"vae": ["diffusers", "AutoencoderKL"]}, ["vae/config.json"]),
         ("scheduler/scheduler_config.json", {"_class_name": "FlowMatchEulerDiscreteScheduler"},
          ["FlowMatchEulerDiscreteScheduler"]),
-        ("scheduler/scheduler_config.json", {"beta_schedule": "sigmoid"}, ["'sigmoid'"]),
+        ("scheduler/scheduler_config.json", {"beta_schedule": "laplace"}, ["'laplace'"]),
         ("scheduler/scheduler_config.json", {"prediction_type": "flow"}, ["'flow'"]),
     ],
 )  # fmt: skip
