@@ -170,6 +170,19 @@ def test_a_long_name_ends_in_an_ellipsis(tmp_path):
     assert any(each.startswith("an-image") and each.endswith("…") for each in texts(grid))
 
 
+@pytest.mark.parametrize(
+    "way", [{"rows": "seeds"}, {"rows": "models"}, {"columns": "seeds"}, {"cell": 32},
+            {"columns": "seeds", "rows": "t", "cell": 32}, {"layout": "p2"}],
+)  # fmt: skip
+def test_x0_names_and_levels_are_said_once(store, way):
+    grid = compose_grid(store, Filters(images=["cat"], samplers=["ddim"]), **way)
+    assert [cell.kind for cell in grid.table.cells].count("x0") == 1
+    said = " ".join(texts(grid))
+    assert said.count("cat") == (2 if "models" in way.values() else 1)  # x_t is of all models
+    for t in (100, 300, 600):
+        assert len(re.findall(rf"\b{t}\b", said)) == 1
+
+
 def test_models_of_several_resolutions_are_called_by_their_size(tmp_path):
     for side in (16, 32):
         store = portrait_store(tmp_path, images=["cat"], side=side, recipes=(ONE_STEP,))

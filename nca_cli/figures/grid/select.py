@@ -16,7 +16,6 @@ from nca_cli.figures.grid.request import GridRequest
 from nca_cli.figures.grid.selection import Selection, Strip, Subject
 from nca_cli.figures.grid.stock import Headers
 from nca_cli.figures.grid.training import along
-from nca_cli.figures.grid.wording import Wording
 from nca_cli.figures.type.fonts import Fonts, drawable
 from nca_cli.recipe import IMPORTED, Number, check_axis
 from nca_cli.samplers import METHODS
@@ -122,13 +121,11 @@ def _image_names(subjects: Sequence[Subject], fonts: Fonts) -> dict[str, str]:
 
 
 def _begun(chosen: Selection) -> tuple[Strip, ...]:
-    """Strips with x0 and the floor before the first one of an image in its group; along a training
-    once."""
-    words, seen, begun = Wording(chosen), set(), []
+    """Strips with x0 and the floor before the first one of an image."""
+    seen, begun = set(), []
     wanted = [kind for kind in FIXED if kind in chosen.request.shown]
     for strip in chosen.strips:
-        group = "" if chosen.request.by_step else str(words.of_row(strip)[0])
-        key = (group, strip.subject.space, strip.image)
+        key = (strip.subject.space, strip.image)
         latent = bool(chosen.spaces[strip.model].get("autoencoder"))
         fixed = [kind for kind in wanted if key not in seen and (kind == "x0" or latent)]
         begun.append(replace(strip, fixed=tuple(fixed)))

@@ -10,6 +10,7 @@ out between neighbours.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, groupby
@@ -18,9 +19,10 @@ from nca_cli.errors import UsageError
 from nca_cli.figures.grid.placed import FAINT, INK, Box, Placed, Ramp, Sheet, Text, Tier
 from nca_cli.figures.grid.request import GridRequest
 from nca_cli.figures.grid.skeleton import SMALLEST, TITLE, Skeleton, Stub
-from nca_cli.figures.grid.table import Bar, Group, Row, Table
+from nca_cli.figures.grid.table import Bar, Row, Table
 from nca_cli.figures.grid.variants import zoomed
 from nca_cli.figures.type import text
+from nca_cli.figures.type.text import Label
 
 SMALLEST_FITTED = 8
 """Pixels of a cell below which a sheet of a given width is refused."""
@@ -133,10 +135,10 @@ def _rows(frame: Skeleton, start: float) -> Tier:
     texts: list[Text] = []
     pictures: list[Placed] = []
     roomy = frame.names is None or any(len(group.rows) > 1 for group in groups)
-    for group in groups:
+    for group, names in zip(groups, frame.groups, strict=True):
         if number and roomy:
             top += round(0.45 * frame.em)
-        if frame.names is None and (band := _band(frame, group, top)).label:
+        if frame.names is None and (band := _band(frame, names, top)).label:
             texts.append(band)
             top += round(1.35 * frame.em)
         for row in group.rows:
@@ -148,9 +150,9 @@ def _rows(frame: Skeleton, start: float) -> Tier:
     return Tier(top - frame.gap, texts, pictures)
 
 
-def _band(frame: Skeleton, group: Group, top: int) -> Text:
+def _band(frame: Skeleton, names: Sequence[Label], top: int) -> Text:
     """The names of a group above its rows."""
-    name = text.fit(text.join(group.names, "  "), frame.em, frame.right - frame.margin)
+    name = text.fit(text.join(names, "  "), frame.em, frame.right - frame.margin)
     return Text(name, frame.margin, top + text.ASCENT * frame.em, frame.em)
 
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import NamedTuple
 
+from nca_cli.figures.grid.layouts import SYMBOLS
 from nca_cli.figures.grid.table import Bar, Column, Row, Table
 from nca_cli.figures.type import text
 from nca_cli.figures.type.text import Label
@@ -101,10 +102,14 @@ class Skeleton:
         return max(1, int(self.cell / (1.15 * self.em)))
 
     @cached_property
+    def groups(self) -> list[Sequence[Label]]:
+        """What each group is called, as far as the one above is not called so as well."""
+        return once([group.names for group in self.table.groups])
+
+    @cached_property
     def names(self) -> list[Sequence[Label]] | None:
         """Lines that name the groups beside their first rows; `None`: in bands above them."""
-        groups = self.table.groups
-        stacked = [group.names for group in groups]
+        groups, stacked = self.table.groups, self.groups
         joined: list[Sequence[Label]] = [
             [text.join(names, "  ")] if names else [] for names in stacked
         ]
@@ -121,17 +126,18 @@ class Skeleton:
         """One for each row; a group is named in its first."""
         found = []
         for number, group in enumerate(self.table.groups):
-            for row in group.rows:
+            rows = zip(group.rows, once([row.names for row in group.rows]), strict=True)
+            for row, names in rows:
                 above = self.names[number] if self.names and row is group.rows[0] else []
-                found.append(Stub(above, self._own(row, max(1, self._lines - len(above)))))
+                found.append(Stub(above, self._own(names, max(1, self._lines - len(above)))))
         return found
 
-    def _own(self, row: Row, count: int) -> list[Label]:
+    def _own(self, names: Sequence[Label], count: int) -> list[Label]:
         """The names of a row in at most `count` lines."""
         room = max(7.5 * self.em, min(13 * self.em, 1.1 * self.cell))
-        lines = [line for name in row.names for line in text.split(name, self.em, room)]
+        lines = [line for name in names for line in text.split(name, self.em, room)]
         if len(lines) > count:
-            lines = list(row.names)
+            lines = list(names)
         while len(lines) > count:
             widths = [text.width(a + b, self.em) for a, b in pairwise(lines)]
             at = widths.index(min(widths))
@@ -197,3 +203,17 @@ class Skeleton:
         first = levels[0][1] + (every - 1) // 2
         kept = [each for each in levels if (each[1] - first) % every == 0]
         return [each for each in line if each not in levels] + kept
+
+
+def once(names: Sequence[Sequence[Label]]) -> list[Sequence[Label]]:
+    """Names of groups, or of the rows of one, without those in front that the one above has as
+    well, such as the image; symbols stay, and each keeps one."""
+    found: list[Sequence[Label]] = []
+    before: Sequence[Label] = ()
+    for own in names:
+        pairs = zip(own, before, strict=False)
+        again = takewhile(lambda pair: pair[0] == pair[1] not in SYMBOLS.values(), pairs)
+        same = sum(1 for _ in again)
+        found.append(own[min(same, len(own) - 1) :] if own else own)
+        before = own
+    return found

@@ -196,14 +196,13 @@ class Line(NamedTuple):
 
 
 def _lines(words: Wording, strips: Sequence[Strip]) -> list[Line]:
-    """The rows in order: by what they show and then by level, or where levels are rows by these."""
+    """The rows in order, level by level in each group: so t is said once for all that is shown
+    there."""
     selection, request, found = words.chosen, words.request, []
     for alike in _alike(strips, request.column_axis.property):
         first = next(iter(alike.values()))
         names = words.of_row(first)
         found += [Line(*names, level, t, alike) for level, t in selection.ts(first.model).items()]
-    if request.row_axis.property:
-        return [line._replace(own=[*line.own, *words.of_level(line.level)]) for line in found]
     groups = list(dict.fromkeys(line.group for line in found))
     found.sort(key=lambda line: (groups.index(line.group), selection.levels.index(line.level)))
     shared = Counter((line.group, line.level) for line in found)
