@@ -20,12 +20,9 @@ import drawings
 from PIL import Image
 
 import nca_cli
-from nca_cli.analysis import analyse
-from nca_cli.concepts import concept_curves, concept_retention, read_labels
 from nca_cli.figures.curves import Page, plot_curves, plot_emergence
 from nca_cli.images import sample_images
 from nca_cli.portraits import HELD_OUT_SEEDS, write_portraits
-from nca_cli.report.data.words import concept_title
 from nca_cli.store import Filters, ModelFilter, Store
 
 HERE = Path(__file__).parent
@@ -39,9 +36,6 @@ CHAINED = 32
 CHAINED_LEVELS = (100, 300, 500, 700, 900)
 """Of these, how many are reconstructed by a chain as well, which costs most of the time."""
 DEMO = ModelFilter("demo")
-CONCEPTS = ("background", "hair", "skin", "shirt", "hair_length", "glasses", "stripes", "smile",
-            "freckles", "eye")  # fmt: skip
-"""Those that are drawn."""
 
 
 def compute() -> None:
@@ -82,13 +76,16 @@ def grid(name: str, filters: Filters, images: list[str], cell: int = 64, **optio
 
 
 def curves() -> None:
-    """Figures of `nca plot`, and two of our own."""
+    """Figures of `nca plot`, and one of our own."""
     faces = tuple(path.stem for path in sorted(FACES.glob("*.png"))[:CHAINED])
     chained = Filters(images=faces, t=CHAINED_LEVELS)
     page = Page(dpi=180)
     small(plot_curves(MANY, chained, references=True, page=page).save(IMAGES / "curves.png"))
     drawings.schedules(IMAGES / "schedules.png")
-    drawings.half_levels(IMAGES / "half-levels.png", half_levels())
+    one_step, labels = Filters(samplers=("one-step",)), FACES / "labels.csv"
+    beside = Page(dpi=180, columns=2)
+    lost = nca_cli.plot_half_levels(MANY, one_step, labels=labels, page=beside)
+    small(lost.save(IMAGES / "half-levels.png"))
 
 
 def training() -> None:
@@ -101,28 +98,6 @@ def training() -> None:
     bands = ["coherence/0", "coherence/1", "coherence/2", "coherence/3"]
     found = nca_cli.when_learned(TRAINING, metrics=bands)
     small(plot_emergence(found, page=Page(dpi=180)).save(IMAGES / "learned.png"), colours=128)
-
-
-def half_levels() -> dict[str, list]:
-    """Octave bands, and concepts, of the one-step reconstructions of all portraits."""
-    one_step = Filters(samplers=("one-step",))
-    found = analyse(nca_cli.measure_store(MANY, one_step, ["coherence"]))
-    bands = [(_band(half.measure), half) for half in found.half_levels]
-    truth = read_labels(FACES / "labels.csv")
-    kept = concept_retention(concept_curves(MANY, one_step, truth).readings)
-    halves = {half.measure: half for half in kept.half_levels}
-    drawn = [halves[f"concept/{name}"] for name in CONCEPTS]
-    drawn.sort(key=lambda half: half.log_snr.value)  # what lasts longest first, as the bands
-    return {
-        "Octave bands (coherence)": bands,
-        "Concepts (retention)": [(concept_title(half.measure, kept), half) for half in drawn],
-    }
-
-
-def _band(measure: str) -> str:
-    """`coherence/2` → `4–8 cycles`."""
-    band = int(measure.partition("/")[2])
-    return f"{2**band}–{2 ** (band + 1)} cycles" if band else "below 2 cycles"
 
 
 def tour() -> None:

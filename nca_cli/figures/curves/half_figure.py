@@ -15,7 +15,7 @@ from nca_cli.figures.curves.drawn import PaperFigure
 from nca_cli.figures.curves.foot import Foot, Legend, shortened, wide
 from nca_cli.figures.curves.halves import HalfMark, HalfRows, Key, half_rows
 from nca_cli.figures.curves.panel import AxisRange, Look, series_looks, stage_areas
-from nca_cli.figures.curves.sides import Sides, apart, stages_stated
+from nca_cli.figures.curves.sides import Sides, advice, stages_stated
 from nca_cli.figures.curves.style import PAGE, TALLEST, Page
 from nca_cli.figures.curves.titles import noise_axis
 from nca_cli.outputs import Outputs
@@ -52,7 +52,7 @@ class HalfFigure(PaperFigure):
     @property
     def note(self) -> str:
         """Why not all series may be compared, or nothing."""
-        return "" if self.per_pixel else apart(self.sides)
+        return advice(self.sides, self.per_pixel)
 
     @property
     def looks(self) -> dict[Key, Look]:

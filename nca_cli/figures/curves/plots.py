@@ -26,7 +26,7 @@ from nca_cli.figures.curves.panel import (
     widened,
 )
 from nca_cli.figures.curves.paper import Plot
-from nca_cli.figures.curves.sides import apart, sides_of
+from nca_cli.figures.curves.sides import advice, sides_of
 from nca_cli.figures.curves.sides import per_pixel as per_pixel_of
 from nca_cli.figures.curves.style import PAGE, Page, need_matplotlib
 from nca_cli.figures.curves.titles import fitted, reference_title, scale_of
@@ -73,7 +73,7 @@ def plot_curves(
         raise nothing_drawn(store, filters, "no values at known noise levels")
     entries = legend(drawn, gaussians)
     panels = _panels(dict.fromkeys(curve.measure for curve in drawn), names, entries)
-    note = " ".join(filter(None, (uneven(values), "" if per_pixel else apart(sides))))
+    note = " ".join(filter(None, (uneven(values), advice(sides, per_pixel))))
     return Plot(drawn, tuple(entries), panels, page, title, note, Outputs(store), sides, per_pixel)
 
 

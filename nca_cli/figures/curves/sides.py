@@ -22,6 +22,11 @@ Sides = Mapping[str, int]
 noise lies."""
 
 
+def shift(side: int) -> float:
+    """2·ln(side/256), from logSNR to logSNR per pixel at 256 px."""
+    return 2 * math.log(side / STATED)
+
+
 def sides_of(store: Store, filters: Filters) -> dict[str, int]:
     """Of the models whose reconstructions fit, as far as they say it."""
     made = [each for each in store.select(filters) if not each.is_noise]
@@ -37,10 +42,8 @@ def per_pixel(rows: Iterable[Any], sides: Sides) -> list[Any]:
     """Values, or readings of concepts, at their logSNR per pixel at 256 px: named tuples with a
     model and a logSNR, which is NaN for models of unknown side."""
 
-    def shift(model: str) -> float:
-        return 2 * math.log(sides[model] / STATED) if model in sides else math.nan
-
-    return [row._replace(log_snr=row.log_snr + shift(row.model)) for row in rows]
+    shifts = {model: shift(side) for model, side in sides.items()}
+    return [row._replace(log_snr=row.log_snr + shifts.get(row.model, math.nan)) for row in rows]
 
 
 def apart(sides: Sides) -> str:
@@ -48,10 +51,14 @@ def apart(sides: Sides) -> str:
     if len({*sides.values()}) < 2:
         return ""
     low, high = min(sides.values()), max(sides.values())
-    return (
-        f"Models of {low} to {high} px: at {high} px the same content stands "
-        f"{2 * math.log(high / low):.2f} lower in log SNR (--per-pixel corrects that)."
-    )
+    return (f"Models of {low} to {high} px: at {high} px the same content stands "
+            f"{shift(high) - shift(low):.2f} lower in log SNR than at {low} px")  # fmt: skip
+
+
+def advice(sides: Sides, corrected: bool) -> str:
+    """`apart`, and the option that helps, unless it was given."""
+    said = "" if corrected else apart(sides)
+    return f"{said} (--per-pixel corrects that)." if said else ""
 
 
 def stages_stated(sides: Sides, corrected: bool) -> str:

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 from nca_cli.analysis import BOUNDS
 from nca_cli.figures.curves.panel import Trace
-from nca_cli.figures.curves.sides import STATED, Sides
+from nca_cli.figures.curves.sides import STATED, Sides, apart
+from nca_cli.figures.curves.sides import shift as shift_of
 from nca_cli.report.data import Report
 
 
@@ -27,8 +28,7 @@ def shift(report: Report, entry: Trace) -> float:
     """
     known = sides(report)
     own = [known[curve.model] for curve in entry.curves.values() if curve.model in known]
-    side = next(iter([*own, *known.values()]), STATED)
-    return 2 * math.log(side / STATED)
+    return shift_of(next(iter([*own, *known.values()]), STATED))
 
 
 def per_pixel(report: Report) -> bool:
@@ -39,13 +39,8 @@ def per_pixel(report: Report) -> bool:
 
 def note(report: Report) -> str:
     """What keeps models of several resolutions from being compared at equal logSNR, or nothing."""
-    known = sides(report).values()
-    if len({*known}) < 2:
-        return ""
-    low, high = min(known), max(known)
-    return (f"Models of {low} to {high} px: at {high} px the same content stands "
-            f"{2 * math.log(high / low):.2f} lower in log SNR than at {low} px; per pixel at "
-            f"{STATED} px it stands at one place.")  # fmt: skip
+    said = apart(sides(report))
+    return f"{said}; per pixel at {STATED} px it stands at one place." if said else ""
 
 
 def stages() -> list[list]:
