@@ -80,12 +80,13 @@ def curves() -> None:
     faces = tuple(path.stem for path in sorted(FACES.glob("*.png"))[:CHAINED])
     chained = Filters(images=faces, t=CHAINED_LEVELS)
     page = Page(dpi=180)
-    small(plot_curves(MANY, chained, references=True, page=page).save(IMAGES / "curves.png"))
+    drawn = plot_curves(MANY, chained, references=True, page=page)
+    small(drawn.save(IMAGES / "curves.png"), colours=256)
     drawings.schedules(IMAGES / "schedules.png")
     one_step, labels = Filters(samplers=("one-step",)), FACES / "labels.csv"
     beside = Page(dpi=180, columns=2)
     lost = nca_cli.plot_half_levels(MANY, one_step, labels=labels, page=beside)
-    small(lost.save(IMAGES / "half-levels.png"))
+    small(lost.save(IMAGES / "half-levels.png"), colours=256)
 
 
 def training() -> None:
@@ -112,7 +113,7 @@ def tour() -> None:
                        env={**os.environ, "PATH": path, "NCA_QUIET": "1"})  # fmt: skip
     for name in re.findall(r"images/tour-(\S+\.png)", text):
         shutil.copy(folder / name, IMAGES / f"tour-{name}")
-        small(IMAGES / f"tour-{name}")
+        small(IMAGES / f"tour-{name}", colours=256 if name == "curves.png" else None)
 
 
 def samples() -> None:

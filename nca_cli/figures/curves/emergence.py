@@ -15,7 +15,7 @@ from nca_cli.figures.curves import charts, style
 from nca_cli.figures.curves.charts import PanelSize
 from nca_cli.figures.curves.drawn import PaperFigure
 from nca_cli.figures.curves.panel import AxisRange
-from nca_cli.figures.curves.style import PAGE, TALLEST, Page
+from nca_cli.figures.curves.style import PAGE, TALLEST, Page, balanced
 from nca_cli.figures.curves.titles import axis_title, full_title, number, scale_of
 from nca_cli.figures.curves.training import EmergenceMap, in_images, learning_panel
 from nca_cli.outputs import Outputs
@@ -69,7 +69,7 @@ class TrainingFigure(PaperFigure):
             return min(self.page.columns, len(self.found))
         series = len({(each.run, each.sampler) for each in self.found})
         fitting = max(1, int(self.page.width // NARROWEST))
-        return min(series if series > 1 else len(self.found), fitting)
+        return min(series, fitting) if series > 1 else balanced(len(self.found), fitting)
 
     @property
     def rows(self) -> int:

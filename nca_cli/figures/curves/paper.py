@@ -14,7 +14,7 @@ from nca_cli.figures.curves.drawn import PaperFigure
 from nca_cli.figures.curves.foot import Foot, Legend, wide
 from nca_cli.figures.curves.panel import Panel, Trace, ends, every_point, named_levels, stage_areas
 from nca_cli.figures.curves.sides import Sides, stages_stated
-from nca_cli.figures.curves.style import PAGE, TALLEST, Page
+from nca_cli.figures.curves.style import PAGE, TALLEST, Page, balanced
 from nca_cli.figures.curves.titles import axis_title, noise_axis, octave, octave_title
 from nca_cli.outputs import Outputs
 
@@ -117,7 +117,7 @@ class Plot(PaperFigure):
         few = min(count, max(1, round(width / USUAL)))
         most = min(count, max(few, int(width // NARROWEST)))
         fitting = (n for n in range(few, most + 1) if self._height(n) <= TALLEST)
-        return next(fitting, most)
+        return balanced(count, next(fitting, most))
 
     def _height(self, columns: int) -> float:
         """In millimetres, of panels in so many columns."""

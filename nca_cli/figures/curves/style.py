@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,11 @@ class Page:
 
 
 PAGE = Page()
+
+
+def balanced(count: int, most: int) -> int:
+    """Columns of so many panels, at most `most`, with no more rows than need be and as few gaps."""
+    return math.ceil(count / math.ceil(count / most))
 
 
 def need_matplotlib() -> None:
