@@ -140,7 +140,7 @@ class HalfFigure(PaperFigure):
             for measure, marks in found.rows:
                 self._draw_marks(axes, marks, y)
                 title = shortened(self.titles.get(measure, measure), LONGEST)
-                ticks.append((y + (self.lanes - 1) / 2, title))
+                ticks.append((y + LANE * (len(self.keys) - 1) / 2, title))
                 y += self.lanes
         axes.set_xlim(x.high, x.low)
         axes.set_ylim(y, -0.6)
