@@ -12,7 +12,7 @@ LOWEST := $(addprefix tests/test_,$(addsuffix .py,archives before engine grid im
           notebook pack plot samplers store store_format verify))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quality lowest style bench cluster docs pictures study study-report clean
+.PHONY: help demo test quality lowest style bench cluster soak docs pictures study study-report clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -52,6 +52,9 @@ bench: $(TOOLS)  ## Measure speed, crash safety and agreement with the closed fo
 
 cluster: $(TOOLS)  ## Run job steps, an array and a requeued job under a real Slurm, where there is one
 	$(BIN)/python -m bench cluster
+
+soak: $(TOOLS)  ## Try what the store promises for hours: kills, failing disks, damage, rivals, hostile input
+	$(BIN)/python -m soak $(SOAK)
 
 docs: $(TOOLS)  ## Write the command reference and the table of rooms anew, from the program
 	$(BIN)/python docs/make_commands.py

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -257,6 +258,26 @@ def test_a_file_of_values_that_cannot_be_read_is_measured_anew_and_noted(store, 
     assert str(path) in work.notes[0]
     assert not work.problems
     assert path.read_bytes() == sound
+
+
+def test_a_digit_of_a_kept_value_that_changed_by_chance_is_not_read(store):
+    first = measure_store(store, names=NAMES)
+    path = kept_files(store)[0]
+    sound = path.read_bytes()
+    digits = [match.start() for match in re.finditer(rb"\d", sound)]
+    for at in digits[:: max(1, len(digits) // 12)]:
+        path.write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :])
+        assert measure_store(store, names=NAMES) == first, at
+        assert path.read_bytes() == sound
+
+
+def test_values_that_were_kept_without_a_digest_are_taken(store):
+    measure_store(store, names=NAMES)
+    for path in kept_files(store):
+        kept = json.loads(path.read_bytes())
+        del kept["sha256"]
+        path.write_text(json.dumps(kept))
+    assert len(Measuring(store, names=NAMES)) == 0
 
 
 def test_values_that_a_newer_nca_has_kept_stay_as_they_are(store):

@@ -22,6 +22,7 @@ from nca_cli.recipe import digest
 from nca_cli.store import Artifact, Filters, Name, Place, Store
 from nca_cli.store.files import locked, write_atomically
 from nca_cli.store.layout import DERIVED, NOISE
+from nca_cli.store.sealed import sealed, unsealed
 
 VERSION = 3
 """Rises when the same tensors give other numbers."""
@@ -43,14 +44,15 @@ def remembered(
     path = store.folder / DERIVED / f"{kind}-{asked[:8]}.json"
     files = [[*name, _stamp(store, artifact)] for artifact, name in artifacts]
     key = digest([VERSION, asked, settings, files])
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
-        data = json.loads(path.read_text("utf-8"))
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError,
+                             RecursionError):  # fmt: skip
+        data = unsealed(path.read_bytes())
         if data["key"] == key:
             return revived(type_, data["result"])
     result = compute()
     text = json.dumps({"key": key, "result": plain(result)})
     with contextlib.suppress(StoreError), locked(store.root, DERIVED, kind):
-        write_atomically(path, text.encode())
+        write_atomically(path, sealed(text))
         _drop_oldest(path.parent, kind)
     return result
 

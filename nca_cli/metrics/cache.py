@@ -7,9 +7,9 @@
 
 `digest` is the SHA-256 of a tensor's numbers (float32, C order), `content` the `content_sha256`
 of the part that it was read from. While a part has that content its tensors need no reading;
-where it has another one, a sample's values hold as long as its digest does. Numbers that JSON has
-no word for are null (NaN), "inf" and "-inf". Anyone may delete these files; one of a higher version
-stays as it is.
+where it has another one, a sample's values hold as long as its digest does. A last member is the
+digest of all before (`store.sealed`). Numbers that JSON has no word for are null (NaN), "inf" and
+"-inf". Anyone may delete these files; one of a higher version stays as it is.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from nca_cli.errors import StoreError
 from nca_cli.store import Artifact, Key, Store
 from nca_cli.store.files import locked, write_atomically
 from nca_cli.store.layout import metrics_file
+from nca_cli.store.sealed import sealed, unsealed
 
 FORMAT, VERSION = "nca-measures", 1
 FLOOR: Key = (-1, -1)
@@ -94,7 +95,7 @@ def load(path: Path | None) -> Kept | None:
     if path is None:
         return Kept()
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = unsealed(path.read_bytes())
         if data["format"] == FORMAT and data["version"] > VERSION:
             raise StoreError(
                 path, f"version {data['version']} is newer than this nca knows ({VERSION})",
@@ -115,7 +116,7 @@ def save(path: Path, store: Store, artifact: Artifact, new: Kept) -> None:
     with locked(store.root, artifact.model, artifact.image, path.name):
         if artifact.parts[0].path.exists():
             text = _text((load(path) or Kept()).joined(new.lasting))
-            write_atomically(path, text.encode())
+            write_atomically(path, sealed(text))
 
 
 def _parsed(data: dict) -> Kept:

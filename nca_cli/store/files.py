@@ -10,13 +10,13 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from nca_cli.errors import StoreError
 from nca_cli.store.layout import LOCKS, TEMPORARY
-from nca_cli.store.locks import exclusive
+from nca_cli.store.locks import acquired
 
 STALE_SECONDS = 600.0
 """A temporary that was not written to for so long is left over from a kill."""
@@ -140,9 +140,12 @@ def _explained(place: Path, error: OSError) -> StoreError:
 def locked(root: Path, *key: str) -> Iterator[None]:
     """Exclusive between processes for one `key`, never nested. Locks lie together, 256 at most."""
     name = hashlib.sha256("/".join(key).encode()).hexdigest()[:2]
-    with ExitStack() as held:
-        with writing(root):
-            folder = root / LOCKS
-            folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(exclusive(folder / f"{name}.lock", str(root)))
+    with writing(root):
+        folder = root / LOCKS
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = acquired(folder / f"{name}.lock", str(root))
+    try:
         yield
+    finally:
+        with writing(root):
+            lock.release()

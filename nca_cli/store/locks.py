@@ -7,8 +7,6 @@ import errno
 import logging
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
@@ -22,9 +20,9 @@ _NO_FLOCK = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 log = logging.getLogger(__name__)
 
 
-@contextmanager
-def exclusive(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock at `path`, by which processes agree who writes to `what`. Raises `OSError`."""
+def acquired(path: Path, what: str) -> BaseFileLock:
+    """The lock at `path`, by which processes agree who writes to `what`, once it is held here; to
+    be released. Raises `OSError`."""
     lock = lock_of(path)
     try:
         lock.acquire(timeout=AUDIBLE)
@@ -34,9 +32,10 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
     try:
         if not isinstance(lock, SoftFileLock):  # whose file says it anyway
             _sign(path)
-        yield
-    finally:
+    except BaseException:  # an interrupt
         lock.release()
+        raise
+    return lock
 
 
 def lock_of(path: Path) -> BaseFileLock:

@@ -24,6 +24,9 @@ UNREADABLE = (
 """What h5py raises on files that were changed at random."""
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT}
 """Troubles of the machine at this moment, which say nothing about the file."""
+_OF_CONTENT = {None, 0, errno.EINVAL, errno.EOVERFLOW, errno.EFBIG}
+"""What the system answers where a damaged file has it look for bytes at an impossible place. All
+else is the answer of a disk that does not give them, for a moment or for ever."""
 _IN_USE = re.compile("already open for|h5clear|unable to lock", re.IGNORECASE)
 """What HDF5 says of a file that a program has open for writing, or had when it was killed."""
 _ERRNO = re.compile(r"errno = (\d+)")
@@ -101,6 +104,8 @@ def explained(path: Path, name: str, error: Exception) -> StoreError:
         )  # fmt: skip
     if (isinstance(error, MemoryError) or "memory" in text.lower()) and not _fits(path):
         return StoreError(path, "too little memory to read it", "end other programs, then again")
+    if refused := told - _OF_CONTENT:
+        return _of_disk(path, os.strerror(min(refused)))
     return _unreadable(path) or DamagedArtifact(name, reason_of(error))
 
 
@@ -120,9 +125,12 @@ def _unreadable(path: Path) -> StoreError | None:
             while file.read(2**20):
                 pass
     except OSError as error:
-        why = error.strerror or os.strerror(error.errno or errno.EIO)
-        return StoreError(path, f"the disk cannot read it ({why})", "check the disk, then again")
+        return _of_disk(path, error.strerror or os.strerror(error.errno or errno.EIO))
     return None
+
+
+def _of_disk(path: Path, why: str) -> StoreError:
+    return StoreError(path, f"the disk cannot read it ({why})", "check the disk, then again")
 
 
 def reason_of(error: Exception) -> str:

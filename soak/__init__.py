@@ -1,0 +1,1 @@
+"""What the store promises, tried for long: kills, failing disks, damage, rivals, hostile input."""
