@@ -24,7 +24,7 @@ UNREADABLE = (
 """What h5py raises on files that were changed at random."""
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT}
 """Troubles of the machine at this moment, which say nothing about the file."""
-_OF_CONTENT = {None, 0, errno.EINVAL, errno.EOVERFLOW, errno.EFBIG}
+_OF_CONTENT = {0, errno.EINVAL, errno.EOVERFLOW, errno.EFBIG}
 """What the system answers where a damaged file has it look for bytes at an impossible place. All
 else is the answer of a disk that does not give them, for a moment or for ever."""
 _IN_USE = re.compile("already open for|h5clear|unable to lock", re.IGNORECASE)
@@ -94,7 +94,7 @@ def explained(path: Path, name: str, error: Exception) -> StoreError:
         return StoreError(path, "no permission to read it")
     if isinstance(error, FileNotFoundError):
         return StoreError(path, "no such artifact")
-    told = {number, *map(int, _ERRNO.findall(text))}
+    told = {*map(int, _ERRNO.findall(text)), *([number] if isinstance(number, int) else [])}
     if told & _PASSING:
         return StoreError(path, "cannot be read now", "run the same command again")
     if _IN_USE.search(text):
