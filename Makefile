@@ -32,10 +32,13 @@ demo: $(READY)  ## Set up, then run everything on the demo model (offline, a min
 test: $(TOOLS)  ## Set up, then run the tests
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-quality: $(TOOLS)  ## Check style and types
+quality: $(TOOLS)  ## Check style and types, and dependencies where pypi.org is reached
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy nca_cli
+	@if $(BIN)/python -c "import socket; socket.create_connection(('pypi.org', 443), 5)" 2>/dev/null; \
+		then $(BIN)/pip-audit --skip-editable --progress-spinner off; \
+		else echo "pypi.org is not reached: dependencies are not audited"; fi
 
 lowest:  ## Install the lowest versions that pyproject.toml allows, and test the store with them
 	$(PYTHON) -m venv .venv-lowest

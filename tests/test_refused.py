@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
 from pathlib import Path
 
 import pipelines
@@ -252,3 +253,31 @@ def test_a_configuration_that_names_an_unknown_class():
     assert "is a UNet9DModel; nca runs UNet2DModel" in refusal(name)
     pipelines.edit_json("net/unet/config.json", _class_name="os.system")
     assert "is a os.system; nca runs UNet2DModel" in refusal(name)
+
+
+@pytest.mark.parametrize("kind", PICKLES)
+def test_a_zip_that_says_it_spans_several_disks(kind):
+    """By the end of the zip alone, at which Python's own question whether it is one throws."""
+    file, name = model(kind)
+    content = bytearray(file.read_bytes())
+    locator = content.rfind(b"PK\x06\x07")
+    if locator < 0:  # torch writes one where it needs to; the last 22 bytes are the usual end
+        locator = len(content) - 22
+        content[locator:locator] = b"PK\x06\x07" + bytes(16)
+    content[locator + 16 : locator + 20] = (7).to_bytes(4, "little")
+    file.write_bytes(content)
+    assert f"{file.name} is damaged" in refusal(name)
+
+
+@pytest.mark.parametrize("line", [
+    "num_res_blocks = 999999999999999999999", "num_res_blocks = 0x7fffffff", "num_channels = 1e99",
+    "channel_mult = [1e300, 1]", f"channel_mult = {[1] * 100_000}", "image_size = 2147483647",
+    f"attention_resolutions = [{'9' * 400}]", "num_heads = " + "[" * 10_000,
+])  # fmt: skip
+def test_flags_that_no_network_has_are_one_line_and_soon(line):
+    file, name = model("adm")
+    flags = [each for each in TOML["adm"].splitlines() if each.split()[0] != line.split()[0]]
+    file.with_suffix(".toml").write_text("\n".join([*flags, line, ""]))
+    began = time.process_time()
+    assert "net.toml" in refusal(name)
+    assert time.process_time() - began < 5

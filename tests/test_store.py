@@ -613,7 +613,11 @@ def test_a_newer_format_is_refused(tmp_path, what):
     assert "upgrade" in caught.value.hint
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"format": "other"}', "{"])
+@pytest.mark.parametrize("content", [
+    "", "[]", '{"format": "other"}', "{", "[" * 100_000,
+    *(f'{{"format": "nca-store", "version": {odd}}}'
+      for odd in ("[]", "null", '"x"', "1e400", "{}", "NaN")),
+])  # fmt: skip
 def test_a_damaged_marker_is_a_clear_error(tmp_path, content):
     (tmp_path / "nca-store.json").write_text(content)
     with pytest.raises(StoreError):

@@ -69,6 +69,12 @@ class Strange(http.server.BaseHTTPRequestHandler):
     def sends_more(self):
         self.page(b'{"id": "someone/faces", "sha": "' + b"a" * 40 + b'", "siblings": []}', 20)
 
+    def redirects_for_ever(self):
+        self.send_response(302)
+        self.send_header("Location", f"{self.path}/x"[:2000])
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def portal(self):
         if self.path == "/login":
             self.page_for_all()
@@ -95,8 +101,8 @@ class Strange(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-BEHAVIOURS = ["silent", "drips", "drips_an_answer", "sends_half", "sends_more", "portal",
-              "page_for_all", "another_json"]  # fmt: skip
+BEHAVIOURS = ["silent", "drips", "drips_an_answer", "sends_half", "sends_more",
+              "redirects_for_ever", "portal", "page_for_all", "another_json"]  # fmt: skip
 
 
 @contextmanager

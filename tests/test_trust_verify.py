@@ -18,7 +18,7 @@ import pytest
 from stores import DDIM, SIDE, commit, full_store, header, model_info, place_of, snapshot
 from test_trust_readers import WRITES, nca, path_of, zero_chunk
 
-from nca_cli.errors import NcaError
+from nca_cli.errors import NcaError, StoreError
 from nca_cli.recipe import digest
 from nca_cli.store import Location, Samples, Store
 from nca_cli.store.child import Child
@@ -147,6 +147,20 @@ def test_a_folder_that_was_renamed_is_named_and_nothing_is_moved(store):
     assert snapshot(store.root) == before
     subprocess.run(findings[0].hint, shell=True, check=True)
     assert bad(store) == []
+
+
+RUNS = ("[1]", '"run"', '{"steps": [1]}', '{"steps": {"a": "0"}}', '{"steps": {"1": 3}}')
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_model_file_whose_run_is_none_is_found_and_restored(store, run):
+    path = next(store.root.glob("*/model.json"))
+    sound = path.read_text()
+    path.write_text(sound.replace('"source"', f'"run": {run}, "source"'))
+    with pytest.raises(StoreError, match="does not describe a model"):
+        store.model_info(path.parent.name)
+    assert nca("verify", "--repair", "--store", store.root).exit_code == 0
+    assert path.read_text() == sound
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", '{"name": "toy"}', '{"space": 3}', "[" * 10**5])

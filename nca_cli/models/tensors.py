@@ -119,7 +119,7 @@ def _loaded(file: Path) -> Any:
 
     inert = [(Inert, name) for name in (*LIGHTNING, SETTINGS)]
     with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(inert):  # type: ignore[arg-type]
-        mapped = zipfile.is_zipfile(file)
+        mapped = _is_zip(file)
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
 
 
@@ -129,6 +129,14 @@ def _read(file: Path) -> Any:
     if file.suffix == ".safetensors":
         return load_file(file, device="cpu")
     return _loaded(file)
+
+
+def _is_zip(file: Path) -> bool:
+    """Whether it is a zip file, damaged perhaps: who reads it says so."""
+    try:
+        return zipfile.is_zipfile(file)
+    except zipfile.BadZipFile:  # one of several disks, by what its end says
+        return True
 
 
 def _check_kind(file: Path, name: str) -> None:
@@ -144,7 +152,7 @@ def _check_kind(file: Path, name: str) -> None:
         raise ModelError(name, f"{file} is empty", "fetch it again")
     if start.startswith(b"version https://git-lfs"):
         raise ModelError(name, f"{file} is a Git LFS pointer", "git lfs pull in that folder")
-    pickled = start.startswith(PICKLE) or zipfile.is_zipfile(file) or start.startswith(b"PK")
+    pickled = start.startswith(PICKLE) or _is_zip(file) or start.startswith(b"PK")
     if file.suffix != ".safetensors" and not pickled:
         reason = f"{file} holds no weights: it begins {start[:16]!r}"
         raise ModelError(name, reason, "fetch it again")

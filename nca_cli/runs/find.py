@@ -217,7 +217,7 @@ def _described(place: str, found: list[SavedStep]) -> tuple[str, str, dict[str, 
         return folder.name, str(folder), {}
     try:
         settings = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot read {file} ({' '.join(str(error).split())})") from error
     plain = json.loads(json.dumps(settings, default=str))  # dates become texts
     return str(settings.get("name", folder.name)), str(folder), plain

@@ -42,7 +42,7 @@ def _has_its_length(file: Path) -> bool:
         if file.suffix == ".safetensors":
             return _safetensors_length(file) == file.stat().st_size
         return zipfile.is_zipfile(file) or _is_old_pickle(file)
-    except (OSError, ValueError, LookupError, TypeError, struct.error):
+    except (OSError, ValueError, LookupError, TypeError, struct.error, zipfile.BadZipFile):
         return False
 
 

@@ -53,7 +53,7 @@ class FolderBackend:
             return {**layout.STORE_STAMP}
         try:
             return dict(json.loads(self._marker.read_text()))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise StoreError(self._marker, "is not readable JSON") from error
 
     def models(self) -> list[str]:

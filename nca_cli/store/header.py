@@ -89,7 +89,18 @@ def describes_model(info: Any) -> bool:
     space = info.get("space") if isinstance(info, dict) else None
     if not isinstance(space, dict) or not isinstance(space.get("schedule", {}), dict):
         return False
-    return all(isinstance(info.get(key), str) for key in ("name", "source"))
+    named = all(isinstance(info.get(key), str) for key in ("name", "source"))
+    return named and _describes_run(info.get("run"))
+
+
+def _describes_run(run: Any) -> bool:
+    """Whether what is said of a run, if anything, is one: steps that are counted have weights."""
+    if not isinstance(run, dict | None):
+        return False
+    steps = (run or {}).get("steps")
+    if not isinstance(steps, dict | None):
+        return False
+    return all(key.isdecimal() and isinstance(held, str) for key, held in (steps or {}).items())
 
 
 def describes_image(info: Any) -> bool:

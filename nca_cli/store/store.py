@@ -98,7 +98,11 @@ class Store:
         stamp = self.backend.stamp()
         if stamp.get("format") != layout.FORMAT:
             raise StoreError(self.root, "is no nca store")
-        check_version(self.root, stamp)
+        try:
+            check_version(self.root, stamp)
+        except (TypeError, ValueError, OverflowError) as error:
+            what = "says no version of its format that can be read"
+            raise StoreError(self.root, what, "take it from a copy of the store") from error
 
     def models(self) -> list[str]:
         """Model folder names, sorted."""

@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from nca_cli.errors import ModelError
+from nca_cli.models.configs import DEEPEST, MOST, short
 
 Complaints = dict[str, Callable[[], bool]]
 """What can be wrong with a configuration, in the order in which it is looked for."""
 
 
+MOST_NUMBER, MOST_LEVELS = 1_000_000, 64
+"""Larger than any number of a network, and more resolutions than any has."""
 SUPER_RESOLUTION = ("large_size", "small_size")
 NOT_UPSCALED = "super-resolution is not supported"
 
@@ -45,7 +48,7 @@ def read_flags(default: C, file: Path, model: str) -> C:
     """The configuration in a TOML file, as `default` where a key is absent. Raises `ModelError`."""
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         text = " ".join(str(error).split())
         raise ModelError(model, f"cannot read {file} ({text})") from error
     config: C = _FlagReader(file, model).table(default, table)
@@ -89,12 +92,17 @@ class _FlagReader:
             return self.table(default, value, f"{key}.")
         if isinstance(default, tuple):
             return self._numbers(key, value)
-        if type(value) is type(default):
-            return value
-        if isinstance(default, float) and type(value) is int:
-            return float(value)
+        if type(value) is type(default) or (isinstance(default, float) and type(value) is int):
+            return self._in_bounds(key, value, type(default))
         kind = "table" if is_dataclass(default) else type(default).__name__
         raise ModelError(self.model, f"{self.file}: {key} is {value!r}, not of type {kind}")
+
+    def _in_bounds(self, key: str, value: Any, kind: type) -> Any:
+        """`value` as a `kind`; of counts and numbers no more than any network has."""
+        most = DEEPEST if key.endswith("num_res_blocks") else MOST_NUMBER
+        if isinstance(value, int | float) and not abs(value) <= most:
+            raise ModelError(self.model, f"{self.file}: {key} {short(value)} is above {most:,}")
+        return kind(value)
 
     def _numbers(self, key: str, value: object) -> tuple[float, ...]:
         items = [part for part in value.split(",") if part] if isinstance(value, str) else value
@@ -102,9 +110,12 @@ class _FlagReader:
             assert isinstance(items, list)
             numbers = [float(item) for item in items]
             assert all(map(math.isfinite, numbers))
-        except (AssertionError, TypeError, ValueError) as error:
+        except (AssertionError, TypeError, ValueError, OverflowError) as error:
             reason = f"{self.file}: {key} is {value!r}, not a list of numbers"
             raise ModelError(self.model, reason) from error
+        if len(numbers) > MOST_LEVELS or any(abs(number) > MOST for number in numbers):
+            what = f"{key} {short(value)} is more than {MOST_LEVELS} numbers up to {MOST:,}"
+            raise ModelError(self.model, f"{self.file}: {what}")
         return tuple(int(number) if number.is_integer() else number for number in numbers)
 
 
