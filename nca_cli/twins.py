@@ -25,11 +25,12 @@ from nca_cli.figures.curves.sides import sides_of
 from nca_cli.figures.curves.titles import metric_title
 from nca_cli.metrics import described, measure_store
 from nca_cli.notebook import NotebookStore
-from nca_cli.outputs import Outputs
+from nca_cli.outputs import HDF5, Outputs
 from nca_cli.recipe import DEFAULT_STORE
 from nca_cli.report.data.words import concept_title
 from nca_cli.store import Filters, Store
 from nca_cli.store.child import TIME_LIMIT
+from nca_cli.store.pack import Progress, pack, unheard, unpack
 from nca_cli.store.verify import Verification, verify
 
 
@@ -171,3 +172,17 @@ def verify_store(
 ) -> Verification:
     """Check every file of a store (see `store.verify`); a finding says what computes it again."""
     return verify(store, repair=repair, time_limit=time_limit, command=fill)
+
+
+def pack_store(store: Store, path: str | Path, progress: Progress = unheard) -> Path:
+    """Join a store into one file (see `store.pack`), where `Outputs` lets one be written. Raises
+    `UsageError`, too."""
+    Outputs(store).check(Path(path), HDF5)
+    return pack(store, path, progress)
+
+
+def unpack_store(path: str | Path, folder: str | Path, progress: Progress = unheard) -> Store:
+    """Make a folder of a packed file, where `Outputs` lets one be filled. Raises as `pack_store`
+    does."""
+    Outputs(Store(path)).check(Path(folder))
+    return unpack(path, folder, progress)

@@ -328,6 +328,14 @@ def test_a_path_that_is_too_long_is_one_line(words):
     assert "error: " in done.stderr
 
 
+@pytest.mark.parametrize("steps", [2**31, 10**7])
+def test_a_schedule_of_more_levels_than_any_takes_no_memory(steps):
+    config = {"num_train_timesteps": steps, "beta_schedule": "scaled_linear"}
+    Path("levels.json").write_text(json.dumps(config))
+    words = ["--schedule", "levels.json", "--t", "1", "faces/anna.png", "faces/ben.png"]
+    assert "levels.json" in one_line(run("import", "--model", "m", *words), 2)
+
+
 # -- probes ----------------------------------------------------------------------------------------
 
 

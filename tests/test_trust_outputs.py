@@ -247,3 +247,19 @@ def test_a_pipe_and_a_device_are_written_into(here, tmp_path):
 )
 def test_a_kind_is_told_by_the_first_bytes(start, kind):
     assert kind_of(start) == kind
+
+
+def test_the_python_twins_of_pack_write_no_more_than_the_command(here):
+    import nca_cli
+
+    store = nca_cli.Store("nca-store")
+    there = next(Path("nca-store").glob("*/*/noise.h5"))
+    before = contents()
+    for place in (there, Path("nca-store/new.h5"), Path("faces/anna.png")):
+        with pytest.raises(nca_cli.NcaError):
+            nca_cli.pack_store(store, place)
+    with pytest.raises(nca_cli.NcaError, match="in the store"):
+        nca_cli.unpack_store("whole.h5", Path("nca-store/new"))
+    assert contents() == before
+    nca_cli.pack_store(store, "again.h5")
+    nca_cli.unpack_store("again.h5", "spread")

@@ -93,12 +93,9 @@ def pack(
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Join a store into one self-contained, read-only HDF5 file."""
-    from nca_cli.outputs import HDF5, Outputs
-    from nca_cli.store.pack import pack as pack_store
-    from nca_cli.store.pack import unpack as unpack_store
+    from nca_cli.twins import pack_store, unpack_store
 
     source = opened(store).require()
-    outputs = Outputs(source)
     if source.packed != unpack:
         raise UsageError(
             f"{store} is {'a packed file' if source.packed else 'a folder'}",
@@ -107,11 +104,9 @@ def pack(
         )
     if unpack:
         target = out or store.with_suffix("")
-        outputs.check(target)
         unpack_store(store, target)
     else:
         target = out or store.with_name(store.name + ".h5")
-        outputs.check(target, HDF5)
         with output.bar("pack", len(list(source.all_parts())), "files") as advance:
             pack_store(source, target, progress=lambda done: advance(1 if done else 0))
     output.results([target])

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nca_cli.errors import UsageError
-from nca_cli.recipe import DEFAULT_LEVELS, digest
+from nca_cli.recipe import DEFAULT_LEVELS, MOST_NUMBERS, digest
 from nca_cli.schedule.level import CLEAN, Level, Schedule
 
 
@@ -91,7 +91,10 @@ class VariancePreserving(Schedule):
 
     @cached_property
     def alpha_bar(self) -> np.ndarray:
-        """ᾱ_t, the cumulative product of 1-β, float64 `(steps,)`."""
+        """ᾱ_t, the cumulative product of 1-β, float64 `(steps,)`. Raises `UsageError` for more steps
+        than any model has, before memory is taken."""
+        if self.steps > MOST_NUMBERS:
+            raise UsageError(f"{self.steps} levels are more than {MOST_NUMBERS:,}")
         alpha_bar = np.cumprod(1.0 - self._configured_betas)
         return _rescaled_to_zero_terminal_snr(alpha_bar) if self.zero_terminal_snr else alpha_bar
 

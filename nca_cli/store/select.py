@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from functools import cached_property
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -115,11 +116,17 @@ class Filters:
 
     def keys(self, artifact: Artifact) -> list[Key]:
         """(t, seed) of the wanted samples of an artifact, sorted."""
+        levels, seeds = self._wanted
         return sorted(
             (t, seed)
             for t, seed in artifact.keys
-            if (not self.t or t in self.t) and (not self.seeds or seed in self.seeds)
+            if (not levels or t in levels) and (not seeds or seed in seeds)
         )
+
+    @cached_property
+    def _wanted(self) -> tuple[frozenset, frozenset]:
+        """Levels and seeds, to look up among a million."""
+        return frozenset(self.t), frozenset(self.seeds)
 
 
 def holding(artifacts: Iterable[Artifact], filters: Filters, on_error: Complain) -> list[Artifact]:
