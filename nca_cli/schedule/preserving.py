@@ -91,8 +91,8 @@ class VariancePreserving(Schedule):
 
     @cached_property
     def alpha_bar(self) -> np.ndarray:
-        """ᾱ_t, the cumulative product of 1-β, float64 `(steps,)`. Raises `UsageError` for more steps
-        than any model has, before memory is taken."""
+        """ᾱ_t, the cumulative product of 1-β, float64 `(steps,)`. Raises `UsageError` for more
+        steps than any model has, before memory is taken."""
         if self.steps > MOST_NUMBERS:
             raise UsageError(f"{self.steps} levels are more than {MOST_NUMBERS:,}")
         alpha_bar = np.cumprod(1.0 - self._configured_betas)
