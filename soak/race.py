@@ -31,7 +31,7 @@ def writing(chance: random.Random) -> Words:
         ("reconstruct", "faces", *WIENER, "--t", levels),
         ("noise", "faces", *WIENER, "--t", levels),
         ("import", "--model", "theirs", "--csv", "pairs.csv"),
-        ("measure", "--metric", "psnr"),
+        ("measure", "--measure", "psnr"),
     ))  # fmt: skip
 
 

@@ -246,6 +246,9 @@ def test_ticks_count_the_samples_that_had_to_be_measured(store):
 @pytest.mark.parametrize("spoil", [
     b"", b"{", b"[]", b"null", b'{"format": "nca-measures", "version": 0}', b"\xff\xfe\x00",
     b'{"format": "nca-measures", "version": 1, "measures": {}, "x0": 3, "samples": []}',
+    *(b'{"format": "nca-measures", "version": 1, "measures": {}, "x0": {"content": "", "digest": ""'
+      b'}, "samples": [{"t": %b, "seed": 0, "content": "", "digest": "", "values": {}}]}' % odd
+      for odd in (b"NaN", b"Infinity", b"1e999", b'"1"', b"9" * 400)),
 ])  # fmt: skip
 def test_a_file_of_values_that_cannot_be_read_is_measured_anew_and_noted(store, spoil):
     first = measure_store(store, names=NAMES)

@@ -104,7 +104,8 @@ def load(path: Path | None) -> Kept | None:
         return _parsed(data)
     except FileNotFoundError:
         return Kept()
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+            RecursionError):  # fmt: skip
         return None
 
 
@@ -124,7 +125,9 @@ def _parsed(data: dict) -> Kept:
         raise ValueError("another format")
     x0, entries = data["x0"], {}
     for sample in data["samples"]:
-        key = +sample["t"], int(sample["seed"])  # +: a text is no t
+        key = sample["t"], int(sample["seed"])
+        if not math.isfinite(key[0]):  # a text is no t either: TypeError
+            raise ValueError("no level")
         values = _each(lambda value: math.nan if value is None else float(value), sample["values"])
         entries[key] = Entry(str(sample["content"]), str(sample["digest"]), values)
     stamps = {name: str(stamp) for name, stamp in data["measures"].items()}
