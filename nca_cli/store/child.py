@@ -36,7 +36,7 @@ START_LIMIT = 120.0
 TIME_LIMIT = 60.0
 """Seconds that reading one part may take, and one more for each `SLOWEST_DISK` bytes."""
 SLOWEST_DISK = 2e6
-COMPUTING_LIMIT = 5
+COMPUTING_LIMIT = 3
 """Seconds of computing after which HDF5 runs in circles, and one more for each `SLOWEST_CORE`
 bytes. Waiting for the disk or for other programs does not count."""
 SLOWEST_CORE = 5e6
