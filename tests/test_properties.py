@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from stores import DDIM, header, place_of
 
-from nca_cli.engine.plan import Shard
 from nca_cli.errors import UsageError
 from nca_cli.images import image_name
 from nca_cli.models import find_model, recipe_for
@@ -25,6 +24,7 @@ from nca_cli.models.origins import safe_name
 from nca_cli.recipe import LARGEST, MAX_SEED, MOST_NUMBERS, Recipe, parse_list
 from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.samplers import METHODS
+from nca_cli.shard import Shard
 from nca_cli.store import Samples, Store
 from nca_cli.store.check import check
 from nca_cli.store.index import Index, stamp_of
@@ -233,16 +233,17 @@ def test_a_recipe_is_read_back_as_it_was(demo, choice, prompt):
 # --- shards ---------------------------------------------------------------------------------------
 
 
+costs = st.lists(st.lists(st.floats(0, 100), max_size=6), max_size=8)
+
+
 @MANY
-@given(st.integers(1, 9), st.integers(0, 8), st.lists(keys, unique=True, max_size=12))
-def test_the_shards_of_a_plan_are_a_partition(count, rows, held):
-    for row in range(rows):
-        shares = [Shard(index, count).of(row, held) for index in range(count)]
-        assert sorted(key for share in shares for key in share) == sorted(held)
-        assert all(share == [key for key in held if key in share] for share in shares)
-    sizes = [sum(len(Shard(index, count).of(row, held)) for row in range(rows))
-             for index in range(count)]  # fmt: skip
-    assert max(sizes) - min(sizes) <= rows + 1
+@given(st.integers(1, 9), costs)
+def test_the_shards_of_a_plan_are_a_partition(count, work):
+    shares = [Shard(index, count).of(work) for index in range(count)]
+    assert all(len(share) == len(work) for share in shares)
+    for row, columns in enumerate(work):
+        held = [column for share in shares for column in share[row]]
+        assert sorted(held) == list(range(len(columns)))
 
 
 # --- the index ------------------------------------------------------------------------------------

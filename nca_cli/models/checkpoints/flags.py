@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from nca_cli.errors import ModelError
-from nca_cli.models.configs import DEEPEST, MOST, short
+from nca_cli.models.configs import DEEPEST, short
 
 Complaints = dict[str, Callable[[], bool]]
 """What can be wrong with a configuration, in the order in which it is looked for."""
@@ -113,8 +113,8 @@ class _FlagReader:
         except (AssertionError, TypeError, ValueError, OverflowError) as error:
             reason = f"{self.file}: {key} is {value!r}, not a list of numbers"
             raise ModelError(self.model, reason) from error
-        if len(numbers) > MOST_LEVELS or any(abs(number) > MOST for number in numbers):
-            what = f"{key} {short(value)} is more than {MOST_LEVELS} numbers up to {MOST:,}"
+        if len(numbers) > MOST_LEVELS:
+            what = f"{key} {short(value)} is more than {MOST_LEVELS} numbers"
             raise ModelError(self.model, f"{self.file}: {what}")
         return tuple(int(number) if number.is_integer() else number for number in numbers)
 
