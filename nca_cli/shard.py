@@ -43,7 +43,8 @@ class Shard:
         """As `of`, of one line of all columns: each belongs where its middle lies."""
         ends = list(accumulate((each for row in costs for each in row), initial=0.0))
         middles = ((one + other) / 2 for one, other in pairwise(ends))
-        homes = (int(middle * self.count / (ends[-1] or 1)) for middle in middles)
+        last = self.count - 1  # of what costs nothing, too, and where a share is rounded up
+        homes = (min(last, int(middle * self.count / (ends[-1] or 1))) for middle in middles)
         for row in costs:
             yield [column for column, home in zip(range(len(row)), homes, strict=False)
                    if home == self.index]  # fmt: skip
