@@ -66,7 +66,8 @@ FAULTS = {
 
 @pytest.mark.parametrize("told", FAULTS)
 def test_the_watch_sees(told, tmp_path, monkeypatch):
-    monkeypatch.setattr("soak.fuzz.SECONDS", 1.0)
+    if told == "hangs":  # a gibibyte takes a second to touch
+        monkeypatch.setattr("soak.fuzz.SECONDS", 1.0)
 
     def read(folder, path):
         if changed(path):

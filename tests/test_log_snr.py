@@ -166,8 +166,10 @@ def test_rows_by_level_take_log_snr_too(reconstruct):
     reconstruct("linear", "flow", options=("--log-snr", "2,-2", "--seed", "0,1"))
     grid = compose_grid(Store("nca-store"), show="x0_hat", columns="seeds", log_snr=[2, -2])
     assert drawn(grid) == [[True, True]] * 4
-    names = [[*map(plain, row.names)][-1] for group in grid.table.groups for row in group.rows]
-    assert names == ["log SNR 2", "log SNR −2"] * 2
+    levels = [plain(group.names[-1]) for group in grid.table.groups]
+    assert levels == ["log SNR 2", "log SNR −2"]
+    for group in grid.table.groups:
+        assert [plain(row.names[-1]) for row in group.rows] == ["flow", "linear"]
 
 
 def test_what_is_stored_near_a_log_snr_stands_for_it(reconstruct):

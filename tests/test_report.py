@@ -270,8 +270,9 @@ def test_two_images_of_one_name_keep_apart(tmp_path):
 
 def test_two_models_of_one_name_keep_apart(tmp_path):
     store = Store(tmp_path / "store")
-    folders = [fill(store, side=side).model for side in (16, 32)]
-    assert {model.name for model in collect(store).models} == set(folders)
+    for side in (16, 32):
+        fill(store, side=side)
+    assert {model.name for model in collect(store).models} == {"demo 16 px", "demo 32 px"}
 
 
 def test_filters_choose_what_is_reported(store):

@@ -101,7 +101,7 @@ class Schedule:
         kind = cls.kinds.get(str(settings.pop("kind", None)))
         try:
             schedule = None if kind is None else kind(**settings)
-        except TypeError:
+        except (TypeError, ValueError):
             return None
         return schedule if schedule and schedule.describe() == dict(description) else None
 
