@@ -131,3 +131,26 @@ def _renamed(thing, names: Mapping[str, str]):
         made = {field: _renamed(getattr(thing, field), names) for field in fields}
         return dataclasses.replace(thing, **made)
     return thing
+
+
+@contextmanager
+def pages_of(browser, file: Path) -> Iterator:
+    """Opens a report at a fragment; each page must have been silent and asked for nothing else."""
+    opened = []
+
+    def open_page(fragment: str = "", **settings) -> Watched:
+        size = {"viewport": {"width": 1200, "height": 900}}
+        watched = Watched(browser, file, **(size | settings))
+        opened.append(watched)
+        if fragment:
+            watched.page.goto(f"{file.as_uri()}#{fragment}")
+            watched.page.reload()
+            watched.page.wait_for_selector("html[data-ready]")
+        watched.settle()
+        return watched
+
+    yield open_page
+    for watched in opened:
+        watched.close()
+        assert watched.faults == []
+        assert {url.partition("#")[0] for url in watched.asked_for} == {file.as_uri()}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from browser import AXE, CHROMIUM, Watched, decoded
+from browser import AXE, CHROMIUM, decoded, pages_of
 from galleries import LEVELS, portrait_store
 
 from nca_cli.analysis import ANY_SEED
@@ -58,24 +58,8 @@ def built(tmp_path_factory):
 
 @pytest.fixture
 def look(browser, built):
-    opened = []
-
-    def open_page(fragment="", **settings):
-        watched = Watched(browser, built[2], **{"viewport": {"width": 1200, "height": 900}}
-                          | settings)  # fmt: skip
-        opened.append(watched)
-        if fragment:
-            watched.page.goto(f"{built[2].as_uri()}#{fragment}")
-            watched.page.reload()
-            watched.page.wait_for_selector("html[data-ready]")
-        watched.settle()
-        return watched
-
-    yield open_page
-    for watched in opened:
-        watched.close()
-        assert watched.faults == []
-        assert {url.partition("#")[0] for url in watched.asked_for} == {built[2].as_uri()}
+    with pages_of(browser, built[2]) as open_page:
+        yield open_page
 
 
 def enlarge(watched, article=0, entry=0):

@@ -5,7 +5,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from browser import AXE, CHROMIUM, Watched
+from browser import AXE, CHROMIUM, pages_of
 from galleries import LEVELS, portrait_store
 
 from nca_cli.report import build_report
@@ -25,23 +25,8 @@ def built(tmp_path_factory):
 
 @pytest.fixture
 def look(browser, built):
-    opened = []
-
-    def open_page(fragment="", **settings):
-        watched = Watched(browser, built[0], **{"viewport": {"width": 1200, "height": 900}}
-                          | settings)  # fmt: skip
-        opened.append(watched)
-        if fragment:
-            watched.page.goto(f"{built[0].as_uri()}#{fragment}")
-            watched.page.reload()
-            watched.page.wait_for_selector("html[data-ready]")
-        watched.settle()
-        return watched
-
-    yield open_page
-    for watched in opened:
-        watched.close()
-        assert watched.faults == []
+    with pages_of(browser, built[0]) as open_page:
+        yield open_page
 
 
 def level(page):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nca_cli.models.checkpoints.flags import Complaints
-from nca_cli.models.checkpoints.layers import Misfit
+from nca_cli.models.checkpoints.layers import Misfit, of_network
 from nca_cli.models.checkpoints.told import SelfDescribed
 from nca_cli.sampler_choice import SamplerChoice
 
@@ -62,12 +62,7 @@ class EdmConfig:
 
     def described(self, tensors: Mapping[str, torch.Tensor]) -> SelfDescribed:
         """The network and its levels. Raises `Misfit`."""
-        first = next((key for key in tensors if key.endswith(FIRST)), None)
-        if first is None:
-            raise Misfit(f"there is no {FIRST}: this is no network of EDM")
-        prefix = first.removesuffix(FIRST)
-        network = {key.removeprefix(prefix): value for key, value in tensors.items()
-                   if key.startswith(prefix)}  # fmt: skip
+        network = of_network(tensors, FIRST, "network of EDM")
         network = {key: value for key, value in network.items() if not key.startswith(UNUSED)}
         scheduler = {"_class_name": "SigmaScheduler", "sigma_min": self.sigma_min,
                      "sigma_max": self.sigma_max, "prediction_type": "sample"}  # fmt: skip

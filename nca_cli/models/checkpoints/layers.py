@@ -61,6 +61,21 @@ class Misfit(Exception):
     """A tensor that is not the network's, or that it lacks, with both shapes."""
 
 
+def of_network(
+    tensors: Mapping[str, torch.Tensor], first: str, kind: str
+) -> dict[str, torch.Tensor]:
+    """Those that lie beside the one whose name ends in `first`, without what is before their names.
+
+    Raises `Misfit` where there is none.
+    """
+    found = next((key for key in tensors if key.endswith(first)), None)
+    if found is None:
+        raise Misfit(f"there is no {first}: this is no {kind}")
+    prefix = found.removesuffix(first)
+    return {key.removeprefix(prefix): value for key, value in tensors.items()
+            if key.startswith(prefix)}  # fmt: skip
+
+
 def place(
     tensors: Mapping[str, torch.Tensor], layers: Iterable[Layer], shapes: Shapes, source: Keys
 ) -> dict[str, torch.Tensor]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nca_cli.models.checkpoints.flags import Complaints
-from nca_cli.models.checkpoints.layers import Misfit
+from nca_cli.models.checkpoints.layers import Misfit, of_network
 from nca_cli.models.checkpoints.told import SelfDescribed
 from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.schedule import Schedule
@@ -85,12 +85,7 @@ class LucidConfig:
 
     def described(self, tensors: Mapping[str, torch.Tensor]) -> SelfDescribed:
         """The network and its diffusion. Raises `Misfit`."""
-        first = next((key for key in tensors if key.endswith(FIRST)), None)
-        if first is None:
-            raise Misfit(f"there is no {FIRST}: this is no Unet of denoising-diffusion-pytorch")
-        prefix = first.removesuffix(FIRST)
-        own = {key.removeprefix(prefix): value for key, value in tensors.items()
-               if key.startswith(prefix)}  # fmt: skip
+        own = of_network(tensors, FIRST, "Unet of denoising-diffusion-pytorch")
         network = {key: value for key, value in own.items() if key not in BUFFERS}
         schedule, said = self._schedule(tensors)
         objective = self._objective(tensors, schedule)
