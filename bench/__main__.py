@@ -50,8 +50,9 @@ def main() -> None:
             subprocess.run([sys.executable, "-c", RUN.format(name=name), told], check=True)
             found[name] = json.loads(told.read_text())
         wanted.json.write_text(json.dumps({"machine": here, "benches": found}, indent=1) + "\n")
-    missed = [row["what"] for rows in found.values() for row in rows if row["kept"] is False]
-    print(f"{len(missed)} limits missed" + "".join(f"\n  {what}" for what in missed))
+    held = [row for rows in found.values() for row in rows if row["kept"] is not None]
+    missed = [row["what"] for row in held if not row["kept"]]
+    print(f"{len(missed)} of {len(held)} limits missed" + "".join(f"\n  {what}" for what in missed))
 
 
 if __name__ == "__main__":

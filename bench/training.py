@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from bench.table import say, timed
 
 ROUNDS = 5
 SAMPLERS = ("--sampler", "one-step", "--sampler", "ddim", "--steps", "10")
@@ -17,23 +17,12 @@ ASKED = ("reconstruct", "--run", "demo-run", *SAMPLERS)
 def main() -> None:
     """Ten checkpoints × eight portraits × nine levels × one-step and ddim-10."""
     ratios = [sweep() for _ in range(ROUNDS)]
-    print(
-        f"training: 10 checkpoints take {statistics.median(ratios):.3f}x their network calls and "
-        f"loading ({min(ratios):.3f} … {max(ratios):.3f} in {ROUNDS} rounds; at most 1.1)"
-    )
+    say("10 checkpoints, against their network calls and loading", ratios, "x", "<= 1.1")
     nca = str(Path(sys.executable).with_name("nca"))
     with tempfile.TemporaryDirectory() as folder:
         work = [nca, *ASKED, "--store", f"{folder}/store"]
-        subprocess.run(work, check=True, capture_output=True)
-        times = []
-        for _ in range(ROUNDS):
-            began = time.perf_counter()
-            subprocess.run(work, check=True, capture_output=True)
-            times.append(time.perf_counter() - began)
-    print(
-        f"training: all cached {statistics.median(times):.2f} s "
-        f"({min(times):.2f} … {max(times):.2f}; at most 1)"
-    )
+        timed(work)
+        say("all cached", timed(work, ROUNDS), "s", "<= 1")
 
 
 def sweep() -> float:
@@ -43,7 +32,7 @@ def sweep() -> float:
 
     loading, load = [], Reconstruction._denoiser
 
-    def timed(work: Reconstruction) -> object:
+    def clocked(work: Reconstruction) -> object:
         began = time.perf_counter()
         denoiser = load(work)
         loading.append(time.perf_counter() - began)
@@ -51,7 +40,7 @@ def sweep() -> float:
 
     request = Request(runs=["demo-run"], samplers=["one-step", "ddim"], steps=10)
     with tempfile.TemporaryDirectory() as folder:
-        Reconstruction._denoiser = timed
+        Reconstruction._denoiser = clocked
         try:
             began, network = time.perf_counter(), 0.0
             for work in reconstructions(request, Store(Path(folder) / "store")):
