@@ -35,9 +35,9 @@ class Row:
 
     def __str__(self) -> str:
         low, high, count = min(self.values), max(self.values), len(self.values)
-        spread = f" ({low:.3g} … {high:.3g}, n = {count})" if count > 1 else " (n = 1)"
+        spread = f" ({low:.4g} … {high:.4g}, n = {count})" if count > 1 else " (n = 1)"
         said = "" if self.kept is None else f", {self.limit}: {'yes' if self.kept else 'NO'}"
-        return f"{self.what}: {self.median:.3g} {self.unit}".rstrip() + spread + said
+        return f"{self.what}: {self.median:.4g} {self.unit}".rstrip() + spread + said
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
