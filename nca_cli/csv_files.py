@@ -11,6 +11,8 @@ from pathlib import Path
 
 from nca_cli.errors import UsageError
 
+IMAGE_COLUMNS = ("image", "image_id", "image_name", "image_number", "file_name", "filename", "file")
+"""What the column that names the images may be called; of several, the first of these."""
 Line = tuple[int, list[str]]
 """Its number in the file, and its cells."""
 
@@ -28,8 +30,24 @@ class TextTable:
     @property
     def twice(self) -> str | None:
         """The first column, in small letters, that comes twice."""
-        lower = [name.lower() for name in self.columns]
+        lower = self.lower
         return next((name for name in lower if name and lower.count(name) > 1), None)
+
+    @property
+    def image(self) -> int | None:
+        """The column that names the images."""
+        lower = self.lower
+        return next((lower.index(name) for name in IMAGE_COLUMNS if name in lower), None)
+
+    @property
+    def lower(self) -> list[str]:
+        """The columns in small letters."""
+        return [name.lower() for name in self.columns]
+
+
+def number_or_name(name: str) -> str:
+    """`00012` → `12`: spreadsheets and some tables leave leading zeros out."""
+    return name.lstrip("0") or "0" if name.isdecimal() else name
 
 
 def read_table(path: str | Path) -> TextTable:

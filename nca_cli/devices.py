@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,13 @@ def pick_device(name: str) -> str:
     if int(match[2] or 0) >= counts[match[1]]:
         raise UsageError(f"there is no device {name} here", "--device auto takes what is there")
     return name
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def to_device(values: np.ndarray, device: Any) -> torch.Tensor:

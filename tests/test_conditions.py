@@ -107,6 +107,13 @@ def test_an_image_of_several_rows_has_several_recipes(faces):
     assert labelled() == {"anna": [3, 4], "ben": [1], "cleo": [1]}
 
 
+def test_numbered_images_are_found_without_their_leading_zeros(faces):
+    Path("faces/anna.png").rename("faces/00012.png")
+    text = "image_number,label\n12,3\nben,5\ncleo,7\n"
+    assert computed(reconstruct(*table(text))) == 3
+    assert labelled() == {"00012": [3], "ben": [5], "cleo": [7]}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -76,7 +76,7 @@ def test_several_readers_find_what_one_finds_in_the_same_order(tmp_path, monkeyp
     damage(file_of(store, "ddim-50"))
     alone = [(finding.path, finding.reason) for finding in verify(store)]
     monkeypatch.setattr(nca_cli.store.verify, "PARTS_OF_A_CHILD", 1)
-    monkeypatch.setattr(nca_cli.store.verify, "_cores", lambda: 3)
+    monkeypatch.setattr(nca_cli.store.verify, "cores", lambda: 3)
     assert [(finding.path, finding.reason) for finding in verify(store)] == alone
     assert sum(bool(reason) for _, reason in alone) == 1
 

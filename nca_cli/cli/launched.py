@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from nca_cli.devices import cores
 from nca_cli.errors import UsageError
 from nca_cli.shard import Shard
 
@@ -52,8 +53,7 @@ class Launch:
         """Cores of its machine that are its own; `None`: all that it may use are."""
         if self.beside == 1:
             return None
-        bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else self.beside
-        return max(1, min(bound, (os.cpu_count() or 1) // self.beside))
+        return max(1, min(cores(), (os.cpu_count() or 1) // self.beside))
 
     def device(self, wanted: str) -> str:
         """`auto` means one of the machine's devices for each process: see `pick_device`."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nca_cli.csv_files import TextTable, read_table
+from nca_cli.csv_files import TextTable, number_or_name, read_table
 from nca_cli.errors import NothingStored, UsageError
 from nca_cli.images import SUFFIXES, image_digest, image_name, sample_images
 from nca_cli.portraits import Factors
@@ -32,8 +32,6 @@ CHANNELS = ("_r", "_g", "_b")
 """How the three columns of a colour end."""
 Labels = Mapping[str, tuple[float, ...]]
 """Concept → its numbers for one image."""
-IMAGE_COLUMNS = ("image", "image_id", "image_name", "image_number", "file_name", "filename", "file")
-"""What the column that names the images may be called; of several, the first of these."""
 WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0, "": np.nan, "na": np.nan}
 _NEEDED = "columns image (or image_id, file_name), and one for each concept"
 
@@ -95,11 +93,6 @@ def nothing_labelled(truth: Truth, unknown: Sequence[str]) -> NothingStored:
     return NothingStored(f"{truth.source}: labels {which}", "name images as in the store: nca ls")
 
 
-def number_or_name(name: str) -> str:
-    """`00012` → `12`: spreadsheets and some tables leave leading zeros out."""
-    return name.lstrip("0") or "0" if name.isdecimal() else name
-
-
 def named(names: Sequence[str]) -> str:
     """`a, b, c and 7 more`."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -154,12 +147,11 @@ def read_labels(path: str | Path) -> Truth:
 
 
 def _image_column(table: TextTable) -> int:
-    lower = [name.lower() for name in table.columns]
     if table.twice:
         raise UsageError(f"{table.path}: column {table.twice} comes twice", _NEEDED)
-    at = next((lower.index(name) for name in IMAGE_COLUMNS if name in lower), None)
-    if at is None or len(lower) < 2:
-        what = "image" if at is None and len(lower) > 1 else "of a concept"
+    at, several = table.image, len(table.columns) > 1
+    if at is None or not several:
+        what = "image" if at is None and several else "of a concept"
         raise UsageError(f"{table.path}: no column {what}", _NEEDED)
     return at
 

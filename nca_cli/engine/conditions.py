@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nca_cli.csv_files import TextTable, read_table
+from nca_cli.csv_files import TextTable, number_or_name, read_table
 from nca_cli.errors import UsageError
 from nca_cli.images import Source
 from nca_cli.models import Model
@@ -16,7 +16,6 @@ from nca_cli.models import Model
 if TYPE_CHECKING:
     from nca_cli.engine.request import Request
 
-IMAGE_COLUMNS = ("image", "image_id", "file_name", "filename", "file")
 NEEDED = "columns image, and label or prompt"
 
 
@@ -65,7 +64,7 @@ def _by_image(path: Path, images: Sequence[Source]) -> Iterator[tuple[Source, Sa
     rows = _rows(table)
     for image in images:
         names = dict.fromkeys((str(image), image.name, image.stem, *_ends(str(image))))
-        found = [said for name in names for said in rows.get(name, ())]
+        found = [said for name in names for said in rows.get(number_or_name(name), ())]
         if not found:
             raise UsageError(f"{path} says nothing of {image}", "add a row, or leave the image out")
         yield from ((image, said) for said in dict.fromkeys(found))
@@ -79,9 +78,8 @@ def _ends(path: str) -> Iterator[str]:
 
 def _rows(table: TextTable) -> Mapping[str, list[Said]]:
     """Name of an image → what is said of it."""
-    lower = [name.lower() for name in table.columns]
-    image = next((lower.index(name) for name in IMAGE_COLUMNS if name in lower), None)
-    told = {name: lower.index(name) for name in Said._fields if name in lower}
+    image = table.image
+    told = {name: table.lower.index(name) for name in Said._fields if name in table.lower}
     if table.twice:
         raise UsageError(f"{table.path}: column {table.twice} comes twice", NEEDED)
     if image is None or not told:
@@ -90,7 +88,7 @@ def _rows(table: TextTable) -> Mapping[str, list[Said]]:
     rows: dict[str, list[Said]] = {}
     for where, cells in table.rows:
         values = {name: _value(name, cells[at], where) for name, at in told.items()}
-        rows.setdefault(cells[image].removeprefix("./"), []).append(Said(**values))
+        rows.setdefault(number_or_name(cells[image].removeprefix("./")), []).append(Said(**values))
     return rows
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from nca_cli.devices import cores
 from nca_cli.errors import NcaError, NothingStored, StoreError
 from nca_cli.metrics import cache
 from nca_cli.metrics.cache import FLOOR, Kept
@@ -208,7 +209,7 @@ def _workers(wanted: int | None, tasks: Sequence[Task]) -> int:
         return 1
     if shape[-1] * shape[-2] * sum(len(task.keys) for task in tasks) < POOL_PIXELS:
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 def _passing(name: str) -> str:

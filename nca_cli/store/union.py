@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nca_cli.errors import NcaError, StoreError
-from nca_cli.store.header import parsed, steps_of
+from nca_cli.store.artifact import Artifact
+from nca_cli.store.header import steps_of
 from nca_cli.store.location import Location
 from nca_cli.store.store import Store
 
@@ -46,9 +47,11 @@ def merge_stores(
             except NcaError as error:
                 found.errors.append(error)
                 continue
-            for part in _noise_first(source, model):
-                _take(store, source, part, found)
-                tick(1)
+            for image in source.images(model):
+                for artifact in source.artifacts(model, image):  # x_t before the x̂0 that need them
+                    for part in artifact.parts:
+                        _take(store, source, artifact, part, found)
+                        tick(1)
     return found
 
 
@@ -61,22 +64,16 @@ def _note_training(store: Store, source: Store, model: str) -> None:
         store.note_step(model, info, step, weights)
 
 
-def _noise_first(source: Store, model: str) -> Iterator[Location]:
-    """Every part, x_t before the x̂0 that refer to it."""
-    for image in source.images(model):
-        for artifact in source.artifacts(model, image):
-            yield from artifact.parts
-
-
-def _take(store: Store, source: Store, location: Location, found: Union) -> None:
-    model, _, name = location.names
+def _take(
+    store: Store, source: Store, artifact: Artifact, location: Location, found: Union
+) -> None:
     try:
-        part = location.read()
-        about = parsed(part.header, "image")
-        place = store.place(model, source.model_info(model), about["name"], about["digest"])
+        part, digest = location.read(), artifact.image_info["digest"]
+        info = source.model_info(artifact.model)
+        place = store.place(artifact.model, info, artifact.image_name, digest)
         layout = part.samples.layout
         dtype = str(next(iter(layout.values()))[0]) if layout else "float32"
-        taken = store.commit(place, name, part.header, part.samples, part.fixed, dtype)
+        taken = store.commit(place, artifact.name, part.header, part.samples, part.fixed, dtype)
     except NcaError as error:
         found.errors.append(error)
         return

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nca_cli.devices import cores
 from nca_cli.errors import StoreError
 from nca_cli.store import layout
 from nca_cli.store.check import HEAD, OTHER_MODEL, Checked
@@ -102,7 +103,7 @@ class Verification:
         return sum(len(each) for each in every)
 
     def __iter__(self) -> Iterator[Finding]:
-        count = max(1, min(_cores(), len(self._parts) // PARTS_OF_A_CHILD))
+        count = max(1, min(cores(), len(self._parts) // PARTS_OF_A_CHILD))
         with Children(count, self.time_limit) as self._child:
             yield from map(self._marker, self._markers)
             yield from map(self._model, self._models)
@@ -222,12 +223,6 @@ class Verification:
         with writing(path):
             discard(path)
         return replace(note, reason=f"{note.reason}; removed")
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _left_beside(root: Path) -> list[Path]:

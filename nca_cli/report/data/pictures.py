@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nca_cli.analysis.remember import remembered
+from nca_cli.devices import cores
 from nca_cli.errors import NothingStored, StoreError
 from nca_cli.images import to_rgb
 from nca_cli.report.data.report import Report
@@ -293,7 +293,7 @@ def _notes(
 def _encoded(plans: Sequence[ShelfPlan], setting: Setting) -> list[Shelf]:
     """Shelves in the order of the plans, a thread per core; what is damaged is left out."""
     grids = {image: _grid(levels) for image, levels in by_image(plans).items()}
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         shelves = pool.map(lambda plan: _shelf(plan, setting, grids[plan.image]), plans)
         return [shelf for shelf in shelves if shelf]
 
