@@ -708,3 +708,13 @@ def test_the_store_needs_no_heavy_module():
 def test_recipes_with_equal_settings_share_an_artifact(store):
     same = Recipe.from_json(DDIM.canonical())
     assert commit(store, (100,), recipe=DDIM).parts == commit(store, (300,), recipe=same).parts
+
+
+def test_a_model_whose_first_writer_was_killed_at_once_is_none_yet(tmp_path):
+    """Its folder is there, and nothing in it but what was being written."""
+    store = full_store(tmp_path / "store", ["cat"])
+    began = store.root / "other-00000000"
+    began.mkdir()
+    (began / ".model.json.0000.tmp").write_text("{")
+    assert store.models() == Store(store.root).models() == [store.select()[0].model]
+    assert all(finding.ok for finding in verify(store) if finding.path.suffix != ".tmp")

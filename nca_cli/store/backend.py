@@ -57,8 +57,12 @@ class FolderBackend:
             raise StoreError(self._marker, "is not readable JSON") from error
 
     def models(self) -> list[str]:
-        """Model folder names, sorted."""
-        return _folders(self.root)
+        """Model folder names, sorted. A folder without `model.json` and images is none: its first
+        writer has not come further, or was killed there."""
+        return [
+            name for name in _folders(self.root)
+            if (self.root / name / layout.MODEL_FILE).is_file() or _folders(self.root / name)
+        ]  # fmt: skip
 
     def images(self, model: str) -> list[str]:
         """Image folder names of a model, sorted."""
