@@ -91,7 +91,9 @@ def numerals(home: Path, count: int) -> Pictures:
 
     numbers = mnist_data()[1]
     rows = np.random.default_rng(0).permutation(np.flatnonzero(np.arange(len(numbers)) % 5 == 0))
-    kept, seen = framed_digits()[rows[:count]], digits(SIZE)[:count]
+    taught = digits(SIZE)  # in the order of their numbers, so that the first of them are all alike
+    kept = framed_digits()[rows[:count]]
+    seen = taught[np.random.default_rng(1).permutation(len(taught))[:count]]
     for folder, pixels in ((home / "held-out", kept), (home / "training", seen)):
         folder.mkdir(parents=True, exist_ok=True)
         for row, picture in enumerate(pixels):

@@ -24,7 +24,7 @@ from nca_cli.concepts.truth import COLOURS, PRESENT, VALUES
 
 UNIFORM, P2 = "uniform", "p2"
 LATE = 1600
-"""Step after which gain is late: a quarter of the training."""
+"""Step after which gain is late: a quarter of the training on portraits, half of that on digits."""
 BANDS = tuple(BOUNDS)
 
 
