@@ -237,7 +237,7 @@ def test_noisy_pairs_lie_on_their_closed_form(store):
 
 
 OTHERS = {
-    "exploding": (VarianceExploding(0.01, 50.0, 1000), (200, 450, 700)),
+    "exploding": (VarianceExploding(0.01, 50.0, 1000, 2), (200, 450, 700)),
     "flow": (FlowMatching(), (200, 500, 800)),
 }
 

@@ -31,7 +31,7 @@ from nca_cli.store import Store
 from nca_cli.twins import reconstruct
 
 DDPM = Schedule()
-EXPLODING = VarianceExploding(0.01, 348.0, 1000)
+EXPLODING = VarianceExploding(0.01, 348.0, 1000, 2)
 FLOW = FlowMatching()
 SHIFTED = FlowMatching(shift=3.0)
 CONTINUOUS = [EXPLODING, FLOW, SHIFTED]
@@ -44,7 +44,7 @@ def test_the_kind_of_levels_is_chosen_by_the_schedulers_class():
     assert type(Schedule()) is VariancePreserving
     assert type(Schedule.from_config({"_class_name": "DDIMScheduler"})) is VariancePreserving
     exploding = Schedule.from_config({"_class_name": "ScoreSdeVeScheduler", "sigma_max": 348.0})
-    assert exploding == VarianceExploding(0.01, 348.0, 2000)
+    assert exploding == VarianceExploding(0.01, 348.0, 2000, 2)
     flow = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}
     assert Schedule.from_config(flow) == SHIFTED
 
@@ -143,7 +143,7 @@ def test_the_ends_that_a_refusal_names_can_be_asked_for(schedule):
 
 
 def test_default_levels_that_a_schedule_does_not_reach_are_left_out():
-    short = VarianceExploding(0.01, 1.0, 100)
+    short = VarianceExploding(0.01, 1.0, 100, 2)
     assert 0 < len(short.default_levels) < 9
     assert Schedule("squaredcos_cap_v2", steps=4000).default_levels[0] == 400
     assert DDPM.default_levels == DEFAULT_LEVELS
@@ -404,7 +404,7 @@ def test_ncsnpp_is_an_alias_that_reads_its_levels_from_its_own_configuration(mad
 
     alias, model = ALIASES["ncsnpp"], find_model(str(made["exploding"]))
     assert (alias.source, alias.sampler.name) == ("google/ncsnpp-ffhq-256", "ddim")
-    assert model.space.schedule == VarianceExploding(0.01, 50.0, 40)
+    assert model.space.schedule == VarianceExploding(0.01, 50.0, 40, 2)
     assert recipe_for(model, SamplerChoice("ddpm", 40)).variance == "fixed_large"
     assert recipe_for(model, SamplerChoice("ddim", 40)).clip is None
     assert recipe_for(model, SamplerChoice("pndm", 40)).final_alpha == "one"
@@ -628,4 +628,5 @@ def test_a_transformer_that_is_no_dit_is_refused_by_name(tmp_path):
 def test_diffusing_at_a_level_of_any_kind_mixes_by_its_two_scales():
     x0, noise = np.full((1, 2), 0.5), np.full((1, 2), -1.0)
     assert diffuse(x0, FLOW.level(250), noise)[0, 0] == pytest.approx(0.75 * 0.5 - 0.25)
-    assert diffuse(x0, VarianceExploding(0.5, 2.0, 11).level(0), noise)[0, 0] == pytest.approx(-0.5)
+    exploding = VarianceExploding(0.5, 2.0, 11, scale=2)
+    assert diffuse(x0, exploding.level(0), noise)[0, 0] == pytest.approx(-0.5)

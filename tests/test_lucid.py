@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -95,6 +96,38 @@ def test_what_its_tensors_reveal_is_read_from_them(case):
                                 "pred_v": "v_prediction"}[objective]  # fmt: skip
     assert model.space.shape == (settings.get("channels", 3), 16, 16)
     assert model.name == "model-9"
+
+
+NET = """
+import lucid_reference as lucid
+import torch
+class Unet(torch.nn.Module):
+    def __init__(self, dim, dim_mults):
+        super().__init__()
+        self.said = lucid.SETTINGS | {"dim": dim, "mults": dim_mults}
+    def load_state_dict(self, tensors):
+        self.tensors = tensors
+    def forward(self, x, t):
+        return lucid.predict(self.tensors, self.said, x, t)
+"""
+
+
+def test_the_page_for_ones_own_such_network_says_the_same_as_the_loader(monkeypatch):
+    """docs/own-model.md, with the independent writing as the network that a user would have."""
+    import torch
+
+    page = (Path(__file__).parents[1] / "docs" / "own-model.md").read_text()
+    *_, block = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    Path("mylucid.py").write_text(block)
+    Path("mynet.py").write_text(NET)
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    saved()
+    mine, theirs = (find_model(name) for name in ("mylucid:trained", "lucid:model-9.pt"))
+    assert mine.space == theirs.space
+    x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    found, expected = (load_denoiser(model, device="cpu")(x, torch.tensor(LEVELS)).x0
+                       for model in (mine, theirs))  # fmt: skip
+    assert (found - expected).norm() < 1e-5 * expected.norm()
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])

@@ -1,6 +1,7 @@
 """One's own model by `module:factory`, and short names by `models.toml`."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_the_worked_networks_of_the_page_run_and_are_the_closed_forms_that_they_
     """Both know pixels of variance 0.25 around grey, by other schedules and predictions."""
     import torch
 
-    _, cosine, edm = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    _, cosine, edm, _ = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     (here / "cosinev.py").write_text(cosine)
     (here / "edmlike.py").write_text(edm)
     x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -97,6 +98,23 @@ def test_learned_betas_may_be_a_tensor_and_a_schedule_that_is_none_is_told_what_
     name = write(here, "own_listed", schedule=[0.1, 0.2])
     words = ("its schedule is a list", "Schedule, FlowMatching, VarianceExploding, NoiseSigma")
     refused(ModelError, lambda: find_model(name), *words)
+
+
+def test_a_schedule_names_what_it_takes_and_a_scale_is_never_taken_for_granted(here):
+    """A wrong scale would move every logSNR by ln 4 without a sign."""
+    for made, *words in (
+        ("VarianceExploding(0.01, 50.0)", "scale=2", "[0, 1]", "scale=1", "[-1, 1]"),
+        ("VarianceExploding(scale=0)", "needs its scale"),
+        ("Schedule('cosine')", "'cosine'", "squaredcos_cap_v2", "sigmoid_alpha_bar"),
+        ("Schedule(betas=[0.1])", "takes no betas", "beta_schedule", "trained_betas"),
+        ("FlowMatching(sigma=3)", "takes no sigma", "steps"),
+    ):
+        name = write(here, f"own_{abs(hash(made))}", schedule=made)
+        refused(ModelError, lambda name=name: find_model(name), "cannot be made", *words)
+    one, two = (nca_cli.schedule.VarianceExploding(scale=scale) for scale in (1, 2))
+    assert one.log_snr(500) - two.log_snr(500) == pytest.approx(math.log(4))
+    assert Schedule.from_description({"kind": "ve"}) is None, "of a file: no levels, no error"
+    assert Schedule.from_config({"_class_name": "ScoreSdeVeScheduler"}).scale == 2
 
 
 SPARSE = """
@@ -149,7 +167,7 @@ def test_what_is_wrong_with_a_factory_is_said_in_one_line(here):
     refused(ModelError, lambda: find_model("collections:OrderedDict"), "identity")
 
 
-SCHEDULES = ("Schedule()", "FlowMatching()", "VarianceExploding()")
+SCHEDULES = ("Schedule()", "FlowMatching()", "VarianceExploding(scale=2)")
 FITS = {
     "epsilon": SCHEDULES, "sample": SCHEDULES, "score": SCHEDULES,
     "v_prediction": ("Schedule()",), "flow": ("FlowMatching()",),

@@ -28,7 +28,7 @@ SETTINGS = (
 )  # fmt: skip
 SCHEDULES = {
     "vp": (Schedule(), (0, 1, 19, 300, 555, 980, 999)),
-    "ve": (VarianceExploding(), (3.0, 555.5, 1999.0)),
+    "ve": (VarianceExploding(scale=2), (3.0, 555.5, 1999.0)),
     "flow": (FlowMatching(), (1.0, 333.3, 999.9)),
     "flow, shifted": (FlowMatching(), (1.0, 333.3, 900.0)),
 }

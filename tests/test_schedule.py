@@ -59,7 +59,7 @@ def test_zero_terminal_snr_and_trained_betas_equal_those_of_diffusers():
         Schedule(steps=3, trained_betas=(0.1, 0.2, 0.9)),
         Schedule(steps=3, trained_betas=(0.1, 0.2, 0.9), zero_terminal_snr=True),
         FlowMatching(),
-        VarianceExploding(),
+        VarianceExploding(scale=2),
     ],
     ids=repr,
 )  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 from nca_cli.errors import ModelError
 from nca_cli.models.configs import MOST, odd_settings, short
 from nca_cli.models.pipeline import Pipeline, side_of
-from nca_cli.schedule import Schedule, kind_of
+from nca_cli.schedule import BETA_SCHEDULES, Schedule, kind_of
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 BENDS = (
@@ -18,10 +18,6 @@ BENDS = (
     "use_exponential_sigmas", "use_beta_sigmas", "stochastic_sampling",
 )  # fmt: skip
 """Settings of a flow's scheduler that bend its chains, or walk them, as no sampler here does."""
-BETA_SCHEDULES = (
-    "linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "sigmoid_alpha_bar",
-)  # fmt: skip
-"""Those of diffusers, and nca's own for checkpoints of denoising-diffusion-pytorch."""
 MOST_STEPS = 1_000_000
 MOST_PIXELS = 16_384
 """Of a side of an image."""

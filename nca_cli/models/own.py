@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nca_cli import plugins
-from nca_cli.errors import ModelError
+from nca_cli.errors import ModelError, NcaError
 from nca_cli.models.load import Running
 from nca_cli.models.origins import Origin, StoredAs, Wanted
 from nca_cli.models.space import Model, Space
@@ -55,6 +55,8 @@ def _make(name: str, *step: int) -> Any:
     module, factory = name.split(":")
     try:
         made = getattr(plugins.load(module), factory)(*step)
+    except NcaError as error:  # of nca's own parts, such as a schedule
+        raise ModelError(name, f"cannot be made ({error.what})", error.hint) from error
     except Exception as error:
         reason = f"cannot be made ({plugins.why(error)})"
         raise ModelError(name, reason, plugins.FROM) from error

@@ -8,5 +8,5 @@ from nca_cli.schedule.exploding import VarianceExploding
 from nca_cli.schedule.flow import FlowMatching
 from nca_cli.schedule.level import CLEAN, Level, Schedule, kind_of
 from nca_cli.schedule.noise import diffuse, seeded_noise, step_noise
-from nca_cli.schedule.preserving import VariancePreserving
+from nca_cli.schedule.preserving import BETA_SCHEDULES, VariancePreserving
 from nca_cli.schedule.sigma import NoiseSigma

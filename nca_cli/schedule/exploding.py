@@ -21,7 +21,9 @@ class VarianceExploding(Schedule):
 
     These models work on pixels u in [0, 1], u_t = u_0 + σ·ε. Here, as everywhere in nca, x = 2u - 1
     in [-1, 1]: x_t = x_0 + 2σ·ε. So a = 1, s = `scale`·σ with `scale` 2, and the SNR a²/s² is that
-    of images in [-1, 1], comparable with every other model's.
+    of images in [-1, 1], comparable with every other model's. A network of pixels in [-1, 1] has
+    `scale` 1. It has no default, for a wrong one moves every logSNR by ln 4 without a sign.
+    Raises `UsageError` without it.
     """
 
     kind: ClassVar[str] = "ve"
@@ -33,7 +35,13 @@ class VarianceExploding(Schedule):
     sigma_min: float = 0.01
     sigma_max: float = 1348.0
     steps: int = 2000
-    scale: float = 2.0
+    scale: float = math.nan
+    """What σ is multiplied with, in units of [-1, 1]: has to be given."""
+
+    def __post_init__(self) -> None:
+        if not self.scale > 0:
+            hint = "scale=2 for a network of pixels in [0, 1], scale=1 for one of [-1, 1]"
+            raise UsageError("VarianceExploding needs its scale: x = x0 + scale·σ·ε", hint)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> VarianceExploding:
@@ -42,6 +50,7 @@ class VarianceExploding(Schedule):
             sigma_min=float(config.get("sigma_min", 0.01)),
             sigma_max=float(config.get("sigma_max", 1348.0)),
             steps=int(config.get("num_train_timesteps", 2000)),
+            scale=2.0,
         )
 
     @property

@@ -80,7 +80,12 @@ class Schedule:
     """Time of the last step of chains, before the shift; only flow matching can have one."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Schedule:
-        return object.__new__(cls.kinds[cls.default_kind] if cls is Schedule else cls)
+        kind = cls.kinds[cls.default_kind] if cls is Schedule else cls
+        taken = kind.__match_args__
+        if unknown := kwargs.keys() - set(taken):
+            hint = f"it takes {', '.join(taken)}"
+            raise UsageError(f"{kind.__name__} takes no {min(unknown)}", hint)
+        return object.__new__(kind)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -101,7 +106,7 @@ class Schedule:
         kind = cls.kinds.get(str(settings.pop("kind", None)))
         try:
             schedule = None if kind is None else kind(**settings)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, UsageError):
             return None
         return schedule if schedule and schedule.describe() == dict(description) else None
 

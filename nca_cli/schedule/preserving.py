@@ -13,6 +13,9 @@ from nca_cli.errors import UsageError
 from nca_cli.recipe import DEFAULT_LEVELS, MOST_NUMBERS, digest
 from nca_cli.schedule.level import CLEAN, Level, Schedule
 
+BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "sigmoid_alpha_bar")
+"""Those of diffusers, and nca's own for networks of denoising-diffusion-pytorch."""
+
 
 @dataclass(frozen=True)
 class VariancePreserving(Schedule):
@@ -20,7 +23,8 @@ class VariancePreserving(Schedule):
 
     `beta_schedule`, `beta_start` and `beta_end` mean what they mean in a diffusers scheduler
     config; `trained_betas` replaces them. `final_alpha` says where chains end: "one" (ᾱ = 1) or
-    "first" (ᾱ_0, what diffusers calls `set_alpha_to_one=False`).
+    "first" (ᾱ_0, what diffusers calls `set_alpha_to_one=False`). Raises `UsageError` for a
+    `beta_schedule` that is none of `BETA_SCHEDULES`.
     """
 
     kind: ClassVar[str] = "vp"
@@ -47,6 +51,9 @@ class VariancePreserving(Schedule):
 
     def __post_init__(self) -> None:
         """Learned betas may come as a list, an array or a tensor."""
+        if self.trained_betas is None and self.beta_schedule not in BETA_SCHEDULES:
+            hint = f"one of {', '.join(BETA_SCHEDULES)}; or trained_betas"
+            raise UsageError(f"unknown noise schedule {self.beta_schedule!r}", hint)
         if self.trained_betas is not None and not isinstance(self.trained_betas, tuple):
             object.__setattr__(self, "trained_betas", tuple(map(float, self.trained_betas)))
 
@@ -85,9 +92,7 @@ class VariancePreserving(Schedule):
         if self.beta_schedule == "sigmoid":
             ramp = _sigmoid(np.linspace(-6, 6, self.steps))
             return ramp * (self.beta_end - self.beta_start) + self.beta_start
-        if self.beta_schedule == "sigmoid_alpha_bar":
-            return _sigmoid_alpha_bar_betas(self.steps)
-        raise UsageError(f"unknown noise schedule {self.beta_schedule!r}")
+        return _sigmoid_alpha_bar_betas(self.steps)
 
     @cached_property
     def alpha_bar(self) -> np.ndarray:
