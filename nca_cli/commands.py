@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nca_cli.errors import NcaError, NothingStored
-from nca_cli.images import image_digest, sample_images, usual_images
+from nca_cli.images import image_digest, resolution_of, sample_images, size_text, usual_images
 from nca_cli.models.aliases import ALIASES
 from nca_cli.models.checkpoints.origin import CheckpointFile
 from nca_cli.models.find import check_name
@@ -194,7 +194,9 @@ def settings(made: Recipe | str, model: Mapping[str, Any], image: Mapping[str, A
         return replace(_of_run(made, model), square=square)
     space = model.get("space")
     if (source, name) == (BUILT_IN, SIZED) and isinstance(space, dict) and "resolution" in space:
-        square = ("--size", str(space["resolution"]), *square)
+        square = ("--size", size_text(resolution_of(space["resolution"])), *square)
+    elif "size" in model:
+        square = ("--size", size_text(resolution_of(model["size"])), *square)
     command = replace(_made(made), models=(name,), square=square)
     told = () if isinstance(made, str) else _against_its_kind(made, name)
     return replace(command, options=(*command.options, *told))
@@ -314,7 +316,10 @@ class Paths:
         return f"./{text}" if text.startswith("-") else text
 
     def _is(self, path: Path, info: Mapping[str, Any]) -> bool:
-        fitted = str(info.get("resolution")), str(info.get("fit", "crop"))
+        try:
+            fitted = resolution_of(info.get("resolution")), str(info.get("fit", "crop"))
+        except (TypeError, ValueError):  # of a header that no image has
+            return False
         return str(path).isprintable() and self._digest(path, *fitted) == info.get("digest")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from nca_cli.atomic import replace
 from nca_cli.errors import NcaError, UsageError
-from nca_cli.images import FITS, image_digest
+from nca_cli.images import FITS, Resolution, image_digest, resolution_of
 from nca_cli.store import Store
 from nca_cli.store.layout import IMAGE_HEX, MARKER, split_folder
 
@@ -117,20 +117,20 @@ class Outputs:
                 raise UsageError(f"{path} is an image that the store was made from", ELSEWHERE)
 
     @cached_property
-    def _images(self) -> dict[int, set[str]]:
+    def _images(self) -> dict[Resolution, set[str]]:
         """Resolution → first digits of the stored images' digests."""
-        found: dict[int, set[str]] = {}
+        found: dict[Resolution, set[str]] = {}
         if self.store is not None and self.store.exists:
             for resolution, folder in _stored(self.store):
                 found.setdefault(resolution, set()).add(split_folder(folder)[1])
         return found
 
 
-def _stored(store: Store) -> Iterator[tuple[int, str]]:
+def _stored(store: Store) -> Iterator[tuple[Resolution, str]]:
     """Resolution and folder of each stored image; a damaged model is told of by who reads it."""
     for model in store.models():
         with suppress(NcaError, LookupError, TypeError, ValueError):
-            resolution = int(store.model_info(model)["space"]["resolution"])
+            resolution = resolution_of(store.model_info(model)["space"]["resolution"])
             yield from ((resolution, folder) for folder in store.images(model))
 
 

@@ -211,6 +211,11 @@ class Recipe:
     clip_epsilon: str | None = None
     """What a ddim chain takes ε from once x̂0 is clipped: `recomputed`, the clipped x̂0, or `None`,
     the unclipped one."""
+    threshold: float | None = None
+    """Of dynamic thresholding, in the place of `clip`: the share of |x̂0| that sets its range;
+    `None`: the range is fixed."""
+    threshold_max: float | None = None
+    """The widest range of dynamic thresholding."""
     spacing: str | None = None
     """How the levels of a chain fall: `karras`, or `None`, evenly in t."""
 

@@ -93,7 +93,7 @@ def options_of(recipe: Recipe) -> Iterator[str]:
         yield from ("--eta", digits(recipe.eta))
     if recipe.clip is not None:  # what is usual, only the scheduler of the model says
         yield "--clip"
-    elif recipe.sampler in taking("clip"):
+    elif recipe.sampler in taking("clip") and recipe.threshold is None:
         yield "--no-clip"
     if recipe.clip_epsilon is not None:
         yield from ("--clip-epsilon", recipe.clip_epsilon)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nca_cli.clipping import Clip, clip_of, clipped
 from nca_cli.errors import UsageError
 from nca_cli.recipe import Recipe
 
@@ -52,11 +53,6 @@ Moments = tuple[Array, float]
 Sampler = Generator[tuple[Array, "Level"], Prediction, Array]
 
 
-def clipped(x0: Array, clip: float | None) -> Array:
-    """x̂0 held within ±clip, or as it is."""
-    return x0 if clip is None else x0.clip(-clip, clip)
-
-
 def noise_in(x: Array, x0: Array, level: Level) -> Array:
     """ε̂ = (x - a·x̂0)/s: the noise that x would hold if x̂0 were its image."""
     return (x - level.a * x0) / level.s
@@ -77,7 +73,7 @@ def one_step(x: Array, levels: Sequence[Level]) -> Sampler:
 
 
 def ddim(
-    x: Array, levels: Sequence[Level], *, eta: float = 0.0, clip: float | None = None,
+    x: Array, levels: Sequence[Level], *, eta: float = 0.0, clip: Clip = None,
     clip_epsilon: str = KEPT, fresh: FreshNoise = no_noise,
 ) -> Sampler:  # fmt: skip
     """DDIM (Song et al., 2010.02502), eq. 12 and 16. η = 0 is deterministic, η = 1 is ancestral.
@@ -104,7 +100,7 @@ def ddim_step(recipe: Recipe, here: Level, there: Level, g: Array, last: bool) -
 
 
 def ddpm(
-    x: Array, levels: Sequence[Level], *, clip: float | None = None,
+    x: Array, levels: Sequence[Level], *, clip: Clip = None,
     variance: str = "fixed_small", fresh: FreshNoise = no_noise,
 ) -> Sampler:  # fmt: skip
     """DDPM's ancestral steps (Ho et al., 2006.11239), eq. 6-7, between any two levels.
@@ -323,7 +319,7 @@ def start(
         raise UsageError(f"{recipe.sampler} cannot begin at pure noise (t {t})",
                          f"take {' or '.join(able)}")  # fmt: skip
     settings = {
-        "eta": recipe.eta or 0.0, "clip": recipe.clip, "fresh": fresh,
+        "eta": recipe.eta or 0.0, "clip": clip_of(recipe), "fresh": fresh,
         "clip_epsilon": recipe.clip_epsilon or KEPT,
         "variance": recipe.variance or "fixed_small", "midpoint": schedule.midpoint,
     }  # fmt: skip

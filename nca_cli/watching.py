@@ -168,10 +168,10 @@ class Watch:
         raise NcaError(f"{self.run}: {error}", DIVERGED) if type(error) is NcaError else error
 
     def _bundles(self, space: Space, recipe: Recipe) -> Iterator[Bundle]:
-        side, channels, schedule = space.resolution, space.channels, space.schedule
+        size, channels, schedule = space.resolution, space.channels, space.schedule
         courses = {t: programme(recipe, schedule, t) for t, _ in self._keys}
-        for digest, source in {image_digest(each, side): each for each in self._sources}.items():
-            x0 = load_image(source, side, channels=channels).pixels
+        for digest, source in {image_digest(each, size): each for each in self._sources}.items():
+            x0 = load_image(source, size, channels=channels).pixels
             x_t, picture = noised(x0, schedule, digest, self._keys), Prepared(x0)
             for (t, _), x in zip(self._keys, x_t, strict=True):
                 course = courses[t]

@@ -15,6 +15,7 @@ FLOORS = (
     ("errors", "recipe"),
     (
         "atomic",
+        "clipping",
         "csv_files",
         "devices",
         "images",

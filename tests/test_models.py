@@ -242,10 +242,9 @@ def test_samplers_that_cannot_clip_say_so(made, sampler):
         recipe_for(find(made["nested"]), SamplerChoice(sampler, clip=True))
 
 
-def test_dynamic_thresholding_is_refused_unless_clipping_is_settled(made):
+def test_dynamic_thresholding_is_taken_unless_clipping_is_settled(made):
     model = scheduled(made["nested"], _class_name="DDPMScheduler", thresholding=True)
-    with pytest.raises(ModelError, match="thresholding"):
-        recipe_for(model, SamplerChoice("ddim"))
+    assert recipe_for(model, SamplerChoice("ddim")).threshold == 0.995
     assert recipe_for(model, SamplerChoice("ddim", clip=False)).clip is None
     assert recipe_for(model, SamplerChoice("one-step"))
 
@@ -693,7 +692,7 @@ def test_a_git_lfs_pointer_is_called_what_it_is(copy):
     [
         ("unet/config.json", {"_class_name": "UNet2DConditionModel"}, ["UNet2DConditionModel"]),
         ("unet/config.json", {"class_embed_type": "timestep"}, ["class_embed_type", "timestep"]),
-        ("unet/config.json", {"sample_size": [16, 32]}, ["square"]),
+        ("unet/config.json", {"sample_size": [16, 32, 64]}, ["sample_size", "[height"]),
         ("unet/config.json", {"sample_size": None}, ["sample_size"]),
         ("unet/config.json", {"sample_size": {}}, ["sample_size"]),
         ("unet/config.json", {"sample_size": [[]]}, ["sample_size"]),

@@ -155,6 +155,37 @@ def test_a_blank_names_the_prompt_in_the_command_that_fills_it(plain, faces, tmp
     assert f"--prompt '{CAT}' --guidance 3" in result.stderr
 
 
+def test_text_encoders_are_loaded_once_for_all_prompts_whose_numbers_are_those_of_each_alone(
+    plain, faces, tmp_path, monkeypatch
+):
+    """Counted at the one place where networks are made, which works as ever."""
+    from nca_cli.models import load
+
+    made, real = [], load._filled
+    monkeypatch.setattr(load, "_filled", lambda pipeline, part, name: (
+        made.append(part.folder), real(pipeline, part, name))[1])  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    command = [
+        "reconstruct",
+        str(faces / "anna.png"),
+        "-m",
+        str(plain),
+        "-s",
+        "one-step",
+        "--t",
+        "500",
+    ]
+    prompts = [word for each in (CAT, "a dog", "a CAT") for word in ("--prompt", each)]
+    result = CliRunner().invoke(app, [*command, *prompts, "--guidance", "1,3", "--store", "all"])
+    assert result.exit_code == 0, result.output
+    assert sorted(made) == ["text_encoder", "unet", "vae"]
+    result = CliRunner().invoke(app, [*command, "--prompt", "a dog", "--store", "alone"])
+    assert result.exit_code == 0, result.output
+    (alone,) = [each for each in Store("alone").select() if not each.is_noise]
+    same = next(each for each in Store("all").select() if each.name == alone.name)
+    assert np.array_equal(alone.read("x0_hat", [(500, 0)]), same.read("x0_hat", [(500, 0)]))
+
+
 def test_prompt_and_guidance_are_part_of_the_recipe(plain):
     model = find_model(str(plain))
     conditions = [{}, {"prompt": CAT}, {"prompt": "a dog"}, {"prompt": CAT, "guidance": 7.5}]

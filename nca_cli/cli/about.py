@@ -48,11 +48,13 @@ def models(json: opt.Json = False) -> None:
 
 def _models_table(rows: list[ModelRow], width: int) -> Table:
     """What a model is may take several lines, in whole words; a narrow one leaves things out."""
+    from nca_cli.images import size_text
+
     shown = table()
     cells = {
         "name": [row.name for row in rows],
         "what": [row.what for row in rows],
-        "pixels": [str(row.resolution or "") for row in rows],
+        "pixels": [size_text(row.resolution) if row.resolution else "" for row in rows],
         "sampler": [row.sampler for row in rows],
         "licence": [row.licence for row in rows],
         "on disk": ["yes" if row.on_disk else "no" for row in rows],

@@ -21,6 +21,7 @@ from nca_cli.cli.options import (
     compute_option,
     run_option,
 )
+from nca_cli.errors import UsageError
 from nca_cli.recipe import (
     DTYPES,
     SPACINGS,
@@ -35,6 +36,7 @@ from nca_cli.shard import Shard
 
 if TYPE_CHECKING:
     from nca_cli.engine import Request
+    from nca_cli.images import Resolution
 
 
 @option_group
@@ -148,8 +150,9 @@ class ImageOptions:
     sample_seed: Annotated[int | None, compute_option(
         "--sample-seed", metavar="S", show_default="0", help="Which sample.")] = None
     fit: Fit = "crop"
-    size: Annotated[int, compute_option(
-        "--size", min=2, help="Side in pixels, for wiener alone.")] = 256
+    size: Annotated[str | None, compute_option(
+        "--size", metavar="N|HxW", show_default="the model's own; 256 for wiener",
+        help="Of images in pixels: a side, or height x width.")] = None
     # fmt: on
 
 
@@ -204,6 +207,17 @@ def _prompts(texts: list[str]) -> list[str]:
     return [whole] if whole and texts == whole.split() else texts
 
 
+def _size(text: str) -> Resolution:
+    """Raises `UsageError`."""
+    from nca_cli.images import resolution_of
+
+    try:
+        return resolution_of(text)
+    except ValueError as error:
+        hint = "a side or HEIGHTxWIDTH in pixels: 64, 32x64"
+        raise UsageError(f"--size {text!r} is no size of images", hint) from error
+
+
 def _batch(text: str) -> Any:
     """`None` for `auto`; `Request` refuses what is no number."""
     return None if text == "auto" else int(text) if text.isdecimal() else text
@@ -217,6 +231,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "eta": partial(parse_list, what="eta"),
     "at": parse_at,
     "batch": _batch,
+    "size": _size,
     "label": parse_labels,
     "guidance": partial(parse_list, what="guidance"),
     "prompt": _prompts,

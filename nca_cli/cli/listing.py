@@ -175,12 +175,14 @@ def _find(path: Path, store: Path) -> Artifact:
 
 
 def _details(details: dict) -> Table:
+    from nca_cli.images import resolution_of, size_text
+
     model, image = details["model_info"], details["image_info"]
     space = model["space"]
     rows = {
         "model": f"{model['name']}  ({model['source']})",
         "image": f"{image['name']}  ({image['digest'][:12]}, {image['fit']})",
-        "resolution": f"{space['resolution']} px",
+        "resolution": f"{size_text(resolution_of(space['resolution']))} px",
         "artifact": details["artifact"],
         "t": ranges(details["t"]),
         "seeds": ranges(details["seeds"]),

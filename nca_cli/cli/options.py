@@ -118,7 +118,9 @@ Offline = Annotated[bool, compute_option("--offline", help="Never ask the networ
 Device = Annotated[str, compute_option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 Fit = Annotated[
     str,
-    compute_option("--fit", metavar="crop|pad|stretch", help="How a picture becomes square."),
+    compute_option(
+        "--fit", metavar="crop|pad|stretch", help="How a picture takes the model's shape."
+    ),
 ]
 StoreDtype = Annotated[
     str,

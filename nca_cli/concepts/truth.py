@@ -17,7 +17,14 @@ import numpy as np
 
 from nca_cli.csv_files import TextTable, number_or_name, read_table
 from nca_cli.errors import NothingStored, UsageError
-from nca_cli.images import SUFFIXES, image_digest, image_name, sample_images
+from nca_cli.images import (
+    SUFFIXES,
+    Resolution,
+    image_digest,
+    image_name,
+    resolution_of,
+    sample_images,
+)
 from nca_cli.portraits import Factors
 from nca_cli.store import Artifact, Store
 from nca_cli.store.layout import split_folder
@@ -55,8 +62,8 @@ class Truth:
         """The labels of an artifact's image; `None` where it has none."""
         if self.by_digest:
             info = artifact.image_info
-            key = (info.get("digest"), info.get("fit", "crop"), info.get("resolution"))
-            return self.labels.get(_portrait_names(*key[1:]).get(str(key[0]), ""))
+            fitted = info.get("fit", "crop"), resolution_of(info.get("resolution") or 0)
+            return self.labels.get(_portrait_names(*fitted).get(str(info.get("digest")), ""))
         stem = self._written.get(number_or_name(artifact.image_name), artifact.image_name)
         return self.labels.get(artifact.image, self.labels.get(stem))
 
@@ -119,7 +126,7 @@ def portrait_truth() -> Truth:
 
 
 @cache
-def _portrait_names(fit: str, resolution: int) -> dict[str, str]:
+def _portrait_names(fit: str, resolution: Resolution) -> dict[str, str]:
     """Digest → file name of the bundled portraits."""
     paths = sample_images("portraits")
     return {image_digest(path, resolution, fit): path.name for path in paths}

@@ -9,6 +9,7 @@ import numpy as np
 from nca_cli.devices import pick_device
 from nca_cli.engine.batching import BatchSize, as_many_as_fit
 from nca_cli.models import Model
+from nca_cli.models.load import Loaded
 
 CHUNK = 16
 """Samples noised, decoded or read at a time: bounds memory."""
@@ -20,8 +21,10 @@ class Codec:
     What loading it has to say is appended to `notes`.
     """
 
-    def __init__(self, model: Model, device: str, notes: list[str]):
-        self.latent = model.space.latent
+    def __init__(
+        self, model: Model, device: str, notes: list[str], kept: Loaded | None = None
+    ):  # fmt: skip
+        self.latent, self._kept = model.space.latent, kept
         self._model, self._device, self._notes = model, device, notes
         self._autoencoder: Any = None
         self._batch = BatchSize(CHUNK)
@@ -46,8 +49,9 @@ class Codec:
 
         if self._autoencoder is None:
             device = pick_device(self._device)
-            self._autoencoder = load_autoencoder(self._model, device=device)
+            self._autoencoder = load_autoencoder(self._model, device=device, kept=self._kept)
             self._notes += self._autoencoder.notes
+            self._autoencoder.notes = []  # said once
         convert = getattr(self._autoencoder, method)
 
         def converted(some: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from nca_cli.engine.programme import Programme, programme
 from nca_cli.errors import Complain, NcaError, StoreError, UsageError
-from nca_cli.images import Source, image_digest, image_name
+from nca_cli.images import Source, height_width, image_digest, image_name, size_json
 from nca_cli.models import Model
 from nca_cli.recipe import Recipe
 from nca_cli.samplers import evaluations
@@ -129,9 +129,10 @@ class Plan:
     def bytes(self, store_dtype: str = "float32") -> int:
         """Estimate of what the store will grow by."""
         space, width = self.model.space, 2 if store_dtype == "float16" else 4
-        pixels = space.channels * space.resolution**2 * width
+        area = math.prod(height_width(space.resolution))
+        pixels = space.channels * area * width
         latents = math.prod(space.shape) * width if space.latent else 0
-        each = pixels + latents + 3 * space.resolution**2
+        each = pixels + latents + 3 * area
         noises = sum(len(image.noise) for image in self.images)
         fixed = 2 * pixels * sum(bool(image.noise) for image in self.images)
         return (noises + (self.missing if self.recipes else 0)) * each + fixed
@@ -162,7 +163,8 @@ class Plan:
         model = self.model
         run = model.trained.described if model.trained else None
         space = model.space.describe()
-        return model_info(model.name, model.source, model.licence, space, run, model.silent)
+        size = model.size and size_json(model.size)
+        return model_info(model.name, model.source, model.licence, space, run, model.silent, size)
 
     def note_step(self) -> None:
         """Have the store say which weights this step of a run has, before samples of it come.

@@ -11,9 +11,10 @@ from pathlib import Path
 from nca_cli.engine.conditions import asked_of, conditions_for, several, unheard
 from nca_cli.engine.plan import Plan, make_plan
 from nca_cli.errors import Complain, ModelError, UsageError
-from nca_cli.images import FITS, Choice, Source, find_images, usual_images
+from nca_cli.images import FITS, Choice, Resolution, Source, find_images, usual_images
 from nca_cli.models import Model, find_model, recipe_for
 from nca_cli.models.reading import UNSAID, FileChoice
+from nca_cli.models.settle import unfollowed
 from nca_cli.recipe import (
     DEFAULT_SEEDS,
     DTYPES,
@@ -67,8 +68,9 @@ class Request:
     labels: Path | None = None
     """A table of labels and prompts, image by image, in the place of the two."""
     fit: str = "crop"
-    size: int = 256
-    """Side in pixels for `wiener`, which has no size of its own."""
+    size: Resolution | None = None
+    """Of images, a side or (height, width), for networks that work on any; `None`: the model's own,
+    256 for `wiener`."""
     dtype: str = "float32"
     tf32: bool = False
     store_dtype: str = "float32"
@@ -193,11 +195,14 @@ def _plans(
             group.notes = unheard(said, mine, model)
     planned = partial(make_plan, store, fit=request.fit, shard=request.shard, on_error=on_error)
     told = {run.name: run.notes for run in runs}
-    plans = []
+    plans, heard = [], set[str]()
     for each in groups.values():
         model = each.model
         plan = planned(model, [*each.recipes.values()], [*each.images], request.keys(model))
-        plan.notes = (*told.pop(model.trained.run if model.trained else "", ()), *each.notes)
+        notes = [*told.pop(model.trained.run if model.trained else "", ()), *each.notes]
+        notes += unfollowed(model, each.recipes.values())
+        plan.notes = tuple(note for note in notes if note not in heard)
+        heard.update(notes)
         plans.append(plan)
     return plans
 
@@ -213,7 +218,9 @@ class _Group:
 
 
 def _check_told(request: Request, models: Sequence[Model]) -> None:
-    """Refuse what is said of files that no model has."""
+    """Refuse what is said of sizes or files that no model has."""
+    if request.size is not None and request.runs and not request.models:
+        raise UsageError("--size is about models; a training has its own size", "leave it out")
     if models and request.told != UNSAID and request.told not in [m.origin.told for m in models]:
         option = "--variant" if request.variant else "--scheduler"
         raise UsageError(f"{option} is about folders and hub models, and none is named")

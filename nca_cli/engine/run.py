@@ -22,6 +22,7 @@ from nca_cli.errors import Complain, NcaError, NothingStored
 from nca_cli.models import Model
 from nca_cli.models.ahead import read_ahead
 from nca_cli.models.batches import BatchMemory
+from nca_cli.models.load import Loaded
 from nca_cli.recipe import Recipe
 from nca_cli.samplers import Sampler, start
 from nca_cli.schedule import step_noise
@@ -53,11 +54,11 @@ class Reconstruction:
     engine: Engine | None = None
     following: Model | None = None
     """Whose files are read while this runs."""
-    kept: dict[tuple, Any] = field(default_factory=dict)
-    """Networks of plans before, which may be this plan's as well."""
+    kept: Loaded = field(default_factory=Loaded)
+    """What plans before loaded, which may be this plan's as well."""
 
     def __post_init__(self) -> None:
-        self._codec = Codec(self.plan.model, self.device, self.notes)
+        self._codec = Codec(self.plan.model, self.device, self.notes, self.kept)
         self._writer = Writer(self.plan, self._codec, self.store_dtype)
 
     def __len__(self) -> int:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import zip_longest
-from typing import Any
 
 from nca_cli.engine.noise import Noising
 from nca_cli.engine.request import Request, find_runs, noise_plans, reconstruction_plans
 from nca_cli.engine.run import Reconstruction
 from nca_cli.errors import Complain, NcaError
+from nca_cli.models.load import Loaded
 from nca_cli.runs import Unfinished
 from nca_cli.store import Store
 
@@ -35,10 +35,12 @@ def reconstructions(
     """The x̂0 that a request takes; of each model when the one before is done, its files read
     meanwhile."""
     plans = reconstruction_plans(request, store, on_error)
-    kept: dict[tuple, Any] = {}  # one network may answer under several conditions
+    kept = Loaded()  # one network may answer under several conditions
     for plan, following in zip_longest(plans, plans[1:]):
         ahead = following.model if following and following.missing else None
         ahead = None if ahead == plan.model else ahead
+        kept.prompts = [each.network_recipe.prompt or "" for each in plans
+                        if each.missing and each.model == plan.model]  # fmt: skip
         yield Reconstruction(plan, device, store_dtype=request.store_dtype, batch=request.batch,
                              compiled=request.compiled, on_error=on_error, following=ahead,
                              kept=kept)  # fmt: skip

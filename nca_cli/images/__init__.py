@@ -16,3 +16,4 @@ from nca_cli.images.load import (
 )
 from nca_cli.images.pixels import subsampled, to_rgb, to_uint8, to_unit
 from nca_cli.images.readable import MAX_PIXELS, SUFFIXES
+from nca_cli.images.size import Resolution, height_width, resolution_of, size_json, size_text

@@ -25,6 +25,7 @@ from nca_cli.errors import ImageError, NcaError, UsageError
 from nca_cli.images.archives import Member
 from nca_cli.images.pixels import to_unit
 from nca_cli.images.readable import MAX_PIXELS, READABLE, damage, next_step
+from nca_cli.images.size import Resolution, height_width, size_text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -64,7 +65,7 @@ def _unsafe(character: str) -> bool:
     return unicodedata.category(character)[0] in "CZ" or character in '<>:"/\\|?*'
 
 
-def image_digest(image: str | Source, resolution: int, fit: str = "crop") -> str:
+def image_digest(image: str | Source, resolution: Resolution, fit: str = "crop") -> str:
     """The identity of an image: 64 hex digits that depend on content and preprocessing alone.
 
     SHA-256 of the line "nca-image VERSION FIT RESOLUTION" (such as "nca-image 1 crop 256"), one
@@ -80,9 +81,10 @@ def image_digest(image: str | Source, resolution: int, fit: str = "crop") -> str
         raise ImageError(image, error.strerror or str(error), next_step(error)) from error
 
 
-def file_digest(file: IO[bytes], resolution: int, fit: str) -> str:
+def file_digest(file: IO[bytes], resolution: Resolution, fit: str) -> str:
     """`image_digest` of what an open file holds from here on. Raises `OSError`."""
-    digest = hashlib.sha256(f"nca-image {PREPROCESSING_VERSION} {fit} {resolution}\n".encode())
+    stamp = f"nca-image {PREPROCESSING_VERSION} {fit} {size_text(resolution)}\n"
+    digest = hashlib.sha256(stamp.encode())
     return hashlib.file_digest(file, lambda: digest).hexdigest()  # type: ignore[arg-type]
 
 
@@ -106,18 +108,19 @@ class Picture:
 
 def load_image(
     image: str | Source,
-    resolution: int,
+    resolution: Resolution,
     fit: str = "crop",
     channels: int = 3,
     *,
     digest: str | None = None,
 ) -> Picture:
-    """Read `image` as float32 (channels, resolution, resolution) in [-1, 1].
+    """Read `image` as float32 (channels, height, width) in [-1, 1], of a `resolution`.
 
     EXIF-upright; transparency on white; 16-bit grey scaled, not clipped; the first frame of
-    several. One channel means luma (ITU-R 601). `fit` brings the picture to a square: "crop" takes
-    the centre, "pad" adds black bars after resizing (the letterbox of video), "stretch" ignores
-    the aspect. What already has the resolution is passed through with its pixels exact.
+    several. One channel means luma (ITU-R 601). `fit` brings the picture to the aspect of the
+    resolution, most often a square: "crop" takes the centre, "pad" adds black bars after resizing
+    (the letterbox of video), "stretch" ignores the aspect. What already has the resolution is
+    passed through with its pixels exact.
 
     With `digest`, only the picture that `image_digest` said this of is taken: the bytes are read
     once, compared and decoded, so that no other picture comes under its name.
@@ -139,24 +142,25 @@ def load_image(
         return held
 
     with _decoding(source, None if digest is None else taken) as opened:
-        return _squared(opened, source, resolution, fit, channels)
+        return _fitted(opened, source, resolution, fit, channels)
 
 
-def _squared(
-    opened: Image.Image, source: Source, resolution: int, fit: str, channels: int
+def _fitted(
+    opened: Image.Image, source: Source, resolution: Resolution, fit: str, channels: int
 ) -> Picture:
+    height, width = height_width(resolution)
     several = getattr(opened, "is_animated", False) and opened.format != "MPO"
     upright = _upright(opened)
     across, down = upright.size
-    chosen = _middle(upright) if fit == "crop" else upright
+    chosen = _middle(upright, width, height) if fit == "crop" else upright
     plain, transparent = _plain(chosen, "L" if channels == 1 else "RGB", source)
-    square = _fit(plain, resolution, fit)
-    pixels = to_unit(np.asarray(square).reshape(resolution, resolution, channels))
+    resized = _fit(plain, (width, height), fit)
+    pixels = to_unit(np.asarray(resized).reshape(height, width, channels))
     notes = {
         "several frames, the first is used": several,
         "transparent, put on white": transparent,
-        f"{across}×{down} is much smaller than the model's {resolution}×{resolution}":
-            min(across, down) * 2 <= resolution,
+        f"{across}×{down} is much smaller than the model's {width}×{height}":
+            across * 2 <= width or down * 2 <= height,
     }  # fmt: skip
     return Picture(pixels, (across, down), tuple(note for note, holds in notes.items() if holds))
 
@@ -227,14 +231,15 @@ def _upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _middle(image: Image.Image) -> Image.Image:
-    """The square in the centre. Taken first: what is done to single pixels need not be done to
-    those that are left out."""
-    side = min(image.size)
-    if image.size == (side, side):
+def _middle(image: Image.Image, width: int, height: int) -> Image.Image:
+    """The most of the centre that has the aspect width : height. Taken first: what is done to
+    single pixels need not be done to those that are left out."""
+    across = min(image.width, max(1, round(image.height * width / height)))
+    down = min(image.height, max(1, round(image.width * height / width)))
+    if image.size == (across, down):
         return image
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))
+    left, top = (image.width - across) // 2, (image.height - down) // 2
+    return image.crop((left, top, left + across, top + down))
 
 
 def _plain(image: Image.Image, mode: str, source: Source) -> tuple[Image.Image, bool]:
@@ -286,8 +291,8 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image.convert("RGBA"))
 
 
-def _fit(image: Image.Image, resolution: int, fit: str) -> Image.Image:
-    """An L or RGB image, its middle where it is to be cropped, as a square of `resolution`.
+def _fit(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
+    """An L or RGB image, its middle where it is to be cropped, at `size` (width, height).
 
     Lanczos keeps the most detail of Pillow's filters; Pillow widens it by the reduction factor,
     which is the antialiasing. Resizing an image to the size that it has copies it.
@@ -295,17 +300,17 @@ def _fit(image: Image.Image, resolution: int, fit: str) -> Image.Image:
     from PIL import Image
 
     if fit == "pad":
-        return _pad(image, resolution)
-    return image.resize((resolution, resolution), Image.Resampling.LANCZOS)
+        return _pad(image, size)
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _pad(image: Image.Image, resolution: int) -> Image.Image:
-    """The whole image, resized first so that no black bleeds into it, in a black square."""
+def _pad(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The whole image, resized first so that no black bleeds into it, on black."""
     from PIL import Image
 
-    scale = resolution / max(image.size)
+    scale = min(size[0] / image.width, size[1] / image.height)
     width, height = (max(1, round(side * scale)) for side in image.size)
-    square = Image.new(image.mode, (resolution, resolution))
+    whole = Image.new(image.mode, size)
     inner = image.resize((width, height), Image.Resampling.LANCZOS)
-    square.paste(inner, ((resolution - width) // 2, (resolution - height) // 2))
-    return square
+    whole.paste(inner, ((size[0] - width) // 2, (size[1] - height) // 2))
+    return whole

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nca_cli.errors import ImageError
-from nca_cli.images import Picture, load_image
+from nca_cli.images import Picture, load_image, resolution_of
 from nca_cli.images.readable import next_step
 
 RANGE = 1.001
@@ -20,7 +20,7 @@ _LAYOUT = "save it as float32 (C, H, W) in [-1, 1]"
 
 
 def read_reconstruction(path: str | Path) -> Picture:
-    """A square picture at its own size. Raises `ImageError`.
+    """A picture at its own size. Raises `ImageError`.
 
     Arrays may go past ±1, as one-step reconstructions do, far in places where noise is strong;
     integers, 0 … 255 and what lies for the most part beyond ±2 are refused.
@@ -29,17 +29,14 @@ def read_reconstruction(path: str | Path) -> Picture:
     is_array = path.suffix.lower() == ".npy"
     picture = _read_array(path) if is_array else load_image(path, 1)
     across, down = picture.size
-    if across != down:
-        raise ImageError(path, f"{across}×{down} is not square",
-                         "crop it as the original is to be cropped")  # fmt: skip
-    return picture if is_array else load_image(path, across)
+    return picture if is_array else load_image(path, resolution_of((down, across)))
 
 
 def read_original(path: str | Path, shape: tuple[int, int, int], fit: str) -> Picture:
     """An image brought to `shape` (C, H, W), or an array that has it. Raises `ImageError`."""
-    path, (channels, side, _) = Path(path), shape
+    path, (channels, *size) = Path(path), shape
     if path.suffix.lower() != ".npy":
-        return load_image(path, side, fit, channels)
+        return load_image(path, resolution_of(size), fit, channels)
     picture = _read_array(path)
     pixels = picture.pixels
     if pixels.shape != shape:

@@ -11,7 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from nca_cli.errors import Complain, NcaError, StoreError, UsageError
-from nca_cli.images import FITS, image_digest, image_name
+from nca_cli.images import (
+    FITS,
+    Resolution,
+    image_digest,
+    image_name,
+    resolution_of,
+    size_json,
+)
 from nca_cli.imports.pairs import Levels, Pair
 from nca_cli.imports.pictures import read_original, read_reconstruction
 from nca_cli.models.aliases import ALIASES
@@ -50,11 +57,15 @@ class Home:
     @property
     def space(self) -> dict[str, object]:
         """As a model of ours would describe it, so that equal spaces share their images."""
-        channels, side, _ = self.shape
         if self.levels.schedule is not None:
-            return Space(self.levels.schedule, self.shape, side, channels).describe()
-        return {"schedule": self.levels.describe(), "shape": list(self.shape), "resolution": side,
-                "channels": channels}  # fmt: skip
+            return Space.of_pixels(self.levels.schedule, self.shape).describe()
+        return {"schedule": self.levels.describe(), "shape": list(self.shape),
+                "resolution": size_json(self.resolution), "channels": self.shape[0]}  # fmt: skip
+
+    @property
+    def resolution(self) -> Resolution:
+        """Of its pictures."""
+        return resolution_of(self.shape[1:])
 
     @property
     def folder(self) -> str:
@@ -68,7 +79,7 @@ class Home:
 
     def header(self, recipe: Recipe | None = None) -> dict[str, str]:
         """Text attributes of the noise artifact, or of the one of a recipe."""
-        identity = image_info(self.image, self.digest, self.file, self.fit, self.shape[1])
+        identity = image_info(self.image, self.digest, self.file, self.fit, self.resolution)
         return header(self.model_info, identity, recipe)
 
 
@@ -182,9 +193,10 @@ class Importing:
 
     def _home(self, pair: Pair, shape: tuple[int, int, int]) -> Home:
         """Who the image is at this size; its x0 is read once."""
+        digest = image_digest(pair.original, resolution_of(shape[1:]), self.fit)
         home = Home(
             self.model, self.levels, shape, image_name(pair.original),
-            image_digest(pair.original, shape[1], self.fit), Path(pair.original).name, self.fit,
+            digest, Path(pair.original).name, self.fit,
         )  # fmt: skip
         if home not in self._homes:
             picture = read_original(pair.original, shape, self.fit)

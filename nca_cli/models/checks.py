@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from nca_cli.errors import ModelError
+from nca_cli.images.size import height_width, resolution_of, size_text
 from nca_cli.models.configs import MOST, odd_settings, short
-from nca_cli.models.pipeline import Pipeline, side_of
+from nca_cli.models.pipeline import MOST_PIXELS, Pipeline
 from nca_cli.schedule import BETA_SCHEDULES, Schedule, kind_of
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
@@ -19,8 +20,6 @@ BENDS = (
 )  # fmt: skip
 """Settings of a flow's scheduler that bend its chains, or walk them, as no sampler here does."""
 MOST_STEPS = 1_000_000
-MOST_PIXELS = 16_384
-"""Of a side of an image."""
 
 
 def check_pipeline(pipeline: Pipeline, name: str) -> None:
@@ -39,8 +38,9 @@ def _complaints(pipeline: Pipeline) -> Iterator[str]:
     coder = pipeline.autoencoder
     if coder is not None:
         yield from _of_autoencoder(coder.config)
-    if pipeline.resolution > MOST_PIXELS:
-        yield f"works on images of {pipeline.resolution} pixels; nca has up to {MOST_PIXELS}"
+    if max(height_width(pipeline.resolution)) > MOST_PIXELS:
+        size = size_text(pipeline.resolution)
+        yield f"works on images of {size} pixels; nca has up to {MOST_PIXELS}"
     if pipeline.channels not in (1, 3):
         yield f"works on images of {pipeline.channels} channels; nca has 3 or 1"
     yield from pipeline.family.complaints(pipeline)
@@ -56,9 +56,9 @@ def _of_network(pipeline: Pipeline) -> Iterator[str]:
     if config.get("sample_size") is None:
         yield "its config.json names no sample_size"
     try:
-        side_of(config["sample_size"])
+        resolution_of(config["sample_size"])
     except (ValueError, TypeError, OverflowError):
-        yield f"sample_size {config['sample_size']} is not a square"
+        yield f"sample_size {config['sample_size']} is neither a side nor [height, width]"
     told = {key: value for key, value in config.items() if value is not None}
     for key in ("in_channels", "out_channels", pipeline.family.classes):
         yield from _of_whole(told, key, f"its {config.get('_class_name')}", MOST)

@@ -52,6 +52,11 @@ def tokens_of_the_first(embedded: Sequence[Embedded], pipeline: Pipeline) -> Con
     return {"encoder_hidden_states": embedded[0].tokens}
 
 
+def blocks_but_one(config: Mapping[str, Any]) -> int:
+    """How often a UNet of diffusers halves its pictures: between blocks, of which most have 4."""
+    return len(config.get("block_out_channels") or range(4)) - 1
+
+
 @dataclass(frozen=True)
 class Family:
     """Models whose denoising network is of one class. The defaults are most of diffusers'."""
@@ -70,6 +75,9 @@ class Family:
     """Whether the label past the classes stands for none."""
     text_encoders: Mapping[str, TextEncoder] = field(default_factory=dict)
     """Of networks that take a prompt, by their components."""
+    halvings: Callable[[Mapping[str, Any]], int] | None = None
+    """How often it halves its pictures, by its configuration; `None`: it has tables of positions,
+    and so works at its own size alone."""
     shifts_latents: bool = False
     """Whether its latents may have a `shift_factor`."""
     make: Callable[[str, Mapping[str, Any]], torch.nn.Module] = of_diffusers
@@ -99,7 +107,8 @@ def make_unet(kind: str, config: Mapping[str, Any]) -> torch.nn.Module:
     return network
 
 
-UNET = Family("UNet2DModel", channels=3, classes="num_class_embeds", make=make_unet)
+UNET = Family("UNet2DModel", channels=3, classes="num_class_embeds", make=make_unet,
+              halvings=blocks_but_one)  # fmt: skip
 """Of pixels or latents, with class labels or without: DDPM (Ho et al., 2006.11239), ADM (Dhariwal &
 Nichol, 2105.05233), NCSN++ (Song et al., 2011.13456) and LDM (Rombach et al., 2112.10752) are all
 this one class; what differs between them (the levels, what is predicted, an autoencoder) is said by
@@ -119,7 +128,7 @@ def stable_diffusion_complaints(pipeline: Pipeline) -> Iterator[str]:
 
 STABLE_DIFFUSION = Family(
     "UNet2DConditionModel", text_encoders={"text_encoder": CLIP},
-    complaints=stable_diffusion_complaints,
+    complaints=stable_diffusion_complaints, halvings=blocks_but_one,
 )  # fmt: skip
 """Stable Diffusion 1 and 2 (Rombach et al., 2112.10752): a UNet that attends to one CLIP's text."""
 
@@ -206,7 +215,8 @@ def ask_plainly(
     return answer
 
 
-LUCID = Family("LucidUnet", part="network", channels=3, make=make_lucid, ask=ask_plainly)
+LUCID = Family("LucidUnet", part="network", channels=3, make=make_lucid, ask=ask_plainly,
+               halvings=lambda config: len(config["mults"]) - 1)  # fmt: skip
 """The Unet of denoising-diffusion-pytorch, of converted checkpoints."""
 
 
@@ -225,8 +235,13 @@ def ask_with_label(
     return answer
 
 
+def edm_halvings(config: Mapping[str, Any]) -> int:
+    """Between its resolutions, by which its blocks are named."""
+    return len({name.split("_")[0] for name in config["encoder"]}) - 1
+
+
 EDM = Family("EdmNetwork", part="network", channels=3, classes="label_dim", make=make_edm,
-             ask=ask_with_label)  # fmt: skip
+             ask=ask_with_label, halvings=edm_halvings)  # fmt: skip
 """EDM's networks (Karras et al., 2206.00364), of converted checkpoints."""
 
 FAMILIES = {

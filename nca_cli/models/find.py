@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from nca_cli.errors import ModelError, NcaError
+from nca_cli.images.size import Resolution
 from nca_cli.models.aliases import ALIASES, Alias, UserAlias, user_aliases
 from nca_cli.models.checkpoints.described import DescribedFile
 from nca_cli.models.checkpoints.file import DESCRIBED, is_checkpoint
@@ -36,7 +37,7 @@ def find_model(
     weights: bool = True,
     offline: bool = False,
     refresh: bool = False,
-    size: int = 256,
+    size: Resolution | None = None,
     step: int | None = None,
     told: FileChoice = UNSAID,
 ) -> Model:
@@ -47,9 +48,9 @@ def find_model(
     With `weights`, all its files are on this disk afterwards; without, only what noising an image
     needs: nothing for a pixel alias, configurations otherwise, and a latent model's autoencoder.
     A hub model on this disk is used as it is; `refresh` asks for a newer revision, `offline` never
-    asks. `size` is the side of `wiener` in pixels; with a `step`, a `module:factory` is called
-    with it: the network of a training at that step. `told` is about the files of folders and of
-    the hub. Raises `ModelError`.
+    asks. `size` is that of images, `None` the model's own (of `wiener`, 256); with a `step`, a
+    `module:factory` is called with it: the network of a training at that step. `told` is about the
+    files of folders and of the hub. Raises `ModelError`.
     """
     mine = user_aliases().get(name)
     meant = mine.source if mine else name
@@ -59,6 +60,7 @@ def find_model(
     if isinstance(origin, Folder | Hub):
         origin = replace(origin, told=told)
     model = origin.find(Wanted(weights, offline, refresh, size))
+    model = model if size in (None, model.space.resolution) else origin.sized(model, size)
     model = ALIASES[meant].rename(model) if meant in ALIASES else model
     model = replace(model, sampler=model.sampler.within(model.space.schedule.steps))
     return mine.rename(model) if mine else model
@@ -111,8 +113,8 @@ class ModelRow:
 
     name: str
     what: str
-    resolution: int
-    """Side in pixels; 0 where it is not known."""
+    resolution: Resolution
+    """In pixels; 0 where it is not known."""
     sampler: str
     licence: str
     source: str

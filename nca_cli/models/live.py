@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nca_cli.errors import UsageError
+from nca_cli.images.size import height_width, resolution_of
 from nca_cli.models.checks import scheduler_complaints
 from nca_cli.models.load import Running
 from nca_cli.models.origins import Origin, safe_name
 from nca_cli.models.own import PREDICTIONS
-from nca_cli.models.pipeline import side_of
 from nca_cli.models.space import Model, Space, Trained
 from nca_cli.recipe import WATCHED, digest
 from nca_cli.schedule import Schedule, kind_of
@@ -44,22 +44,22 @@ class LiveNetwork(Origin):
     ) -> Model:
         """The network as it is now, as a checkpoint of its run. `shape` (C, H, W), `None`: as its
         `config` says. Raises `UsageError` where there is none, or it is not one of pixels."""
-        channels, side, width = shape or self._configured_shape(trained.run)
-        if channels not in (1, 3) or side != width:
+        channels, height, width = shape or self._configured_shape(trained.run)
+        if channels not in (1, 3):
             raise UsageError(
-                f"shape {(channels, side, width)} is not (C, H, W) with C 3 or 1 and H = W",
+                f"shape {(channels, height, width)} is not (C, H, W) with C 3 or 1",
                 "pixels alone can be watched, no latents",
             )
         return Model(
             safe_name(trained.run), WATCHED,
-            Space(schedule, (channels, side, side), side, channels), self, trained=trained,
+            Space.of_pixels(schedule, (channels, height, width)), self, trained=trained,
         )  # fmt: skip
 
     def _configured_shape(self, run: str) -> tuple[int, int, int]:
         config: Any = getattr(self.network, "config", None)
         try:
-            side = side_of(config["sample_size"])
-            return int(config["in_channels"]), side, side
+            size = height_width(resolution_of(config["sample_size"]))
+            return int(config["in_channels"]), *size
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"the network of {run} does not say the shape of its images",
                              "give shape=(C, H, W), such as (3, 32, 32)") from error  # fmt: skip

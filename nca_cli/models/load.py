@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -49,9 +49,32 @@ WRITTEN_SCALE = (
     "latent scale 0.18215: diffusers writes it for a VQModel that named none, which means 1; "
     "if this is such a copy, set scaling_factor to 1 in its vqvae/config.json"
 )
+PROMPTS = 64
+"""Read while text encoders are loaded: a prompt of Stable Diffusion 3 takes 11 MB as numbers."""
 UNUSED = "{} holds tensors that its config.json knows nothing of, left out: {}"
 VARIANT = "weights of its {} are the variant {} ({})"
 PICKLED = "weights come from {} (a pickle): only tensors are read from it, no code in it is run"
+
+
+@dataclass
+class Loaded:
+    """What those who ask one model under several conditions keep between them."""
+
+    prompts: Sequence[str] = ()
+    """That will be asked for: text encoders, once loaded, read them too."""
+    networks: dict[tuple, Denoiser] = field(default_factory=dict)
+    """The last one that was loaded."""
+    autoencoders: dict[tuple, Autoencoder] = field(default_factory=dict)
+    """The last one that was loaded."""
+    texts: dict[tuple[Path, str], tuple[Condition, Condition]] = field(default_factory=dict)
+    """A pipeline and a prompt → it and the empty one, as the network takes them."""
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self.prompts = ()
+        self.networks.clear()
+        self.autoencoders.clear()
+        self.texts.clear()
 
 
 @dataclass(frozen=True)
@@ -64,8 +87,7 @@ class Running:
     label: int | None = None
     guidance: float | None = None
     prompt: str | None = None
-    kept: dict[tuple, Any] = field(default_factory=dict, compare=False)
-    """Networks that were loaded before, for those who ask them under several conditions."""
+    kept: Loaded = field(default_factory=Loaded, compare=False)
 
     @property
     def numerics(self) -> dict[str, Any]:
@@ -84,32 +106,38 @@ def load_denoiser(
     label: int | None = None,
     guidance: float | None = None,
     prompt: str | None = None,
-    kept: dict[tuple, Any] | None = None,
+    kept: Loaded | None = None,
 ) -> AnyDenoiser:
     """The model's network on `device`, ready to call: `(x_t, t) -> Prediction`.
 
     A class-conditional one answers under `label` (`None`: the label that stands for none, if any),
-    a text-conditional one under `prompt` (`None`: the empty one). `kept` holds networks that were
-    loaded before, and takes this one. Raises `ModelError`, and `UsageError` for a prompt that is
+    a text-conditional one under `prompt` (`None`: the empty one). `kept` holds what was loaded
+    before, and takes what is loaded now. Raises `ModelError`, and `UsageError` for a prompt that is
     too long.
     """
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype {dtype!r}", f"one of: {', '.join(DTYPES)}")
-    running = Running(device, dtype, tf32, label, guidance, prompt, {} if kept is None else kept)
+    running = Running(device, dtype, tf32, label, guidance, prompt, kept or Loaded())
     return model.origin.denoiser(model, running)
 
 
-def load_autoencoder(model: Model, *, device: str) -> Autoencoder:
+def load_autoencoder(model: Model, *, device: str, kept: Loaded | None = None) -> Autoencoder:
     """The autoencoder of a latent model on `device`. Raises `ModelError`."""
     from nca_cli.models.denoiser import Autoencoder
 
-    pipeline = model.origin.pipeline(model)
+    pipeline, known = model.origin.pipeline(model), (kept or Loaded()).autoencoders
+    if (key := (pipeline.root, device)) in known:
+        return known[key]
     coder, scale = pipeline.autoencoder, pipeline.latent_scale
     if coder is None or scale is None:
         raise ModelError(model.name, "works on pixels and has no autoencoder")
     network, notes = _filled(pipeline, coder, model.name)
     shift = pipeline.latent_shift or 0.0
-    return Autoencoder(network, scale, pipeline.shape, device=device, shift=shift, notes=notes)
+    known.clear()
+    known[key] = Autoencoder(
+        network, scale, pipeline.shape, device=device, shift=shift, notes=notes
+    )
+    return known[key]
 
 
 def denoiser_of(pipeline: Pipeline, name: str, running: Running) -> Denoiser | Guided:
@@ -118,10 +146,11 @@ def denoiser_of(pipeline: Pipeline, name: str, running: Running) -> Denoiser | G
 
     given, null, heard = _conditions(pipeline, name, running)
     key = (pipeline.root, pipeline.network.weights, running.device, running.dtype, running.tf32)
-    known: Denoiser | None = running.kept.get(key)
+    networks = running.kept.networks
+    known = networks.get(key)
     denoiser = known or _unconditioned(pipeline, name, running)
-    running.kept.clear()
-    running.kept[key] = denoiser
+    networks.clear()
+    networks[key] = denoiser
     denoiser.notes = [] if known else [*heard, *denoiser.notes]  # said once
     return denoiser if given is None else Guided(denoiser, given, null, running.guidance)
 
@@ -155,7 +184,7 @@ def _conditions(pipeline: Pipeline, name: str, running: Running) -> Conditions:
     import torch
 
     if pipeline.text_encoders:
-        return _embedded(pipeline, name, running.prompt or "")
+        return _read_prompt(pipeline, name, running.prompt or "", running.kept)
     null = pipeline.null_label
     if pipeline.classes is None:
         return None, None, ()
@@ -165,19 +194,35 @@ def _conditions(pipeline: Pipeline, name: str, running: Running) -> Conditions:
     return labels[0], labels[1], ()
 
 
-def _embedded(pipeline: Pipeline, name: str, prompt: str) -> Conditions:
-    """The prompt and the empty one, through one text encoder after the other, each of which works
-    on the CPU, once, and is let go."""
-    embedded: list[Embedded] = []
+def _read_prompt(pipeline: Pipeline, name: str, prompt: str, kept: Loaded) -> Conditions:
+    """The prompt and the empty one, as they were read before, or now with those to come."""
     notes: list[str] = []
+    if (pipeline.root, prompt) not in kept.texts:
+        known = [each for each in kept.prompts if (pipeline.root, each) not in kept.texts]
+        prompts = [*dict.fromkeys([prompt, *known])][:PROMPTS]
+        kept.texts.clear()
+        for each, embedded in zip(prompts, _embedded(pipeline, name, prompts, notes), strict=True):
+            both = pipeline.family.condition(embedded, pipeline)
+            kept.texts[pipeline.root, each] = _row(both, 0), _row(both, 1)
+    return *kept.texts[pipeline.root, prompt], tuple(notes)
+
+
+def _row(condition: Condition, row: int) -> Condition:
+    return {key: value[row : row + 1] for key, value in condition.items()}
+
+
+def _embedded(
+    pipeline: Pipeline, name: str, prompts: list[str], notes: list[str]
+) -> list[tuple[Embedded, ...]]:
+    """Each prompt and the empty one, through one text encoder after the other, each of which works
+    on the CPU and is let go."""
+    read: list[list[Embedded]] = []
     for text in pipeline.text_encoders:
         network, heard = _filled(pipeline, text, name)
-        embedded.append(embed(network, text, pipeline.root, [prompt, ""], name))
+        read.append(embed(network, text, pipeline.root, prompts, name))
         notes += heard
         del network
-    both = pipeline.family.condition(embedded, pipeline)
-    given, null = ({key: value[row : row + 1] for key, value in both.items()} for row in (0, 1))
-    return given, null, tuple(notes)
+    return list(zip(*read, strict=True))
 
 
 def _idle_variance(pipeline: Pipeline, name: str) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nca_cli.errors import ModelError
+from nca_cli.images.size import Resolution
 from nca_cli.models import hub
 from nca_cli.models.checkpoints.file import (
     KINDS,
@@ -51,8 +52,8 @@ class Wanted:
     """Else only what noising an image needs."""
     offline: bool = False
     refresh: bool = False
-    size: int = 256
-    """Side in pixels of a model that has none of its own."""
+    size: Resolution | None = None
+    """Of the images of a model that has none of its own."""
 
 
 class StoredAs(NamedTuple):
@@ -89,6 +90,13 @@ class Origin:
         if model.folder is None:
             raise ModelError(model.name, "its weights are not on this disk")
         return read_pipeline(model.folder, model.name, self.told)
+
+    def sized(self, model: Model, size: Resolution) -> Model:
+        """The model for images of another size. Raises `ModelError` where its network, or its
+        autoencoder, cannot work on them."""
+        pipeline = self.pipeline(model)
+        pipeline.check_size(size, model.name)
+        return replace(model, space=model.space.sized(size), size=size)
 
     def identity(self, model: Model) -> str:
         """Which weights these are: a hub commit, say, or a digest of all files."""

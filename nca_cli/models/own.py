@@ -3,7 +3,7 @@
 The factory takes nothing (for `--run`: a step of the training) and returns an object with
 
 - `identity`, a text that says which weights these are: it goes into every recipe;
-- `shape`, (C, H, W) of its images: C 3 or 1, H = W;
+- `shape`, (C, H, W) of its images: C 3 or 1;
 - a call: `model(x (B, C, H, W), t (B,))` → what it predicts, shaped as x (or with twice the
   channels, a learned variance behind it);
 
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from nca_cli import plugins
 from nca_cli.errors import ModelError, NcaError
+from nca_cli.images.size import Resolution
 from nca_cli.models.load import Running
 from nca_cli.models.origins import Origin, StoredAs, Wanted
 from nca_cli.models.space import Model, Space
@@ -69,13 +70,17 @@ def _make(name: str, *step: int) -> Any:
 def _complaints(made: Any) -> dict[str, bool]:
     identity: Any = getattr(made, "identity", None)
     shape: Any = getattr(made, "shape", None)
-    square = isinstance(shape, tuple) and len(shape) == 3 and shape[1] == shape[2]
+    image = (
+        isinstance(shape, tuple)
+        and len(shape) == 3
+        and all(isinstance(side, int) and side > 0 for side in shape)
+    )
     schedule = _schedule(made)
     told = isinstance(schedule, Schedule)
     prediction = _prediction(made) if told else ""
     return {
         "its identity is not a text": not isinstance(identity, str) or not identity.strip(),
-        "its shape is not (C, H, W) with C 3 or 1 and H = W": not square or shape[0] not in (1, 3),
+        "its shape is not (C, H, W) with C 3 or 1": not image or shape[0] not in (1, 3),
         "it cannot be called": not callable(made),
         f"its schedule is a {type(schedule).__name__}, not one of {', '.join(SCHEDULES)} of "
         "nca_cli.schedule": not told,
@@ -116,14 +121,17 @@ class Own(Origin):
 
     def find(self, wanted: Wanted) -> Model:
         made = self._network()
-        channels, side, _ = made.shape
         return Model(
             self.stored_as().name, self.named,
-            Space(_schedule(made), (channels, side, side), side, channels), self,
+            Space.of_pixels(_schedule(made), made.shape), self,
             scheduler={"clip_sample": False, "set_alpha_to_one": True, **_variance(made)},
             revision=f"own:{self.named}:{_prediction(made)}:{made.identity}",
             prediction=_prediction(made),
         )  # fmt: skip
+
+    def sized(self, model: Model, size: Resolution) -> Model:
+        """Its shape is the user's own to say."""
+        raise ModelError(self.named, f"its shape is {model.space.shape}", "leave out --size")
 
     def files(self, model: Model) -> list[Path]:
         """It has none."""

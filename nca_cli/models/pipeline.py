@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import ModelError
+from nca_cli.images.size import Resolution, height_width, resolution_of, size_text
 from nca_cli.models.digests import content_digest, named_digest
 from nca_cli.models.families import Family
 from nca_cli.models.space import Space
@@ -25,6 +26,8 @@ TOKENIZER = "tokenizer"
 STEMS = {"safetensors": STEM, "bin": STEM}
 TEXT_STEMS = {"safetensors": "model", "bin": "pytorch_model"}
 """Weight files are named by diffusers, those of a text encoder by transformers."""
+MOST_PIXELS = 16_384
+"""Of a side of an image."""
 KL_SCALE = 0.18215
 """diffusers' default `scaling_factor` of AutoencoderKL."""
 AUTOENCODERS = {"VQModel": 1.0, "AutoencoderKL": KL_SCALE}
@@ -136,8 +139,9 @@ class Pipeline:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the network's input."""
-        side = side_of(self.network.config["sample_size"])
-        return self.ins_and_outs[0], side, side
+        return self.ins_and_outs[0], *height_width(
+            resolution_of(self.network.config["sample_size"])
+        )
 
     @property
     def classes(self) -> int | None:
@@ -151,12 +155,22 @@ class Pipeline:
         return self.classes if self.family.null_label else None
 
     @property
-    def resolution(self) -> int:
-        """Side of the image in pixels."""
-        if self.autoencoder is None:
-            return self.shape[1]
-        blocks = self.autoencoder.config.get("block_out_channels", (64,))
-        return self.shape[1] * 2 ** (len(blocks) - 1)
+    def resolution(self) -> Resolution:
+        """Side of the image in pixels, or (height, width)."""
+        config = self.autoencoder.config if self.autoencoder else {}
+        factor = 2 ** (len(config.get("block_out_channels", (64,))) - 1)
+        return resolution_of([factor * side for side in self.shape[1:]])
+
+    def check_size(self, size: Resolution, name: str) -> None:
+        """Refuse images of a size on which it cannot work. Raises `ModelError`."""
+        text, own, halvings = size_text(size), self.resolution, self.family.halvings
+        if halvings is None:
+            reason = f"its {self.family.network} works on images of {size_text(own)} pixels alone"
+            raise ModelError(name, reason, "leave out --size")
+        factor = height_width(own)[0] // self.shape[1] * 2 ** halvings(self.network.config)
+        if any(side % factor or not 0 < side <= MOST_PIXELS for side in height_width(size)):
+            hint = f"multiples of {factor} up to {MOST_PIXELS}, such as its own {size_text(own)}"
+            raise ModelError(name, f"cannot work on images of {text} pixels (--size)", hint)
 
     @property
     def channels(self) -> int:
@@ -249,11 +263,3 @@ def stems_of(folder: str) -> dict[str, str]:
 def join(folder: str, name: str) -> str:
     """`folder/name`, or `name` at the root."""
     return f"{folder}/{name}" if folder else name
-
-
-def side_of(sample_size: Any) -> int:
-    """The side of a square sample size: 256 or [256, 256]. Raises `ValueError`."""
-    sides = sample_size if isinstance(sample_size, (list, tuple)) else [sample_size]
-    if len({int(side) for side in sides}) != 1:
-        raise ValueError(sample_size)
-    return int(sides[0])

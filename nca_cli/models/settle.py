@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+from nca_cli.clipping import DynamicRange
 from nca_cli.errors import ModelError, UsageError
 from nca_cli.models.own import VARIANCES
 from nca_cli.models.space import Model
 from nca_cli.recipe import KARRAS, Recipe
 from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.samplers import METHODS, RECOMPUTED, taking
+
+SPACED = ("leading", "trailing")
+"""`timestep_spacing` of even steps, which chains have as well."""
+SIGMA_SPACINGS = (
+    "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas",
+)  # fmt: skip
+"""Flags of schedulers whose levels fall otherwise."""
 
 
 def recipe_for(
@@ -28,27 +37,28 @@ def recipe_for(
     nca has not, `UsageError` for a choice that the sampler cannot honour.
     """
     method, schedule = METHODS[choice.name], model.space.schedule
-    chain = method.chain
     check_condition(model, label, guidance, prompt)
-    clip = _clip(model, choice)
+    clip, dynamic = _clip(model, choice)
     return Recipe(
         weights=model.origin.identity(model),
         sampler=choice.name,
         sampler_version=method.version,
-        steps=choice.steps if chain else None,
+        steps=choice.steps if method.chain else None,
         eta=float(choice.eta) if "eta" in method.takes else None,  # 0 and 0.0 are one recipe
         clip=clip,
         variance=_variance(model) if "variance" in method.takes else None,
-        final_alpha=_final_alpha(model, choice.name) if chain else None,
+        final_alpha=_final_alpha(model, choice.name) if method.chain else None,
         latent_scale=model.space.latent_scale,
         dtype=dtype,
         tf32=tf32,
         guidance=_guidance(guidance, prompt),
         class_label=label,
-        shift=schedule.shift if chain and schedule.shift != 1 else None,
+        shift=schedule.shift if method.chain and schedule.shift != 1 else None,
         prompt=(prompt or "") if model.takes_prompt else None,
-        last=schedule.last if chain else None,
-        clip_epsilon=_clip_epsilon(model, choice, clip),
+        last=schedule.last if method.chain else None,
+        clip_epsilon=_clip_epsilon(model, choice, clip is not None or dynamic is not None),
+        threshold=dynamic and dynamic.share,
+        threshold_max=dynamic and dynamic.most,
         spacing=_spacing(model, choice),
     )
 
@@ -100,32 +110,58 @@ def _guidance(guidance: float | None, prompt: str | None) -> float | None:
     return float(guidance)  # 3 and 3.0 are one recipe
 
 
-def _clip(model: Model, choice: SamplerChoice) -> float | None:
-    """±range that x̂0 is held in. PNDM knows no clipping; DDPM and DDIM clip unless told not to."""
+def _clip(model: Model, choice: SamplerChoice) -> tuple[float | None, DynamicRange | None]:
+    """±range that x̂0 is held in, or how it follows x̂0. PNDM knows no clipping; DDPM and DDIM clip
+    unless told not to."""
     config = model.scheduler
     if choice.name not in taking("clip"):
         if choice.clip and METHODS[choice.name].chain:
             able = " or ".join(taking("clip"))
             raise UsageError(f"{choice.name} cannot clip", f"leave out --clip, or use {able}")
-        return None
+        return None, None
     if choice.clip is None and config.get("thresholding"):
-        raise ModelError(
-            model.name, "its scheduler clips by dynamic thresholding, which nca has not",
-            "say --clip or --no-clip",
-        )  # fmt: skip
+        return None, DynamicRange(*_threshold(model))
     clip = choice.clip
     if clip is None:
         clip = config.get("clip_sample", _clips_by_default(model))
-    return float(config.get("clip_sample_range", 1.0)) if clip else None
+    return (float(config.get("clip_sample_range", 1.0)) if clip else None), None
 
 
-def _clip_epsilon(model: Model, choice: SamplerChoice, clip: float | None) -> str | None:
+def _threshold(model: Model) -> tuple[float, float]:
+    """Share and widest range of a scheduler's dynamic thresholding, with diffusers' defaults."""
+    share = model.scheduler.get("dynamic_thresholding_ratio", 0.995)
+    most = model.scheduler.get("sample_max_value", 1.0)
+    for name, value, holds in (
+        ("dynamic_thresholding_ratio", share, lambda: 0 < share <= 1),
+        ("sample_max_value", most, lambda: 1 <= most < math.inf),
+    ):
+        if not isinstance(value, int | float) or not holds():
+            raise ModelError(model.name, f"its scheduler's {name} is {value!r}",
+                             "say --clip or --no-clip")  # fmt: skip
+    return float(share), float(most)
+
+
+def unfollowed(model: Model, recipes: Iterable[Recipe]) -> list[str]:
+    """A note on how a scheduler's file would space the levels of chains, where they fall otherwise:
+    evenly from t on, as "leading" and "trailing" do from their own first t."""
+    config, even = model.scheduler, any(each.steps and each.spacing is None for each in recipes)
+    if not even or model.checkpoint or len(model.space.schedule.spacings) == 1:
+        return []
+    asked = [f"timestep_spacing {config['timestep_spacing']}"] if (
+        config.get("timestep_spacing") not in (None, *SPACED)) else []  # fmt: skip
+    asked += [flag for flag in SIGMA_SPACINGS if config.get(flag)]
+    hint = f" (--spacing {KARRAS} does)" if "use_karras_sigmas" in asked else ""
+    told = f"the levels of chains do not follow its scheduler's {' and '.join(asked)}"
+    return [f"{model.name}: {told}{hint}, they fall evenly from t"] if asked else []
+
+
+def _clip_epsilon(model: Model, choice: SamplerChoice, clips: bool) -> str | None:
     """`recomputed` where ε is taken from the clipped x̂0; of checkpoints their authors' rule."""
     able = taking("clip_epsilon")
     if choice.clip_epsilon and choice.name not in able and METHODS[choice.name].chain:
         hint = f"leave out --clip-epsilon, or use {' or '.join(able)}"
         raise UsageError(f"{choice.name} takes no ε from a clipped x̂0", hint)
-    if choice.name not in able or clip is None:
+    if choice.name not in able or not clips:
         return None
     told = choice.clip_epsilon or model.scheduler.get("clip_epsilon")
     return RECOMPUTED if told == RECOMPUTED else None

@@ -7,10 +7,11 @@ are sampled by default.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nca_cli.images.size import Resolution, height_width, resolution_of, size_json
 from nca_cli.recipe import digest
 from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.schedule import Schedule
@@ -26,8 +27,8 @@ class Space:
     schedule: Schedule
     shape: tuple[int, int, int]
     """(C, H, W) the network works in: pixels, or latents of an autoencoder."""
-    resolution: int
-    """Side of the image in pixels."""
+    resolution: Resolution
+    """Side of the image in pixels, or (height, width)."""
     channels: int
     """Of the image: 3, or 1 for greyscale models."""
     autoencoder: str | None = None
@@ -37,17 +38,32 @@ class Space:
     latent_shift: float | None = None
     """`None`: latents are not shifted."""
 
+    @classmethod
+    def of_pixels(cls, schedule: Schedule, shape: tuple[int, int, int]) -> Space:
+        """Of a network that works on images (C, H, W) themselves."""
+        return cls(schedule, shape, resolution_of(shape[1:]), shape[0])
+
     @property
     def latent(self) -> bool:
         """Whether the network works on latents."""
         return self.autoencoder is not None
+
+    def sized(self, resolution: Resolution) -> Space:
+        """The same space of images of another size. Raises `ValueError` where latents do not
+        divide it."""
+        (own, _), (height, width) = height_width(self.resolution), height_width(resolution)
+        factor = own // self.shape[1]
+        if height % factor or width % factor:
+            raise ValueError(resolution)
+        shape = (self.shape[0], height // factor, width // factor)
+        return replace(self, shape=shape, resolution=resolution_of((height, width)))
 
     def describe(self) -> dict[str, object]:
         """Plain data that identifies the space."""
         description: dict[str, object] = {
             "schedule": self.schedule.describe(),
             "shape": list(self.shape),
-            "resolution": self.resolution,
+            "resolution": size_json(self.resolution),
             "channels": self.channels,
         }
         if self.latent:
@@ -117,6 +133,8 @@ class Model:
     """What its network predicts, where that is known: epsilon, v_prediction, sample, …"""
     silent: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """What no tensor of a checkpoint reveals about it, as it was taken."""
+    size: Resolution | None = None
+    """Of images, where another one was asked for than the model's own."""
     trained: Trained | None = None
     """Of a checkpoint of a run, whose name is that of the model; `None` for all others."""
 

@@ -134,18 +134,25 @@ def _without_code(value: Any) -> Any:
 
 def embed(
     network: Any, component: TextComponent, root: Path, prompts: Sequence[str], name: str
-) -> Embedded:
-    """Prompts through one text encoder, `network`, of the pipeline in `root`.
+) -> list[Embedded]:
+    """Each prompt, and the empty one behind it, through a text encoder of the pipeline in `root`.
 
-    Raises `UsageError` for a prompt of more tokens than it reads, rather than cut it, and
-    `ModelError` for a bad tokenizer.
+    Two by two, so that no prompt's numbers depend on the others. Raises `UsageError` for a prompt
+    of more tokens than it reads, rather than cut it, and `ModelError` for a bad tokenizer.
     """
+    tokenizer = _tokenizer(component, root, name)
+    for prompt in prompts:
+        _check_length(tokenizer, prompt, component.limit)
+    return [_embedded(network, component, tokenizer, [prompt, ""], name) for prompt in prompts]
+
+
+def _embedded(
+    network: Any, component: TextComponent, tokenizer: Any, prompts: list[str], name: str
+) -> Embedded:
     import torch
 
-    tokenizer, limit = _tokenizer(component, root, name), component.limit
-    for prompt in prompts:
-        _check_length(tokenizer, prompt, limit)
-    tokens = tokenizer(list(prompts), padding="max_length", max_length=limit, return_tensors="pt")
+    limit = component.limit
+    tokens = tokenizer(prompts, padding="max_length", max_length=limit, return_tensors="pt")
     if int(tokens.input_ids.max()) >= (known := network.get_input_embeddings().num_embeddings):
         folder, part = component.tokenizer_folder, component.folder
         raise ModelError(name, f"its {folder} knows more words than its {part} ({known})")

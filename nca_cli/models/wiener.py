@@ -2,8 +2,9 @@
 
 Images are taken as Gaussian, stationary, of mean 0, and diagonal in the orthonormal 2-D FFT of
 each channel of an orthonormal opponent basis, with power S_c(f) = N²·A_c/(f² + f0_c²), f in cycles
-per image and N the side in pixels. The factor N² is what the orthonormal FFT makes of one and the
-same picture sampled more finely, so the prior describes the same pictures at every size.
+per image and N the side in pixels, the longer one of what is no square. The factor N² is what the
+orthonormal FFT makes of one and the same picture sampled more finely, so the prior describes the
+same pictures at every size.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from nca_cli.errors import UsageError
 from nca_cli.images.pixels import OPPONENT
+from nca_cli.images.size import Resolution, height_width, size_text
 from nca_cli.models.load import Running
 from nca_cli.models.origins import Origin, StoredAs, Wanted
 from nca_cli.models.space import Model, Space
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from nca_cli.samplers import Prediction
 
-SIZES = (2, 4096)
+SIZES, USUAL_SIZE = (2, 4096), 256
 WIENER_VERSION = 1
 AMPLITUDE = (0.008, 0.001, 0.00016)
 CORNER = (0.25, 0.25, 0.25)
@@ -35,12 +37,13 @@ photographs that scikit-image brings (astronaut, chelsea, coffee, motorcycle, ro
 at 256 px, in steps of 25 % in A and among f0 = 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6."""
 
 
-def spectrum(size: int) -> np.ndarray:
-    """S `(3, size, size)`, float64: variance of each coefficient of `np.fft.fft2`, orthonormal."""
-    f = np.fft.fftfreq(size, 1 / size)
-    squared = (f[:, None] ** 2 + f[None, :] ** 2)[None]
+def spectrum(size: Resolution) -> np.ndarray:
+    """S `(3, H, W)`, float64: variance of each coefficient of `np.fft.fft2`, orthonormal."""
+    side = max(height_width(size))
+    rows, columns = (np.fft.fftfreq(each, 1 / side) for each in height_width(size))
+    squared = (rows[:, None] ** 2 + columns[None, :] ** 2)[None]
     amplitude, corner = (np.reshape(value, (3, 1, 1)) for value in (AMPLITUDE, CORNER))
-    return size**2 * amplitude / (squared + corner**2)
+    return side**2 * amplitude / (squared + corner**2)
 
 
 def gain(power: Any, a: Any, s: Any) -> Any:
@@ -51,12 +54,12 @@ def gain(power: Any, a: Any, s: Any) -> Any:
 class WienerDenoiser:
     """E[x0|x_t] under the spectral prior: a gain a·S/(a²·S + s²) for each frequency."""
 
-    def __init__(self, size: int, schedule: Schedule, device: str):
+    def __init__(self, size: Resolution, schedule: Schedule, device: str):
         import torch
 
-        self.shape, self.device = (3, size, size), torch.device(device)
+        self.shape, self.device = (3, *height_width(size)), torch.device(device)
         self.notes: list[str] = []
-        half = spectrum(size)[:, :, : size // 2 + 1]
+        half = spectrum(size)[:, :, : self.shape[2] // 2 + 1]
         self._power = torch.tensor(half, dtype=torch.float32, device=self.device)
         self._basis = torch.tensor(OPPONENT, dtype=torch.float32, device=self.device)
         self._schedule = schedule
@@ -84,19 +87,23 @@ class Wiener(Origin):
     """The spectral prior as a model, which has no files and any size."""
 
     def find(self, wanted: Wanted) -> Model:
-        (low, high), size = SIZES, wanted.size
-        if not low <= size <= high:
-            raise UsageError(f"--size {size} is outside {low} … {high}")
+        (low, high), size = SIZES, USUAL_SIZE if wanted.size is None else wanted.size
+        if not all(low <= side <= high for side in height_width(size)):
+            raise UsageError(f"--size {size_text(size)} is outside {low} … {high}")
         return Model(
-            "wiener", BUILT_IN, Space(Schedule(), (3, size, size), size, 3), self,
+            "wiener", BUILT_IN, Space.of_pixels(Schedule(), (3, *height_width(size))), self,
             scheduler={"_class_name": "DDPMScheduler", "clip_sample": False},
         )  # fmt: skip
+
+    def sized(self, model: Model, size: Resolution) -> Model:
+        """As it was found: of any size."""
+        return model
 
     def stored_as(self) -> StoredAs:
         return StoredAs("wiener")
 
     def identity(self, model: Model) -> str:
-        return f"{model.name}-{WIENER_VERSION}:{model.space.resolution}"
+        return f"{model.name}-{WIENER_VERSION}:{size_text(model.space.resolution)}"
 
     def denoiser(self, model: Model, running: Running) -> WienerDenoiser:
         return WienerDenoiser(model.space.resolution, model.space.schedule, running.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -81,7 +82,7 @@ class Schedule:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Schedule:
         kind = cls.kinds[cls.default_kind] if cls is Schedule else cls
-        taken = kind.__match_args__
+        taken = [field.name for field in fields(kind)]  # type: ignore[arg-type]
         if unknown := kwargs.keys() - set(taken):
             hint = f"it takes {', '.join(taken)}"
             raise UsageError(f"{kind.__name__} takes no {min(unknown)}", hint)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import nca_cli
-from nca_cli.images import PREPROCESSING_VERSION
+from nca_cli.images import PREPROCESSING_VERSION, Resolution, size_json
 from nca_cli.recipe import Recipe, canonical_json, digest
 from nca_cli.store.layout import MODEL_HEX, NOISE, split_folder
 
@@ -38,17 +38,23 @@ def header(
 def model_info(
     name: str, source: str, licence: str | None, space: Mapping[str, object],
     run: Mapping[str, object] | None = None, silent: Mapping[str, object] | None = None,
+    size: object = None,
 ) -> dict[str, object]:  # fmt: skip
     """What `model.json` and the attribute `model` say; `run` of a training's checkpoints alone,
-    `silent` (what no tensor reveals, as it was taken) of checkpoint files."""
+    `silent` (what no tensor reveals, as it was taken) of checkpoint files, `size` where one was
+    asked for that is not the model's own."""
     info: dict[str, object] = {"name": name, "source": source, "licence": licence, "space": space}
-    return {**info, **({"run": run} if run else {}), **({"silent": silent} if silent else {})}
+    more = {"run": run, "silent": silent, "size": size}
+    return {**info, **{key: value for key, value in more.items() if value}}
 
 
-def image_info(name: str, digest: str, file: str, fit: str, resolution: int) -> dict[str, object]:
+def image_info(
+    name: str, digest: str, file: str, fit: str, resolution: Resolution
+) -> dict[str, object]:
     """What the attribute `image` says; `file` is the name of the picture's file."""
     return {
-        "name": name, "digest": digest, "file": file, "fit": fit, "resolution": resolution,
+        "name": name, "digest": digest, "file": file, "fit": fit,
+        "resolution": size_json(resolution),
         "preprocessing": PREPROCESSING_VERSION,
     }  # fmt: skip
 

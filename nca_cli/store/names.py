@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from nca_cli.errors import NcaError
+from nca_cli.images import resolution_of, size_text
 from nca_cli.recipe import Recipe, digest
 from nca_cli.store.artifact import Artifact
 
@@ -34,7 +35,7 @@ class Names:
         every = list(artifacts)
         self._models = told_models(
             {a.model: a.model_name for a in every},
-            lambda folder: _side(a for a in every if a.model == folder),
+            lambda folder: _size(a for a in every if a.model == folder),
         )
         self._images = _several(((a.model, a.image_name), a.image, a) for a in every)
         twins = _several(((a.model, a.label), a.name, a) for a in every)
@@ -68,26 +69,33 @@ class Names:
 
 
 def told_models(
-    named: Mapping[str, str], side: Callable[[str], int | None]
+    named: Mapping[str, str], size: Callable[[str], Any]
 ) -> dict[str, str]:  # fmt: skip
-    """Folder → the name of the model; of several models of a name, with the `side` (in pixels) of
+    """Folder → the name of the model; of several models of a name, with the `size` (in pixels) of
     what is in the folder, or the folder where that does not tell them apart."""
     folders: dict[str, list[str]] = {}
     for folder, name in named.items():
         folders.setdefault(name, []).append(folder)
     words: dict[str, str] = {}
     for name, some in folders.items():
-        sides = {folder: side(folder) for folder in some} if len(some) > 1 else {}
-        sized = None not in sides.values() and len({*sides.values()}) == len(some)
-        words |= {folder: f"{name} {sides[folder]} px" if sized else folder for folder in sides}
+        sizes = {folder: said_size(size(folder)) for folder in some} if len(some) > 1 else {}
+        sized = "" not in sizes.values() and len({*sizes.values()}) == len(some)
+        words |= {folder: f"{name} {sizes[folder]} px" if sized else folder for folder in sizes}
     return {**named, **words}
 
 
-def _side(artifacts: Iterable[Artifact]) -> int | None:
+def said_size(resolution: Any) -> str:
+    """`64`, `32x64`; nothing for what is no resolution."""
+    with suppress(TypeError, ValueError):
+        return size_text(resolution_of(resolution))
+    return ""
+
+
+def _size(artifacts: Iterable[Artifact]) -> Any:
     """Resolution of the images of artifacts of one model: of the first that can be read."""
     for artifact in artifacts:
         with suppress(NcaError, LookupError, TypeError, ValueError):
-            return int(artifact.model_info["space"]["resolution"])
+            return artifact.model_info["space"]["resolution"]
     return None
 
 
@@ -230,6 +238,10 @@ _WORDS: dict[str, Callable[[Recipe], str]] = {
 """Fields of a recipe that a name may say, and how it says them."""
 _MORE_WORDS: dict[str, Callable[[Recipe], str]] = {
     "clip": lambda recipe: "no clip" if recipe.clip is None else f"clip ±{recipe.clip:g}",
+    "threshold": lambda recipe: (
+        "fixed range" if recipe.threshold is None else f"dynamic thresholding {recipe.threshold:g}"
+    ),
+    "threshold_max": lambda recipe: f"range up to ±{recipe.threshold_max or 1:g}",
     "clip_epsilon": lambda recipe: f"ε {recipe.clip_epsilon or 'kept'}",
     "spacing": lambda recipe: f"spacing {recipe.spacing or 'even'}",
     "variance": lambda recipe: f"variance {recipe.variance}",

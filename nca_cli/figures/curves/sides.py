@@ -2,7 +2,8 @@
 
 Averaging 2×2 pixels halves the standard deviation of independent noise and leaves large structures
 as they are. So the same content stands 2·ln 2 lower in logSNR for every doubling of the side, and
-logSNR + 2·ln(side/256), "per pixel at 256 px", means the same for every resolution.
+logSNR + 2·ln(side/256), "per pixel at 256 px", means the same for every resolution. Of what is no
+square the longer side counts, as it does for bands.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ def shift(side: int) -> float:
     return 2 * math.log(side / STATED)
 
 
+def side_of(space: Mapping[str, Any]) -> int:
+    """The longer side of its x_t. Raises `LookupError`, `TypeError`, `ValueError`."""
+    return max(map(int, space["shape"][-2:]))
+
+
 def sides_of(store: Store, filters: Filters) -> dict[str, int]:
     """Of the models whose reconstructions fit, as far as they say it."""
     made = [each for each in store.select(filters) if not each.is_noise]
@@ -34,7 +40,7 @@ def sides_of(store: Store, filters: Filters) -> dict[str, int]:
     for artifact in made:
         if (name := names.model(artifact)) not in found:
             with suppress(NcaError, LookupError, TypeError, ValueError):
-                found[name] = int(artifact.model_info["space"]["shape"][-1])
+                found[name] = side_of(artifact.model_info["space"])
     return found
 
 

@@ -19,7 +19,7 @@ from nca_cli.errors import UsageError
 from nca_cli.figures.grid.placed import FAINT, INK, Box, Placed, Ramp, Sheet, Text, Tier
 from nca_cli.figures.grid.request import GridRequest
 from nca_cli.figures.grid.skeleton import SMALLEST, TITLE, Skeleton, Stub
-from nca_cli.figures.grid.table import Bar, Row, Table
+from nca_cli.figures.grid.table import Bar, Row, Table, tallest
 from nca_cli.figures.grid.variants import zoomed
 from nca_cli.figures.type import text
 from nca_cli.figures.type.text import Label
@@ -47,7 +47,8 @@ def usual_cell(table: Table) -> int:
     largest = max(sides, default=128)
     wanted = min(256, largest * -(-128 // largest))
     lines = len(table.rows) + len(table.groups)
-    handy = min(WIDEST // (len(table.columns) + 1), TALLEST // lines - 4)
+    high = int(TALLEST / lines / max(1.0, tallest(table.cells)))
+    handy = min(WIDEST // (len(table.columns) + 1), high - 4)
     return max(32, min(wanted, handy))
 
 
@@ -132,6 +133,7 @@ def _header(frame: Skeleton, top: float) -> Tier:
 def _rows(frame: Skeleton, start: float) -> Tier:
     """All groups: their names, their rows' names, and the pictures."""
     groups, top, number = frame.table.groups, round(start), 0
+    usual = tallest(frame.table.cells)
     texts: list[Text] = []
     pictures: list[Placed] = []
     roomy = frame.names is None or any(len(group.rows) > 1 for group in groups)
@@ -142,7 +144,8 @@ def _rows(frame: Skeleton, start: float) -> Tier:
             texts.append(band)
             top += round(1.35 * frame.em)
         for row in group.rows:
-            height = max(1, round(frame.cell * row.aspect))
+            aspect = row.aspect or tallest(row.cells, usual)
+            height = max(1, round(frame.cell * aspect))
             texts += _stub(frame, frame.stubs[number], top, height, len(group.rows) == 1)
             pictures += _cells(frame, row, number, top, height)
             number += 1
@@ -177,11 +180,14 @@ def _stub(frame: Skeleton, stub: Stub, top: int, height: int, centred: bool) -> 
 
 def _cells(frame: Skeleton, row: Row, number: int, top: int, height: int) -> list[Placed]:
     """The pictures of a row, side by side."""
-    return [
-        Placed(cell, Box(left, top, left + frame.cell, top + height), number, column)
-        for column, (cell, left) in enumerate(zip(row.cells, frame.lefts, strict=True))
-        if cell is not None
-    ]
+    placed = []
+    for column, (cell, left) in enumerate(zip(row.cells, frame.lefts, strict=True)):
+        if cell is not None:
+            own = row.aspect is None and cell.aspect
+            high = max(1, round(frame.cell * own)) if own else height
+            y = top + (height - high) // 2
+            placed.append(Placed(cell, Box(left, y, left + frame.cell, y + high), number, column))
+    return placed
 
 
 def _bars(frame: Skeleton, start: float) -> Tier:

@@ -42,6 +42,17 @@ class Cell:
     """Of kind error: what is shown, float32 (H, W), before it becomes colours."""
     frames: tuple[Frame, ...] = ()
 
+    @property
+    def aspect(self) -> float | None:
+        """Height over width of the picture; `None` of a blank."""
+        shown = self.error if self.pixels is None else self.pixels
+        return None if shown is None else shown.shape[0] / shown.shape[1]
+
+
+def tallest(cells: Iterable[Cell | None], otherwise: float = 1.0) -> float:
+    """The greatest aspect among pictures; `otherwise` where all are blanks."""
+    return max((cell.aspect for cell in cells if cell and cell.aspect), default=otherwise)
+
 
 Cells = dict[tuple[Strip, Number | str], Cell]
 """(strip, t), or (strip, x0 or floor) → its picture."""
@@ -64,8 +75,9 @@ class Row:
 
     names: Sequence[Label]
     cells: Sequence[Cell | None]
-    aspect: float = 1.0
-    """Height of its cells, as a share of their width."""
+    aspect: float | None = None
+    """Height of its cells, as a share of their width; `None`: that of its tallest picture, and
+    those that are lower stand in the middle."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from nca_cli.concepts import Truth
 from nca_cli.concepts.curves import AnyProbe
 from nca_cli.concepts.learned import concept_tables
 from nca_cli.errors import NothingStored, StoreError
-from nca_cli.images import find_images, image_digest, load_image
+from nca_cli.images import Resolution, find_images, image_digest, load_image, resolution_of
 from nca_cli.metrics import Measuring
 from nca_cli.store import Filters, Names, Store
 
@@ -77,7 +77,7 @@ class TrainingRequest:
     """How they became square."""
     reference: str | None = None
     """Settings of the runs on all levels, for the transfer matrix."""
-    known: dict[int, TrainingImages] = field(default_factory=dict)
+    known: dict[Resolution, TrainingImages] = field(default_factory=dict)
     """Resolution → training images that were read before."""
 
 
@@ -185,8 +185,9 @@ def _gaussians(store: Store, latest: Filters) -> list[Value]:
 def _seen(store: Store, folder: str, wanted: TrainingRequest) -> TrainingImages | None:
     """The training images as a run sees them; None where they are not given."""
     space = info_of(store, folder).get("space") or {}
-    resolution = int(space.get("resolution") or 0)
-    if wanted.images and resolution and resolution not in wanted.known:
+    if not (wanted.images and space.get("resolution")):
+        return None
+    if (resolution := resolution_of(space["resolution"])) not in wanted.known:
         sources = find_images(wanted.images)
         channels = int(space.get("channels") or 3)
         wanted.known[resolution] = TrainingImages(

@@ -28,6 +28,7 @@ from nca_cli.report.data.step_sheets import StepSheet
 from nca_cli.report.data.words import count
 from nca_cli.report.page import charts, concepts, experiments, learned, numbers, resolution, scrub
 from nca_cli.report.page.halves import answers, half_chart
+from nca_cli.store.names import said_size
 
 HOME = Path(__file__).parent
 STYLES = ("halves.css", "enlarged.css", "report.css")
@@ -164,7 +165,7 @@ def _environment() -> Environment:
         "with_symbols": with_symbols, "counted": learned.counted, "step_ends": learned.step_ends,
     }  # fmt: skip
     environment.tests["nan"] = math.isnan
-    environment.globals |= {"words": titles, "count": count, "geometry": svg}
+    environment.globals |= {"words": titles, "count": count, "geometry": svg, "size": said_size}
     return environment
 
 

@@ -7,9 +7,11 @@ from contextlib import suppress
 
 from nca_cli.analysis import BOUNDS
 from nca_cli.figures.curves.panel import Trace
-from nca_cli.figures.curves.sides import STATED, Sides, apart
+from nca_cli.figures.curves.sides import STATED, Sides, apart, side_of
 from nca_cli.figures.curves.sides import shift as shift_of
 from nca_cli.report.data import Report
+
+LONGER = "Of pictures that are no squares, cycles per side are those of the longer side."
 
 
 def sides(report: Report) -> Sides:
@@ -17,7 +19,7 @@ def sides(report: Report) -> Sides:
     found: dict[str, int] = {}
     for model in report.models:
         with suppress(LookupError, TypeError, ValueError):
-            found[model.name] = int(model.space["shape"][-1])
+            found[model.name] = side_of(model.space)
     return found
 
 
@@ -38,9 +40,12 @@ def per_pixel(report: Report) -> bool:
 
 
 def note(report: Report) -> str:
-    """What keeps models of several resolutions from being compared at equal logSNR, or nothing."""
+    """What keeps models of several resolutions from being compared at equal logSNR, and what a side
+    is of pictures that are no squares; or nothing."""
     said = apart(sides(report))
-    return f"{said}; per pixel at {STATED} px it stands at one place." if said else ""
+    notes = [f"{said}; per pixel at {STATED} px it stands at one place."] if said else []
+    oblong = (isinstance(model.space.get("resolution"), list) for model in report.models)
+    return " ".join([*notes, LONGER] if any(oblong) else notes)
 
 
 def stages() -> list[list]:
