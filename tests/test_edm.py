@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edm2_reference import random_edm2
 from edm_reference import random_edm
 from typer.testing import CliRunner
 
@@ -25,6 +26,10 @@ CASES = {
     "NCSN++, two blocks, three levels": {"kind": "ncsnpp", "blocks": 2, "mults": (1, 2, 2)},
     "DDPM++ of five classes, grey": {"kind": "ddpmpp", "labels": 5, "channels": 1},
     "ADM of five classes": {"kind": "adm", "labels": 5, "base": 64, "attention": (16, 8)},
+    "EDM2": {"second": True},
+    "EDM2 of five classes, three levels, two blocks, two heads": {
+        "second": True, "labels": 5, "mults": (1, 1, 2), "blocks": 2, "attention": (8, 4)},
+    "EDM2, grey": {"second": True, "channels": 1, "mults": (1,), "attention": (16,)},
 }  # fmt: skip
 SIGMAS = (0.002, 0.5, 5.0, 80.0)
 
@@ -37,10 +42,15 @@ def own_folder(tmp_path, monkeypatch):
 
 
 def saved(case, **wrapped):
-    """A file of the authors' EDMPrecond in the working folder, and its network."""
+    """A file of the authors' preconditioned network in the working folder, and that network."""
     import torch
 
-    network = random_edm(**CASES[case])
+    settings = dict(CASES[case])
+    if settings.pop("second", False):
+        network = random_edm2(**settings)
+        torch.save(network.state_dict(), "net.pt")
+        return network
+    network = random_edm(**settings)
     torch.save({f"model.{key}": value for key, value in network.state_dict().items()}, "net.pt")
     return network
 
@@ -75,7 +85,9 @@ def test_x0_is_that_of_the_published_network(case):
     assert model.space.shape == (channels, 16, 16)
 
 
-@pytest.mark.parametrize("case", ["NCSN++, two blocks, three levels", "ADM of five classes"])
+@pytest.mark.parametrize(
+    "case", ["NCSN++, two blocks, three levels", "ADM of five classes", "EDM2"]
+)
 def test_its_chain_is_the_authors_own(case):
     """Algorithm 1 without churn, from σ_max in 18 of Karras' steps."""
     import torch
@@ -164,6 +176,46 @@ def test_the_authors_pickles_are_not_run_and_the_way_out_is_told():
     Path("net.pt").write_bytes(pickle.dumps({"ema": Touch()}))
     refused("no code in it was run", "torch.save(", "state_dict()")
     assert not Path("executed").exists()
+
+
+def test_every_tensor_of_edm2_bears_on_the_answer_but_that_of_its_uncertainty():
+    """What no one reads could be wrong without a sign."""
+    import torch
+
+    from nca_cli.models.families import FAMILIES
+
+    case = "EDM2 of five classes, three levels, two blocks, two heads"
+    table = saved(case).state_dict()
+    model = find_model("edm:net.pt")
+    config = json.loads((model.folder / "network" / "config.json").read_text())
+    network = FAMILIES["Edm2Network"].make("Edm2Network", config)
+    x = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    inner = {key.removeprefix("unet."): value for key, value in table.items()
+             if key.startswith("unet.")}  # fmt: skip
+
+    def answer(tensors):
+        network.load_state_dict(tensors)
+        with torch.inference_mode():
+            return network(x, torch.tensor([0.7]), torch.tensor([3]))
+
+    plain, stream = answer(inner), torch.Generator().manual_seed(3)
+    for key, value in inner.items():
+        other = value + torch.randn(value.shape, generator=stream)
+        assert not torch.equal(answer(inner | {key: other}), plain), key
+    assert {key for key in table if not key.startswith("unet.")} == {
+        "logvar_fourier.freqs", "logvar_fourier.phases", "logvar_linear.weight"
+    }  # fmt: skip
+
+
+def test_networks_of_latents_and_broken_ones_of_edm2_are_refused():
+    import torch
+
+    table = random_edm2().state_dict()
+    torch.save({key: value for key, value in table.items() if key != "unet.out_gain"}, "net.pt")
+    refused("there is no out_gain")
+    Path("net.toml").write_text("sigma_data = 0.5\n")
+    torch.save(random_edm2(channels=4).state_dict(), "net.pt")
+    refused("4 channels", "3 or 1")
 
 
 def test_other_networks_are_refused_by_what_they_lack():

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nca_cli.models.text import CLIP, PROJECTED_CLIP, T5, T5_TOKENS, Embedded, TextEncoder, misfit
@@ -244,8 +244,19 @@ EDM = Family("EdmNetwork", part="network", channels=3, classes="label_dim", make
              ask=ask_with_label, halvings=edm_halvings)  # fmt: skip
 """EDM's networks (Karras et al., 2206.00364), of converted checkpoints."""
 
+
+def make_edm2(kind: str, config: Mapping[str, Any]) -> torch.nn.Module:
+    """The network with its preconditioning, without weights."""
+    from nca_cli.models.networks.edm2 import Edm2Network
+
+    return Edm2Network(config)
+
+
+EDM2 = replace(EDM, network="Edm2Network", make=make_edm2)
+"""EDM2's (Karras et al., 2312.02696)."""
+
 FAMILIES = {
     family.network: family
-    for family in (UNET, STABLE_DIFFUSION, DIT, STABLE_DIFFUSION_3, LUCID, EDM)
+    for family in (UNET, STABLE_DIFFUSION, DIT, STABLE_DIFFUSION_3, LUCID, EDM, EDM2)
 }
 """By the classes of their networks."""

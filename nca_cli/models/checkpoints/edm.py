@@ -1,4 +1,5 @@
-"""Checkpoints of EDM (Karras et al., 2206.00364): the network by the names of its tensors."""
+"""Checkpoints of EDM (Karras et al., 2206.00364) and EDM2 (2312.02696): the network by the names of
+its tensors."""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ BLOCK = re.compile(r"(enc|dec)\.((\d+)x\d+_(\w+))\.")
 ORDER = {"enc": ("conv", "down", "aux_residual", "block"),
          "dec": ("in", "up", "block", "aux_norm", "aux_conv")}  # fmt: skip
 """Of the blocks of one resolution."""
+FIRST_OF_2 = "emb_fourier.freqs"
+"""In networks of EDM2."""
 UNUSED = "map_augment."
 """What hears how a picture was augmented: nothing, once the training is over."""
 
@@ -62,30 +65,24 @@ class EdmConfig:
 
     def described(self, tensors: Mapping[str, torch.Tensor]) -> SelfDescribed:
         """The network and its levels. Raises `Misfit`."""
-        network = of_network(tensors, FIRST, "network of EDM")
+        second = any(key.endswith(FIRST_OF_2) for key in tensors)
+        first, kind = (FIRST_OF_2, "Edm2Network") if second else (FIRST, "EdmNetwork")
+        network = of_network(tensors, first, "network of EDM")
         network = {key: value for key, value in network.items() if not key.startswith(UNUSED)}
         scheduler = {"_class_name": "SigmaScheduler", "sigma_min": self.sigma_min,
                      "sigma_max": self.sigma_max, "prediction_type": "sample"}  # fmt: skip
-        config = {**network_config(network), "sigma_data": self.sigma_data}
-        return SelfDescribed("EdmNetwork", config, network, scheduler)
+        read = network_config_of_2 if second else network_config
+        config = {**read(network), "sigma_data": self.sigma_data}
+        return SelfDescribed(kind, config, network, scheduler)
 
 
 def network_config(tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """The settings of its network, by names and shapes. Raises `Misfit`."""
-    shapes = {key: list(value.shape) for key, value in tensors.items()}
-    blocks = {(match[1], int(match[3]), match[2], match[4])
-              for key in shapes if (match := BLOCK.match(key))}  # fmt: skip
-    if not blocks:
-        raise Misfit("there is no enc.…_conv.weight: this is no network of EDM")
-    for side, _, name, kind in sorted(blocks):
-        if kind.rstrip("0123456789") not in ORDER[side]:
-            raise Misfit(f"has a block {side}.{name}, which nca has not")
+    shapes, blocks = _shapes_and_blocks(tensors)
     encoder = _in_order("enc", blocks, descending=True)
     first, adm = f"enc.{encoder[0]}.weight", "out_norm.weight" in shapes
     last = "out_conv.weight" if adm else f"dec.{_in_order('dec', blocks)[-1]}.weight"
-    for key in (first, last, "map_layer1.weight"):
-        if key not in shapes:
-            raise Misfit(f"there is no {key}")
+    _check_names(shapes, first, last, "map_layer1.weight")
     labels = shapes.get("map_label.weight")
     return {
         "sample_size": max(resolution for _, resolution, _, _ in blocks),
@@ -95,12 +92,52 @@ def network_config(tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _in_order(
-    side: str, blocks: Iterable[tuple[str, int, str, str]], descending: bool = False
-) -> list[str]:
+def network_config_of_2(tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """The settings of a network of EDM2. Raises `Misfit`."""
+    shapes, blocks = _shapes_and_blocks(tensors)
+    encoder, decoder = _in_order("enc", blocks, descending=True), _in_order("dec", blocks)
+    first = f"enc.{encoder[0]}.weight"
+    gains = [f"{side}.{name}.emb_gain" for side, _, name, _ in blocks if name != encoder[0]]
+    _check_names(shapes, first, "out_conv.weight", "out_gain", "emb_fourier.phases",
+                 "emb_noise.weight", *gains)  # fmt: skip
+    labels = shapes.get("emb_label.weight")
+    return {
+        "sample_size": max(resolution for _, resolution, _, _ in blocks),
+        "in_channels": shapes[first][1] - 1, "out_channels": shapes["out_conv.weight"][0],
+        "label_dim": labels[1] if labels else None,
+        "encoder": encoder, "decoder": decoder, "shapes": shapes,
+    }  # fmt: skip
+
+
+Block = tuple[str, int, str, str]
+"""enc or dec, resolution, name and kind."""
+
+
+def _shapes_and_blocks(
+    tensors: Mapping[str, torch.Tensor],
+) -> tuple[dict[str, list[int]], set[Block]]:
+    """Of all tensors, and of those in blocks; of the encoder there is one at least."""
+    shapes = {key: list(value.shape) for key, value in tensors.items()}
+    blocks = {(match[1], int(match[3]), match[2], match[4])
+              for key in shapes if (match := BLOCK.match(key))}  # fmt: skip
+    if not any(side == "enc" for side, *_ in blocks):
+        raise Misfit("there is no enc.…_conv.weight: this is no network of EDM")
+    for side, _, name, kind in sorted(blocks):
+        if kind.rstrip("0123456789") not in ORDER[side]:
+            raise Misfit(f"has a block {side}.{name}, which nca has not")
+    return shapes, blocks
+
+
+def _check_names(shapes: Mapping[str, object], *names: str) -> None:
+    for name in names:
+        if name not in shapes:
+            raise Misfit(f"there is no {name}")
+
+
+def _in_order(side: str, blocks: Iterable[Block], descending: bool = False) -> list[str]:
     """Names of the blocks as a picture passes them."""
 
-    def place(block: tuple[str, int, str, str]) -> tuple[int, int, int]:
+    def place(block: Block) -> tuple[int, int, int]:
         _, resolution, _, kind = block
         word = kind.rstrip("0123456789")
         number = int(kind[len(word) :] or 0)

@@ -8,7 +8,7 @@ So the network is a table of tensors and one walk through the names.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,18 @@ class EdmBranch(nn.Module):
     """Tensors and further branches by their names."""
 
 
+def branched(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Give a network tensors of these names and shapes, not yet filled."""
+    for name, shape in shapes.items():
+        *path, leaf = name.split(".")
+        branch = network
+        for part in path:
+            if part not in branch._modules:
+                branch.add_module(part, EdmBranch())
+            branch = branch.get_submodule(part)
+        branch.register_buffer(leaf, torch.empty(tuple(shape)))
+
+
 class EdmNetwork(nn.Module):
     """`forward(x (B, C, H, W), sigma (B,), labels (B,))` → x̂0 = D(x; σ), shaped as x."""
 
@@ -32,14 +44,7 @@ class EdmNetwork(nn.Module):
         super().__init__()
         self.encoder, self.decoder = list(config["encoder"]), list(config["decoder"])
         self.adm, self.sigma_data = bool(config["adm"]), float(config["sigma_data"])
-        for name, shape in config["shapes"].items():
-            *path, leaf = name.split(".")
-            branch: nn.Module = self
-            for part in path:
-                if part not in branch._modules:
-                    branch.add_module(part, EdmBranch())
-                branch = branch.get_submodule(part)
-            branch.register_buffer(leaf, torch.empty(tuple(shape)))
+        branched(self, config["shapes"])
 
     def forward(
         self, x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor | None = None
