@@ -53,6 +53,8 @@ FORMATS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("tif", "RGB", {"compression": "tiff_deflate"}), ("tif", "RGB", {"compression": "jpeg"}),
     ("webp", "RGB", {}), ("webp", "RGBA", {"lossless": True}), ("ppm", "RGB", {}), ("pgm", "L", {}),
     ("jp2", "RGB", {}), ("avif", "RGB", {}), ("mpo", "RGB", {"save_all": True}),
+    ("png", "RGB", {"icc_profile": True}), ("jpg", "RGB", {"icc_profile": True}),
+    ("tif", "RGBA", {"icc_profile": True}), ("heic", "RGB", {}),
 )  # fmt: skip
 
 
@@ -66,14 +68,27 @@ def picture(mode: str = "RGB", side: int = 24) -> Any:
     return Image.fromarray(pixels).convert(mode)
 
 
+def profile() -> bytes:
+    """A colour profile that changes colours: sRGB, red and green exchanged."""
+    from PIL import ImageCms
+
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return srgb.replace(b"rXYZ", b"_XYZ").replace(b"gXYZ", b"rXYZ").replace(b"_XYZ", b"gXYZ")
+
+
 def make_images(folder: Path) -> Iterator[tuple[Path, Iterable[Path]]]:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
     exif = picture().getexif()
     exif[0x0112] = 6
     for number, (suffix, mode, settings) in enumerate(FORMATS):
         home = folder / str(number)
         home.mkdir()
         more = {"exif": exif} if suffix in ("jpg", "webp") and mode == "RGB" else {}
-        picture(mode).save(home / f"a.{suffix}", **settings, **more)
+        if "icc_profile" in settings:
+            more["icc_profile"] = profile()
+        picture(mode).save(home / f"a.{suffix}", **{**settings, **more})
         yield home, [home / f"a.{suffix}"]
 
 

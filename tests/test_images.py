@@ -276,12 +276,28 @@ def test_a_decompression_bomb_is_refused_without_decoding(tmp_path, monkeypatch)
 
 
 def test_our_limit_holds_where_pillow_would_only_warn(tmp_path, monkeypatch, recwarn):
-    monkeypatch.setattr(images.load, "MAX_PIXELS", 99)
+    monkeypatch.setattr(images.opening, "MAX_PIXELS", 99)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)
     with pytest.raises(ImageError, match="more than"):
         load_image(save(tmp_path / "10.png", noise(10, 10)), 4)
     load_image(save(tmp_path / "9.png", noise(9, 11)), 4)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "options"),
+    [("a.jp2", "JPEG2000", {}), ("a.webp", "WEBP", {}), ("a.avif", "AVIF", {}),
+     ("a.jpg", "progressive JPEG", {"progressive": True})],
+)  # fmt: skip
+def test_formats_that_take_more_memory_have_lower_limits(
+    tmp_path, monkeypatch, name, kind, options
+):
+    path = save(tmp_path / name, noise(10, 10), **options)
+    load_image(path, 4)
+    monkeypatch.setitem(images.opening._MOST, kind, 99)
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match=f"more than 0 million pixels in {kind}, not decoded"):
+        load_image(path, 4)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP", "TIFF"])
@@ -451,7 +467,7 @@ def test_the_digest_tells_content_fit_resolution_and_version_apart(tmp_path, mon
     other.write_bytes(b"two")
     digests = [image_digest(path, n, fit) for n in (6, 64, 256) for fit in images.FITS]
     digests.append(image_digest(other, 64))
-    monkeypatch.setattr(images.load, "PREPROCESSING_VERSION", 2)
+    monkeypatch.setattr(images.identity, "PREPROCESSING_VERSION", 2)
     digests.append(image_digest(path, 64))
     assert len(set(digests)) == 11
 

@@ -96,7 +96,7 @@ def test_a_picture_whose_decoder_an_interrupt_hits_is_not_called_damaged(
         except KeyboardInterrupt as error:
             raise OSError("broken data stream when reading image file") from error
 
-    monkeypatch.setattr("nca_cli.images.load._upright", broken)
+    monkeypatch.setattr("nca_cli.images.load._Upright", broken)
     noise = ["noise", str(faces), "--model", "demo", "--t", "20", "--store", str(tmp_path / "s")]
     pairs = tmp_path / "pairs.csv"
     pairs.write_text(f"t,original,reconstruction\n80,{faces}/anna.png,{faces}/ben.png\n")

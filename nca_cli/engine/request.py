@@ -175,7 +175,8 @@ def reconstruction_plans(
 def _plans(
     request: Request, store: Store, *, with_recipes: bool, on_error: Complain | None
 ) -> list[Plan]:
-    images = _images(request, on_error)
+    left_out: list[str] = []
+    images = _images(request, on_error, left_out)
     asked = list(asked_of(request, images)) if with_recipes else [(request, images)]
     groups: dict[tuple, _Group] = {}
     runs = find_runs(request)
@@ -199,8 +200,8 @@ def _plans(
     for each in groups.values():
         model = each.model
         plan = planned(model, [*each.recipes.values()], [*each.images], request.keys(model))
-        notes = [*told.pop(model.trained.run if model.trained else "", ()), *each.notes]
-        notes += unfollowed(model, each.recipes.values())
+        notes = [*left_out, *told.pop(model.trained.run if model.trained else "", ())]
+        notes += [*each.notes, *unfollowed(model, each.recipes.values())]
         plan.notes = tuple(note for note in notes if note not in heard)
         heard.update(notes)
         plans.append(plan)
@@ -276,10 +277,10 @@ def _fits_its_run(
     return True
 
 
-def _images(request: Request, on_error: Complain | None) -> Sequence[Source]:
-    """The images named, or the usual samples."""
+def _images(request: Request, on_error: Complain | None, notes: list[str]) -> Sequence[Source]:
+    """The images named, or the usual samples; `notes` hear of pictures that are not read."""
     if request.images:
-        return find_images(request.images, request.choice, on_error=on_error)
+        return find_images(request.images, request.choice, on_error=on_error, notes=notes)
     samples = usual_images([*(request.models or ()), *request.runs])
     return request.choice.of(samples, [path.name for path in samples])
 

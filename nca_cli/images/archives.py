@@ -114,12 +114,15 @@ class Archive:
         """
         if path in self.members:
             return [self.members[path]]
-        start = "" if path == "." else f"{path}/"
-        images = [
-            member for name, member in self.members.items()
-            if name.startswith(start) and has_image_suffix(name) and not _hidden(name[len(start):])
-        ]  # fmt: skip
+        images = [self.members[name] for name in self.shown(path) if has_image_suffix(name)]
         return sorted(images, key=lambda image: image.path.split("/"))
+
+    def shown(self, path: str) -> Iterator[str]:
+        """What is in a folder of it, but for hidden entries."""
+        start = "" if path == "." else f"{path}/"
+        for name in self.members:
+            if name.startswith(start) and not _hidden(name[len(start) :]):
+                yield name
 
     def read(self, member: Member) -> io.BytesIO:
         """The bytes of a member. Raises whatever decoders raise."""

@@ -17,8 +17,8 @@ from typing import TextIO, TypeVar
 
 from nca_cli.errors import Complain, ImageError, NcaError, UsageError
 from nca_cli.images.archives import Archive, Member, is_archive, open_archive
-from nca_cli.images.load import Source
-from nca_cli.images.readable import READABLE, has_image_suffix
+from nca_cli.images.identity import Source
+from nca_cli.images.readable import READABLE, has_image_suffix, left_out
 
 Image = TypeVar("Image")
 
@@ -81,6 +81,7 @@ def find_images(
     *,
     stdin: TextIO | None = None,
     on_error: Complain | None = None,
+    notes: list[str] | None = None,
 ) -> list[Source]:
     """The images that `arguments` mean: files, folders, archives, globs (also `**`), "-" for stdin.
 
@@ -95,9 +96,10 @@ def find_images(
     `choice` is made among all that were found; the chosen of an archive come as they lie in it.
 
     Raises ImageError for an argument that yields nothing and UsageError for an empty stdin, or
-    calls `on_error` with each and goes on. No file but archives is opened.
+    calls `on_error` with each and goes on. No file but archives is opened. Pictures of kinds that
+    are not read are counted in `notes`.
     """
-    finder = _Finder(on_error or _raise)
+    finder = _Finder(on_error or _raise, [] if notes is None else notes)
     found: dict[str, tuple[Source, str]] = {}
     for argument in arguments:
         lines = finder.lines(stdin or sys.stdin) if argument == "-" else [os.fspath(argument)]
@@ -136,8 +138,8 @@ whatever other ones there are."""
 class _Finder:
     """Expands arguments, one by one; archives that several lead to are listed once."""
 
-    def __init__(self, complain: Complain):
-        self.complain = complain
+    def __init__(self, complain: Complain, notes: list[str]):
+        self.complain, self.notes = complain, notes
         self._archives: dict[str, Archive | None] = {}
 
     def lines(self, stdin: TextIO) -> list[str]:
@@ -191,6 +193,7 @@ class _Finder:
             return []
         if inside in archive.members:
             return [(image, image.name) for image in images]
+        self._left_out(path, archive.shown(inside))
         root = f"{_only_folder(images) if inside == '.' else inside}/".lstrip("/")
         return [(image, image.path[len(root) :]) for image in images]
 
@@ -210,8 +213,15 @@ class _Finder:
         def unreadable(error: OSError) -> None:
             self.complain(ImageError(error.filename, error.strerror or "cannot be read"))
 
-        images = sorted(filter(_looks_like_an_image, _files_in(folder, unreadable)))
+        files = list(_files_in(folder, unreadable))
+        images = sorted(filter(_looks_like_an_image, files))
+        if images:  # else that is an error, which says so
+            self._left_out(folder, map(str, files))
         return [(image, image.relative_to(folder).as_posix()) for image in images]
+
+    def _left_out(self, place: str | Path, names: Iterable[str]) -> None:
+        if (text := left_out(names)) and (note := f"{place}: {text}") not in self.notes:
+            self.notes.append(note)
 
     def matching(self, pattern: str) -> Named:
         """All images that match a glob or lie in what matches it, sorted.
@@ -267,8 +277,11 @@ def _files_in(
 
 def _nothing_in(folder: str) -> str:
     """What to do about a folder without images."""
-    archive = next(filter(is_archive, _files_in(folder)), None)
-    return f"archives are opened when they are named: {archive}" if archive else READABLE
+    files = list(_files_in(folder))
+    archive = next(filter(is_archive, files), None)
+    if archive:
+        return f"archives are opened when they are named: {archive}"
+    return left_out(map(str, files)) or READABLE
 
 
 def _nothing_in_archive(archive: Archive, inside: str) -> ImageError:
@@ -277,6 +290,7 @@ def _nothing_in_archive(archive: Archive, inside: str) -> ImageError:
         return ImageError(f"{archive.path}/{inside}", "no image or folder of images in it", hint)
     nested = any(map(is_archive, archive.members))
     hint = "archives in archives are not opened" if nested else READABLE
+    hint = left_out(archive.shown(inside)) or hint
     return ImageError(archive.path, "no images in this archive", hint)
 
 
