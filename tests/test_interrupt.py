@@ -2,18 +2,24 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
+import time
 import weakref
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import typer
+from stores import DDIM, commit
 from typer.testing import CliRunner
 
 from nca_cli.cli import app
 from nca_cli.cli.console import Output
 from nca_cli.cli.interrupt import interrupted, interruptible
 from nca_cli.errors import NcaError
+from nca_cli.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 
@@ -177,3 +183,59 @@ def test_what_python_cannot_raise_is_left_to_who_listened_before(monkeypatch):
         Broken()
         lose_an_interrupt()
     assert heard == [ZeroDivisionError]
+
+
+INTERRUPTED = "interrupted; what was finished is in the store, the same command goes on"
+
+
+@pytest.fixture(scope="module")
+def much(tmp_path_factory):
+    """A store that takes many seconds to measure."""
+    store = Store(tmp_path_factory.mktemp("much") / "store")
+    for image in ("cat", "dog", "owl"):
+        for recipe in (None, DDIM):
+            commit(store, range(1000), recipe=recipe, image=image)
+    return store
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs to see processes")
+@pytest.mark.parametrize("pause", [0.0, 0.005, 0.03, 0.1, 0.3])
+def test_a_second_interrupt_ends_measuring_in_processes_too(much, pause):
+    """Both come to the whole group, as a terminal sends them; nobody waits for a worker."""
+    for path in much.root.rglob("*.metrics.json"):
+        path.unlink()
+    words = ["measure", "--store", str(much.root), "--workers", "2", "--measure", "ssim"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nca_cli", *words], start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    until(lambda: len(group(process.pid)) == 3 and next(much.root.rglob("*.metrics.json"), None))
+    began = time.monotonic()
+    for _ in range(2):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        time.sleep(pause)
+    _, said = process.communicate(timeout=20)
+    assert time.monotonic() - began < 10
+    assert process.returncode in (130, -signal.SIGINT)  # of both a shell says 130
+    assert said.splitlines() == [INTERRUPTED]
+    until(lambda: not group(process.pid), 5)
+
+
+def until(happens, seconds=60):
+    end = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def group(leader):
+    """Processes of a group that run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with suppress(OSError):
+                state, _, of = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+                found += [entry.name] if int(of) == leader and state != "Z" else []
+    return found

@@ -1,18 +1,26 @@
 """LPIPS in plain torch equals a plain reading of the paper's code, from every layout of weights."""
 
+import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from typer.testing import CliRunner
 
+from nca_cli.cli import app
 from nca_cli.errors import NcaError, UsageError
-from nca_cli.metrics import measure
+from nca_cli.images import sample_images
+from nca_cli.metrics import Settings, lpips, measure
 from nca_cli.metrics.lpips import lpips_metrics
+from nca_cli.metrics.registry import wanted_metrics
 
 CHANNELS = {"alex": (64, 192, 384, 256, 256), "squeeze": (64, 128, 256, 384, 384, 512, 512)}
 SLICES = {"alex": (2, 5, 8, 10, 12), "squeeze": (2, 5, 8, 10, 11, 12, 13)}
@@ -160,6 +168,92 @@ def test_a_wrong_file_is_one_line_that_names_it(tmp_path, content, reason):
         lpips_metrics([path])
     assert str(path) in caught.value.what
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [
+    {"features.0.weight": torch.zeros(64, 3, 3, 3), "features.2.weight": torch.zeros(64, 64, 3, 3)},
+    {f"lin{k}.model.1.weight": torch.zeros(1, count, 1, 1)
+     for k, count in enumerate((64, 128, 256, 512, 512))},
+], ids=["convolutions", "lin"])  # fmt: skip
+def test_halves_of_vgg_are_not_taken_for_those_of_squeezenet(tmp_path, content):
+    torch.save(content, tmp_path / "vgg.pth")
+    with pytest.raises(UsageError, match="holds weights of VGG, which is not read") as caught:
+        lpips_metrics([tmp_path / "vgg.pth"])
+    assert "squeezenet1_1" in caught.value.hint
+
+
+def test_lin_weights_of_version_0_0_are_told_by_their_content(tmp_path, monkeypatch):
+    """They have the names and shapes of 0.1."""
+    torch.save(lins("alex"), tmp_path / "alex.pth")
+    content = lins("alex")["lin1.model.1.weight"].numpy().tobytes()
+    monkeypatch.setattr(lpips, "_OLD", (hashlib.sha256(content).hexdigest()[:16],))
+    with pytest.raises(UsageError, match=r"alex\.pth: holds lin weights of LPIPS 0\.0") as caught:
+        lpips_metrics([tmp_path / "alex.pth"])
+    assert "v0.1" in caught.value.hint
+
+
+# --- shift-tolerant -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def theirs(monkeypatch):
+    """The authors' own code, with their weights. It imports what its AlexNet has no use of."""
+    pytest.importorskip("stlpips_pytorch")
+    for name in ("torchvision", "IPython", "torchsummary"):
+        module = ModuleType(name)
+        module.models = module.embed = module.summary = None
+        monkeypatch.setitem(sys.modules, name, module)
+    from stlpips_pytorch import stlpips
+
+    return stlpips.LPIPS(net="alex", variant="shift_tolerant", verbose=False)
+
+
+@pytest.mark.parametrize("shape", [(3, 70, 64), (3, 32, 32), (3, 129, 130)])
+def test_the_shift_tolerant_distance_is_that_of_its_authors_code(theirs, shape):
+    rng = np.random.default_rng(0)
+    x0 = rng.uniform(-1, 1, shape).astype(np.float32)
+    x0_hat = np.clip(x0 + 0.4 * rng.standard_normal(shape), -1, 1).astype(np.float32)
+    (name, found), = lpips_metrics([lpips.stlpips_file()]).items()  # fmt: skip
+    assert name == "stlpips-alex"
+    with torch.no_grad():
+        wanted = theirs(torch.from_numpy(x0)[None], torch.from_numpy(x0_hat)[None]).item()
+    assert wanted > 0.001
+    assert found.function(x0, x0_hat) == pytest.approx(wanted, rel=1e-5)
+    assert found.function(x0, x0) == 0
+
+
+def test_measuring_reads_the_package_and_runs_none_of_its_code(tmp_path):
+    pytest.importorskip("stlpips_pytorch")
+    place = ["--store", str(tmp_path / "store")]
+    portrait = str(sample_images("portraits")[0])
+    words = ["reconstruct", portrait, "--model", "wiener", "--size", "32", "--t", "300,600"]
+    assert CliRunner().invoke(app, [*words, *place]).exit_code == 0
+    code = (
+        "import sys\n"
+        "from nca_cli.metrics import Settings, measure_store\n"
+        "from nca_cli.store import Store\n"
+        f"values = measure_store(Store({place[1]!r}), names=['stlpips'],\n"
+        "                       settings=Settings(lpips='stlpips', device='cpu'))\n"
+        "print(len(values), {v.measure for v in values}, all(v.value > 0 for v in values))\n"
+        "print([name for name in sys.modules if 'stlpips_pytorch' in name])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "2 {'stlpips-alex'} True\n[]\n"
+    done = CliRunner().invoke(app, ["measure", "--lpips", "stlpips", "--device", "cpu", *place])
+    assert done.exit_code == 0, done.stderr
+    for kept in (tmp_path / "store").rglob("*.metrics.json"):
+        for sample in json.loads(kept.read_text())["samples"]:
+            assert sample["values"]["stlpips-alex"][""] > 0
+
+
+def test_a_package_that_is_not_there_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "stlpips_pytorch", None)
+    with pytest.raises(UsageError, match="stlpips-pytorch, which is not installed") as caught:
+        wanted_metrics(None, Settings(lpips="stlpips"))
+    assert "pip install --no-deps stlpips-pytorch" in caught.value.hint
+    with pytest.raises(UsageError, match="unknown --lpips 'vgg'") as caught:
+        wanted_metrics(None, Settings(lpips="vgg"))
+    assert "--lpips-weights" in caught.value.hint
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -16,7 +16,9 @@ import pytest
 import torch
 from stores import DDIM, ONE_STEP, commit, full_store, header, place_of, samples, snapshot, tensor
 from test_lpips import files
+from typer.testing import CliRunner
 
+from nca_cli.cli import app
 from nca_cli.errors import NothingStored, UsageError
 from nca_cli.metrics import METRICS, Measuring, Metric, Settings, Value, measure, measure_store
 from nca_cli.metrics import workers as workers_
@@ -323,6 +325,17 @@ def test_infinite_and_blank_values_survive_being_kept(tmp_path):
         assert equal["psnr"] == math.inf
         assert math.isnan(equal["ms-ssim"])
         assert all(map(math.isnan, broken.values()))
+
+
+def test_the_command_refuses_a_packed_store_before_it_measures(store, tmp_path):
+    """Its one result is what it keeps; whoever wants the numbers is told of the command."""
+    packed = pack(store, tmp_path / "packed.h5")
+    done = CliRunner().invoke(app, ["measure", "--store", str(packed)])
+    assert done.exit_code == 1
+    assert "packed.h5: is a packed store, read-only: no value can be kept in it" in done.stderr
+    assert "nca report --csv measures without keeping" in done.stderr
+    assert "nca pack --unpack" in done.stderr
+    assert "measured now" not in done.stderr
 
 
 def test_a_packed_store_is_measured_in_memory(store, tmp_path):

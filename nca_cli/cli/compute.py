@@ -14,10 +14,10 @@ from nca_cli.cli import options as opt
 from nca_cli.cli.app import app
 from nca_cli.cli.console import Output, complain, plural, size
 from nca_cli.cli.filters import FilterOptions
-from nca_cli.cli.groups import grouped
+from nca_cli.cli.groups import grouped, option_group
 from nca_cli.cli.interrupt import stop_if_interrupted
 from nca_cli.cli.together import Together
-from nca_cli.errors import NcaError, UsageError
+from nca_cli.errors import NcaError, StoreError, UsageError
 from nca_cli.shard import Shard
 
 if TYPE_CHECKING:
@@ -79,20 +79,33 @@ def reconstruct(
     job.end()
 
 
+@option_group
+class MeasureOptions:
+    """What to measure with."""
+
+    # fmt: off
+    name: Annotated[list[str] | None, opt.measure_option(
+        "--measure", metavar="NAME", show_default="all that can be",
+        autocompletion=complete.metrics,
+        help="Such as psnr, ssim, kept, colour, lpips, features. Repeatable.")] = None
+    lpips_weights: Annotated[list[Path] | None, opt.measure_option(
+        "--lpips-weights", metavar="FILE", show_default="none",
+        help="Of LPIPS: torchvision's network, and the lpips package's lin. Repeatable.")] = None
+    lpips: Annotated[str | None, opt.measure_option(
+        "--lpips", metavar="NAME", show_default="none",
+        help="stlpips: shift-tolerant LPIPS, with the weights of the installed stlpips-pytorch.",
+        )] = None
+    backbone: Annotated[str | None, opt.measure_option(
+        "--backbone", metavar="ID", show_default="none",
+        help="A vision model of transformers, for deep features: hub id or folder.")] = None
+    # fmt: on
+
+
 @app.command()
 @grouped
 def measure(
     *, filters: FilterOptions,
-    name: Annotated[list[str] | None, opt.measure_option(
-        "--measure", metavar="NAME", show_default="all that can be",
-        autocompletion=complete.metrics,
-        help="Such as psnr, ssim, kept, colour, lpips, features. Repeatable.")] = None,
-    lpips_weights: Annotated[list[Path] | None, opt.measure_option(
-        "--lpips-weights", metavar="FILE", show_default="none",
-        help="Of LPIPS: torchvision's network, and the lpips package's lin. Repeatable.")] = None,
-    backbone: Annotated[str | None, opt.measure_option(
-        "--backbone", metavar="ID", show_default="none",
-        help="A vision model of transformers, for deep features: hub id or folder.")] = None,
+    wanted: MeasureOptions,
     workers: Annotated[int | None, opt.measure_option(
         "--workers", min=1, show_default="one per processor",
         help="Processes that measure.")] = None,
@@ -104,12 +117,17 @@ def measure(
     """Measure reconstructions against their images; values are kept, and computed only once."""
     from nca_cli.metrics import REFERENCES, Measuring, Settings
 
-    wanted, together = filters.parsed(), Together.with_share(shard)
+    chosen, together = filters.parsed(), Together.with_share(shard)
     output, place = together.output(output), opt.opened(store)
+    if place.packed:
+        raise StoreError(place.root, "is a packed store, read-only: no value can be kept in it",
+                         "nca report --csv measures without keeping; or make a folder of it: "
+                         "nca pack --unpack")  # fmt: skip
     together.note(output)
     networks = together.device(device)
-    settings = Settings(tuple(lpips_weights or ()), backbone, networks, offline)
-    work = Measuring(place, wanted, name, settings=settings, references=tuple(REFERENCES),
+    weights = tuple(wanted.lpips_weights or ())
+    settings = Settings(weights, wanted.backbone, networks, offline, wanted.lpips)
+    work = Measuring(place, chosen, wanted.name, settings=settings, references=tuple(REFERENCES),
                      shard=together.shard(shard))  # fmt: skip
     computed = len(work)
     with together.bar(place, output, "measure", computed, "samples") as advance:

@@ -8,11 +8,16 @@ the non-negative `lin` weights, in one file or two, as `.pth` or `.safetensors`,
 layouts that are about: torchvision's (`features.0.weight`), the lpips package's own
 (`lin0.model.1.weight`, five of AlexNet or seven of SqueezeNet), and that of its whole module
 (`net.slice1.0.weight`, with `lin…`).
+
+Shift-tolerant LPIPS (Ghildyal and Liu 2022, 2207.13686) is another distance, `stlpips-alex`: an
+AlexNet whose strides are blurs (Zhang 2019, 1904.11486), trained anew. Its authors' package holds
+its weights.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -37,6 +42,8 @@ KINDS = "a .pth or .safetensors state dict"
 LEAST_SIDE = 32
 """Of smaller pictures AlexNet's last layers see nothing."""
 
+STLPIPS = "stlpips"
+_STLPIPS_FILE = "weights/vST0.0/alex_shift_tolerant.pth"
 ALEX = ("conv 0 4 2", "tap", "pool", "conv 3 1 2", "tap", "pool", "conv 6 1 1", "tap",
         "conv 8 1 1", "tap", "conv 10 1 1", "tap")  # fmt: skip
 """AlexNet's layers by torchvision's numbers: convolution, stride, padding; each with a ReLU."""
@@ -44,6 +51,15 @@ SQUEEZE = ("conv 0 2 0", "tap", "pool", "fire 3", "fire 4", "tap", "pool", "fire
            "tap", "pool", "fire 9", "tap", "fire 10", "tap", "fire 11", "tap", "fire 12",
            "tap")  # fmt: skip
 """SqueezeNet 1.1's: an LPIPS slice begins with its pool and ends at a tap."""
+ST_ALEX = ("linear 0 1 2", "blur 1", "relu", "tap", "pool 1", "blur 4", "conv 5 1 2", "tap",
+           "pool 1", "blur 8", "conv 9 1 1", "tap", "conv 11 1 1", "tap", "conv 13 1 1",
+           "tap")  # fmt: skip
+"""The shift-tolerant AlexNet's: pools keep every place, and blurs take every second one."""
+_TENSORS = {
+    "conv": ("weight", "bias"), "linear": ("weight", "bias"), "blur": ("filt",),
+    "fire": tuple(f"{part}.{kind}" for part in ("squeeze", "expand1x1", "expand3x3")
+                  for kind in ("weight", "bias")),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,11 +76,8 @@ class Network:
 
     def needed(self) -> Iterable[str]:
         """Names of all tensors, in torchvision's layout and with `lin0`, `lin1`, …"""
-        for kind, number, *_ in (layer.split() for layer in self.layers if " " in layer):
-            inner = ("",) if kind == "conv" else (".squeeze", ".expand1x1", ".expand3x3")
-            for part in inner:
-                yield f"features.{number}{part}.weight"
-                yield f"features.{number}{part}.bias"
+        for kind, *numbers in map(str.split, self.layers):
+            yield from (f"features.{numbers[0]}.{name}" for name in _TENSORS.get(kind, ()))
         yield from (f"lin{number}" for number in range(len(self.channels)))
 
 
@@ -72,7 +85,27 @@ NETWORKS = {
     "lpips-alex": Network("AlexNet", ALEX, (64, 192, 384, 256, 256), (64, 3, 11, 11), False),
     "lpips-squeeze": Network("SqueezeNet 1.1", SQUEEZE, (64, 128, 256, 384, 384, 512, 512),
                              (64, 3, 3, 3), True),
+    "stlpips-alex": Network("the shift-tolerant AlexNet", ST_ALEX, (64, 192, 384, 256, 256),
+                            (64, 3, 11, 11), False),
 }  # fmt: skip
+_OLD = ("dd9ccdb0ebb2112a", "f398c70a42f45348")
+"""SHA-256 (16 digits) of lin1 in LPIPS 0.0, of AlexNet and SqueezeNet: fitted to pictures that were
+not scaled, under the names and shapes of 0.1."""
+_THESE = "torchvision's alexnet or squeezenet1_1, and the lpips package's lin weights"
+
+
+def stlpips_file() -> Path:
+    """The weights in the installed package stlpips-pytorch, none of whose code is run.
+
+    Raises `UsageError` where it is not installed.
+    """
+    spec = importlib.util.find_spec("stlpips_pytorch")
+    folders = spec.submodule_search_locations if spec else None
+    file = Path(next(iter(folders or ()), "")) / _STLPIPS_FILE
+    if not (folders and file.is_file()):
+        raise UsageError("--lpips stlpips reads weights of stlpips-pytorch, which is not installed",
+                         "pip install --no-deps stlpips-pytorch")  # fmt: skip
+    return file
 
 
 def lpips_metrics(files: Iterable[str | Path], device: str = "cpu") -> dict[str, Metric]:
@@ -150,17 +183,30 @@ def _plain(name: str) -> str | None:
 
 
 def _network_of(file: Path, state: State) -> str:
-    """Which network the tensors belong to, by their shapes."""
+    """Which network the tensors belong to, by their names and shapes."""
+    if _is_vgg(state):
+        raise UsageError(f"{file}: holds weights of VGG, which is not read", _THESE)
     stem, lin = state.get("features.0.weight"), state.get("lin1")
+    if lin is not None and _digest(lin)[:16] in _OLD:
+        raise UsageError(f"{file}: holds lin weights of LPIPS 0.0", "take those of weights/v0.1")
+    blurred = any(key.endswith(".filt") for key in state)
     for name, network in NETWORKS.items():
         fits_stem = stem is None or tuple(stem.shape) == network.stem
         fits_lin = lin is None or tuple(lin.shape) == (1, network.channels[1], 1, 1)
-        if fits_stem and fits_lin and not (stem is None and lin is None):
+        known = not (stem is None and lin is None) and blurred == name.startswith(STLPIPS)
+        if fits_stem and fits_lin and known:
             return name
-    raise UsageError(
-        f"{file}: holds weights of neither AlexNet nor SqueezeNet 1.1",
-        "torchvision's alexnet or squeezenet1_1, and the lpips package's lin weights",
-    )
+    raise UsageError(f"{file}: holds weights of neither AlexNet nor SqueezeNet 1.1", _THESE)
+
+
+def _is_vgg(state: State) -> bool:
+    """VGG begins as SqueezeNet does, but for its second convolution or its fourth lin."""
+    told = {"features.2.weight": (64, 64, 3, 3), "lin3": (1, 512, 1, 1)}
+    return any(key in state and tuple(state[key].shape) == shape for key, shape in told.items())
+
+
+def _digest(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.float().contiguous().numpy().tobytes()).hexdigest()
 
 
 class Distance:
@@ -196,10 +242,19 @@ class Distance:
             if kind == "tap":
                 yield x
             elif kind == "pool":
-                x = F.max_pool2d(x, 3, 2, ceil_mode=self.network.ceil)
-            elif kind == "conv":
-                layer, stride, padding = numbers
-                x = self._conv(x, f"features.{layer}", int(stride), int(padding))
+                stride = int(numbers[0]) if numbers else 2
+                x = F.max_pool2d(x, 3, stride, ceil_mode=self.network.ceil)
+            elif kind in ("conv", "linear"):
+                layer, stride, padding = (int(number) for number in numbers)
+                x = self._conv(x, f"features.{layer}", stride, padding)
+                x = F.relu(x) if kind == "conv" else x
+            elif kind == "blur":
+                kernel = self.weights[f"features.{numbers[0]}.filt"]
+                x = F.conv2d(
+                    F.pad(x, (2, 2, 2, 2), "reflect"), kernel, stride=2, groups=len(kernel)
+                )
+            elif kind == "relu":
+                x = F.relu(x)
             else:
                 x = self._fire(x, f"features.{numbers[0]}")
 
@@ -207,12 +262,12 @@ class Distance:
         from torch.nn import functional as F
 
         weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
-        return F.relu(F.conv2d(x, weight, bias, stride, padding))
+        return F.conv2d(x, weight, bias, stride, padding)
 
     def _fire(self, x: Tensor, name: str) -> Tensor:
         """A fire module (Iandola et al. 2016): squeeze, then 1×1 and 3×3 side by side."""
         import torch
 
-        x = self._conv(x, f"{name}.squeeze")
+        x = self._conv(x, f"{name}.squeeze").relu()
         wide = self._conv(x, f"{name}.expand1x1"), self._conv(x, f"{name}.expand3x3", padding=1)
-        return torch.cat(wide, 1)
+        return torch.cat(wide, 1).relu()

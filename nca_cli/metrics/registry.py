@@ -114,8 +114,8 @@ class Metric:
 
 def _unbound(*_: object) -> float:
     """In the place of a network that was not named."""
-    raise UsageError("this measure needs a network that you name",
-                     "nca measure --lpips-weights FILE, or --backbone ID")  # fmt: skip
+    hint = "nca measure --lpips stlpips, --lpips-weights FILE or --backbone ID"
+    raise UsageError("this measure needs a network that you name", hint)
 
 
 _built_in = partial(Metric, takes_prepared=True)
@@ -152,6 +152,8 @@ METRICS: dict[str, Metric] = {
     "lpips-alex": replace(_LPIPS, title="LPIPS-Alex", what="perceptual distance, AlexNet"),
     "lpips-squeeze": replace(_LPIPS, title="LPIPS-Squeeze",
                              what="perceptual distance, SqueezeNet"),
+    "stlpips-alex": replace(_LPIPS, title="ST-LPIPS-Alex", named_by="--lpips stlpips",
+                            what="shift-tolerant perceptual distance, AlexNet"),
     FEATURES: _built_in(_unbound, "Features", "cosine of a layer's features of x0 and x̂0", "higher",
                         bounds=(-1, 1), needs="transformers", named_by="--backbone ID"),
 }  # fmt: skip
@@ -209,6 +211,8 @@ class Settings:
     device: str = "auto"
     offline: bool = False
     """Whether the network is never asked."""
+    lpips: str | None = None
+    """`stlpips`: the weights in the installed package stlpips-pytorch."""
 
 
 def wanted_metrics(names: Iterable[str] | None, settings: Settings) -> dict[str, Metric]:
@@ -231,10 +235,14 @@ def wanted_metrics(names: Iterable[str] | None, settings: Settings) -> dict[str,
 
 def _networks(settings: Settings) -> dict[str, Metric]:
     found: dict[str, Metric] = {}
-    if settings.lpips_weights:
-        from nca_cli.metrics.lpips import lpips_metrics
+    if settings.lpips not in (None, "stlpips"):
+        raise UsageError(f"unknown --lpips {settings.lpips!r}",
+                         "stlpips; or weights of LPIPS itself: --lpips-weights FILE")  # fmt: skip
+    if settings.lpips_weights or settings.lpips:
+        from nca_cli.metrics.lpips import lpips_metrics, stlpips_file
 
-        found |= lpips_metrics(settings.lpips_weights, pick_device(settings.device))
+        files = [*settings.lpips_weights, *([stlpips_file()] if settings.lpips else [])]
+        found |= lpips_metrics(files, pick_device(settings.device))
     if settings.backbone:
         from nca_cli.metrics.features import feature_metrics
 
