@@ -11,7 +11,8 @@ import json
 import operator
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -221,11 +222,10 @@ class Recipe:
 
     def canonical(self) -> str:
         """Canonical JSON, without the fields that do not apply."""
-        return canonical_json(
-            {key: value for key, value in asdict(self).items() if value is not None}
-        )
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        return canonical_json({key: value for key, value in told.items() if value is not None})
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical JSON."""
         return hashlib.sha256(self.canonical().encode()).hexdigest()

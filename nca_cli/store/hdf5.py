@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5d
 
 from nca_cli.errors import StoreError
 from nca_cli.images.pixels import to_rgb
 from nca_cli.recipe import digest
+from nca_cli.store import objects
 from nca_cli.store.fields import FIELDS, INDEX, UNITS, fixed, per_sample
 from nca_cli.store.files import write_atomically
 from nca_cli.store.layout import ARTIFACT_FORMAT, FORMAT_VERSION
@@ -47,56 +51,84 @@ def write_part(group: h5py.Group, part: Part) -> None:
         if FIELDS[name].previewed:
             written["preview"] = to_rgb(written[name])
     scales: dict[str, np.ndarray] = {}
+    made: dict[str, h5d.DatasetID] = {}
     for name, values in written.items():
-        _write_dataset(group, name, values, scales)
+        _write_dataset(group, name, values, scales, made)
     if "preview" in written:
         for key, text in IMAGE_TAGS.items():
-            group["preview"].attrs[key] = np.bytes_(text)
-    group.attrs.update(part.header)
-    group.attrs["format"] = ARTIFACT_FORMAT
-    group.attrs["version"] = FORMAT_VERSION
-    group.attrs["content_sha256"] = _digest_of(part.header, FORMAT_VERSION, written | scales)
+            objects.write_value(made["preview"], key, np.bytes_(text))
+    for key, text in {**part.header, "format": ARTIFACT_FORMAT}.items():
+        objects.write_text(group.id, key, text)
+    objects.write_value(group.id, "version", FORMAT_VERSION)
+    content = _digest_of(part.header, FORMAT_VERSION, written | scales)
+    objects.write_text(group.id, "content_sha256", content)
 
 
 def _write_dataset(
-    group: h5py.Group, name: str, values: np.ndarray, scales: dict[str, np.ndarray]
-) -> None:
+    group: h5py.Group, name: str, values: np.ndarray, scales: dict[str, np.ndarray],
+    made: dict[str, h5d.DatasetID],
+) -> None:  # fmt: skip
     """A checksummed dataset, one chunk per sample, every axis labelled with a dimension scale."""
     field = FIELDS[name]
     single = (1, *values.shape[1:]) if field.axes and not field.fixed else values.shape
-    data = group.create_dataset(
-        name, data=values, fletcher32=True,
-        chunks=tuple(max(1, size) for size in single),
-        maxshape=((values.shape[0] if field.fixed else None), *values.shape[1:]),
-    )  # fmt: skip
+    limits = ((values.shape[0] if field.fixed else None), *values.shape[1:])
+    chunks = tuple(max(1, size) for size in single)
+    made[name] = data = objects.write_dataset(group, name, values, chunks, limits)
     for key, text in (("long_name", field.long_name), ("units", UNITS)):
-        data.attrs[key] = np.bytes_(text)
+        objects.write_value(data, key, np.bytes_(text))
     if field.axes and not field.fixed:
-        data.attrs["coordinates"] = " ".join(INDEX)
+        objects.write_text(data, "coordinates", " ".join(INDEX))
     for axis, (label, size) in enumerate(zip(field.dims, values.shape, strict=True)):
         if label not in scales:
             scales[label] = np.arange(size)
-            _write_scale(group, label, scales[label])
-        data.dims[axis].attach_scale(group[label])
+            made[label] = _write_scale(group, label, scales[label])
+        objects.label_axis(data, axis, made[label])
 
 
-def _write_scale(group: h5py.Group, label: str, values: np.ndarray) -> None:
+def _write_scale(group: h5py.Group, label: str, values: np.ndarray) -> h5d.DatasetID:
     """The dimension scale `label`, shared by all datasets of the group: 0, 1, … size-1."""
-    maxshape = (None,) if label == "sample" else (len(values),)
-    scale = group.create_dataset(
-        label, data=values, chunks=(max(1, len(values)),), maxshape=maxshape, fletcher32=True
-    )
-    scale.make_scale(label)
+    limits = (None,) if label == "sample" else (len(values),)
+    scale = objects.write_dataset(group, label, values, (max(1, len(values)),), limits)
+    objects.make_scale(scale, label)
+    return scale
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that a part holds, read once."""
+
+    attributes: dict[str, Any]
+    datasets: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, group: h5py.Group) -> Content:
+        """Read from a part, tensors too."""
+        return cls(dict(group.attrs), objects.read_datasets(group))
+
+    @property
+    def header(self) -> dict[str, str]:
+        """The text attributes: kind, model, image, recipe, written_by."""
+        return _header_in(self.attributes)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON that lists the text attributes, version and datasets.
+
+        A dataset counts with its dtype, its shape and the SHA-256 of its bytes in C order.
+        """
+        told = {**self.header, "format": str(self.attributes["format"])}
+        return _digest_of(told, int(self.attributes["version"]), self.datasets)
+
+    def check(self) -> Content:
+        """This, unless it is not what was written: `ValueError`."""
+        if self.digest != self.attributes["content_sha256"]:
+            raise ValueError(WRONG_DIGEST)
+        return self
 
 
 def content_digest(group: h5py.Group) -> str:
-    """SHA-256 of the canonical JSON that lists a part's text attributes, version and datasets.
-
-    A dataset counts with its dtype, its shape and the SHA-256 of its bytes in C order.
-    """
-    held = {name: group[name][()] for name in group}
-    version, kind = int(group.attrs["version"]), str(group.attrs["format"])
-    return _digest_of({**read_header(group), "format": kind}, version, held)
+    """The digest of what a part holds now."""
+    return Content.of(group).digest
 
 
 def _digest_of(header: Mapping[str, str], version: int, held: Mapping[str, np.ndarray]) -> str:
@@ -116,23 +148,31 @@ def read_part(group: h5py.Group) -> Part:
 
     Checks the content digest first, so that a rewrite never hides damage: `ValueError`.
     """
-    if content_digest(group) != group.attrs["content_sha256"]:
-        raise ValueError(WRONG_DIGEST)
-    tensors = {name: group[name][()] for name in per_sample() if name in group}
-    shared = {name: group[name][()] for name in fixed() if name in group}
-    t, seed, log_snr = (group[key][()] for key in INDEX)
-    return Part(read_header(group), shared, Samples(t, seed, log_snr, tensors))
+    held = Content.of(group).check()
+    tensors = {name: held.datasets[name] for name in per_sample() if name in held.datasets}
+    shared = {name: held.datasets[name] for name in fixed() if name in held.datasets}
+    t, seed, log_snr = (held.datasets[key] for key in INDEX)
+    return Part(held.header, shared, Samples(t, seed, log_snr, tensors))
 
 
 def read_header(group: h5py.Group) -> dict[str, str]:
     """The text attributes: kind, model, image, recipe, written_by."""
-    header = {key: value for key, value in group.attrs.items() if key not in STAMP}
-    return {key: value for key, value in header.items() if isinstance(value, str)}
+    return _header_in(dict(group.attrs))
+
+
+def _header_in(attributes: Mapping[str, Any]) -> dict[str, str]:
+    texts = {key: value for key, value in attributes.items() if isinstance(value, str)}
+    return {key: text for key, text in texts.items() if key not in STAMP}
 
 
 def read_columns(group: h5py.Group, names: Sequence[str] = INDEX) -> list[np.ndarray]:
     """t, seed and logSNR of each row. Raises `ValueError` where they do not go together."""
-    columns = [group[name][()] for name in names]
+    return columns_of({name: group[name][()] for name in names}, names)
+
+
+def columns_of(held: Mapping[str, np.ndarray], names: Sequence[str] = INDEX) -> list[np.ndarray]:
+    """As `read_columns`, of datasets that are read."""
+    columns = [held[name] for name in names]
     for name, column in zip(names, columns, strict=True):
         if column.shape != columns[0].shape:
             raise ValueError(f"{name} counts other samples than {names[0]}")
@@ -149,7 +189,7 @@ WRONG_DIGEST = "content digest differs"
 
 
 def write_file(
-    path: Path, part: Part, tell: Callable[[h5py.Group], None] = lambda group: None
+    path: Path, part: Part, tell: Callable[[Content], None] = lambda content: None
 ) -> None:
     """The file of a part, whole or not at all, and read back before it takes its name.
 
@@ -168,15 +208,13 @@ def file_image(part: Part) -> bytes:
 
 
 def check_written(
-    path: Path, written: Path, tell: Callable[[h5py.Group], None] = lambda group: None
+    path: Path, written: Path, tell: Callable[[Content], None] = lambda content: None
 ) -> None:
     """Raise `StoreError` unless every part in the file `written`, soon `path`, has its digest."""
     try:
         with open_file(written) as file:
             for part in _parts(file):
-                if content_digest(part) != part.attrs["content_sha256"]:
-                    raise ValueError(WRONG_DIGEST)
-                tell(part)
+                tell(Content.of(part).check())
     except UNREADABLE as error:
         raise StoreError(
             path, f"what h5py {h5py.__version__} wrote cannot be read back ({reason_of(error)})",

@@ -51,6 +51,16 @@ class PartHead:
         content = str(group.attrs["content_sha256"])
         return cls(hdf5.read_header(group), columns, datasets, content)
 
+    @classmethod
+    def in_content(cls, held: hdf5.Content) -> PartHead:
+        """As `of`, in a part that is read as a whole."""
+        datasets = {
+            name: (held.datasets[name].shape, str(held.datasets[name].dtype))
+            for name, field in FIELDS.items() if field.axes and name in held.datasets
+        }  # fmt: skip
+        columns = Columns(*hdf5.columns_of(held.datasets))
+        return cls(held.header, columns, datasets, str(held.attributes["content_sha256"]))
+
     @property
     def texts(self) -> dict[str, str]:
         """All of it but the content digest as texts, most of which many parts have in common."""

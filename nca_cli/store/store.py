@@ -298,7 +298,7 @@ class Store:
     def _write(self, path: Path, part: Part) -> None:
         """A part, under the lock of its artifact; it is read back, so that it is vouched for."""
         heads: list[PartHead] = []
-        hdf5.write_file(path, part, lambda group: heads.append(PartHead.of(group)))
+        hdf5.write_file(path, part, lambda held: heads.append(PartHead.in_content(held)))
         self.backend.guard.vouch(Location(path), stamp_of(path), heads[0])
 
     def remove(self, artifact: Artifact, keys: Iterable[Key] | None = None) -> int:
