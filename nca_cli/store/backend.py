@@ -64,9 +64,9 @@ class FolderBackend:
             if (self.root / name / layout.MODEL_FILE).is_file() or _folders(self.root / name)
         ]  # fmt: skip
 
-    def images(self, model: str) -> list[str]:
-        """Image folder names of a model, sorted."""
-        return _folders(self.root / model)
+    def images(self, model: str, ending: str = "") -> list[str]:
+        """Image folder names of a model, sorted; those alone that end so."""
+        return _folders(self.root / model, ending)
 
     def parts(self, model: str, image: str) -> Iterator[Location]:
         """Every part of every artifact of an image, by name; numbers may have gaps."""
@@ -130,8 +130,8 @@ class PackedBackend:
     def models(self) -> list[str]:
         return sorted(self._tree)
 
-    def images(self, model: str) -> list[str]:
-        return sorted(self._tree.get(model, {}))
+    def images(self, model: str, ending: str = "") -> list[str]:
+        return sorted(name for name in self._tree.get(model, {}) if name.endswith(ending))
 
     def parts(self, model: str, image: str) -> Iterator[Location]:
         for stem in self._tree.get(model, {}).get(image, ()):
@@ -157,10 +157,11 @@ def backend_of(root: Path, check: bool = True) -> FolderBackend | PackedBackend:
     return FolderBackend(root, Trust(root, check))
 
 
-def _folders(parent: Path) -> list[str]:
-    """Names of the folders in `parent`, hidden ones left out, sorted."""
+def _folders(parent: Path, ending: str = "") -> list[str]:
+    """Names of the folders in `parent` that end so, hidden ones left out, sorted."""
     with _listed(parent) as entries:
-        return sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
+        named = [each for each in entries if each.name.endswith(ending) and each.name[0] != "."]
+        return sorted(entry.name for entry in named if entry.is_dir())
 
 
 @contextmanager

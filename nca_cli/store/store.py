@@ -141,7 +141,7 @@ class Store:
 
         None where the image is not stored.
         """
-        return self.image_folders(model).get(image_digest[: layout.IMAGE_HEX])
+        return next(iter(self.backend.images(model, f"-{image_digest[: layout.IMAGE_HEX]}")), None)
 
     def image_folders(self, model: str) -> dict[str, str]:
         """Hex of an image's digest → its folder name, of all images of a model in one listing."""
