@@ -75,7 +75,12 @@ def _created(path: Path) -> IO[bytes]:
 def temporaries(path: Path) -> list[Path]:
     """Temporaries of `path`, of this or of other processes."""
     start = f".{path.name}."
-    return [other for other in path.parent.glob(f".*{TEMPORARY}") if other.name.startswith(start)]
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return []
+    return [path.parent / name for name in names
+            if name.startswith(start) and name.endswith(TEMPORARY)]  # fmt: skip
 
 
 def is_stale(path: Path) -> bool:

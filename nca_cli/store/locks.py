@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import platform
+from functools import lru_cache
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
@@ -38,8 +39,9 @@ def acquired(path: Path, what: str) -> BaseFileLock:
     return lock
 
 
+@lru_cache(1024)
 def lock_of(path: Path) -> BaseFileLock:
-    """A lock of the kind that the disk has."""
+    """A lock of the kind that the disk has. Each thread that takes it holds it by itself."""
     return FileLock(path) if has_flock(path.parent) else SoftFileLock(path.with_suffix(SOFT))
 
 

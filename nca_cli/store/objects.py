@@ -17,7 +17,15 @@ TEXT = h5py.string_dtype()
 
 @lru_cache
 def _type_of(dtype: np.dtype) -> h5t.TypeID:
+    """Raises `ValueError` for what is no number or text of fixed length."""
+    if dtype.hasobject:
+        raise ValueError(f"{dtype} is no type of numbers")
     return h5t.py_create(dtype, logical=True)
+
+
+@lru_cache(1)
+def _single() -> h5s.SpaceID:
+    return h5s.create(h5s.SCALAR)
 
 
 @lru_cache(1)
@@ -45,22 +53,23 @@ def write_dataset(
     space = h5s.create_simple(values.shape, limits)
     kind = _type_of(values.dtype)
     data = h5d.create(group.id, name.encode(), kind, space, dcpl=_chunked(chunks))
-    data.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(values))
+    data.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(values), mtype=kind)
     return data
 
 
 def write_text(owner: h5py.h5g.GroupID | h5d.DatasetID, name: str, text: str) -> None:
     """A new attribute: UTF-8 of any length."""
     stored, held = _text_types()
-    attribute = h5a.create(owner, name.encode(), stored, h5s.create(h5s.SCALAR))
+    attribute = h5a.create(owner, name.encode(), stored, _single())
     attribute.write(np.array(text, dtype=TEXT), mtype=held)
 
 
 def write_value(owner: h5py.h5g.GroupID | h5d.DatasetID, name: str, value: int | np.bytes_) -> None:
     """A new attribute: an integer, or an ASCII text of fixed length."""
     held = np.asarray(value)
-    attribute = h5a.create(owner, name.encode(), _type_of(held.dtype), h5s.create(h5s.SCALAR))
-    attribute.write(held)
+    kind = _type_of(held.dtype)
+    attribute = h5a.create(owner, name.encode(), kind, _single())
+    attribute.write(held, mtype=kind)
 
 
 def label_axis(data: h5d.DatasetID, axis: int, scale: h5d.DatasetID) -> None:
@@ -74,12 +83,13 @@ def make_scale(data: h5d.DatasetID, label: str) -> None:
 
 
 def read_datasets(group: h5py.Group) -> dict[str, np.ndarray]:
-    """Every dataset of a group, whole. Raises what h5py does for anything else in it."""
+    """Every dataset of a group, whole. Raises `ValueError` for one that holds no numbers, and
+    what h5py does for anything that is no dataset."""
     found = {}
     for name in group.id:
         data = h5d.open(group.id, name)
         values = np.empty(data.shape, data.dtype)
         if values.size:
-            data.read(h5s.ALL, h5s.ALL, values)
+            data.read(h5s.ALL, h5s.ALL, values, mtype=_type_of(values.dtype))
         found[name.decode()] = values
     return found
