@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.table import say
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 
@@ -23,8 +25,8 @@ def coverage() -> None:
 
     for images in (3, 5, 10, 20, 30, 50):
         shares = Gaussian().coverage(images)
-        text = ", ".join(f"t {t}: {share:.1%}" for t, share in shares.items())
-        print(f"analysis: 95 % intervals of {images:2} images cover the truth in {text}")
+        for t, share in shares.items():
+            say(f"95 % intervals of {images} images at t {t} cover the truth", [100 * share], "%")
 
 
 def variance_coverage() -> None:
@@ -35,11 +37,11 @@ def variance_coverage() -> None:
         found = Gaussian().variance_coverage(images, repeats=400)
         for name in VARIANCES:
             shares = {t: share for (what, t), share in found.items() if what == name}
-            if any(shares.values()):
-                text = ", ".join(f"t {t}: {share:.1%}" for t, share in shares.items())
-                print(f"analysis: {name} of {images:2} images: covered in {text}")
-            else:
-                print(f"analysis: {name} of {images:2} images: no interval")
+            if not any(shares.values()):
+                print(f"{name} of {images} images: no interval")
+                continue
+            for t, share in shares.items():
+                say(f"{name} of {images} images at t {t}: covered", [100 * share], "%")
 
 
 def closed_forms() -> None:
@@ -57,10 +59,9 @@ def closed_forms() -> None:
         exact = [chain.error(data.spectrum, 0 * ones, 0 * ones, ones) / data.d for chain in chains]
         inside = sum(p.low <= e <= p.high for p, e in zip(points, exact, strict=True))
         off = max(abs(p.mean / e - 1) for p, e in zip(points, exact, strict=True))
-        print(
-            f"analysis: {recipe.label}: {inside} of {len(points)} levels hold the closed form in "
-            f"their interval, means within {off:.1%} of it (50 images)"
-        )
+        what = f"{recipe.label}, 50 images"
+        say(f"{what}: levels of {len(points)} whose interval holds the closed form", [inside])
+        say(f"{what}: means off the closed form by at most", [100 * off], "%")
 
 
 def bits_against_closed_form() -> None:
@@ -77,10 +78,9 @@ def bits_against_closed_form() -> None:
         for one in bits(rows):
             s = np.exp([one.log_snr_low, one.log_snr_high])
             truth = np.diff(np.log2(1 + s[:, None] * data.spectrum).sum(axis=1))[0] / 2 / data.d * 3
-            print(
-                f"analysis: bits per pixel, {one.stage}, {what}: {one.bits.value:.4f} "
-                f"(closed form {truth:.4f}, {one.bits.value / truth - 1:+.2%})"
-            )
+            off = 100 * (one.bits.value / truth - 1)
+            say(f"bits per pixel, {one.stage}, {what}", [one.bits.value])
+            say(f"the same, off the closed form of {truth:.4f}", [off], "%")
 
 
 def half_level_coverage(repeats: int = 200) -> None:
@@ -111,10 +111,9 @@ def half_level_coverage(repeats: int = 200) -> None:
         table = [row for k in range(repeats) for row in rows(images, random, f"coherence/{k}")]
         found = [half.log_snr for half in half_levels(table)]
         share = np.mean([half.low <= truth <= half.high for half in found])
-        print(
-            f"analysis: half-levels of {images} images: {share:.1%} of 95 % intervals hold "
-            f"the truth {truth:.3f}; mean {np.mean([half.value for half in found]):.3f}"
-        )
+        what = f"half-levels of {images} images"
+        say(f"{what}: 95 % intervals that hold the truth {truth:.3f}", [100 * share], "%")
+        say(f"{what}: mean", [np.mean([half.value for half in found])])
 
 
 def references_of_a_store() -> None:
@@ -132,10 +131,9 @@ def references_of_a_store() -> None:
             found = analyse(rows, store)
             times.append(time.perf_counter() - began)
     for one in found.excess:
-        print(
-            f"analysis: the truth beats {one.reference} at t = {one.t} by "
-            f"{one.gain.value:.2f} dB [{one.gain.low:.2f}, {one.gain.high:.2f}]"
-        )
+        gain = one.gain
+        for which, value in (("", gain.value), (", low", gain.low), (", high", gain.high)):
+            say(f"the truth beats {one.reference} at t {one.t}{which}", [value], "dB")
     for curve in found.pairs:
         worst = max(
             (
@@ -146,8 +144,9 @@ def references_of_a_store() -> None:
             default=math.nan,
         )
         if math.isfinite(worst):
-            print(f"analysis: {curve.sampler} pairs within {worst:.2%} of their closed form")
-    print(f"analysis: first {times[0]:.2f} s, again {times[1]:.2f} s")
+            say(f"{curve.sampler} pairs off their closed form by at most", [100 * worst], "%")
+    say("statistics of a store, first", times[:1], "s")
+    say("statistics of a store, again", times[1:], "s")
 
 
 def main(arguments: Sequence[str] = ()) -> None:

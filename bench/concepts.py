@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.table import say
 from nca_cli.analysis import Analysis, HalfLevel, analyse
 from nca_cli.concepts import ConceptRetention, concept_curves, concept_retention, read_labels
 from nca_cli.images import load_image
@@ -32,18 +33,17 @@ def bands(found: Analysis, family: str) -> None:
     halves = [half for half in found.half_levels if half.measure.startswith(f"{family}/")]
     halves.sort(key=lambda half: int(half.measure.partition("/")[2]))
     for half in halves:
-        print(f"concepts: {half.measure:14} {_where(half)}")
+        _say(half)
     orders = {frozenset((one.first, one.then)): one for one in found.orders}
     for coarse, fine in pairwise(halves):
         order = orders[frozenset((coarse.measure, fine.measure))]
         expected = order.first == fine.measure
         sure = order.probability if expected else 1 - order.probability
         apart = coarse.log_snr.high < fine.log_snr.low
-        print(
-            f"concepts: {fine.measure} before {coarse.measure}: probability {sure:.3f}, "
-            f"difference {'sure' if order.certain and expected else 'NOT sure'}, "
-            f"intervals {'apart' if apart else 'NOT apart or not both known'}"
-        )
+        pair = f"{fine.measure} before {coarse.measure}"
+        say(f"{pair}: probability", [sure])
+        say(f"{pair}: difference is certain", [order.certain and expected])
+        say(f"{pair}: intervals are apart", [apart])
 
 
 def concepts(found: ConceptRetention) -> None:
@@ -53,32 +53,29 @@ def concepts(found: ConceptRetention) -> None:
         return math.inf if math.isnan(half.log_snr.value) else -half.log_snr.value
 
     for half in sorted(found.half_levels, key=place):
-        print(f"concepts: {half.measure:20} {_where(half)}")
+        _say(half)
     for first, then in (("freckles", "hair"), ("freckles", "glasses"), ("eye", "hair")):
-        print(f"concepts: P({first} before {then}) = {found.probability(first, then):.3f}")
+        say(f"{first} before {then}: probability", [found.probability(first, then)])
 
 
 def gains(found: Analysis) -> None:
     """The model against the Gaussian fitted to the other images, in dB at each level."""
     for one in found.excess:
         gain = one.gain
-        print(
-            f"concepts: t {one.t:3} logSNR {one.log_snr:6.2f}: {gain.value:5.2f} dB "
-            f"[{gain.low:.2f}, {gain.high:.2f}] over {one.reference} (n = {gain.n})"
-        )
+        for which, value in (("", gain.value), (", low", gain.low), (", high", gain.high)):
+            say(f"t {one.t}, gain over {one.reference}{which}", [value], "dB")
     for note in found.references:
         if note.blank:
-            print(f"concepts: {note.name}: {note.blank}")
+            print(f"{note.name}: {note.blank}")
 
 
 def learned(found: Analysis) -> None:
     """Bits per pixel of each of P2's stages, of the model and of the Gaussians."""
     for one in found.bits:
         number = one.bits
-        print(
-            f"concepts: {one.sampler}, {one.stage}: {number.value:.4f} bits per pixel "
-            f"[{number.low:.4f}, {number.high:.4f}]{' as far as measured' * one.partial}"
-        )
+        what = f"{one.sampler}, {one.stage}{' as far as measured' * one.partial}"
+        for which, value in (("", number.value), (", low", number.low), (", high", number.high)):
+            say(f"{what}{which}", [value], "bits per pixel")
 
 
 def unknowing(files: list[Path]) -> None:
@@ -88,16 +85,24 @@ def unknowing(files: list[Path]) -> None:
     pairs = list(zip(x0, others, strict=True))
     for measure in (kept, coherence):
         found = [list(measure(*pair).values()) for pair in pairs]
-        means = " ".join(f"{value:.3f}" for value in np.mean(found, axis=0))
-        print(f"concepts: {measure.__name__} of the mean image, coarse to fine: {means}")
+        for number, mean in enumerate(np.mean(found, axis=0)):
+            say(f"{measure.__name__} of the mean image, band {number} from coarse", [mean])
 
 
-def _where(half: HalfLevel) -> str:
+def _say(half: HalfLevel) -> None:
+    """logSNR and t at which half is lost, with the interval where there is one."""
     where = half.log_snr
     if math.isnan(where.value):
-        return f"– (n = {where.n}: {where.blank})"
-    interval = f"[{where.low:.2f}, {where.high:.2f}]" if not where.blank else where.blank
-    return f"half lost at logSNR {where.value:6.2f} {interval}, t {half.t:.0f} (n = {where.n})"
+        print(f"{half.measure}: {where.blank}")
+        return
+    what = f"{half.measure}, half lost ({where.n} images)"
+    say(f"{what}: t", [half.t])
+    say(f"{what}: logSNR", [where.value])
+    if where.blank:
+        print(f"{what}: {where.blank}")
+        return
+    say(f"{what}: logSNR, low", [where.low])
+    say(f"{what}: logSNR, high", [where.high])
 
 
 def main() -> None:
@@ -114,12 +119,12 @@ def main() -> None:
             store=Path(folder) / "store", models=["demo"], samplers=["one-step"],
             t=list(LEVELS), seeds=(0,),
         )  # fmt: skip
-        print(f"concepts: {summary.computed} reconstructions, {time.perf_counter() - began:.0f} s")
+        say(f"{summary.computed} reconstructions", [time.perf_counter() - began], "s")
         began = time.perf_counter()
         found = analyse(measure_store(summary.store), summary.store)
         truth = read_labels(pictures / "labels.csv")
         read = concept_retention(concept_curves(summary.store, truth=truth).readings)
-        print(f"concepts: measured and analysed in {time.perf_counter() - began:.0f} s")
+        say("measured and analysed", [time.perf_counter() - began], "s")
         unknowing(sorted(pictures.glob("*.png")))
     for family in ("kept", "coherence"):
         bands(found, family)

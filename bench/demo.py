@@ -9,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.table import say
+
 
 def main() -> None:
     """Time the whole command in a fresh process, without network."""
@@ -22,4 +24,4 @@ def main() -> None:
             env={**os.environ, "HF_HUB_OFFLINE": "1"},
         )
         seconds = time.perf_counter() - began
-    print(f"demo: {seconds:.0f} s on {os.cpu_count()} cores (at most 90 on 2)")
+    say(f"nca demo, on {os.cpu_count()} cores (the limit is of 2)", [seconds], "s", "<= 90")

@@ -10,12 +10,13 @@ compression (6) and at the grid's own.
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from bench.table import say
 
 BARE = """
 import sys
@@ -81,7 +82,7 @@ def seconds(code: str, *arguments: str) -> float:
 
 
 def main(images: int = 12, levels: int = 10, side: int = 256, repeats: int = 5) -> None:
-    """Medians of fresh processes, after one that warms the disk's cache."""
+    """Fresh processes by turns, after a round that warms the disk's cache."""
     with tempfile.TemporaryDirectory() as folder:
         store, grid, bare = (str(Path(folder) / name) for name in ("store", "grid.png", "bare.png"))
         make_store(Path(store), images, levels, side)
@@ -90,10 +91,10 @@ def main(images: int = 12, levels: int = 10, side: int = 256, repeats: int = 5) 
             "bare, PNG level 6": lambda: seconds(BARE, store, bare, grid, "6"),
             "bare, PNG level 1": lambda: seconds(BARE, store, bare, grid, "1"),
         }
-        times = {name: [run() for _ in range(repeats + 1)][1:] for name, run in runs.items()}
-    ours = statistics.median(times["grid"])
+        rounds = [{name: run() for name, run in runs.items()} for _ in range(repeats + 1)][1:]
+    times = {name: [each[name] for each in rounds] for name in runs}
     for name, each in times.items():
-        median = statistics.median(each)
-        print(
-            f"grid: {name:18} {median:6.2f} s; grid takes {ours / median:.2f}x of it (at most 1.5)"
-        )
+        say(name, each, "s")
+    for name in list(times)[1:]:
+        ratios = [ours / least for ours, least in zip(times["grid"], times[name], strict=True)]
+        say(f"grid, against {name}", ratios, "x", "<= 1.5")

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.table import say
 from nca_cli.store import Store
 
 
@@ -148,12 +149,8 @@ def main(arguments: Sequence[str] = ()) -> None:
         instants, committed = kill_at_random(rounds, model, images, folder)
     total = 12 * 3 * 3
     partly = sum(0 < count < total for count in committed)
-    print(
-        f"kill: {rounds} SIGKILLs at {min(instants):.0%}…{max(instants):.0%} of a run; "
-        f"committed samples then: "
-        f"{min(committed)}…{max(committed)} of {total} ({partly} runs were cut half-way)"
-    )
-    print(
-        f"kill: all committed tensors read back in {rounds} of {rounds} rounds; "
-        f"every rerun finished the rest"
-    )
+    say("instants of SIGKILLs", [100 * instant for instant in instants], "% of a run")
+    say(f"samples of {total} that were committed then", committed)
+    say(f"runs of {rounds} that were cut half-way", [partly])
+    what = "rounds in which all committed tensors were read back and a rerun finished the rest"
+    say(what, [len(committed)], "", f">= {rounds}")

@@ -16,7 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from operator import ne
 from pathlib import Path
+
+from bench.table import say
 
 REPORT = """
 import sys
@@ -89,13 +92,13 @@ def keep_all(store: Path) -> None:
     measure_store(Store(store), references=tuple(REFERENCES))
 
 
-def report(store: Path, folder: Path, which: str) -> None:
+def report(store: Path, folder: Path, which: str, limit: str = "") -> None:
     """A report from kept measures, in a fresh process."""
     command = [sys.executable, "-c", REPORT, str(store)]
     command += [str(folder / name) for name in ("report.html", "values.csv")]
     start = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    print(f"{which} {time.perf_counter() - start:7.2f} s, {done.stdout.strip()}")
+    say(f"{which} report, {done.stdout.strip()}", [time.perf_counter() - start], "s", limit)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -111,14 +114,16 @@ def main(argv: list[str] | None = None) -> None:
         make_store(store, wanted.images, wanted.levels, wanted.side)
         one, values = timed(store, 1)
         pairs = wanted.images * wanted.levels
-        print(f"1 process        {one:7.2f} s for {pairs} pairs: {1000 * one / pairs:.1f} ms each")
+        say(f"measuring {pairs} pairs, 1 process", [one], "s")
+        say("each of them", [1000 * one / pairs], "ms")
         many, again = timed(store, wanted.workers)
-        same = "the same values" if list(map(str, again)) == list(map(str, values)) else "OTHERS"
-        ratio = f"{one / many:.2f} times as fast, {same}"
-        print(f"{wanted.workers} processes      {many:7.2f} s: {ratio}")
+        others = sum(map(ne, map(str, again), map(str, values))) + abs(len(again) - len(values))
+        say(f"measuring {pairs} pairs, {wanted.workers} processes", [many], "s")
+        say("1 process, against them", [one / many], "x", ">= 1.7")
+        say("values that differ between the two", [others], "", "<= 0")
         keep_all(store)
-        report(store, Path(folder), "first report    ")
-        report(store, Path(folder), "second report   ")
+        report(store, Path(folder), "first")
+        report(store, Path(folder), "second", "<= 2")
 
 
 if __name__ == "__main__":

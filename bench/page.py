@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 import bench.material  # noqa: F401  makes the tests' helpers importable
+from bench.table import say
 from nca_cli.recipe import digest
 from nca_cli.schedule import Schedule
 from nca_cli.store import Samples, Store
@@ -134,19 +134,18 @@ def main(argv: list[str] | None = None) -> None:
         written(store, page)  # takes the measures, which are kept; all else is made again
         again(made, COPIES)
         shutil.rmtree(store / DERIVED)
-        print(f"page: written in {written(store, page):5.2f} s from kept measures"
-              f" (at most {WRITTEN}), in {written(store, page):.2f} s once more")  # fmt: skip
-        print(f"page: {page.stat().st_size / 1e6:5.1f} MB (at most {MB})", flush=True)
+        say("written from kept measures", [written(store, page)], "s", f"<= {WRITTEN}")
+        say("written once more", [written(store, page)], "s")
+        say("size of the page", [page.stat().st_size / 1e6], "MB", f"<= {MB}")
         if CHROMIUM is None:
             print("page: no chromium, so it is not opened")
             return
         loaded, ready, frames = opened(page)
-    print(f"page: answers {ready:.2f} s after navigation starts (at most {READY}),"
-          f" loaded after {loaded:.2f} s")  # fmt: skip
+    say("answers, after navigation starts", [ready], "s", f"<= {READY}")
+    say("loaded, after navigation starts", [loaded], "s")
     for name, times in frames.items():
-        median, worst = 1000 / statistics.median(times), 1000 / max(times)
-        print(f"page: scrubs {name} at {median:.0f} frames per second (at least {RATE}),"
-              f" {worst:.0f} at worst, {len(times)} frames")  # fmt: skip
+        rates = [1000 / each for each in times]
+        say(f"scrubs {name}", rates, "frames per second", f">= {RATE}")
 
 
 if __name__ == "__main__":

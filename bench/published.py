@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.table import say
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LEVELS = range(80, 881, 100)
 METRICS = ("psnr", "ssim", "mse")
@@ -70,9 +72,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         command = ["import", "--model", "published-ddim", "--csv", table, "--store", store]
         result = CliRunner().invoke(app, [str(word) for word in command])
         assert result.exit_code == 0, result.output
-        print("published:   t  images   PSNR dB     SSIM      MSE")
         for t, mean in measured(store).items():
-            print(
-                f"published: {t:3d}  {mean['n']:6d}   {mean['psnr']:7.4f}   "
-                f"{mean['ssim']:.4f}   {mean['mse']:.6f}"
-            )
+            for metric in METRICS:
+                unit = "dB" if metric == "psnr" else ""
+                say(f"{metric} at t {t}, mean of {mean['n']} images", [mean[metric]], unit)
