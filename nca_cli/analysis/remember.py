@@ -13,6 +13,7 @@ import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -94,7 +95,7 @@ def revived(type_: Any, value: Any) -> Any:
     if type_ is bytes:
         return base64.b64decode(value)
     if isinstance(type_, type) and is_dataclass(type_):
-        hints = get_type_hints(type_)
+        hints = _hints(type_)
         return type_(**{name: revived(hints[name], item) for name, item in value.items()})
     if hasattr(type_, "_fields"):
         return type_(*(tuple(item) if isinstance(item, list) else item for item in value))
@@ -107,3 +108,9 @@ def revived(type_: Any, value: Any) -> Any:
     if origin is tuple:
         return tuple(revived(one, item) for one, item in zip(inner, value, strict=True))
     return value
+
+
+@cache
+def _hints(type_: type) -> dict[str, Any]:
+    """Read once for each dataclass, of which there are thousands of values."""
+    return get_type_hints(type_)
