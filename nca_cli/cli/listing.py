@@ -12,7 +12,16 @@ from rich.text import Text
 
 from nca_cli.cli import complete
 from nca_cli.cli.app import app
-from nca_cli.cli.console import Output, fail_for, print_json, relative, size, stdout, table
+from nca_cli.cli.console import (
+    Output,
+    fail_for,
+    print_json,
+    print_rows,
+    relative,
+    size,
+    stdout,
+    table,
+)
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.options import DEFAULT_STORE, SEE_ALL, Json, StoreDir, opened, option
@@ -88,22 +97,21 @@ def _print_models(found: list[Artifact], wanted: Filters, names: Names) -> None:
         artifacts = list(group)
         told = any(map(names.settings, artifacts))
         artifacts = sorted(artifacts, key=_by_step) if told else artifacts
-        shown = table()
-        for name in ("image", "artifact", *(["settings"] if told else []), "t", "seeds", "size"):
-            shown.add_column(name, overflow="fold", justify="right" if name == "size" else "left")
-        for _, rows in groupby(artifacts, key=lambda artifact: artifact.image):
-            for number, artifact in enumerate(rows):
+        rows = []
+        for _, several in groupby(artifacts, key=lambda artifact: artifact.image):
+            for number, artifact in enumerate(several):
                 row = _row(artifact, wanted.keys(artifact))
-                shown.add_row(
-                    Text("" if number else names.image(artifact)),
+                rows.append((
+                    "" if number else names.image(artifact),
                     artifact.name,
-                    *([Text(names.settings(artifact))] if told else []),
+                    *([names.settings(artifact)] if told else []),
                     ranges(row["t"]),
                     ranges(row["seeds"]),
                     size(row["bytes"]),
-                )
+                ))  # fmt: skip
         stdout().print(Text(model), style="bold")
-        stdout().print(shown)
+        header = ("image", "artifact", *(["settings"] if told else []), "t", "seeds", "size")
+        print_rows(header, rows)
 
 
 def _by_step(artifact: Artifact) -> tuple[str, bool, str, int, str]:
