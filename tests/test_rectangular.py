@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from nca_cli.cli import app
 from nca_cli.engine import Request
-from nca_cli.errors import ModelError
+from nca_cli.errors import UsageError
 from nca_cli.figures.curves.sides import side_of
 from nca_cli.images import image_digest, load_image, resolution_of, size_text
 from nca_cli.metrics import spectrum
@@ -168,14 +168,14 @@ def test_a_size_that_a_network_cannot_take_is_one_line(here, pictures):
         ("latent", (18, 32), "18x32", "multiples of 4"),
         ("dit", 64, "images of", "alone", "--size"),
     ):
-        with pytest.raises(ModelError) as caught:
+        with pytest.raises(UsageError) as caught:
             find_model(str(here / name), size=size)
         line = f"{caught.value} {caught.value.hint}"
         assert all(word in line for word in words), line
     for size, word in (("ax3", "is no size"), ("0", "outside 2"), ("1x9000", "1x9000 is outside")):
         assert word in run("noise", pictures, "-m", "wiener", "--size", size, code=2).stderr
     assert find_model("mine:net").space.resolution == (8, 16), "one's own says it itself"
-    with pytest.raises(ModelError, match="its shape is"):
+    with pytest.raises(UsageError, match="its shape is"):
         find_model("mine:net", size=16)
     run("reconstruct", "--run", here, "--size", 16, code=2)
 

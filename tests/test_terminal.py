@@ -217,7 +217,8 @@ def test_a_bar_fits_the_terminal_and_says_how_fast_and_how_long(monkeypatch, wid
     [
         (["--zzz"], "No such option: --zzz (see: nca --help)"),
         (["reconstuct"], "Did you mean 'reconstruct'? (see: nca --help)"),
-        (["reconstruct", "--size", "1"], "'--size'"),
+        (["reconstruct", "--limit", "0"], "'--limit'"),
+        (["reconstruct", "--size", "1"], "(--size)"),
         (["show"], "Missing argument 'ARTIFACT' (see: nca show --help)"),
         (["report", "--max-mb", "many"], "(see: nca report --help)"),
         (["report", "--json", "-o", "x.html"], "--json names a file, and -o is none"),

@@ -40,7 +40,8 @@ def models(json: opt.Json = False) -> None:
     stdout().print(_models_table(rows, stdout().width))
     stdout().print(
         "Any hub id (org/name, org/name@revision) or local diffusers folder works too; so do "
-        "adm:FILE.pt (guided-diffusion), ldm:FILE.ckpt (CompVis), lucid:FILE.pt, edm:FILE.pt and "
+        "adm:FILE.pt (guided-diffusion), ldm:FILE.ckpt (CompVis), lucid:FILE.pt, edm:FILE.pt, "
+        "sde:FILE.pth (score_sde) and "
         "module:factory (your own).",
         style="dim",
     )

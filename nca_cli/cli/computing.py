@@ -51,7 +51,8 @@ class SampleOptions:
     models: Annotated[list[str] | None, compute_option(
         "--model", "-m", metavar="M", show_default="demo", autocompletion=complete.models,
         help="Alias (see: nca models), hub id, local diffusers folder, adm:FILE.pt, "
-        "ldm:FILE.ckpt, lucid:FILE.pt, edm:FILE.pt or module:factory. Repeatable.")] = None
+        "ldm:FILE.ckpt, lucid:FILE.pt, edm:FILE.pt, sde:FILE.pth or module:factory. "
+        "Repeatable.")] = None
     scheduler: Annotated[Path | None, compute_option(
         "--scheduler", metavar="FILE", show_default="the model's",
         help="scheduler_config.json of a folder or hub model that has none beside it.")] = None

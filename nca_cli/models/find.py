@@ -43,7 +43,8 @@ def find_model(
 ) -> Model:
     """The model called `name`: a short name (built in, or of `models.toml`), an existing folder, a
     hub id (`org/name@revision`), a checkpoint (`adm:PATH` of guided-diffusion, `ldm:PATH` of
-    CompVis' latent diffusion, `lucid:PATH`, `edm:PATH`), or `module:factory`, which is imported.
+    CompVis' latent diffusion, `lucid:PATH`, `edm:PATH`, `sde:PATH`), or `module:factory`, which is
+    imported.
 
     With `weights`, all its files are on this disk afterwards; without, only what noising an image
     needs: nothing for a pixel alias, configurations otherwise, and a latent model's autoencoder.

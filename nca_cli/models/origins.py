@@ -92,7 +92,7 @@ class Origin:
         return read_pipeline(model.folder, model.name, self.told)
 
     def sized(self, model: Model, size: Resolution) -> Model:
-        """The model for images of another size. Raises `ModelError` where its network, or its
+        """The model for images of another size. Raises `UsageError` where its network, or its
         autoencoder, cannot work on them."""
         pipeline = self.pipeline(model)
         pipeline.check_size(size, model.name)

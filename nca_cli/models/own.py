@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nca_cli import plugins
-from nca_cli.errors import ModelError, NcaError
+from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.images.size import Resolution
 from nca_cli.models.load import Running
 from nca_cli.models.origins import Origin, StoredAs, Wanted
@@ -131,7 +131,7 @@ class Own(Origin):
 
     def sized(self, model: Model, size: Resolution) -> Model:
         """Its shape is the user's own to say."""
-        raise ModelError(self.named, f"its shape is {model.space.shape}", "leave out --size")
+        raise UsageError(f"{self.named}: its shape is {model.space.shape}", "leave out --size")
 
     def files(self, model: Model) -> list[Path]:
         """It has none."""

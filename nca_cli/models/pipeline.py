@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nca_cli.errors import ModelError
+from nca_cli.errors import ModelError, UsageError
 from nca_cli.images.size import Resolution, height_width, resolution_of, size_text
 from nca_cli.models.digests import content_digest, named_digest
 from nca_cli.models.families import Family
@@ -162,15 +162,15 @@ class Pipeline:
         return resolution_of([factor * side for side in self.shape[1:]])
 
     def check_size(self, size: Resolution, name: str) -> None:
-        """Refuse images of a size on which it cannot work. Raises `ModelError`."""
+        """Refuse images of a size on which it cannot work. Raises `UsageError`."""
         text, own, halvings = size_text(size), self.resolution, self.family.halvings
         if halvings is None:
-            reason = f"its {self.family.network} works on images of {size_text(own)} pixels alone"
-            raise ModelError(name, reason, "leave out --size")
+            what = f"a {self.family.network} that works on images of {size_text(own)} pixels alone"
+            raise UsageError(f"{name} is {what}", "leave out --size")
         factor = height_width(own)[0] // self.shape[1] * 2 ** halvings(self.network.config)
         if any(side % factor or not 0 < side <= MOST_PIXELS for side in height_width(size)):
             hint = f"multiples of {factor} up to {MOST_PIXELS}, such as its own {size_text(own)}"
-            raise ModelError(name, f"cannot work on images of {text} pixels (--size)", hint)
+            raise UsageError(f"{name} cannot work on images of {text} pixels (--size)", hint)
 
     @property
     def channels(self) -> int:

@@ -1,4 +1,5 @@
-"""Checkpoints that reveal their network: `lucid:FILE`, `edm:FILE`, each converted when it is found.
+"""Checkpoints that reveal their network: `lucid:FILE`, `edm:FILE`, `sde:FILE`, each converted when
+it is found.
 
 What they are is only known once their tensors are read; from then on the pipeline in the cache says
 it, and finding one loads no torch.

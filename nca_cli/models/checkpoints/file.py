@@ -21,6 +21,7 @@ from nca_cli.models.checkpoints.flags import flag, read_flags
 from nca_cli.models.checkpoints.layers import Misfit, Shapes, place
 from nca_cli.models.checkpoints.ldm import LdmConfig
 from nca_cli.models.checkpoints.lucid import LucidConfig
+from nca_cli.models.checkpoints.sde import SdeConfig
 from nca_cli.models.digests import file_digest
 from nca_cli.models.environment import cache_folder
 from nca_cli.models.pipeline import STEM
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, type[AdmConfig] | type[LdmConfig]] = {"adm": AdmConfig, "ldm": LdmConfig}
 """`--model KIND:PATH`, and the configurations that such files have."""
-DESCRIBED: dict[str, type[LucidConfig] | type[EdmConfig]] = {
-    "lucid": LucidConfig, "edm": EdmConfig,
+DESCRIBED: dict[str, type[LucidConfig] | type[EdmConfig] | type[SdeConfig]] = {
+    "lucid": LucidConfig, "edm": EdmConfig, "sde": SdeConfig,
 }  # fmt: skip
 """The same, of files that reveal their network."""
 CONVERSION = 1

@@ -56,7 +56,9 @@ def read_flags(default: C, file: Path, model: str) -> C:
         if holds():
             raise ModelError(model, f"{file}: {complaint}")
     if reason := config.untold(table):
-        raise ModelError(model, f"{file}: {reason}", "rescale_timesteps = true or false")
+        flag = "rescale_timesteps"
+        hint = f"{flag} = true or false" if flag in reason else f"write it into {file.name}"
+        raise ModelError(model, f"{file}: {reason}", hint)
     return config
 
 
