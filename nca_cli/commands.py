@@ -34,8 +34,8 @@ SIZED = "wiener"
 IMAGES, CHECKPOINTS = "IMAGES", "CHECKPOINTS"
 """Stand for paths that a store does not know."""
 ONE_STEP = ("one-step",)
-MANY = 8
-"""Paths that a line still names, each."""
+MANY, WIDEST = 8, 300
+"""Paths that a line still names, and their letters."""
 LONG = 3
 """Levels or seeds that are still listed, each."""
 
@@ -175,7 +175,8 @@ class Command:
         named = (*self.models, *self.runs)
         if self.images and {*self.images} == {*map(str, _found(usual_images, named))}:
             return ()
-        return self.images if len(self.images) <= MANY else (IMAGES,)
+        short = len(self.images) <= MANY and sum(map(len, self.images)) <= WIDEST
+        return self.images if short or len(self.images) == 1 else (IMAGES,)
 
 
 def settings(made: Recipe | str, model: Mapping[str, Any], image: Mapping[str, Any]) -> Command:

@@ -31,6 +31,13 @@ class UsageError(NcaError):
     exit_code = 2
 
 
+class Unconfirmed(UsageError):
+    """What is done only with `--yes`: no error, but nothing was done either."""
+
+    def __init__(self, what: str):
+        super().__init__(what, "add --yes to do it")
+
+
 class ImageError(NcaError):
     """An input picture that cannot be used. One bad image never stops the others."""
 

@@ -20,7 +20,7 @@ import numpy as np
 from nca_cli.errors import Complain, NcaError, NothingStored, StoreError, UsageError
 from nca_cli.images import to_uint8
 from nca_cli.outputs import Outputs
-from nca_cli.store import Artifact, Filters, Key, Store
+from nca_cli.store import Artifact, Filters, Key, Store, unmet
 from nca_cli.store.fields import FIELDS, fixed, per_sample
 
 AT_ONCE = 32
@@ -91,7 +91,7 @@ def export(
     if not batches and problems:
         raise problems[0]
     if not batches:
-        raise NothingStored(f"{store.root} holds nothing that fits", "see what it holds: nca ls")
+        raise NothingStored(unmet(store, filters), "see what it holds: nca ls")
     return Export(batches, ENCODERS[format], outputs, problems)
 
 

@@ -1,5 +1,6 @@
 """Trainings of the report in a real browser: two sliders that move pictures and charts at once."""
 
+import math
 from base64 import b64decode
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from browser import AXE, CHROMIUM, Watched, decoded
 from trainings import FACES, LEVELS, STEPS, face_store
 
+from nca_cli.figures.curves.svg import LEFT, RIGHT
 from nca_cli.report import build_report
 from nca_cli.store import Filters
 
@@ -105,6 +107,43 @@ def test_a_click_in_a_map_chooses_step_and_level(look):
     watched.page.locator(cell).first.click()
     assert f"t = {LEVELS[2]}, step {STEPS[1]}" in reading(watched)
     assert watched.page.locator("#level").input_value() == "2"
+
+
+def test_maps_follow_the_axis_per_pixel_with_their_stages(look):
+    watched = look()
+    page = watched.page
+    shown = page.locator(".training:not([hidden]) .measure:not([hidden]) .map")
+    shift = 2 * math.log(32 / 256)
+
+    def at_bound():
+        """Where content turns coarse, at SNR 0.01, from pixels to the unit of the axis."""
+        clean, noisy = map(float, shown.get_attribute("data-span").split())
+        at = float(shown.locator("rect.coarse").get_attribute("x"))
+        return clean - (at - LEFT) / (RIGHT - LEFT) * (clean - noisy)
+
+    assert at_bound() == pytest.approx(math.log(0.01), abs=0.02)
+    cursor = at(watched, ".map .level-cursor")
+    page.locator("#per-pixel").check()
+    watched.settle()
+    assert shown.locator("text.x.axis").text_content().startswith("log SNR per pixel at 256 px")
+    assert at_bound() == pytest.approx(math.log(0.01) - shift, abs=0.02)
+    assert at(watched, ".map .level-cursor") == cursor  # levels stay, their axis moves
+    page.locator("#per-pixel").uncheck()
+    watched.settle()
+    assert shown.locator("text.x.axis").text_content().startswith("log SNR (")
+    assert at_bound() == pytest.approx(math.log(0.01), abs=0.02)
+
+
+def test_a_link_to_that_axis_shows_maps_on_it_and_a_click_chooses_the_same_level(look):
+    watched = look()
+    page = watched.page
+    page.evaluate("location.hash = 'axis=256&step=1'")
+    watched.settle()
+    shown = page.locator(".training:not([hidden]) .measure:not([hidden]) .map")
+    assert shown.locator("text.x.axis").text_content().startswith("log SNR per pixel at 256 px")
+    shown.locator('.cell[data-level="2"][data-row="0"]').click()
+    assert f"t = {LEVELS[2]}, step {STEPS[1]}" in reading(watched)
+    assert "axis=256" in page.url
 
 
 def test_a_click_on_a_frame_chooses_its_step_or_level(look):

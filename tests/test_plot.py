@@ -354,8 +354,6 @@ def test_per_pixel_levels_are_shifted_by_the_side(sizes, tmp_path):
     words = ["plot", "--store", str(sizes.root), "--per-pixel", "-o", str(out)]
     assert CliRunner().invoke(app, words).exit_code == 0
     assert "log SNR per pixel at 256 px" in out.read_text()
-    wrong = CliRunner().invoke(app, [*words, "--learning", "metric"])
-    assert wrong.exit_code == 2
 
 
 @needs_matplotlib

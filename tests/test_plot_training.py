@@ -35,7 +35,9 @@ VARIANCE, RATE = 0.1, 1e-3
 IMAGES = 6
 
 
-def exponential(steps=STEPS, levels=LEVELS, run="linear", batch_size=32, flat=()) -> Emergence:
+def exponential(
+    steps=STEPS, levels=LEVELS, run="linear", batch_size=32, flat=(), side=None
+) -> Emergence:
     """A linear denoiser under gradient flow: its excess error is exp(-4ηcτ) of that at step 0.
 
     `flat`: levels at which nothing is learned.
@@ -49,8 +51,9 @@ def exponential(steps=STEPS, levels=LEVELS, run="linear", batch_size=32, flat=()
         cells[:, index] = np.linspace(0.8, 1.2, IMAGES)[:, None] * (floor + start * excess)
     log_snr = tuple(SCHEDULE.log_snr(t) for t in levels)
     images = tuple(f"p{index}" for index in range(IMAGES))
-    return emergence(StepTable(StoredRun(run, f"{run}-0", batch_size=batch_size), "one-step", "mse",
-                               images, tuple(levels), log_snr, tuple(steps), cells))  # fmt: skip
+    stored = StoredRun(run, f"{run}-0", batch_size=batch_size, side=side)
+    return emergence(StepTable(stored, "one-step", "mse", images, tuple(levels), log_snr,
+                               tuple(steps), cells))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +172,44 @@ def test_one_level_is_a_map_of_one_column():
     mesh = drawn_map(plot_emergence([one]).figure().axes[0])
     assert np.asarray(mesh.get_array()).size == len(STEPS) - 1
     plot_learning([one]).figure()
+
+
+# -- resolutions -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plot", [plot_emergence, plot_learning])
+def test_trainings_of_several_resolutions_get_a_note_that_per_pixel_answers(plot):
+    several = [exponential(run=f"at {side}", side=side) for side in (64, 128)]
+    plain, corrected = plot(several), plot(several, per_pixel=True)
+    assert "64 to 128 px" in plain.note
+    assert "1.39 lower in log SNR" in plain.note
+    assert "--per-pixel" in plain.note
+    assert corrected.note == ""
+    for before, after in zip(plain.found, corrected.found, strict=True):
+        shift = 2 * math.log(before.side / 256)
+        np.testing.assert_allclose(after.log_snr, np.add(before.log_snr, shift))
+        assert after.learned == before.learned
+
+
+def test_a_map_per_pixel_has_its_levels_where_their_resolution_puts_them():
+    found = exponential(side=64)
+    plain, corrected = plot_emergence([found]), plot_emergence([found], per_pixel=True)
+    moved = corrected.figure().axes[0]
+    assert moved.get_xlabel().replace("\n", " ") == "log SNR per pixel at 256 px (more noise →)"
+    before = plain.figure().axes[0].get_xlim()
+    assert moved.get_xlim() == pytest.approx([end + 2 * math.log(64 / 256) for end in before])
+    places = [line[0][0] for each in moved.collections
+              if each.__class__.__name__ == "LineCollection" for line in each.get_segments()
+              if line[0][0] == line[-1][0]]  # fmt: skip
+    assert {round(place, 6) for place in places} <= {round(at, 6) for at in BOUNDS["content"]}
+    assert "stated for 256 px" in plain.caption
+    assert "stated" not in corrected.caption
+
+
+def test_learning_curves_of_resolutions_that_disagree_on_t_name_the_axis_of_their_colours():
+    several = [exponential(run=f"at {side}", side=side) for side in (64, 128)]
+    bar = plot_learning(several, per_pixel=True).figure().axes[-1]
+    assert bar.get_ylabel() == "log SNR per pixel at 256 px"
 
 
 # -- learning curves -------------------------------------------------------------------------------
@@ -340,6 +381,13 @@ def test_the_command_draws_every_run_and_metric(store, tmp_path, way):
     assert (told["measures"], told["runs"]) == (["psnr", "mse"], ["a", "b"])
     said = set(re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "a.svg").read_text()))
     assert {"PSNR · a", "PSNR · b", "MSE · a", "MSE · b"} <= said
+
+
+def test_the_command_draws_trainings_per_pixel(store, tmp_path):
+    nca(store, "--emergence", "--per-pixel", "-o", tmp_path / "a.svg")
+    assert "log SNR per pixel at 256 px" in (tmp_path / "a.svg").read_text()
+    [found, *_] = when_learned(store, metrics=["psnr"])
+    assert found.side == 16
 
 
 def test_a_band_is_a_panel_and_its_metric_is_one_for_each(store):

@@ -614,7 +614,7 @@ def test_an_empty_store_names_the_command_that_fills_it(tmp_path):
 def test_a_selection_that_fits_nothing_is_repeated_with_the_command(store):
     with pytest.raises(NothingStored) as caught:
         collect(store, ReportRequest(Filters(t=(555,), models=(ModelFilter("demo", "ddim"),))))
-    assert "t 555" in caught.value.what
+    assert caught.value.what == "no samples at t = 555; stored: 100, 300, 900"
     command = "nca reconstruct --model demo --sampler ddim --t 555"
     assert command in caught.value.hint
 

@@ -260,7 +260,7 @@ def test_a_figure_refuses_a_sampler_that_nobody_could_compute(store, tmp_path):
     ("words", "code", "says"),
     [
         (["--t", "5000"], 2, "t 5000 is not a level of this model (whole numbers from 0 to 999)"),
-        (["--recipe", "zz"], 2, "--recipe 'zz' begins no recipe's digest"),
+        (["--recipe", "zz"], 2, "--recipe 'zz' is not hexadecimal"),
         (["--recipe", "abcd"], 1, "no recipe abcd "),
         (["--model", "demmo"], 1, "did you mean demo?"),
         (["--t", "150"], 1, "no samples at t = 150; stored: "),
@@ -273,6 +273,57 @@ def test_a_figure_refuses_what_no_command_could_fill(store, tmp_path, words, cod
     assert done.exit_code == code
     assert says in done.stderr
     assert not out.exists()
+
+
+IMAGE = ("--image", "cta", "no image cta in ")
+SAMPLER = ("--sampler", "heun", "no sampler heun in ")
+
+
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [*((command, IMAGE) for command in ("plot", "report", "measure", "ls", "rm", "export")),
+     *((command, SAMPLER) for command in ("plot", "report", "measure"))],
+)  # fmt: skip
+def test_a_filter_that_nothing_fits_is_named_beside_what_is_stored(
+    store, tmp_path, command, wanted
+):
+    *words, says = wanted
+    files = {"plot": "curves.pdf", "report": "report.html", "export": "folder"}
+    out = ["-o", str(tmp_path / files[command])] if command in files else []
+    done = nca(store, command, *words, *out)
+    assert done.exit_code == 1
+    line = done.stderr.strip()
+    assert says in line
+    assert "; stored: " in line
+    assert len(line.splitlines()) == 1
+
+
+def test_what_waits_for_a_yes_is_not_called_an_error(store):
+    done = nca(store, "rm", "--image", "cat")
+    assert done.exit_code == 2
+    assert "error" not in done.stderr
+    assert re.search(
+        r"this would delete \d+ artifacts? \(.*B\) \(add --yes to do it\)", done.stderr
+    )
+    assert nca(store, "ls", "--image", "cat").exit_code == 0
+
+
+def test_an_option_without_its_value_points_to_the_help_of_its_command(store):
+    done = nca(store, "grid", "--t")
+    assert done.exit_code == 2
+    assert "see: nca grid --help" in done.stderr
+
+
+def test_the_only_input_that_cannot_be_read_is_one_line(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    words = ["noise", str(tmp_path / "notes.txt"), "--model", "wiener", "--size", "32",
+             "--store", str(tmp_path / "new"), "-q"]  # fmt: skip
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert "notes.txt: not an image" in line
+    done = CliRunner().invoke(app, words[:-1])
+    assert "left out" not in done.stderr
 
 
 @pytest.mark.parametrize("command", ["ls", "verify", "rm", "grid", "report", "measure"])

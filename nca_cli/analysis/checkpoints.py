@@ -44,6 +44,8 @@ class StoredRun:
     batch_size: int | None = None
     weights: str = ""
     """`ema`, `raw`, or nothing where that is not said."""
+    side: int | None = None
+    """Of its x_t in pixels (of latent models, in latents), where that is said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,14 +119,21 @@ def _step_and_recipe(artifact: Artifact) -> tuple[int, str] | None:
 
 def stored_run(store: Store, folder: str, name: str) -> StoredRun:
     """What the store says of a run. Where its `model.json` is lost, its name alone."""
-    run = info_of(store, folder).get("run") or {}
+    info = info_of(store, folder)
+    run = info.get("run") or {}
     settings = run.get("settings") or {}
     batch = settings.get("batch_size")
     return StoredRun(
         name, folder, _same(settings), tuple(map(str, settings.get("bands") or ())),
         str(settings.get("trained_on", "")), int(batch) if isinstance(batch, int) else None,
-        str(run.get("weights") or ""),
+        str(run.get("weights") or ""), _side(info),
     )  # fmt: skip
+
+
+def _side(info: Mapping[str, Any]) -> int | None:
+    """The last axis of the shape that `model.json` states."""
+    shape = (info.get("space") or {}).get("shape")
+    return int(shape[-1]) if shape else None
 
 
 def info_of(store: Store, folder: str) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class Emergence:
     """… and high; NaN for too few."""
     weights: str = ""
     """`ema`, `raw`, or nothing where that is not said."""
+    side: int | None = None
+    """Of x_t in pixels (of latent models, in latents), where that is said."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without the draws of `learned`."""
@@ -138,7 +140,7 @@ def emergence(
         table.run.name, table.sampler, table.metric, table.t, table.log_snr, table.steps,
         tuple(map(tuple, mean.tolist())), tuple(level.baseline for level in found), baseline_kind,
         found, batch_size or table.run.batch_size, len(table.images), table.run.settings,
-        table.images, *_intervals(table.cells), table.run.weights,
+        table.images, *_intervals(table.cells), table.run.weights, table.run.side,
     )  # fmt: skip
 
 

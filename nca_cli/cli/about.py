@@ -30,7 +30,7 @@ LEAST = {"pixels": NARROW, "licence": 100}
 
 @app.command()
 def models(json: opt.Json = False) -> None:
-    """List the built-in names: what, resolution, sampler, licence, whether on this disk."""
+    """List the built-in models: resolution, sampler, licence, and whether they are on this disk."""
     from nca_cli.models import list_models
 
     rows = list_models()
@@ -73,7 +73,7 @@ def _models_table(rows: list[ModelRow], width: int) -> Table:
 def doctor(
     store: opt.StoreDir = opt.DEFAULT_STORE, offline: opt.Offline = False, json: opt.Json = False
 ) -> None:
-    """Check this machine: versions, imports, devices, the store's disk and locks, hub access."""
+    """Check this machine: versions, imports, devices, disk and locks of the store, hub access."""
     from nca_cli.doctor import examine
 
     checks = list(examine(store, offline=offline))
@@ -99,8 +99,8 @@ def demo(
     )] = Path("nca-demo"),
     output: Output,
 ) -> None:  # fmt: skip
-    """Noise, reconstruct, draw and report on sample portraits, offline, in a minute or two: what a
-    model knows at each noise level, and when in a training it was learned."""
+    """Run everything on sample portraits, offline, in a minute or two: what a model knows at each
+    noise level, and when it was learned in training."""
     from nca_cli.commands import at
     from nca_cli.engine import Request, reconstructions
     from nca_cli.figures.grid import GridRequest, compose

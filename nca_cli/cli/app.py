@@ -68,7 +68,7 @@ class Commands(TyperGroup):
             except (typer.Abort, BrokenPipeError):
                 raise
             except typer.TyperException as error:
-                _one_line(error)
+                _one_line(error, ctx.invoked_subcommand)
                 raise typer.Exit(error.exit_code) from error
             except (Exception, KeyboardInterrupt) as error:
                 stopped = interrupted() or isinstance(error, KeyboardInterrupt)
@@ -101,10 +101,11 @@ def _failed(error: BaseException) -> int:
     return 1
 
 
-def _one_line(error: typer.TyperException) -> None:
+def _one_line(error: typer.TyperException, command: str | None = None) -> None:
     """What the parser has to say, in the form of all other errors."""
     context = getattr(error, "ctx", None)
-    help_ = f"see: {context.command_path if context else 'nca'} --help"
+    path = context.command_path if context else " ".join(filter(None, ("nca", command)))
+    help_ = f"see: {path} --help"
     complain(NcaError(error.format_message().rstrip("."), help_))
 
 
@@ -144,9 +145,7 @@ def main(
     debug: Annotated[bool, option("--debug", help="Show tracebacks.")] = False,
     no_check: Annotated[
         bool,
-        option(
-            "--no-check", help="Read stored files without asking whether they are what was written."
-        ),
+        option("--no-check", help="Read stored files without checking first that they are intact."),
     ] = False,
 ) -> None:
     """Options before the command."""

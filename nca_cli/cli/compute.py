@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DryRun = Annotated[bool, opt.option("--dry-run", help="Say what would be computed, and stop.")]
 Stamp = Annotated[
     Path | None,
-    opt.option("--stamp", metavar="FILE", help="Touch FILE when all is there, for make."),
+    opt.option("--stamp", metavar="FILE", help="Touch FILE when everything is stored, for make."),
 ]
 
 
@@ -42,7 +42,7 @@ def noise(
     store: opt.StoreDir = opt.DEFAULT_STORE, dry_run: DryRun = False, stamp: Stamp = None,
     output: Output,
 ) -> None:  # fmt: skip
-    """Perturb images to x_t at chosen noise levels. Pixel models need no weights for it."""
+    """Perturb images to x_t at the given noise levels. Pixel models need no weights for this."""
     from nca_cli.engine import noisings
 
     together = Together.with_share(access.shard)
@@ -60,12 +60,12 @@ def reconstruct(
     inputs: computing.ImageOptions, network: computing.NetworkOptions,
     access: computing.AccessOptions,
     follow: Annotated[bool, opt.run_option(
-        "--follow", help="Wait for further checkpoints while a training writes them; ends at the "
-        "step that run.toml calls its last (steps = N), or by Ctrl-C.")] = False,
+        "--follow", help="Wait for further checkpoints while a training writes them. Stops at the "
+        "last step that run.toml names (steps = N), or with Ctrl-C.")] = False,
     store: opt.StoreDir = opt.DEFAULT_STORE, dry_run: DryRun = False, stamp: Stamp = None,
     output: Output,
 ) -> None:  # fmt: skip
-    """Reconstruct x̂0 from x_t, from exactly the levels asked for. Computes only what is missing."""
+    """Reconstruct x̂0 from x_t at exactly the given noise levels. Computes only what is missing."""
     from nca_cli.engine import followed, reconstructions
 
     if follow and (dry_run or not runs.runs):
@@ -85,19 +85,20 @@ class MeasureOptions:
 
     # fmt: off
     name: Annotated[list[str] | None, opt.measure_option(
-        "--measure", metavar="NAME", show_default="all that can be",
+        "--measure", metavar="NAME", show_default="all that are possible",
         autocompletion=complete.metrics,
-        help="Such as psnr, ssim, kept, colour, lpips, features. Repeatable.")] = None
+        help="Metric: psnr, ssim, kept, colour, lpips, features, … Repeatable.")] = None
     lpips_weights: Annotated[list[Path] | None, opt.measure_option(
         "--lpips-weights", metavar="FILE", show_default="none",
-        help="Of LPIPS: torchvision's network, and the lpips package's lin. Repeatable.")] = None
+        help="Weights for LPIPS: torchvision's network and the lpips package's linear layers. "
+        "Repeatable.")] = None
     lpips: Annotated[str | None, opt.measure_option(
         "--lpips", metavar="NAME", show_default="none",
         help="stlpips: shift-tolerant LPIPS, with the weights of the installed stlpips-pytorch.",
         )] = None
     backbone: Annotated[str | None, opt.measure_option(
         "--backbone", metavar="ID", show_default="none",
-        help="A vision model of transformers, for deep features: hub id or folder.")] = None
+        help="Vision model for deep features, of the transformers library: hub id or folder.")] = None
     # fmt: on
 
 
@@ -108,13 +109,13 @@ def measure(
     wanted: MeasureOptions,
     workers: Annotated[int | None, opt.measure_option(
         "--workers", min=1, show_default="one per processor",
-        help="Processes that measure.")] = None,
+        help="Number of processes that measure.")] = None,
     device: Annotated[str, opt.measure_option(
-        "--device", help="For networks: auto, cpu, cuda, cuda:1, mps.")] = "auto",
+        "--device", help="Device for networks: auto, cpu, cuda, cuda:1, mps.")] = "auto",
     shard: opt.ShardOption = None, offline: opt.Offline = False,
     store: opt.StoreDir = opt.DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
-    """Measure reconstructions against their images; values are kept, and computed only once."""
+    """Measure how far reconstructions are from their images. Values are kept for later commands."""
     from nca_cli.metrics import REFERENCES, Measuring, Settings
 
     chosen, together = filters.parsed(), Together.with_share(shard)
@@ -223,7 +224,9 @@ class Job:
             **(self._planned() if self.dry_run else {}),
         )
         if self.errors:
-            self.output.note(f"{plural(len(self.errors), 'input')} left out, the others are done")
+            if parts:
+                left_out = plural(len(self.errors), "input")
+                self.output.note(f"{left_out} left out, the others are done")
             self.together.hold(self.store)
             raise typer.Exit(1)
         if self.stamp and not self.dry_run and self._all_is_there():

@@ -47,7 +47,7 @@ class SampleOptions:
     images: Annotated[list[str] | None, typer.Argument(
         metavar="IMAGES", show_default=False,
         help="Files, folders, zip and tar archives, globs, or - for paths on stdin. "
-        "None: the sample images.")] = None
+        "Without any, the sample images are used.")] = None
     models: Annotated[list[str] | None, compute_option(
         "--model", "-m", metavar="M", show_default="demo", autocompletion=complete.models,
         help="Alias (see: nca models), hub id, local diffusers folder, adm:FILE.pt, "
@@ -55,20 +55,20 @@ class SampleOptions:
         "Repeatable.")] = None
     scheduler: Annotated[Path | None, compute_option(
         "--scheduler", metavar="FILE", show_default="the model's",
-        help="scheduler_config.json of a folder or hub model that has none beside it.")] = None
+        help="scheduler_config.json, for a folder or hub model that comes without one.")] = None
     variant: Annotated[str | None, compute_option(
         "--variant", metavar="NAME", show_default="the usual weights",
-        help="Of a folder's or hub model's weights, such as fp16.")] = None
+        help="Which weights of a folder or hub model, such as fp16.")] = None
     t: Annotated[list[str] | None, compute_option(
         "--t", metavar="LIST", show_default="100,200,…,900",
         help="Noise levels: 100,300,600 or 0:1000:100. Repeatable.")] = None
     log_snr: Annotated[list[str] | None, compute_option(
         "--log-snr", metavar="LIST", show_default="by --t",
-        help="Instead of --t: 4,0,-4 or -6:7, levels by log SNR, for each model at its own t."
+        help="Noise levels by log SNR, instead of --t: 4,0,-4 or -6:7. Each model gets its own t."
     )] = None
     seeds: Annotated[list[str] | None, compute_option(
         "--seed", metavar="LIST", show_default="0",
-        help="Draws of the noise. Repeatable.")] = None
+        help="Seeds of the noise, each a different draw. Repeatable.")] = None
     # fmt: on
 
 
@@ -80,36 +80,37 @@ class ChainOptions:
     samplers: Annotated[list[str] | None, compute_option(
         "--sampler", "-s", metavar="S", show_default="the model's",
         autocompletion=complete.samplers,
-        help=f"{', '.join(METHODS)}, or module:name of your own. Repeatable: all start from the "
+        help=f"{', '.join(METHODS)}, or your own as module:name. Repeatable: all start from the "
         "same x_t.")] = None
     steps: Annotated[list[str] | None, compute_option(
         "--steps", metavar="LIST", show_default="the model's",
-        help="Steps over the whole range of levels; 10,50 makes a chain of each.")] = None
+        help="Steps of the chain over the whole range of noise levels; 10,50 runs both.")] = None
     eta: Annotated[list[str] | None, compute_option(
         "--eta", metavar="LIST", show_default="0",
-        help=f"Fresh noise of {' and '.join(taking('eta'))}: 0 none, 1 as ddpm; 0,0.5,1 makes a "
-        "chain of each.")] = None
+        help=f"Fresh noise in {' and '.join(taking('eta'))} chains: 0 is none, 1 as much as ddpm; "
+        "0,0.5,1 runs all three.")] = None
     clip: Annotated[bool | None, compute_option(
         "--clip/--no-clip", show_default="the model's",
-        help=f"Hold x̂0 in range inside {' and '.join(taking('clip'))} chains.")] = None
+        help=f"Clip x̂0 to the model's range in {' and '.join(taking('clip'))} chains.")] = None
     clip_epsilon: Annotated[str | None, compute_option(
         "--clip-epsilon", metavar="kept|recomputed", show_default="the model's",
-        help="What clipped ddim chains take ε from: x̂0 before clipping, or after.")] = None
+        help="Whether clipped ddim chains keep ε or recompute it from the clipped x̂0.")] = None
     spacing: Annotated[str | None, compute_option(
         "--spacing", metavar="|".join(SPACINGS), show_default="the model's",
-        help="How the levels of a chain fall: evenly in t, or by Karras' rule.")] = None
+        help="Spacing of a chain's noise levels: even in t, or as in Karras et al. (2022).")] = None
     label: Annotated[list[str] | None, compute_option(
         "--label", metavar="LIST", show_default="none",
-        help="Class label, for class-conditional models; 3,4 reconstructs under each.")] = None
+        help="Class label, for class-conditional models; 3,4 reconstructs with each.")] = None
     prompt: Annotated[list[str] | None, compute_option(
         "--prompt", metavar="TEXT", show_default="the empty prompt",
-        help="Text, for text-conditional models. Repeatable: reconstructs under each.")] = None
+        help="Text, for text-conditional models. Repeatable: reconstructs with each.")] = None
     labels: Annotated[Path | None, compute_option(
         "--labels", metavar="FILE", show_default="none",
-        help="CSV of a label or prompt for each image: columns image, and label or prompt.")] = None
+        help="CSV with a label or prompt for each image: columns image, and "
+        "label or prompt.")] = None
     guidance: Annotated[list[str] | None, compute_option(
         "--guidance", metavar="LIST", show_default="none",
-        help="Weight of guidance towards label or prompt; 1 is none; 1,3,7 takes each.")] = None
+        help="Weight of classifier-free guidance; 1 is no guidance; 1,3,7 runs all three.")] = None
     # fmt: on
 
 
@@ -120,20 +121,20 @@ class RunOptions:
     # fmt: off
     runs: Annotated[list[str] | None, run_option(
         "--run", metavar="PATH", show_default="none", autocompletion=complete.runs,
-        help="A training: folder of its checkpoints, glob, list, or module:factory; NAME=PATH "
-        "names it. demo-run ships with nca. Repeatable.")] = None
+        help="A training: a folder of checkpoints, a glob, a list, or module:factory. NAME=PATH "
+        "gives it a name. demo-run ships with nca. Repeatable.")] = None
     weights: Annotated[str | None, run_option(
         "--weights", metavar="ema|raw", show_default="ema where there are any",
-        help="Averaged weights or those of the step itself.")] = None
+        help="Moving average of the weights, or the weights of the step itself.")] = None
     at: Annotated[list[str] | None, run_option(
         "--at", metavar="LIST", show_default="all",
-        help="Steps of the training: 1000,5000,20000.")] = None
+        help="Steps of the training to take: 1000,5000,20000.")] = None
     every: Annotated[int | None, run_option(
         "--every", metavar="N", min=1, show_default="all",
-        help="Every N-th checkpoint, the last one always.")] = None
+        help="Every N-th checkpoint, and always the last.")] = None
     step_pattern: Annotated[str | None, run_option(
         "--step-pattern", metavar="REGEX", show_default="as trainers name them",
-        help="Its first group is the step in a checkpoint's name.")] = None
+        help="Regular expression whose first group is the step in a checkpoint's name.")] = None
     # fmt: on
 
 
@@ -143,17 +144,17 @@ class ImageOptions:
 
     # fmt: off
     limit: Annotated[int | None, compute_option(
-        "--limit", metavar="N", min=1, show_default="all", help="The first N of the images."
+        "--limit", metavar="N", min=1, show_default="all", help="Take the first N images."
     )] = None
     sample: Annotated[int | None, compute_option(
         "--sample", metavar="N", min=1, show_default="all",
-        help="N of the images at random, the same ones every time.")] = None
+        help="Take N images at random, the same ones every time.")] = None
     sample_seed: Annotated[int | None, compute_option(
-        "--sample-seed", metavar="S", show_default="0", help="Which sample.")] = None
+        "--sample-seed", metavar="S", show_default="0", help="Seed of --sample.")] = None
     fit: Fit = "crop"
     size: Annotated[str | None, compute_option(
         "--size", metavar="N|HxW", show_default="the model's own; 256 for wiener",
-        help="Of images in pixels: a side, or height x width.")] = None
+        help="Size of the images in pixels: a side, or height x width.")] = None
     # fmt: on
 
 
@@ -164,15 +165,17 @@ class NetworkOptions:
     # fmt: off
     device: Device = "auto"
     dtype: Annotated[str, compute_option(
-        "--dtype", metavar="|".join(DTYPES), help="Of the network.")] = "float32"
+        "--dtype", metavar="|".join(DTYPES), help="Precision of the network.")] = "float32"
     tf32: Annotated[bool, compute_option(
         "--tf32", help="Allow TF32 on NVIDIA devices (part of the recipe).")] = False
     store_dtype: StoreDtype = "float32"
     batch: Annotated[str, compute_option(
-        "--batch", metavar="N|auto", help="Samples per network call; auto measures, once."
+        "--batch", metavar="N|auto",
+        help="Samples per network call; auto measures once which is fastest."
     )] = "auto"
     compiled: Annotated[bool, compute_option(
-        "--compile", help="Compile the network (torch.compile): minutes first, then faster."
+        "--compile",
+        help="Compile the network (torch.compile): takes minutes at first, then runs faster."
     )] = False
     # fmt: on
 

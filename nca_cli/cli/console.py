@@ -19,7 +19,7 @@ from rich.text import Text
 from nca_cli.cli.groups import option_group
 from nca_cli.cli.interrupt import stop_if_interrupted
 from nca_cli.cli.options import Json, Quiet
-from nca_cli.errors import NcaError, NothingStored
+from nca_cli.errors import NcaError, NothingStored, Unconfirmed
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -159,7 +159,7 @@ def print_json(data: object, *, ascii: bool = True) -> None:
 
 def complain(error: NcaError) -> None:
     """One line for an error: what is wrong, and what to do next."""
-    line = Text("error: ", style="bold red")
+    line = Text() if isinstance(error, Unconfirmed) else Text("error: ", style="bold red")
     line.append(_one_line(error.what), style="default not bold")
     if hint := _next_step(error):
         line.append(f" ({_one_line(hint)})", style="default not bold dim")

@@ -26,18 +26,19 @@ class FilterOptions:
         "--seed", metavar="LIST", help="Seeds.")] = None
     image: Annotated[list[str] | None, filter_option(
         "--image", metavar="NAME", autocompletion=complete.stored_images,
-        help="Stem or folder name of an image. Repeatable.")] = None
+        help="Image, by its file name without suffix or its folder in the "
+        "store. Repeatable.")] = None
     model: Annotated[list[str] | None, filter_option(
         "--model", "-m", metavar="M", autocompletion=complete.stored_models,
-        help="Alias (with its sampler), hub id or stored name. Repeatable.")] = None
+        help="Model: alias (which implies its sampler), hub id or stored name. Repeatable.")] = None
     sampler: Annotated[list[str] | None, filter_option(
         "--sampler", "-s", metavar="NAME[-STEPS]", autocompletion=complete.stored_samplers,
-        help="Such as ddim or ddim-50. Repeatable.")] = None
+        help="Sampler, such as ddim or ddim-50. Repeatable.")] = None
     run: Annotated[list[str] | None, filter_option(
         "--run", metavar="RUN", autocompletion=complete.stored_models,
-        help="Stored name or place of a training. Repeatable.")] = None
+        help="Training, by its stored name or its path. Repeatable.")] = None
     at: Annotated[list[str] | None, filter_option(
-        "--at", metavar="LIST", show_default="the last that is stored, for figures and reports",
+        "--at", metavar="LIST", show_default="all; figures and reports: the last",
         help="Steps of trainings: 100,800, or all.")] = None
     recipe: Annotated[list[str] | None, filter_option(
         "--recipe", metavar="HEX", autocompletion=complete.stored_recipes,
@@ -65,8 +66,8 @@ class FilterOptions:
 
 def _digits(text: str) -> str:
     if not re.fullmatch("[0-9a-fA-F]{1,64}", text):
-        hint = "hex digits, as names of artifacts end in: nca ls"
-        raise UsageError(f"--recipe {text!r} begins no recipe's digest", hint)
+        hint = "the names of artifacts end in it: nca ls"
+        raise UsageError(f"--recipe {text!r} is not hexadecimal", hint)
     return text
 
 

@@ -23,30 +23,31 @@ class GridOptions:
     # fmt: off
     log_snr: Annotated[list[str] | None, filter_option(
         "--log-snr", metavar="LIST", show_default="by --t",
-        help="Instead of --t: columns at 4,0,-4 or -6:7 in log SNR, each model at its own t."
+        help="Columns by log SNR, instead of --t: 4,0,-4 or -6:7. Each model has its own t."
     )] = None
     layout: Annotated[str, option(
         "--layout", metavar="strips|p2",
-        help="strips: x0, x_t, and x̂0 below. p2: x0, and x̂0 from low to high SNR beside it."
+        help="strips: x0 and x_t, with x̂0 below. p2: x0, and beside it x̂0 from low to high SNR."
     )] = "strips"
     show: Annotated[str | None, option(
         "--show", metavar="LIST", show_default="by layout", autocompletion=complete.shown,
-        help="Of x0, x_t, x0_hat, diff, error (and floor, for latent models).")] = None
+        help="What to show: x0, x_t, x0_hat, diff, error (and floor, for latent models).")] = None
     rows: Annotated[str, option(
         "--rows", metavar="images|models|seeds|step|t|snr",
-        help="What a row is. step: checkpoints of a training, x_t above them once.")] = "images"
+        help="What each row is. step: checkpoints of a training, with x_t once "
+        "above them.")] = "images"
     columns: Annotated[str, option(
         "--columns", metavar="t|snr|seeds|step",
-        help="What a column is. snr: one level of each model, their log SNR within 0.1. step: "
-        "checkpoints of a training, evenly in log step where more than 10 are stored; --at "
-        "chooses.")] = "t"
+        help="What each column is. snr: levels of all models whose log SNR agree within 0.1. step: "
+        "checkpoints of a training; of more than 10, some evenly spaced in log step (--at chooses "
+        "others).")] = "t"
     zoom: Annotated[list[str] | None, option(
         "--zoom", metavar="X,Y,W,H", show_default="none",
-        help="A crop, enlarged below each row: pixels, or fractions (0.4,0.3,0.2,0.2). "
+        help="Crop to enlarge below each row, in pixels or fractions (0.4,0.3,0.2,0.2). "
         "Repeatable.")] = None
     scale: Annotated[float | None, option(
         "--range", metavar="R", show_default="±1; by the errors",
-        help="Where the colours of diff and error end.")] = None
+        help="Largest value on the colour scale of diff and error.")] = None
     # fmt: on
 
 
@@ -60,19 +61,19 @@ class SheetOptions:
     )] = None
     width: Annotated[float | None, paper_option(
         "--width", metavar="MM", show_default="by the cells",
-        help="Of the whole figure, such as 84 for a column or 174 for a page.")] = None
+        help="Width of the whole figure, such as 84 for a column or 174 for a page.")] = None
     dpi: Annotated[float | None, paper_option(
         "--dpi", show_default="300; in PDF and SVG as stored",
-        help="Pixels of pictures per inch.")] = None
+        help="Resolution of the pictures, in pixels per inch.")] = None
     pixelated: Annotated[bool, paper_option(
-        "--pixelated", help="Enlarge pictures pixel by pixel, without smoothing, as x_t always is."
+        "--pixelated", help="Enlarge pictures without smoothing, as is always done for x_t."
     )] = False
     font_size: Annotated[float | None, paper_option(
         "--font-size", metavar="PT", show_default="7 with --width",
         help="Size of type, in points.")] = None
     fonts: Annotated[list[Path] | None, paper_option(
         "--font", metavar="FILE", show_default="the system's",
-        help="Lends the characters of names that the shipped fonts lack. Repeatable.")] = None
+        help="Font for characters that the shipped fonts lack. Repeatable.")] = None
     title: Annotated[str | None, paper_option(
         "--title", show_default="none", help="A line above the grid.")] = None
     caption: Annotated[str | None, paper_option(
@@ -88,9 +89,9 @@ def grid(
     )] = Path("grid.png"),
     filters: FilterOptions, arrangement: GridOptions,
     sweep: Annotated[bool, option(
-        "--sweep", help="Move through the levels: animated WebP or GIF.")] = False,
+        "--sweep", help="Animate over the noise levels, as WebP or GIF.")] = False,
     sheet: SheetOptions,
-    strict: Annotated[bool, option("--strict", help="Fail when a cell stays blank.")] = False,
+    strict: Annotated[bool, option("--strict", help="Exit with 1 if a cell stays blank.")] = False,
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Compose one labelled picture of noise levels, images, models, seeds and training steps."""

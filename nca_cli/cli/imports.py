@@ -26,25 +26,26 @@ class PairOptions:
 
     # fmt: off
     original: Annotated[Path | None, typer.Argument(
-        metavar="ORIGINAL", show_default=False, help="The image, or float32 (C, H, W) as .npy."
+        metavar="ORIGINAL", show_default=False,
+        help="The original image, or float32 (C, H, W) in [-1, 1] as .npy."
     )] = None
     reconstruction: Annotated[Path | None, typer.Argument(
-        metavar="RECON", show_default=False, help="What was made of it; it sets the size."
+        metavar="RECON", show_default=False, help="Its reconstruction, whose size is used for both."
     )] = None
     model: Annotated[str | None, option(
         "--model", "-m", metavar="NAME", show_default=False,
-        help="What to call the model (required).")] = None
+        help="Name of the model (required).")] = None
     t: Annotated[str | None, option(
         "--t", metavar="T", show_default=False, help="The noise level of the pair.")] = None
     csv: Annotated[Path | None, option(
         "--csv", metavar="FILE", show_default=False,
-        help="Many pairs: columns t, original, reconstruction, and if wanted seed, sampler. "
+        help="Table of pairs: columns t, original, reconstruction, and optionally seed, sampler. "
         "Paths are relative to FILE.")] = None
     seed: Annotated[str, option(
-        "--seed", metavar="N", help="Which draw, where the CSV says nothing.")] = "0"
+        "--seed", metavar="N", help="Seed, unless the CSV gives one.")] = "0"
     sampler: Annotated[str, option(
         "--sampler", "-s", metavar="NAME[-STEPS]",
-        help="How it was drawn, where the CSV says nothing.")] = "imported"
+        help="Sampler, unless the CSV gives one.")] = "imported"
     # fmt: on
 
     def parsed(self, failed: Complain) -> list[Pair]:
@@ -76,10 +77,10 @@ def import_(
         "or none: t is a label without an SNR.")] = "linear",
     fit: Fit = "crop",
     replace: Annotated[bool, option(
-        "--replace", help="Let new pictures take the place of stored ones.")] = False,
+        "--replace", help="Replace stored pictures by new ones.")] = False,
     store: StoreDir = DEFAULT_STORE, store_dtype: StoreDtype = "float32", output: Output,
 ) -> None:  # fmt: skip
-    """Take in reconstructions that another program made, to compare them with the same metrics."""
+    """Import reconstructions that another program made, to compare them with the same metrics."""
     from nca_cli.imports import Importing, named_schedule
 
     if not given.model:

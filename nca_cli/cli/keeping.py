@@ -15,7 +15,7 @@ from nca_cli.cli.console import Output, fail_for, plural, print_json, relative, 
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
 from nca_cli.cli.options import DEFAULT_STORE, SEE_ALL, StoreDir, opened, option
-from nca_cli.errors import NcaError, NothingStored, UsageError
+from nca_cli.errors import NcaError, NothingStored, Unconfirmed, UsageError
 
 if TYPE_CHECKING:
     from nca_cli.store.verify import Finding
@@ -27,7 +27,8 @@ def verify(
     *, repair: Annotated[bool, option(
         "--repair", help="Set damaged files aside, so that they are computed again.")] = False,
     yes: Annotated[bool, option(
-        "--yes", help="With --repair, also what cannot be computed again: imports, lost images."
+        "--yes",
+        help="With --repair, include what cannot be computed again: imports, and lost images."
     )] = False,
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
@@ -87,9 +88,9 @@ def _summary(findings: Sequence[Finding]) -> str:
 def pack(
     *, out: Annotated[Path | None, option(
         "--out", "-o", metavar="PATH", show_default="<store>.h5, or <file> without .h5",
-        help="The packed file, or with --unpack the folder.")] = None,
+        help="The packed file; with --unpack, the folder.")] = None,
     unpack: Annotated[bool, option(
-        "--unpack", help="Make a folder of a packed file again.")] = False,
+        "--unpack", help="Turn a packed file back into a folder.")] = False,
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Join a store into one self-contained, read-only HDF5 file."""
@@ -116,11 +117,11 @@ def pack(
 @grouped
 def merge(
     others: Annotated[list[Path], typer.Argument(
-        metavar="STORES...", help="Stores to take from: folders or packed files. They stay as "
-        "they are.")], *,
+        metavar="STORES...", help="Stores to copy from: folders or packed files. They are not "
+        "changed.")], *,
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
-    """Take into a store what others hold and it does not, as when several machines computed it."""
+    """Copy what is missing in a store from other stores, such as those of several machines."""
     from nca_cli.store.union import merge_stores
 
     sources, target = [opened(each).require() for each in others], opened(store)
@@ -144,10 +145,11 @@ def merge(
 def rm(
     *, filters: FilterOptions,
     yes: Annotated[bool, option(
-        "--yes", help="Really delete; without it, only say what would go.")] = False,
+        "--yes", help="Really delete; without it, only list what would be deleted.")] = False,
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
-    """Delete what the filters take. x_t stays while a reconstruction refers to it."""
+    """Delete what the filters select. x_t is kept while a reconstruction refers to it."""
+    from nca_cli.store import unmet
     from nca_cli.store.remove import kept_noise, removal
 
     place, wanted = opened(store).require(), filters.parsed()
@@ -156,7 +158,7 @@ def rm(
     if not doomed and problems:
         fail_for(problems)
     if not doomed:
-        raise NothingStored(f"{store} holds nothing that fits", SEE_ALL, place.named)
+        raise NothingStored(unmet(place, wanted), SEE_ALL, place.named)
     for artifact, keys, count in doomed:
         where = f"{artifact.model}/{artifact.image}/{artifact.name}"
         output.note(f"{where}: {plural(len(keys), 'sample')}, {size(count)}")
@@ -164,9 +166,7 @@ def rm(
         output.note(f"{plural(kept, 'x_t')} kept: reconstructions start from them")
     total = sum(count for _, _, count in doomed)
     if not yes:
-        raise UsageError(
-            f"this would delete {size(total)}; nothing was deleted", "add --yes to delete"
-        )
+        raise Unconfirmed(f"this would delete {plural(len(doomed), 'artifact')} ({size(total)})")
     freed = sum(place.remove(artifact, keys) for artifact, keys, _ in doomed)
     if output.json:
         samples = sum(len(keys) for _, keys, _ in doomed)
@@ -180,12 +180,12 @@ def rm(
 def cache(
     *, clear: Annotated[str | None, option(
         "--clear", metavar="all|stale", show_default="none",
-        help="Delete them: all, or those whose checkpoint is gone.")] = None,
+        help="Delete all of them, or those whose checkpoint is gone (stale).")] = None,
     yes: Annotated[bool, option(
-        "--yes", help="Really delete; without it, only say what would go.")] = False,
+        "--yes", help="Really delete; without it, only list what would be deleted.")] = False,
     output: Output,
 ) -> None:  # fmt: skip
-    """List checkpoints that were converted, and clear them: they are converted again on demand."""
+    """List or delete converted checkpoints. What is deleted is converted again when needed."""
     from nca_cli.models.checkpoints import kept
 
     if clear not in (None, "all", "stale"):
@@ -198,7 +198,7 @@ def cache(
     total = sum(each.bytes for each in doomed)
     if doomed and not yes:
         what = f"this would delete {plural(len(doomed), 'converted checkpoint')} ({size(total)})"
-        raise UsageError(f"{what}; nothing was deleted", "add --yes to delete")
+        raise Unconfirmed(what)
     freed = kept.clear(doomed)
     if output.json:
         rows = [{**asdict(each), "current": each.current} for each in found if each not in doomed]

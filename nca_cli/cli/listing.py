@@ -41,7 +41,8 @@ def export(
     )] = None,
     filters: FilterOptions,
     format: Annotated[str, option(
-        "--format", metavar="png|npy", help="Pictures, or raw float32 tensors.")] = "png",
+        "--format", metavar="png|npy",
+        help="png for pictures, npy for raw float32 tensors.")] = "png",
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Write one file per tensor."""
@@ -58,7 +59,7 @@ def export(
 @grouped
 def ls(*, filters: FilterOptions, store: StoreDir = DEFAULT_STORE, json: Json = False) -> None:
     """List the artifacts: model, image, recipe, levels, seeds, size."""
-    from nca_cli.store import Names
+    from nca_cli.store import Names, unmet
     from nca_cli.store.select import holding
 
     wanted, place = filters.parsed(), opened(store).require()
@@ -71,7 +72,7 @@ def ls(*, filters: FilterOptions, store: StoreDir = DEFAULT_STORE, json: Json = 
     elif found:
         _print_models(found, wanted, names)
     elif not problems:
-        raise NothingStored(f"{store} holds nothing that fits", SEE_ALL, place.named)
+        raise NothingStored(unmet(place, wanted), SEE_ALL, place.named)
     fail_for(problems)
 
 

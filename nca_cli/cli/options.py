@@ -97,7 +97,7 @@ StoreDir = Annotated[
     Path,
     option(
         "--store", metavar="DIR", parser=_place,
-        help="Where artifacts are kept (a folder or a packed file).",
+        help="Where results are stored: a folder, or a packed file.",
     ),
 ]  # fmt: skip
 Json = Annotated[bool, output_option("--json", help="Results as JSON on stdout.")]
@@ -110,16 +110,18 @@ Quiet = Annotated[
 ShardOption = Annotated[
     str | None,
     compute_option(
-        "--shard", metavar="I/N", show_default="as torchrun, srun or a Slurm array say",
-        help="Compute share I of N, counted from 0; shares may run at once.",
+        "--shard", metavar="I/N", show_default="from torchrun, srun or a Slurm array",
+        help="Compute share I of N, counted from 0. Shares may run at the same time.",
     ),
 ]  # fmt: skip
-Offline = Annotated[bool, compute_option("--offline", help="Never ask the network.")]
-Device = Annotated[str, compute_option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+Offline = Annotated[bool, compute_option("--offline", help="Do not use the network.")]
+Device = Annotated[
+    str, compute_option("--device", help="Device for networks: auto, cpu, cuda, cuda:1, mps.")
+]
 Fit = Annotated[
     str,
     compute_option(
-        "--fit", metavar="crop|pad|stretch", help="How a picture takes the model's shape."
+        "--fit", metavar="crop|pad|stretch", help="How an image is brought to the model's shape."
     ),
 ]
 StoreDtype = Annotated[
@@ -127,6 +129,6 @@ StoreDtype = Annotated[
     compute_option(
         "--store-dtype",
         metavar="|".join(STORE_DTYPES),
-        help="Of the stored tensors; float16 halves the store.",
+        help="Precision of the stored tensors; float16 halves the store.",
     ),
 ]

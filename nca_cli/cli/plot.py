@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -43,17 +44,18 @@ class PageOptions:
 
     # fmt: off
     width: Annotated[float, paper_option(
-        "--width", metavar="MM", help="Of the whole figure.")] = 174
+        "--width", metavar="MM", help="Width of the whole figure.")] = 174
     height: Annotated[float | None, paper_option(
-        "--height", metavar="MM", show_default="by width, up to 210", help="Of the whole figure."
+        "--height", metavar="MM", show_default="by width, up to 210",
+        help="Height of the whole figure."
     )] = None
     font_size: Annotated[float, paper_option(
         "--font-size", metavar="PT", help="Size of type, in points.")] = 8
     dpi: Annotated[float, paper_option(
-        "--dpi", help="Of a PNG, in pixels per inch.")] = 300
+        "--dpi", help="Resolution of a PNG, in pixels per inch.")] = 300
     columns: Annotated[int | None, paper_option(
         "--columns", metavar="N", variable="NCA_PLOT_COLUMNS", show_default="as many as fit",
-        help="Panels side by side; of --half-levels, bands and concepts.")] = None
+        help="Number of panels side by side.")] = None
     # fmt: on
 
 
@@ -63,23 +65,24 @@ class TrainingOptions:
 
     # fmt: off
     emergence: Annotated[bool, training_option(
-        "--emergence", help="Map which share is learned at each training step and noise level: "
-        "0 % is the baseline (step 0 where it is stored), 100 % the best of the run.")] = False
+        "--emergence", help="Map of the share learned by each training step, at each noise level: "
+        "0 % is the baseline (step 0 if it is stored), 100 % the best checkpoint.")] = False
     learning: Annotated[str | None, training_option(
         "--learning", metavar="metric|share", show_default="none",
-        help="Learning curves, a line per noise level: of the metric, or of the share learned."
+        help="Learning curves of the metric or of the share learned, a line per noise level."
     )] = None
     axis: Annotated[str, training_option(
-        "--axis", metavar="steps|images", help="Training steps, or images seen.")] = "steps"
+        "--axis", metavar="steps|images",
+        help="Whether the axis counts training steps or images seen.")] = "steps"
     batch_size: Annotated[int | None, training_option(
         "--batch-size", min=1, show_default="what its run.toml says",
-        help="Images per step of a training.")] = None
+        help="Images per training step.")] = None
     labels: Annotated[Path | None, training_option(
-        "--labels", metavar="CSV", show_default="of the bundled portraits",
-        help="What is in the images, for --measure concept/NAME: see nca report.")] = None
+        "--labels", metavar="CSV", show_default="for the bundled portraits",
+        help="Concepts in the images, for --measure concept/NAME: see nca report.")] = None
     probe: Annotated[str | None, training_option(
-        "--probe", metavar="MODULE:FUNCTION", show_default="of portraits",
-        help="What reads concepts: see nca report.")] = None
+        "--probe", metavar="MODULE:FUNCTION", show_default="for portraits",
+        help="What reads concepts in pictures: see nca report.")] = None
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -100,8 +103,8 @@ class TrainingOptions:
         return self.emergence or self.learning is not None
 
     def drawn(
-        self, store: Store, filters: Filters, metrics: list[str] | None, paper: Paper,
-        tell: Callable[[str], None],
+        self, store: Store, filters: Filters, metrics: list[str] | None, per_pixel: bool,
+        paper: Paper, tell: Callable[[str], None],
     ) -> TrainingFigure:  # fmt: skip
         """The figure; `tell` is told what was left out."""
         from nca_cli.figures.curves import plot_emergence, plot_learning
@@ -112,11 +115,11 @@ class TrainingOptions:
             store, filters, metrics or ("psnr", "ssim"), labels=self.labels, probe=self.probe,
             batch_size=self.batch_size, tell=tell,
         )  # fmt: skip
-        images, outputs = self.axis == IMAGES, Outputs(store)
-        if self.emergence:
-            return plot_emergence(found, images=images, outputs=outputs, **paper)
-        share = self.learning == "share"
-        return plot_learning(found, share=share, images=images, outputs=outputs, **paper)
+        draw: Callable[..., TrainingFigure] = plot_emergence
+        if not self.emergence:
+            draw = partial(plot_learning, share=self.learning == "share")
+        return draw(found, images=self.axis == IMAGES, per_pixel=per_pixel,
+                    outputs=Outputs(store), **paper)  # fmt: skip
 
 
 @option_group
@@ -125,7 +128,7 @@ class HalfLevelOptions:
 
     half_levels: Annotated[str | None, option(
         "--half-levels", metavar="bands|concepts|both", show_default="none",
-        help="Where half of each octave band, or of each concept (--labels, --probe), is lost."
+        help="Log SNR at which half of each octave band or concept (--labels, --probe) is lost."
     )] = None  # fmt: skip
 
     def drawn(
@@ -148,46 +151,42 @@ def plot(
     filters: FilterOptions,
     measure: Annotated[list[str] | None, option(
         "--measure", metavar="NAME", show_default="psnr, ssim", autocompletion=complete.metrics,
-        help="A panel for each, such as mse, kept, colour. Repeatable. All bands of one share a "
-        "panel; coherence/2 is one alone. Of trainings also a concept (concept/hair).")] = None,
+        help="Metric to draw, such as mse, kept, colour. Repeatable. coherence draws all bands, "
+        "coherence/2 one of them. For trainings also concepts (concept/hair).")] = None,
     references: Annotated[bool, option(
-        "--references", help="Draw baselines without a network beside it, in grey.")] = False,
+        "--references", help="Add baselines without a network, in grey.")] = False,
     per_pixel: Annotated[bool, option(
-        "--per-pixel", help="Over log SNR per pixel at 256 px, log SNR + 2·ln(side/256), by which "
-        "models of several resolutions compare.")] = False,
+        "--per-pixel",
+        help="Use log SNR per pixel at 256 px, log SNR + 2·ln(side/256), as the axis, "
+        "to compare models of several resolutions.")] = False,
     half: HalfLevelOptions, training: TrainingOptions, page: PageOptions,
     title: Annotated[str | None, paper_option(
         "--title", show_default="none", help="A line above the curves.")] = None,
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
-    """Draw metrics over logSNR or over a training, with 95 % intervals. Needs matplotlib."""
+    """Draw metrics over log SNR or over a training, with 95 % intervals. Needs matplotlib."""
     from nca_cli.figures.curves import Page, plot_curves
 
     opened_store, paper = opened(store), Paper(page=Page(**vars(page)), title=title)
-    _check_axis(references, per_pixel, half, training)
+    _check_references(references, half, training)
     if half.half_levels:
         lost = half.drawn(opened_store, filters.parsed(latest=True), training, per_pixel, paper)
         output.results([lost.save(out)], half_levels=len(lost.marks))
         output.note(*filter(None, [lost.note]))
         return
     if training.wanted:
-        figure = training.drawn(opened_store, filters.parsed(), measure, paper, output.note)
+        figure = training.drawn(opened_store, filters.parsed(), measure, per_pixel, paper,
+                                output.note)  # fmt: skip
         output.results([figure.save(out)], measures=figure.measures, runs=figure.runs)
+        output.note(*filter(None, [figure.note]))
         return
-    drawn = plot_curves(
-        opened_store, filters.parsed(latest=True), measure, references=references,
-        per_pixel=per_pixel, **paper,
-    )  # fmt: skip
-    path = drawn.save(out)
-    output.results([path], measures=drawn.measures, curves=len(drawn.curves))
+    drawn = plot_curves(opened_store, filters.parsed(latest=True), measure, references=references,
+                        per_pixel=per_pixel, **paper)  # fmt: skip
+    output.results([drawn.save(out)], measures=drawn.measures, curves=len(drawn.curves))
     output.note(*filter(None, [drawn.note]))
 
 
-def _check_axis(
-    references: bool, per_pixel: bool, half: HalfLevelOptions, training: TrainingOptions
-) -> None:
-    """Raises `UsageError` for what is drawn over logSNR alone."""
+def _check_references(references: bool, half: HalfLevelOptions, training: TrainingOptions) -> None:
+    """Raises `UsageError` for figures that have none."""
     if references and (training.wanted or half.half_levels):
-        raise UsageError("--references are of curves over log SNR", "leave them out")
-    if per_pixel and training.wanted:
-        raise UsageError("--per-pixel is of curves over log SNR", "leave it out")
+        raise UsageError("--references are drawn only for metrics over log SNR", "leave them out")

@@ -20,33 +20,33 @@ class ReportOptions:
     # fmt: off
     csv: Annotated[Path | None, option(
         "--csv", metavar="FILE", variable="NCA_REPORT_CSV", callback=named,
-        help="Every value, one row each.")] = None
+        help="CSV of all values, one per row.")] = None
     json: Annotated[Path | None, option(
         "--json", metavar="FILE", variable="NCA_REPORT_JSON", callback=named,
-        help="Values and curves as JSON.")] = None
+        help="JSON of all values and curves.")] = None
     training_csv: Annotated[Path | None, option(
         "--training-csv", metavar="FILE", callback=named,
-        help="When trainings learned what: every number with its interval, one row each.")] = None
+        help="CSV of learning steps, with their intervals, one per row.")] = None
     labels: Annotated[Path | None, option(
-        "--labels", metavar="CSV", show_default="of the bundled portraits",
-        help="What is in the images: a table (CSV, or as CelebA's) with a column image, "
-        "and one for each concept.")] = None
+        "--labels", metavar="CSV", show_default="for the bundled portraits",
+        help="Concepts in the images: a table (CSV, or as CelebA's) with a column image "
+        "and a column for each concept.")] = None
     probe: Annotated[str | None, option(
-        "--probe", metavar="MODULE:FUNCTION", show_default="of portraits",
-        help="What reads concepts: a function of pictures, which is run, or a saved .npz."
+        "--probe", metavar="MODULE:FUNCTION", show_default="for portraits",
+        help="What reads concepts in pictures: a Python function, or a saved .npz."
     )] = None
     train_images: Annotated[list[str] | None, option(
         "--train-images", metavar="IMAGES", show_default="none",
-        help="What trainings were trained on: a file, folder, archive or glob. Repeatable."
+        help="Training images: a file, folder, archive or glob. Repeatable."
     )] = None
     batch_size: Annotated[int | None, option(
         "--batch-size", min=1, show_default="what its run.toml says",
-        help="Images per step of a training.")] = None
+        help="Images per training step.")] = None
     max_mb: Annotated[float, option(
-        "--max-mb", min=0.1, help="Size of the page, pictures included.")] = 20.0
+        "--max-mb", min=0.1, help="Largest size of the page, pictures included.")] = 20.0
     assets: Annotated[Path | None, option(
         "--assets", metavar="DIR",
-        help="Pictures as files there, not in the page.")] = None
+        help="Folder for pictures as files, instead of inside the page.")] = None
     # fmt: on
 
 
@@ -58,7 +58,7 @@ def report(
     filters: FilterOptions, wanted: ReportOptions,
     store: StoreDir = DEFAULT_STORE, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Measure what is stored: one self-contained HTML page, with CSV and JSON on request."""
+    """Write one self-contained HTML page about what is stored, and CSV and JSON on request."""
     from nca_cli.report import MEGABYTE, build_report
 
     output = Output(quiet=quiet)

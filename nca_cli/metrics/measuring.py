@@ -17,7 +17,7 @@ from nca_cli.metrics.registry import Settings, Value, described, wanted_metrics
 from nca_cli.metrics.sources import REFERENCE_OF, Survey, WantedSamples
 from nca_cli.metrics.workers import POOL_PIXELS, Task, carried_out
 from nca_cli.shard import WHOLE, Shard
-from nca_cli.store import Artifact, Filters, Key, Names, Store
+from nca_cli.store import Artifact, Filters, Key, Names, Store, unmet
 
 LIST_HINT = "see what there is: nca ls"
 CHUNK = 16
@@ -62,7 +62,7 @@ class Measuring:
         self.notes += [_passing(name) for name, each in self.metrics.items() if not each.stamp]
         found = [one for one in store.require().select(filters) if not one.is_noise]
         if not found:
-            what = f"{store.root} holds no reconstruction that fits"
+            what = unmet(store, filters, "no reconstruction that fits")
             raise NothingStored(what, LIST_HINT, store.named)
         self.names = Names(found)
         self.sources = _share(survey.sources(found, references), shard)

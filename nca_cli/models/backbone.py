@@ -42,7 +42,7 @@ def find_backbone(name: str, offline: bool = False) -> tuple[Path, str | None]:
     folder = hub.on_disk(source, revision or None)
     if folder is None or not _wanted(os.listdir(folder)):
         if offline or hub.is_offline():
-            raise ModelError(name, "is not on this disk, and the network is off",
+            raise ModelError(name, "not on this disk, and the network is off",
                              "measure once without --offline, or give a folder")  # fmt: skip
         names = _wanted(hub.list_repo(source, revision or None))
         if not names:

@@ -87,7 +87,7 @@ def origin_of(name: str, known: Iterable[str] = ()) -> Origin:
     if match is None or ".." in name:
         near = difflib.get_close_matches(name, [*ALIASES, *known], 1)
         hint = f"did you mean {near[0]}?" if near else f"built-in names: {', '.join(ALIASES)}"
-        raise ModelError(name, "is neither a built-in name, a folder nor a hub id (org/name)", hint)
+        raise ModelError(name, "no such built-in name, folder or hub id (org/name)", hint)
     return Hub(match[1], match[2])
 
 

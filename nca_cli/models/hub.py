@@ -138,7 +138,7 @@ def _plain_errors(repo: str, revision: str | None) -> Iterator[None]:
             "check the spelling, or set HF_TOKEN; nca models lists the built-in names",
         ) from error  # fmt: skip
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
-        raise ModelError(repo, "is not on this disk and the hub cannot be reached", hint) from error
+        raise ModelError(repo, "not on this disk, and the hub cannot be reached", hint) from error
     except errors.HFValidationError as error:
         raise ModelError(repo, "is no valid hub id") from error
     except errors.HfHubHTTPError as error:

@@ -199,7 +199,7 @@ class Folder(Origin):
             reason = "is a file; nca needs the folder of a diffusers pipeline"
             raise ModelError(self.named, reason, next(hints, None))
         if not os.path.isdir(folder):
-            raise ModelError(self.named, "there is no such folder")
+            raise ModelError(self.named, "no such folder")
         resolved = folder.resolve()
         pipeline = complete_pipeline(resolved, str(resolved), wanted.weights, self.told)
         model = self._model(pipeline, _label(resolved), str(resolved))
@@ -261,7 +261,7 @@ class Hub(Origin):
                 return Model(name, self.repo, alias.space, self, scheduler=alias.scheduler)
             if offline:
                 hint = hub.GET_IT.format(self.alias.name if self.alias else self.repo)
-                raise ModelError(self.repo, "is not on this disk, and the network is off", hint)
+                raise ModelError(self.repo, "not on this disk, and the network is off", hint)
         return self._of(self._fetched(wanted.weights))
 
     def stored_as(self) -> StoredAs:

@@ -201,7 +201,7 @@ def _paths(place: str) -> list[Path]:
     paths = [Path(os.path.expanduser(part.strip())).absolute() for part in place.split(",")]
     for path in paths:
         if not path.exists():
-            raise UsageError(f"{path}: there is no such run or checkpoint", "--run FOLDER")
+            raise UsageError(f"{path}: no such run or checkpoint", "--run FOLDER")
     return paths
 
 

@@ -7,3 +7,4 @@ from nca_cli.store.names import Name, Namer, Names
 from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters, ModelFilter
 from nca_cli.store.store import Place, Store
+from nca_cli.store.unmet import unmet

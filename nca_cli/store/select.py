@@ -86,6 +86,10 @@ class Filters:
         names = (folder, split_folder(folder)[0])
         return not self.models or any(wanted.name in names for wanted in self.models)
 
+    def fits_sampler(self, artifact: Artifact) -> bool:
+        """By sampler, with its steps or without."""
+        return not self.samplers or bool({artifact.sampler, artifact.label} & {*self.samplers})
+
     def fits(self, artifact: Artifact) -> bool:
         """Whether an artifact as a whole is wanted; noise belongs to every sampler and recipe."""
         if not self.fits_image(artifact.image):
@@ -95,7 +99,7 @@ class Filters:
             return False
         if artifact.is_noise:
             return True
-        if self.samplers and not {artifact.sampler, artifact.label} & set(self.samplers):
+        if not self.fits_sampler(artifact):
             return False
         hexes = split_folder(artifact.name)[1]
         return not self.recipes or any(
@@ -151,13 +155,13 @@ def lacking(artifacts: Iterable[Artifact], filters: Filters) -> str:
     levels, seeds = {t for t, _ in keys}, {seed for _, seed in keys}
     for what, asked, stored in (("at t =", filters.t, levels), ("of seed", filters.seeds, seeds)):
         if asked and stored and not stored & {*asked}:
-            return f"no samples {what} {_few(asked)}; stored: {_few(sorted(stored))}"
+            return f"no samples {what} {few(asked)}; stored: {few(sorted(stored))}"
     return ""
 
 
-def _few(numbers: Sequence[Number]) -> str:
-    """`0, 100, …, 900`; four numbers in full."""
-    texts = [f"{n:g}" if isinstance(n, float) else str(n) for n in numbers]
+def few(values: Sequence[Number | str]) -> str:
+    """`0, 100, …, 900`; four values in full."""
+    texts = [f"{each:g}" if isinstance(each, float) else str(each) for each in values]
     return ", ".join(texts if len(texts) <= 4 else [*texts[:2], "…", texts[-1]])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nca_cli.figures.curves import style
+from nca_cli.figures.curves.foot import wide
 from nca_cli.figures.curves.panel import AxisRange, spaced, stage_areas
 from nca_cli.figures.curves.titles import noise_axis
 from nca_cli.figures.curves.training import EmergenceMap, LearningPanel, LevelLine
@@ -45,8 +46,8 @@ class PanelSize(NamedTuple):
     font_size: float
 
 
-def draw_map(axes: Axes, panel: EmergenceMap, size: PanelSize) -> Any:
-    """A map; what a colour bar is made of."""
+def draw_map(axes: Axes, panel: EmergenceMap, size: PanelSize, per_pixel: bool = False) -> Any:
+    """A map; what a colour bar is made of. `per_pixel` names its axis so."""
     x, y = panel.x_edges, panel.y_edges
     mesh = axes.pcolormesh(
         x, y, panel.shares.T, cmap=style.COLOUR_MAP, vmin=0, vmax=1, zorder=2,
@@ -60,7 +61,7 @@ def draw_map(axes: Axes, panel: EmergenceMap, size: PanelSize) -> Any:
     _set_steps(axes.yaxis, step_ticks(y[0], y[-1], size.height / 1.4))
     axes.set_xlim(x[0], x[-1])
     axes.set_ylim(y[0], top)
-    axes.set_xlabel(noise_axis())
+    axes.set_xlabel(noise_axis(per_pixel, narrow=size.width < wide(noise_axis(True))))
     axes.tick_params(top=False)
     above = axes.secondary_xaxis("top")
     _name_levels(above.xaxis, list(zip(panel.t, panel.log_snr, strict=True)), size.width)
@@ -160,11 +161,11 @@ def _draw_half(
 
 
 def draw_level_bar(
-    made: Figure, panels: Sequence[Axes], levels: Levels, aspect: float, length: float
-) -> None:
-    """What the colours of lines mean: logSNR, and t where all trainings agree on it.
-
-    `length`: of the bar, in em.
+    made: Figure, panels: Sequence[Axes], levels: Levels, aspect: float, length: float,
+    title: str,
+) -> None:  # fmt: skip
+    """What the colours of lines mean: t where all trainings agree on it, else logSNR, by its
+    `title`. `length`: of the bar, in em.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
@@ -175,7 +176,7 @@ def draw_level_bar(
     mappable = ScalarMappable(Normalize(span.low, span.high), ListedColormap(steps))
     bar = made.colorbar(mappable, ax=list(panels), pad=0.015, aspect=aspect)
     bar.outline.set_linewidth(0.5)
-    bar.set_label("log SNR")
+    bar.set_label(title)
     if all(t is not None for t, _ in levels):
         _name_levels(bar.ax.yaxis, levels, length, "t = ")
         bar.set_label("")

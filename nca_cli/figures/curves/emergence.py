@@ -15,8 +15,16 @@ from nca_cli.figures.curves import charts, style
 from nca_cli.figures.curves.charts import PanelSize
 from nca_cli.figures.curves.drawn import PaperFigure
 from nca_cli.figures.curves.panel import AxisRange
+from nca_cli.figures.curves.sides import advice, stages_stated, trained_per_pixel
 from nca_cli.figures.curves.style import PAGE, TALLEST, Page, balanced
-from nca_cli.figures.curves.titles import axis_title, full_title, number, scale_of
+from nca_cli.figures.curves.titles import (
+    LOG_SNR,
+    PER_PIXEL,
+    axis_title,
+    full_title,
+    number,
+    scale_of,
+)
 from nca_cli.figures.curves.training import EmergenceMap, in_images, learning_panel
 from nca_cli.outputs import Outputs
 from nca_cli.recipe import Number
@@ -43,6 +51,8 @@ class TrainingFigure(PaperFigure):
     images: bool = False
     """Whether the axis counts images seen instead of steps."""
     outputs: Outputs = Outputs()  # noqa: RUF009
+    per_pixel: bool = False
+    """Whether noise is logSNR per pixel at 256 px."""
 
     around: ClassVar[float] = 5.0
     """Height of what stands above and below the axes of a panel, in em."""
@@ -61,6 +71,16 @@ class TrainingFigure(PaperFigure):
     def runs(self) -> list[str]:
         """The trainings."""
         return list(dict.fromkeys(each.run for each in self.found))
+
+    @property
+    def sides(self) -> dict[str, int]:
+        """Of the trainings, as far as they say it."""
+        return {each.run: each.side for each in self.found if each.side is not None}
+
+    @property
+    def note(self) -> str:
+        """What a reader of the figure should know first, or nothing."""
+        return advice(self.sides, self.per_pixel)
 
     @property
     def columns(self) -> int:
@@ -162,12 +182,13 @@ class EmergenceFigure(TrainingFigure):
             f"Colour: share of the gain from the baseline ({self.start}) to the best of the run; "
             f"means over {self.over_images}."
             + (" Grey: no gain beyond its uncertainty." if blank else "")
+            + (f" {stated}." if (stated := stages_stated(self.sides, self.per_pixel)) else "")
         )
 
     def drawn(self) -> Figure:
         made, panels = _panels(self)
         for axes, emergence in zip(panels, self.found, strict=True):
-            mesh = charts.draw_map(axes, EmergenceMap(emergence), self.size)
+            mesh = charts.draw_map(axes, EmergenceMap(emergence), self.size, self.per_pixel)
             axes.set_title(self.name(emergence), loc="left")
             axes.set_ylabel(self.axis)
         below = any(share < 0 for each in self.found for one in each.learned for share in one.share)
@@ -217,30 +238,38 @@ class LearningFigure(TrainingFigure):
             if self.share:
                 axes.yaxis.set_major_locator(MaxNLocator(9, steps=[1, 2.5, 5, 10]))
                 axes.yaxis.set_major_formatter(lambda share, _: f"{number(100 * share, 0)} %")
-        charts.draw_level_bar(made, panels, levels, self.bar_aspect, self.size.height * self.rows)
+        charts.draw_level_bar(made, panels, levels, self.bar_aspect, self.size.height * self.rows,
+                              PER_PIXEL if self.per_pixel else LOG_SNR)  # fmt: skip
         return made
 
 
 def plot_emergence(
     found: Sequence[Emergence], *, page: Page = PAGE, title: str | None = None,
-    images: bool = False, outputs: Outputs = Outputs(),  # noqa: B008
+    images: bool = False, per_pixel: bool = False, outputs: Outputs = Outputs(),  # noqa: B008
 ) -> EmergenceFigure:  # fmt: skip
-    """A map of each. Raises `NothingStored`, `UsageError` and, without matplotlib, `NcaError`."""
-    return EmergenceFigure(_drawable(found, images), page, title, images, outputs)
+    """A map of each, over logSNR or, `per_pixel`, over logSNR per pixel at 256 px.
+
+    Raises `NothingStored`, `UsageError` and, without matplotlib, `NcaError`.
+    """
+    drawable = _drawable(found, images, per_pixel)
+    return EmergenceFigure(drawable, page, title, images, outputs, per_pixel)
 
 
 def plot_learning(
     found: Sequence[Emergence], *, share: bool = False, page: Page = PAGE,
-    title: str | None = None, images: bool = False, outputs: Outputs = Outputs(),  # noqa: B008
+    title: str | None = None, images: bool = False, per_pixel: bool = False,
+    outputs: Outputs = Outputs(),  # noqa: B008
 ) -> LearningFigure:  # fmt: skip
-    """Learning curves of each, of the measure or its learned share G. Raises as
-    `plot_emergence`."""
-    return LearningFigure(_drawable(found, images), page, title, images, outputs, share)
+    """Learning curves of each, of the measure or its learned share G; `per_pixel` colours levels
+    by logSNR per pixel at 256 px. Raises as `plot_emergence`."""
+    drawable = _drawable(found, images, per_pixel)
+    return LearningFigure(drawable, page, title, images, outputs, per_pixel, share)
 
 
-def _drawable(found: Sequence[Emergence], images: bool) -> tuple[Emergence, ...]:
-    """Measure by measure, over images seen where these are wanted."""
+def _drawable(found: Sequence[Emergence], images: bool, per_pixel: bool) -> tuple[Emergence, ...]:
+    """Measure by measure, over images seen and at levels per pixel where these are wanted."""
     style.need_matplotlib()
+    found = [trained_per_pixel(each) if per_pixel else each for each in found]
     placed = [each for each in found if any(map(math.isfinite, each.log_snr))]
     if not placed:
         raise NothingStored("nothing is learned here at known noise levels",

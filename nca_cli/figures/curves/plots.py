@@ -34,7 +34,7 @@ from nca_cli.figures.type.fonts import drawable as printable
 from nca_cli.metrics import described, measure_store
 from nca_cli.metrics.registry import family
 from nca_cli.outputs import Outputs
-from nca_cli.store import Filters, Store
+from nca_cli.store import Filters, Store, unmet
 from nca_cli.store.gaps import gaps_of
 from nca_cli.store.select import lacking
 
@@ -102,6 +102,8 @@ def nothing_drawn(store: Store, filters: Filters, why: str) -> NothingStored:
     what, command = lacking(made, filters), fill(store, gaps_of(made, filters))
     if what and command:
         return NothingStored(what, f"fill it: {command}")
+    if not made:
+        return NothingStored(unmet(store, filters), "see what there is: nca ls")
     return NothingStored(f"{store.root} holds {why}", "see what there is: nca ls")
 
 

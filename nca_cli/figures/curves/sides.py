@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
+from nca_cli.analysis.emergence import Emergence
 from nca_cli.errors import NcaError
 from nca_cli.store import Filters, Names, Store
 
@@ -50,6 +52,12 @@ def per_pixel(rows: Iterable[Any], sides: Sides) -> list[Any]:
 
     shifts = {model: shift(side) for model, side in sides.items()}
     return [row._replace(log_snr=row.log_snr + shifts.get(row.model, math.nan)) for row in rows]
+
+
+def trained_per_pixel(found: Emergence) -> Emergence:
+    """A training at its logSNR per pixel at 256 px; NaN where its side is unknown."""
+    moved = math.nan if found.side is None else shift(found.side)
+    return replace(found, log_snr=tuple(at + moved for at in found.log_snr))
 
 
 def apart(sides: Sides) -> str:

@@ -12,6 +12,8 @@ from nca_cli.metrics.registry import family
 
 FINE = 100
 """Pixels per em at which words are measured."""
+LOG_SNR, PER_PIXEL = "log SNR", "log SNR per pixel at 256 px"
+"""The two axes of noise."""
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -92,9 +94,8 @@ def _is_band(name: str) -> bool:
 
 def noise_axis(per_pixel: bool = False, narrow: bool = False) -> str:
     """Title of the axis of logSNR, whose noise grows to the right; two lines where it is narrow."""
-    if not per_pixel:
-        return "log SNR (more noise →)"
-    return f"log SNR per pixel at 256 px{chr(10) if narrow else ' '}(more noise →)"
+    between = "\n" if per_pixel and narrow else " "
+    return f"{PER_PIXEL if per_pixel else LOG_SNR}{between}(more noise →)"
 
 
 def full_title(name: str) -> str:

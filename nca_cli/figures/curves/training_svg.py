@@ -97,6 +97,8 @@ class DrawnMap:
     """Level → its x."""
     rows: tuple[float, ...]
     """y of each step."""
+    span: tuple[float, float]
+    """logSNR of the cleanest and of the noisiest edge."""
 
 
 def drawn_map(panel: EmergenceMap) -> DrawnMap:
@@ -111,7 +113,7 @@ def drawn_map(panel: EmergenceMap) -> DrawnMap:
               for line in panel.iso_lines),
         ticks(x, 7), y.ticks(), tuple(Tick(at, t) for t, at in named), stage_boxes(span, x),
         {level: x(at) for level, at in zip(panel.levels, panel.log_snr, strict=True)},
-        tuple(y(step) for step in panel.steps),
+        tuple(y(step) for step in panel.steps), (span.high, span.low),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from nca_cli.figures.grid.selection import Sampling, Subject
 from nca_cli.figures.grid.training import lacking as steps_lacking
 from nca_cli.recipe import Number
 from nca_cli.samplers import METHODS
-from nca_cli.store import Artifact, Filters, Key, Store
+from nca_cli.store import Artifact, Filters, Key, Store, unmet
 from nca_cli.store.layout import NOISE, split_folder, split_label
 from nca_cli.store.names import source_of
 
@@ -63,7 +63,7 @@ def subjects(store: Store, filters: Filters) -> tuple[Subject, ...]:
     for artifact in store.select(filters):
         found.setdefault((artifact.model, artifact.image), {})[artifact.name] = artifact
     if not found:
-        raise NothingStored(f"{store.root} holds nothing that fits")
+        raise NothingStored(unmet(store, filters))
     stored = [Subject(*key, named.pop(NOISE, None), named) for key, named in found.items()]
 
     def order(subject: Subject) -> tuple:

@@ -25,7 +25,7 @@ from nca_cli.figures.curves.plots import uneven
 from nca_cli.metrics import REFERENCES, Measuring
 from nca_cli.report.data.report import Report, ReportedImage, ReportedModel, ReportRequest, Series
 from nca_cli.report.data.training import Training, TrainingRequest, has_runs, training_numbers
-from nca_cli.store import Artifact, Names, Store
+from nca_cli.store import Artifact, Names, Store, unmet
 
 FLOOR = f"{REFERENCE}floor"
 
@@ -176,6 +176,5 @@ def _nothing(store: Store, request: ReportRequest) -> NothingStored:
     fits = "; ".join(f"{name} {', '.join(values)}" for name, values in asked.items())
     samplers = tuple(dict.fromkeys(asked.get("sampler", ())))
     fill = commands.suggestion(store, replace(request.filters, samplers=samplers))
-    return NothingStored(
-        f"{store.root} holds no reconstruction that fits{fits and f' ({fits})'}", f"fill it: {fill}"
-    )
+    nothing = f"no reconstruction that fits{fits and f' ({fits})'}"
+    return NothingStored(unmet(store, request.filters, nothing), f"fill it: {fill}")

@@ -81,8 +81,7 @@
     return found;
   }
   // Marks and title of the axis of noise, and the stages.
-  function drawNoise(figure, across, [clean, noisy]) {
-    const chart = data.charts[figure.dataset.chart];
+  function drawAxis(figure, across, [clean, noisy]) {
     const [axis, areas] = [$(".x-axis", figure), $(".stages", figure)];
     const space = axis.namespaceURI;
     axis.replaceChildren(...ticks(noisy, clean, MOST_LEVELS).flatMap(({ value, text }) => {
@@ -96,6 +95,16 @@
       const words = shape(space, "text", { class: "stage-name", x: rounded((start + end) / 2), y: data.plot.edge + 11 }, name);
       return end - start > WIDEST_LETTER * name.length ? [box, words] : [box];
     }));
+  }
+  // A map of a training is of one model: its levels stay, and the axis below them moves.
+  function drawMap(figure) {
+    const by = shiftOf(Number(figure.dataset.shift));
+    const [clean, noisy] = figure.dataset.span.split(" ").map((end) => Number(end) + by);
+    drawAxis(figure, (value) => LEFT + ((clean - value) / (clean - noisy)) * WIDTH, [clean, noisy]);
+  }
+  function drawNoise(figure, across, [clean, noisy]) {
+    const chart = data.charts[figure.dataset.chart];
+    drawAxis(figure, across, [clean, noisy]);
     const shifts = new Set(chart.series.map(({ shift }) => shift));
     $(".t-axis", figure).style.display = corrected() && shifts.size > 1 ? "none" : ""; // a t is at several places
     Object.assign(chart, corrected() ? regrouped(chart.plain, [clean, noisy], across) : chart.plain);
@@ -175,6 +184,7 @@
   perPixel?.addEventListener("change", () => {
     shownCharts().forEach(draw);
     $$(".halves[data-span]").forEach(drawHalves);
+    $$(".map[data-span]").forEach(drawMap);
     tell("axes");
   });
 })();

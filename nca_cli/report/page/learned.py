@@ -10,6 +10,7 @@ from functools import cached_property
 from nca_cli.analysis.bootstrap import Estimate
 from nca_cli.analysis.emergence import CLEAREST, Emergence, LearnedOrder
 from nca_cli.analysis.learning import AFTER, BEFORE
+from nca_cli.figures.curves.sides import STATED, shift
 from nca_cli.figures.curves.svg import Tick
 from nca_cli.figures.curves.titles import full_title, known_metric, measured, number
 from nca_cli.figures.curves.training import EmergenceMap, learning_panel
@@ -101,6 +102,11 @@ class TrainingView:
     def axes(self) -> Emergence:
         """Of any measure: all have the same steps and levels."""
         return self.measures[0].emergence
+
+    @property
+    def shift(self) -> float:
+        """From its logSNR to logSNR per pixel at 256 px; 0 where its side is unknown."""
+        return shift(self.axes.side or STATED)
 
     @cached_property
     def levels(self) -> list[int]:
