@@ -7,10 +7,12 @@ from browser import CHROMIUM, Watched
 from galleries import portrait_store
 from PIL import Image
 
+from nca_cli.images import sample_images
 from nca_cli.imports import Pair, import_pairs
 from nca_cli.portraits import portrait
 from nca_cli.report import build_report
 from nca_cli.store import Store
+from nca_cli.twins import reconstruct
 
 pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
@@ -32,16 +34,25 @@ def imported(root):
     return Store(root / "store")
 
 
+def known(root):
+    """What nca demo shows: portraits whose concepts are known, and models of two resolutions."""
+    reconstruct(*sample_images("portraits"), store=root / "store", models=["demo", "wiener"],
+                samplers=["one-step"], size=32, offline=True)  # fmt: skip
+    return Store(root / "store")
+
+
 def stored(kind, root):
     if kind == "imports":
         return imported(root)
+    if kind == "concepts":
+        return known(root)
     several = {"images": IMAGES, "models": ("one", "two", "three")}
     settings = {"one model": {"images": IMAGES}, "three models": several,
                 "one image": {"images": IMAGES[:1]}}[kind]  # fmt: skip
     return portrait_store(root / "store", levels=range(100, 1000, 100), **settings)
 
 
-@pytest.mark.parametrize("kind", ["one model", "three models", "imports", "one image"])
+@pytest.mark.parametrize("kind", ["one model", "three models", "imports", "one image", "concepts"])
 def test_sentence_chart_and_film_are_there_and_of_the_same_series(browser, tmp_path, kind):
     file = tmp_path / "report.html"
     report = build_report(stored(kind, tmp_path / "work"), file)
@@ -56,7 +67,9 @@ def test_sentence_chart_and_film_are_there_and_of_the_same_series(browser, tmp_p
     assert series in page.locator("#film figcaption").inner_text()
     for model in report.models:
         assert model.name in page.locator(".answer .legend").inner_text()
-    for part in (".lead", ".answer", "#film ol"):
+    sides = page.locator(".answer h3").all_inner_texts()
+    assert sides == ["Spatial frequency", "Concepts"][: 1 + (kind == "concepts")]
+    for part in (".lead", ".answer", "#film", "#film figcaption"):
         box = page.locator(part).bounding_box()
         assert box["height"] > 20
         assert box["y"] + box["height"] <= 900, part
