@@ -1,6 +1,7 @@
 """The chart of half-levels: the numbers of the CSV, and what lies beyond the levels at the edge."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from galleries import portrait_store
@@ -8,7 +9,8 @@ from test_findings import GONE, LASTS, half, with_halves
 from test_report import DDIM, ONE_STEP, fill
 from typer.testing import CliRunner
 
-from nca_cli.analysis import Turn
+from nca_cli.analysis import Estimate, Turn
+from nca_cli.analysis.halflevel import Order
 from nca_cli.cli import app
 from nca_cli.errors import NothingStored
 from nca_cli.figures.curves.halves import half_rows
@@ -17,6 +19,7 @@ from nca_cli.report import collect, render
 from nca_cli.report.data import ReportRequest
 from nca_cli.report.page.charts import entries
 from nca_cli.report.page.halves import answers
+from nca_cli.report.page.orders import band_orders
 from nca_cli.store import Store
 from nca_cli.twins import plot_half_levels
 
@@ -136,3 +139,23 @@ def test_what_makes_no_sense_is_refused(portraits, wrong):
     result = CliRunner().invoke(app, ["plot", *wrong, "--store", str(portraits[0].root)])
     assert result.exit_code == 2
     assert result.output.startswith("error: ")
+
+
+def test_bands_have_a_matrix_of_orders_only_where_their_intervals_overlap(report):
+    order = Order(*KEY, "coherence/2", "coherence/1", 0.995, Estimate(1.0, 0.2, 1.8, 9), True)
+    apart = [half(*KEY, 1, (-4.0, -5.0, -3.0)), half(*KEY, 2, (0.0, -1.0, 1.0))]
+    across = [half(*KEY, 1, (-1.0, -3.0, 0.5)), half(*KEY, 2, (0.0, -1.0, 1.0))]
+    found = []
+    for halves in (apart, across):
+        given = with_halves(report, *halves)
+        given = replace(given, analysis=replace(given.analysis, orders=(order,)))
+        curves = [replace(each, points=tuple(replace(p, low=0.0, high=1.0) for p in each.points))
+                  for each in given.analysis.curves]  # fmt: skip
+        given = replace(given, analysis=replace(given.analysis, curves=tuple(curves)))
+        found.append(band_orders(given, entries(given)))
+    assert found[0] == ()
+    [one] = found[1]
+    assert one.key == KEY
+    assert [[cell.per_cent for cell in row] for row in one.matrix.rows] == [["100"]]
+    assert one.matrix.names == ("4–8 cycles per side", "2–4 cycles per side")
+    assert "1 of 1 pair is certain" in one.matrix.summary

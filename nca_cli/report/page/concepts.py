@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from nca_cli.analysis import HalfLevel, Turn
 from nca_cli.concepts import ConceptRetention
@@ -14,11 +13,10 @@ from nca_cli.figures.curves.panel import Trace, drawable, ends
 from nca_cli.figures.curves.svg import Chart
 from nca_cli.figures.curves.titles import RETENTION
 from nca_cli.report.data import Report
-from nca_cli.report.data.findings import leading
 from nca_cli.report.data.words import concept_title, in_turn, listed
 from nca_cli.report.page.charts import charted, log_snr_span, of_series
 from nca_cli.report.page.halves import HalfChart, forest
-from nca_cli.report.page.orders import OrderMatrix, order_matrix
+from nca_cli.report.page.orders import Ordered, SeriesOrder, series_orders
 
 
 @dataclass(frozen=True)
@@ -32,16 +30,6 @@ class ConceptRow:
 
 
 @dataclass(frozen=True)
-class ConceptOrder:
-    """Which concept a series loses before which."""
-
-    entry: Trace
-    matrix: OrderMatrix
-    first: bool
-    """Whether the series speaks for its model; the others wait in a fold."""
-
-
-@dataclass(frozen=True)
 class Section:
     """What the template draws."""
 
@@ -51,7 +39,7 @@ class Section:
     """Which concepts are not in it, and why: a sentence for each reason."""
     charts: tuple[Chart, ...]
     """Curves, from what goes first."""
-    orders: tuple[ConceptOrder, ...]
+    orders: tuple[SeriesOrder, ...]
     rows: tuple[ConceptRow, ...]
     notes: tuple[str, ...]
 
@@ -71,9 +59,11 @@ def section(report: Report, drawn: Sequence[Trace]) -> Section | None:
         ConceptRow(concept_title(half.measure, found), half, _accuracy(read.get(half.measure)))
         for half in halves
     )
+    ordered = Ordered(found.half_levels, found.curves, found.orders,
+                      lambda measure: concept_title(measure, found))  # fmt: skip
     return Section(
         forest(report, drawn), tuple(_nowhere(found, halves)), charts,
-        tuple(_orders(report, found, drawn)), rows, tuple(_notes(found, unsure)),
+        tuple(series_orders(report, drawn, ordered)), rows, tuple(_notes(found, unsure)),
     )  # fmt: skip
 
 
@@ -100,30 +90,6 @@ def _nowhere(found: ConceptRetention, halves: Iterable[HalfLevel]) -> Iterator[s
     for reason in dict.fromkeys(why.values()):
         names = [title for title, blank in why.items() if blank == reason]
         yield f"No half-level of {listed(names)}: {reason}."
-
-
-def _orders(
-    report: Report, found: ConceptRetention, drawn: Sequence[Trace]
-) -> Iterator[ConceptOrder]:
-    """Of each series with intervals, those that speak for their model first."""
-    speakers = [report.series.index(one) for one in leading(report)]
-    for place in dict.fromkeys([*speakers, *range(len(report.series))]):
-        key = report.series[place].model, report.series[place].sampler
-        halves = sorted(_of(found.half_levels, key), key=in_turn)
-        sure = {each.measure for each in _of(found.curves, key) if any(map(ends, each.points))}
-        halves = [half for half in halves if half.measure in sure]
-        measures = [half.measure for half in halves]
-        pairs = (one for one in _of(found.orders, key) if {one.first, one.then} <= sure)
-        titles = [concept_title(each, found) for each in measures]
-        n = min((half.log_snr.n for half in halves), default=0)
-        matrix = order_matrix(measures, titles, pairs, n)
-        if matrix:
-            yield ConceptOrder(drawn[place], matrix, place in speakers)
-
-
-def _of(every: Iterable[Any], key: tuple[str, str]) -> list[Any]:
-    """Those of one model and sampler."""
-    return [each for each in every if (each.model, each.sampler) == key]
 
 
 def _notes(found: ConceptRetention, unsure: Sequence[str]) -> Iterable[str]:

@@ -28,6 +28,7 @@ from nca_cli.report.data.step_sheets import StepSheet
 from nca_cli.report.data.words import count
 from nca_cli.report.page import charts, concepts, experiments, learned, numbers, resolution, scrub
 from nca_cli.report.page.halves import answers, half_chart
+from nca_cli.report.page.orders import band_orders
 from nca_cli.store.names import said_size
 
 HOME = Path(__file__).parent
@@ -118,6 +119,7 @@ def _curves(report: Report, entries: Sequence[Trace]) -> dict[str, Any]:
         "experiments_legend": experiments.legend(tried),
         "concepts": known,
         "halves": half_chart(report, entries),
+        "band_orders": band_orders(report, entries),
         "answers": answers(report, entries),
         "speakers": [entries[report.series.index(one)] for one in leading(report)],
     }
