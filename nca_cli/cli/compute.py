@@ -98,7 +98,8 @@ class MeasureOptions:
         )] = None
     backbone: Annotated[str | None, opt.measure_option(
         "--backbone", metavar="ID", show_default="none",
-        help="Vision model for deep features, of the transformers library: hub id or folder.")] = None
+        help="Vision model for deep features, of the transformers library: hub id or folder."
+    )] = None
     # fmt: on
 
 
