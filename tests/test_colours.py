@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from colours import ADOBE_RGB, DISPLAY_P3, LINEAR, SRGB, grey_profile, srgb_encoded
+from profiles import ADOBE_RGB, DISPLAY_P3, LINEAR, SRGB, grey_profile, srgb_encoded
 from PIL import Image, ImageCms
 
 from nca_cli.errors import ImageError

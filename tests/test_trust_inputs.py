@@ -374,7 +374,7 @@ def test_measures_of_which_none_can_be_kept_are_a_failure(quiet):
     full_store(Path("nca-store"))
     assert run("pack", "-o", "whole.h5").exit_code == 0
     line = one_line(run("measure", "--store", "whole.h5", *quiet), 1)
-    assert "no value could be kept: whole.h5 is a packed store" in line
+    assert "whole.h5: is a packed store, read-only: no value can be kept in it" in line
     assert run("measure", *quiet).exit_code == 0
 
 

@@ -7,7 +7,6 @@ import errno
 import logging
 import os
 import platform
-from functools import lru_cache
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
@@ -39,9 +38,9 @@ def acquired(path: Path, what: str) -> BaseFileLock:
     return lock
 
 
-@lru_cache(1024)
 def lock_of(path: Path) -> BaseFileLock:
-    """A lock of the kind that the disk has. Each thread that takes it holds it by itself."""
+    """A lock of the kind that the disk has, made anew: one that is kept counts who holds it, and
+    an interrupt at the wrong moment would leave it held."""
     return FileLock(path) if has_flock(path.parent) else SoftFileLock(path.with_suffix(SOFT))
 
 

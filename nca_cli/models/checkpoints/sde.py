@@ -67,18 +67,18 @@ class SdeConfig:
     def described(self, tensors: Mapping[str, torch.Tensor]) -> SelfDescribed:
         """The network and its levels. Raises `Misfit`."""
         network = of_network(tensors, FIRST, "NCSN++ of score_sde, or it tells σ otherwise")
-        reading = Reading(network)
-        config = reading.network() | {"sample_size": self.image_size}
+        modules = Modules(network)
+        config = modules.network() | {"sample_size": self.image_size}
         scheduler = {"_class_name": "ScoreSdeVeScheduler", "sigma_min": self.sigma_min,
                      "sigma_max": self.sigma_max, "num_train_timesteps": self.num_scales,
                      "prediction_type": "score"}  # fmt: skip
-        return SelfDescribed("UNet2DModel", config, reading.found, scheduler)
+        return SelfDescribed("UNet2DModel", config, modules.found, scheduler)
 
 
 Module = dict[str, "torch.Tensor"]
 
 
-class Reading:
+class Modules:
     """The list of modules, read once; `found` holds tensors by diffusers' names."""
 
     def __init__(self, tensors: Mapping[str, torch.Tensor]):
