@@ -26,7 +26,7 @@ from soak.material import (
 
 Words = tuple[str, ...]
 RESULTS = ("report.html", "values.csv")
-NOTHING_TO_DO = ("nothing that fits", "lies in the store")
+NOTHING_TO_DO = ("nothing that fits", "no samples at", "lies in the store")
 """What a second run may say where the first one had come to its end."""
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from profiles import ADOBE_RGB, DISPLAY_P3, LINEAR, SRGB, grey_profile, srgb_encoded
 from PIL import Image, ImageCms
+from profiles import ADOBE_RGB, DISPLAY_P3, LINEAR, SRGB, grey_profile, srgb_encoded
 
 from nca_cli.errors import ImageError
 from nca_cli.images import find_images, image_digest, load_image, to_uint8
