@@ -8,7 +8,7 @@ So the network is a table of tensors and one walk through the names.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +37,17 @@ def branched(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
         branch.register_buffer(leaf, torch.empty(tuple(shape)))
 
 
+def preconditioned(
+    network: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    x: torch.Tensor, sigma: torch.Tensor, sigma_data: float,
+) -> torch.Tensor:  # fmt: skip
+    """Eq. 7 of 2206.00364: c_skip·x + c_out·F(c_in·x; ln σ/4), where F is `network(x, (B,))`."""
+    s = sigma.to(torch.float32).view(-1, 1, 1, 1)
+    whole = (s**2 + sigma_data**2).sqrt()
+    answer = network((x / whole).to(x.dtype), (s.log() / 4).flatten())
+    return x * (sigma_data**2 / whole**2) + answer * (s * sigma_data / whole)
+
+
 class EdmNetwork(nn.Module):
     """`forward(x (B, C, H, W), sigma (B,), labels (B,))` → x̂0 = D(x; σ), shaped as x."""
 
@@ -49,14 +60,13 @@ class EdmNetwork(nn.Module):
     def forward(
         self, x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Eq. 7: c_skip·x + c_out·F(c_in·x; ln σ/4), with σ_data."""
-        data = self.sigma_data
-        s = sigma.to(torch.float32).view(-1, 1, 1, 1)
-        whole = (s**2 + data**2).sqrt()
+        """D(x; σ), preconditioned as in eq. 7."""
         w = dict(self.named_buffers())
-        seen = (x / whole).to(x.dtype)
-        answer = self._walk(w, seen, self._told(w, (s.log() / 4).flatten(), labels))
-        return x * (data**2 / whole**2) + answer * (s * data / whole)
+
+        def network(seen: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+            return self._walk(w, seen, self._told(w, noise, labels))
+
+        return preconditioned(network, x, sigma, self.sigma_data)
 
     def _told(
         self, w: Mapping[str, torch.Tensor], noise: torch.Tensor, labels: torch.Tensor | None

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nca_cli.models.networks.edm import PER_HEAD, branched
+from nca_cli.models.networks.edm import PER_HEAD, branched, preconditioned
 
 EPSILON = 1e-4
 """Added to a magnitude that is divided by."""
@@ -40,14 +40,13 @@ class Edm2Network(nn.Module):
     def forward(
         self, x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Eq. 7 of 2206.00364: c_skip·x + c_out·F(c_in·x; ln σ/4), with σ_data."""
-        data = self.sigma_data
-        s = sigma.to(torch.float32).view(-1, 1, 1, 1)
-        whole = (s**2 + data**2).sqrt()
+        """D(x; σ), preconditioned as EDM's."""
         w = dict(self.named_buffers())
-        told = _told(w, (s.log() / 4).flatten(), labels).to(x.dtype)
-        answer = self._walk(w, (x / whole).to(x.dtype), told)
-        return x * (data**2 / whole**2) + answer * (s * data / whole)
+
+        def network(seen: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+            return self._walk(w, seen, _told(w, noise, labels).to(x.dtype))
+
+        return preconditioned(network, x, sigma, self.sigma_data)
 
     def _walk(self, w: Weights, x: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
         """Down and up again, figure 21; a channel of ones stands in for biases."""
