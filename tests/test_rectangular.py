@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 from pipelines import tiny_dit, tiny_latent, tiny_pixel
+from trainings import commit_run, soon
 from typer.testing import CliRunner
 
+from nca_cli.analysis.checkpoints import stored_run
 from nca_cli.cli import app
 from nca_cli.engine import Request
 from nca_cli.errors import UsageError
-from nca_cli.figures.curves.sides import side_of
 from nca_cli.images import image_digest, load_image, resolution_of, size_text
 from nca_cli.metrics import spectrum
 from nca_cli.models import find_model, load_denoiser, wiener
 from nca_cli.store import Filters, Store
+from nca_cli.store.header import side_of
 
 WIDE = (16, 32)
 
@@ -100,6 +102,15 @@ def test_a_pipeline_of_no_square_is_diffusers_own_network_on_such_images(wide):
     expected = (x - s * noise) / a
     found = load_denoiser(model, device="cpu")(x, t).x0
     assert (found - expected).norm() < 1e-5 * expected.norm()
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 16), (3, 16, 32)])
+def test_the_side_of_a_training_is_the_longer_one_as_of_any_model(here, shape):
+    store = Store("nca-store")
+    commit_run(store, "mine", {"anna": np.zeros(shape)}, soon, (0, 10), (300,))
+    (folder,) = store.models()
+    space = store.model_info(folder)["space"]
+    assert stored_run(store, folder, "mine").side == side_of(space) == 32
 
 
 def test_noise_store_grid_measures_page_and_export_are_of_that_shape(here, wide, pictures):

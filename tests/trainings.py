@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from nca_cli.images import resolution_of, size_json
 from nca_cli.portraits import portrait
 from nca_cli.recipe import Recipe, digest
 from nca_cli.schedule import Level, Schedule, diffuse, seeded_noise
@@ -26,15 +27,16 @@ def commit_run(
     sampler: str = "one-step",
 ) -> None:  # fmt: skip
     """Noise and a reconstruction by each checkpoint, of each picture `(C, H, W)`."""
-    side, channels = next(iter(x0s.values())).shape[-1], len(next(iter(x0s.values())))
-    space = {"schedule": SCHEDULE.describe(), "shape": [channels, side, side],
-             "resolution": side, "channels": channels}  # fmt: skip
+    shape = next(iter(x0s.values())).shape
+    size = resolution_of(shape[1:])
+    space = {"schedule": SCHEDULE.describe(), "shape": [*shape], "resolution": size_json(size),
+             "channels": shape[0]}  # fmt: skip
     run = {"name": name, "weights": "raw", "settings": {"name": name, **(settings or {})}}
     info = model_info(name, f"runs/{name}", None, space, run)
     folder = f"{name}-{digest(space)[:8]}"
     for image, x0 in x0s.items():
         image_digest = digest([image, x0.tolist()])
-        about = image_info(image, image_digest, f"{image}.png", "crop", side)
+        about = image_info(image, image_digest, f"{image}.png", "crop", size)
         place = store.place(folder, info, image, image_digest)
         x_t = {t: diffuse(x0, SCHEDULE.level(t), seeded_noise(0, image_digest, x0.shape))
                for t in ts}  # fmt: skip

@@ -8,6 +8,7 @@ never moves because its images do, and all measures of a run are of the same ima
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
@@ -20,6 +21,7 @@ from nca_cli.metrics import Measuring
 from nca_cli.metrics.registry import Value, described
 from nca_cli.recipe import Number
 from nca_cli.store import Artifact, Names, Store
+from nca_cli.store.header import side_of
 
 Tell = Callable[[str], None]
 """Is told what was left out."""
@@ -131,9 +133,10 @@ def stored_run(store: Store, folder: str, name: str) -> StoredRun:
 
 
 def _side(info: Mapping[str, Any]) -> int | None:
-    """The last axis of the shape that `model.json` states."""
-    shape = (info.get("space") or {}).get("shape")
-    return int(shape[-1]) if shape else None
+    """As its `model.json` states it; `None` where it does not."""
+    with suppress(LookupError, TypeError, ValueError):
+        return side_of(info["space"])
+    return None
 
 
 def info_of(store: Store, folder: str) -> dict[str, Any]:

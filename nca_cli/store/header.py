@@ -48,6 +48,12 @@ def model_info(
     return {**info, **{key: value for key, value in more.items() if value}}
 
 
+def side_of(space: Mapping[str, Any]) -> int:
+    """The side of x_t (of latent models, in latents) in the space of a `model_info`: of what is no
+    square the longer one, as for bands. Raises `LookupError`, `TypeError`, `ValueError`."""
+    return max(map(int, space["shape"][-2:]))
+
+
 def image_info(
     name: str, digest: str, file: str, fit: str, resolution: Resolution
 ) -> dict[str, object]:

@@ -17,6 +17,7 @@ from typing import Any
 from nca_cli.analysis.emergence import Emergence
 from nca_cli.errors import NcaError
 from nca_cli.store import Filters, Names, Store
+from nca_cli.store.header import side_of
 
 STATED = 256
 """Pixels of a side for which P2 states its stages."""
@@ -28,11 +29,6 @@ noise lies."""
 def shift(side: int) -> float:
     """2·ln(side/256), from logSNR to logSNR per pixel at 256 px."""
     return 2 * math.log(side / STATED)
-
-
-def side_of(space: Mapping[str, Any]) -> int:
-    """The longer side of its x_t. Raises `LookupError`, `TypeError`, `ValueError`."""
-    return max(map(int, space["shape"][-2:]))
 
 
 def sides_of(store: Store, filters: Filters) -> dict[str, int]:

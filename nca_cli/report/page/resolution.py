@@ -7,9 +7,10 @@ from contextlib import suppress
 
 from nca_cli.analysis import BOUNDS
 from nca_cli.figures.curves.panel import Trace
-from nca_cli.figures.curves.sides import STATED, Sides, apart, side_of
+from nca_cli.figures.curves.sides import STATED, Sides, apart
 from nca_cli.figures.curves.sides import shift as shift_of
 from nca_cli.report.data import Report
+from nca_cli.store.header import side_of
 
 LONGER = "Of pictures that are no squares, cycles per side are those of the longer side."
 
