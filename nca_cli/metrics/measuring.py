@@ -131,9 +131,7 @@ class Measuring:
     def _keep(self, source: WantedSamples, found: Kept) -> None:
         """Beside the artifact, where that can be written; else in memory alone."""
         path = cache.file_of(self.store, source.artifact)
-        if path is None:
-            what = f"no value could be kept: {self.store.root} is a packed store, read-only"
-            self.unsaved = NcaError(what, "make a folder of it: nca pack --unpack")
+        if path is None:  # of a packed store
             return
         if not all(os.access(p, os.W_OK) for p in (path.parent, self.store.root)):
             self.unsaved = NcaError(f"no value could be kept: {path.parent} cannot be written")
