@@ -76,7 +76,7 @@ class Watched:
 
     def until(self, condition: str) -> None:
         """Wait until a JavaScript expression holds (Playwright's own way needs `eval`)."""
-        for _ in range(1200):
+        for _ in range(200):
             if self.page.evaluate(condition):
                 return
             self.page.wait_for_timeout(25)

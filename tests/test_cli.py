@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import nca_cli
 from nca_cli import doctor
 from nca_cli.cli import app
+from nca_cli.images import sample_images
 from nca_cli.store import Store
 
 
@@ -92,6 +93,13 @@ def test_a_second_run_computes_nothing_loads_no_torch_and_touches_no_file(filled
     again = nca(*arguments)
     assert again.stdout == first.stdout
     assert "cached" in again.stderr
+
+
+def test_of_images_without_colour_profiles_a_second_run_decodes_none(tmp_path):
+    words = ["reconstruct", *sample_images("portraits"), "--model", "wiener", "--size", 32,
+             "--sampler", "one-step", "--t", 300, "--store", tmp_path / "store"]  # fmt: skip
+    assert nca(*map(str, words)).exit_code == 0
+    assert not loaded(*words) & {"torch", "diffusers", "skimage", "PIL.Image", "matplotlib"}
 
 
 @pytest.mark.parametrize(
