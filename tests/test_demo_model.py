@@ -89,6 +89,13 @@ def test_the_run_that_ships_is_ten_checkpoints_in_six_mebibytes():
     assert sum(file.stat().st_size for file in files) <= 6 * MIB
 
 
+def test_the_networks_of_the_study_have_at_most_a_million_parameters(evaluation):
+    import study  # beside `evaluate_demo`
+
+    for widths in (study.WIDTHS, study.DEMO_WIDTHS):
+        assert sum(each.numel() for each in study.unet(3, widths).parameters()) <= 1_000_000
+
+
 def is_float16(file):
     """Whether all tensors of a safetensors file are."""
     from safetensors import safe_open
