@@ -219,6 +219,12 @@ class Recipe:
     """The widest range of dynamic thresholding."""
     spacing: str | None = None
     """How the levels of a chain fall: `karras`, or `None`, evenly in t."""
+    no_text: str | None = None
+    """What the network was given for no text, where it was given any: `zeros`, or `None`, the empty
+    prompt as it is embedded."""
+    told_size: str | None = None
+    """What the network was told of the image: `1024x1024` (height x width), neither scaled nor
+    cropped; `None`: nothing."""
 
     def canonical(self) -> str:
         """Canonical JSON, without the fields that do not apply."""

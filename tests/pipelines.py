@@ -216,6 +216,47 @@ def tiny_stable_diffusion(
     return folder
 
 
+def tiny_stable_diffusion_xl(
+    folder, scheduler="EulerDiscreteScheduler", size=8, seed=0, zeros=True
+):
+    """The layout of stable-diffusion-xl-base-1.0 on the hub; every parameter is random."""
+    import diffusers
+    import torch
+
+    folder = Path(folder)
+    torch.manual_seed(seed)
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=size, block_out_channels=CHANNELS, layers_per_block=1, norm_num_groups=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=40,
+        attention_head_dim=(2, 4), transformer_layers_per_block=(1, 2),
+        use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=12 + 6 * 8,
+    ).eval()  # fmt: skip
+    with torch.no_grad():
+        for weights in unet.parameters():
+            weights.add_(0.1 * torch.randn_like(weights))
+        unet.conv_out.weight.mul_(0.05)
+        unet.conv_out.bias.mul_(0.1)
+    save_part(unet, folder / "unet")
+    save_part(tiny_autoencoder("kl", 2 * size, 4, seed), folder / "vae")
+    edit_json(folder / "vae/config.json", scaling_factor=0.13025)
+    save_text(folder)
+    save_projected_text(folder, "_2", 24, 12, seed + 1)
+    settings = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+                **STABLE_DIFFUSION[scheduler]}  # fmt: skip
+    getattr(diffusers, scheduler)(**settings).save_pretrained(folder / "scheduler")
+    save_index(folder, "StableDiffusionXLPipeline", {
+        "force_zeros_for_empty_prompt": zeros, "scheduler": ["diffusers", scheduler],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "tokenizer_2": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
+    })  # fmt: skip
+    return folder
+
+
 def tiny_stable_diffusion_3(folder, t5=True, size=8, seed=0, shift=3.0):
     """The layout of stable-diffusion-3.5-medium on the hub, or that without its T5."""
     import torch

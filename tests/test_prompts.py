@@ -271,7 +271,7 @@ def assert_refused(function, *words):
         ("model_index.json", {"text_encoder": [None, None]}, ["no text_encoder"]),
         ("text_encoder/config.json", {"architectures": ["BertModel"]}, ["BertModel"]),
         ("text_encoder/config.json", {"hidden_size": 24}, ["width 16", "width 24"]),
-        ("unet/config.json", {"addition_embed_type": "text_time"}, ["addition_embed_type"]),
+        ("unet/config.json", {"addition_embed_type": "text_image"}, ["addition_embed_type"]),
         ("unet/config.json", {"time_cond_proj_dim": 256}, ["time_cond_proj_dim"]),
         ("unet/config.json", {"in_channels": 9}, ["9 channels into 4"]),
         ("scheduler/scheduler_config.json", {"_class_name": "LCMScheduler"}, ["LCMScheduler"]),

@@ -125,6 +125,8 @@ def _of_autoencoder(config: Mapping[str, Any]) -> Iterator[str]:
     who = f"its {config.get('_class_name')}"
     yield from _of_whole(config, "in_channels", who, MOST)
     yield from _of_number(config, "scaling_factor", who)
+    if config.get("latents_mean") or config.get("latents_std"):
+        yield f"{who} scales latents channel by channel (latents_mean, latents_std)"
     if not isinstance(config.get("block_out_channels", []), list):
         yield f"{who} has block_out_channels that are no list"
 

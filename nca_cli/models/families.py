@@ -9,7 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nca_cli.models.text import CLIP, PROJECTED_CLIP, T5, T5_TOKENS, Embedded, TextEncoder, misfit
+from nca_cli.images.size import height_width
+from nca_cli.models.text import (
+    CLIP,
+    PENULTIMATE_CLIP,
+    PROJECTED_CLIP,
+    T5,
+    T5_TOKENS,
+    Embedded,
+    TextEncoder,
+    misfit,
+)
 from nca_cli.schedule import FlowMatching, Schedule
 
 if TYPE_CHECKING:
@@ -19,10 +29,11 @@ if TYPE_CHECKING:
     from nca_cli.models.denoiser import Condition
     from nca_cli.models.pipeline import Pipeline
 
-MORE_CONDITIONS = (
-    "addition_embed_type", "encoder_hid_dim", "time_cond_proj_dim", "num_class_embeds",
-)  # fmt: skip
-"""What a UNet may want to know beside the prompt: sizes, images, a guidance weight."""
+MORE_CONDITIONS = ("encoder_hid_dim", "time_cond_proj_dim", "num_class_embeds")
+"""What a UNet may want to know beside the prompt: images, a guidance weight, a class."""
+ADDED = "addition_embed_type"
+"""What is added to the embedded time, if anything is."""
+ZEROS = "zeros"
 
 
 def of_diffusers(kind: str, config: Mapping[str, Any]) -> torch.nn.Module:
@@ -67,6 +78,8 @@ class Family:
     """The component that it is: the key in `model_index.json`, and the folder."""
     older_name: str | None = None
     """Of the class, in older repositories."""
+    told_by: Mapping[str, Any] = field(default_factory=dict)
+    """Settings by which a network is told from those of other families of its class."""
     channels: int = 4
     """Into the network, where its configuration does not say."""
     classes: str = ""
@@ -91,6 +104,10 @@ class Family:
     (a learned variance behind the prediction)."""
     condition: Callable[[Sequence[Embedded], Pipeline], Condition] = tokens_of_the_first
     """What the network takes of what its text encoders give, in their order."""
+    no_text: Callable[[Pipeline], str | None] = lambda pipeline: None
+    """What stands for no text: `zeros`, or `None`, the empty prompt as it is embedded."""
+    hears_size: bool = False
+    """Whether the network is told the size of the image."""
     complaints: Callable[[Pipeline], Iterable[str]] = lambda pipeline: ()
     """Why nca cannot run a pipeline of this family; nothing where it can."""
 
@@ -117,13 +134,14 @@ the scheduler and by the other components."""
 
 def stable_diffusion_complaints(pipeline: Pipeline) -> Iterator[str]:
     """Networks that want to know more than a prompt, or text of another width."""
-    config = pipeline.network.config
-    more = [key for key in MORE_CONDITIONS if config.get(key) is not None]
+    config, family = pipeline.network.config, pipeline.family
+    unknown = (ADDED, *MORE_CONDITIONS) if ADDED not in family.told_by else MORE_CONDITIONS
+    more = [key for key in unknown if config.get(key) is not None]
     if config.get("attention_type", "default") != "default":
         more.append("attention_type")
     yield from (f"its unet takes more than a prompt ({key})" for key in more)
     width = int(config.get("cross_attention_dim", 1280))
-    yield from misfit("text", width, pipeline.text_encoders[0].width)
+    yield from misfit("text", width, sum(each.width for each in pipeline.text_encoders))
 
 
 STABLE_DIFFUSION = Family(
@@ -131,6 +149,61 @@ STABLE_DIFFUSION = Family(
     complaints=stable_diffusion_complaints, halvings=blocks_but_one,
 )  # fmt: skip
 """Stable Diffusion 1 and 2 (Rombach et al., 2112.10752): a UNet that attends to one CLIP's text."""
+
+SIZES = 6
+"""Numbers by which SDXL is told sizes: height and width of the original, top and left of the crop,
+height and width that are wanted."""
+
+
+def sdxl_complaints(pipeline: Pipeline) -> Iterator[str]:
+    """As of Stable Diffusion; and other numbers than the pooled text and six sizes."""
+    yield from stable_diffusion_complaints(pipeline)
+    config, (*_, pooling) = pipeline.network.config, pipeline.text_encoders
+    given = int(pooling.config.get("projection_dim", 512))
+    sizes = SIZES * int(config.get("addition_time_embed_dim") or 0)
+    taken = int(config.get("projection_class_embeddings_input_dim") or 0)
+    if taken != given + sizes:
+        yield (f"its unet takes {taken} numbers beside the text, where the pooled text and "
+               f"{SIZES} sizes are {given + sizes}")  # fmt: skip
+
+
+def sdxl_no_text(pipeline: Pipeline) -> str | None:
+    """Zeros, unless its index says otherwise: it was trained with them in the place of a text."""
+    return ZEROS if pipeline.index.get("force_zeros_for_empty_prompt", True) else None
+
+
+def sdxl_condition(embedded: Sequence[Embedded], pipeline: Pipeline) -> Condition:
+    """Section 2.1 and 2.2: the tokens of two CLIPs side by side, the second one's pooled text, and
+    the size of an image that was neither scaled nor cropped."""
+    import torch
+
+    tokens, pooled = torch.cat([each.tokens for each in embedded], -1), embedded[-1].pooled
+    assert pooled is not None  # its encoder projects
+    if pipeline.no_text == ZEROS:
+        keep = tokens.new_tensor([1.0, 0.0])[:, None]
+        tokens, pooled = tokens * keep[..., None], pooled * keep
+    height, width = height_width(pipeline.size or pipeline.resolution)
+    sizes = torch.tensor([[height, width, 0, 0, height, width]])
+    return {"encoder_hidden_states": tokens, "text_embeds": pooled, "time_ids": sizes.expand(2, -1)}
+
+
+def ask_sdxl(
+    network: torch.nn.Module, x: torch.Tensor, time: torch.Tensor, condition: Condition
+) -> torch.Tensor:
+    """With what is added to the time in a dict of its own."""
+    added = {key: condition[key] for key in ("text_embeds", "time_ids")}
+    tokens = condition["encoder_hidden_states"]
+    answer: torch.Tensor = network(x, time, tokens, added_cond_kwargs=added).sample
+    return answer
+
+
+STABLE_DIFFUSION_XL = replace(
+    STABLE_DIFFUSION, told_by={ADDED: "text_time"},
+    text_encoders={"text_encoder": PENULTIMATE_CLIP, "text_encoder_2": PROJECTED_CLIP},
+    condition=sdxl_condition, no_text=sdxl_no_text, hears_size=True, ask=ask_sdxl,
+    complaints=sdxl_complaints,
+)  # fmt: skip
+"""SDXL (Podell et al., 2307.01952): a UNet that attends to two CLIPs' text and hears a size."""
 
 
 def dit_complaints(pipeline: Pipeline) -> Iterator[str]:
@@ -256,7 +329,9 @@ EDM2 = replace(EDM, network="Edm2Network", make=make_edm2)
 """EDM2's (Karras et al., 2312.02696)."""
 
 FAMILIES = {
-    family.network: family
-    for family in (UNET, STABLE_DIFFUSION, DIT, STABLE_DIFFUSION_3, LUCID, EDM, EDM2)
-}
-"""By the classes of their networks."""
+    " ".join((family.network, *map(str, family.told_by.values()))): family
+    for family in (
+        UNET, STABLE_DIFFUSION, STABLE_DIFFUSION_XL, DIT, STABLE_DIFFUSION_3, LUCID, EDM, EDM2,
+    )
+}  # fmt: skip
+"""By the classes of their networks, and what tells them from others of that class."""

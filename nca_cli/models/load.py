@@ -51,6 +51,10 @@ WRITTEN_SCALE = (
 )
 PROMPTS = 64
 """Read while text encoders are loaded: a prompt of Stable Diffusion 3 takes 11 MB as numbers."""
+DISTILLED = re.compile(r"turbo|lightning|hyper-?sd|lcm|distill|consistency|schnell", re.I)
+FEW_STEPS = (
+    "by its name, it is distilled to few steps: its answer at one level is then no E[x0|x_t]"
+)
 UNUSED = "{} holds tensors that its config.json knows nothing of, left out: {}"
 VARIANT = "weights of its {} are the variant {} ({})"
 PICKLED = "weights come from {} (a pickle): only tensors are read from it, no code in it is run"
@@ -66,8 +70,8 @@ class Loaded:
     """The last one that was loaded."""
     autoencoders: dict[tuple, Autoencoder] = field(default_factory=dict)
     """The last one that was loaded."""
-    texts: dict[tuple[Path, str], tuple[Condition, Condition]] = field(default_factory=dict)
-    """A pipeline and a prompt → it and the empty one, as the network takes them."""
+    texts: dict[tuple[Any, str], tuple[Condition, Condition]] = field(default_factory=dict)
+    """A pipeline at its size and a prompt → it and no text, as the network takes them."""
 
     def clear(self) -> None:
         """Keep nothing."""
@@ -159,7 +163,8 @@ def _unconditioned(pipeline: Pipeline, name: str, running: Running) -> Denoiser:
     """The network itself, whatever it is told beside x and t."""
     from nca_cli.models.denoiser import Asked, Denoiser
 
-    doubts = (*_idle_variance(pipeline, name), *_written_scale(pipeline))
+    doubts = [*_idle_variance(pipeline, name), *_written_scale(pipeline)]
+    doubts += [FEW_STEPS] if DISTILLED.search(name) else []
     network, notes = _filled(pipeline, pipeline.network, name)
     asked = Asked(
         network, pipeline.schedule, pipeline.prediction, pipeline.shape, name,
@@ -195,16 +200,18 @@ def _conditions(pipeline: Pipeline, name: str, running: Running) -> Conditions:
 
 
 def _read_prompt(pipeline: Pipeline, name: str, prompt: str, kept: Loaded) -> Conditions:
-    """The prompt and the empty one, as they were read before, or now with those to come."""
+    """The prompt and no text, as they were read before, or now with those to come. The empty prompt
+    is no text."""
     notes: list[str] = []
-    if (pipeline.root, prompt) not in kept.texts:
-        known = [each for each in kept.prompts if (pipeline.root, each) not in kept.texts]
+    place = pipeline.root, pipeline.size
+    if (place, prompt) not in kept.texts:
+        known = [each for each in kept.prompts if (place, each) not in kept.texts]
         prompts = [*dict.fromkeys([prompt, *known])][:PROMPTS]
         kept.texts.clear()
         for each, embedded in zip(prompts, _embedded(pipeline, name, prompts, notes), strict=True):
             both = pipeline.family.condition(embedded, pipeline)
-            kept.texts[pipeline.root, each] = _row(both, 0), _row(both, 1)
-    return *kept.texts[pipeline.root, prompt], tuple(notes)
+            kept.texts[place, each] = _row(both, 0 if each else 1), _row(both, 1)
+    return *kept.texts[place, prompt], tuple(notes)
 
 
 def _row(condition: Condition, row: int) -> Condition:

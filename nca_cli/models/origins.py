@@ -119,7 +119,8 @@ class Origin:
 
     def denoiser(self, model: Model, running: Running) -> AnyDenoiser:
         """Its network, ready to call."""
-        return denoiser_of(self.pipeline(model), model.name, running)
+        pipeline = replace(self.pipeline(model), size=model.size)
+        return denoiser_of(pipeline, model.name, running)
 
     def _model(
         self, pipeline: Pipeline, label: str, source: str, revision: str | None = None
@@ -129,7 +130,8 @@ class Origin:
             safe_name(label), source, pipeline.space(source), self,
             scheduler=pipeline.scheduler, folder=pipeline.root, revision=revision,
             classes=pipeline.classes, null_label=pipeline.null_label,
-            takes_prompt=bool(pipeline.text_encoders), prediction=pipeline.prediction,
+            takes_prompt=bool(pipeline.text_encoders), no_text=pipeline.no_text,
+            hears_size=pipeline.family.hears_size, prediction=pipeline.prediction,
         )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +108,10 @@ class Pipeline:
     """Relative to the root, or absolute where the user names it."""
     autoencoder: Component | None
     text_encoders: tuple[TextComponent, ...] = ()
+    index: Mapping[str, Any] = field(default_factory=dict)
+    """What its `model_index.json` says, if it has one."""
+    size: Resolution | None = None
+    """Of images, where another one than its own was asked for."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -153,6 +157,11 @@ class Pipeline:
     def null_label(self) -> int | None:
         """The label that stands for none; `None`: the network was never trained without one."""
         return self.classes if self.family.null_label else None
+
+    @property
+    def no_text(self) -> str | None:
+        """What stands for no text: `zeros`, or `None`, the empty prompt as it is embedded."""
+        return self.family.no_text(self)
 
     @property
     def resolution(self) -> Resolution:

@@ -178,11 +178,12 @@ class _Files:
             )
         self._check_index(part)
         family, network = self._network(part)
+        self._check_texts(family)
         coder = next((part for part in CODERS if self._names(part)), None)
         texts = tuple(self._texts(family))
         autoencoder = self._autoencoder(coder) if coder else None
         file, scheduler = self._scheduler()
-        return Pipeline(self.root, family, network, scheduler, file, autoencoder, texts)
+        return Pipeline(self.root, family, network, scheduler, file, autoencoder, texts, self.index)
 
     def _names(self, part: str) -> bool:
         """Whether the index names a component (null components are written as nulls)."""
@@ -200,15 +201,21 @@ class _Files:
         kind = str(self.index.get("_class_name"))
         if re.search("SuperResolution|Upscale", kind):
             raise ModelError(self.name, f"is a {kind}: super-resolution is not supported")
+        if self.index.get("requires_aesthetics_score"):
+            reason = f"is a refiner ({kind}), made for the last levels of its base's chains alone"
+            raise ModelError(self.name, reason, "its base model runs")
         if not self._names(network):
             reason = f"a {kind} has no {UNET.network} as its {FLAT}"
-            runs = ", ".join(f"{family.part} {family.network}" for family in FAMILIES.values())
-            raise ModelError(self.name, reason, f"networks that nca runs: {runs}")
+            known = dict.fromkeys(f"{each.part} {each.network}" for each in FAMILIES.values())
+            raise ModelError(self.name, reason, f"networks that nca runs: {', '.join(known)}")
         for part in filter(self._names, networks()):
-            self._family(self._class(part), part)
+            self._families(self._class(part), part)
         for part in filter(self._names, CODERS):
             self._check_class(self._class(part), AUTOENCODERS, part)
-        known = self._family(self._class(network), network).text_encoders
+
+    def _check_texts(self, family: Family) -> None:
+        """Refuse text encoders that the network's family has not."""
+        known = family.text_encoders
         for part in self.index:
             if part.startswith(TEXT_ENCODER) and self._names(part):
                 if part not in known:
@@ -223,13 +230,21 @@ class _Files:
     def _other(self, kind: str, known: Collection[str], part: str) -> ModelError:
         return ModelError(self.name, f"its {part} is a {kind}; nca runs {' and '.join(known)} only")
 
-    def _family(self, kind: str, part: str) -> Family:
-        """The family whose network is the component `part` of class `kind`."""
+    def _families(self, kind: str, part: str) -> list[Family]:
+        """Those whose network is the component `part` of class `kind`: one at least."""
         families = [family for family in FAMILIES.values() if family.part == part]
-        for family in families:
-            if kind in (family.network, family.older_name):
-                return family
-        raise self._other(kind, [family.network for family in families], part)
+        found = [each for each in families if kind in (each.network, each.older_name)]
+        if not found:
+            raise self._other(kind, dict.fromkeys(each.network for each in families), part)
+        return found
+
+    def _family(self, kind: str, part: str, config: Mapping[str, Any]) -> Family:
+        """The one of them that most of the settings of its configuration tell."""
+        fitting = [family for family in self._families(kind, part)
+                   if family.told_by.items() <= config.items()]  # fmt: skip
+        if not fitting:
+            raise ModelError(self.name, f"its {part} is a {kind} of another kind than nca runs")
+        return max(fitting, key=lambda family: len(family.told_by))
 
     def _part_of(self, kind: str) -> str:
         """What a network of this class is in a pipeline."""
@@ -251,7 +266,7 @@ class _Files:
 
     def _network(self, part: str) -> tuple[Family, Component]:
         folder, config, kind = self._config(part)
-        family = self._family(kind, part)
+        family = self._family(kind, part, config)
         weights = choose_weights(self.files, folder, self.told.variant)
         make = partial(family.make, family.network)
         return family, Component(folder, family.network, config, weights, make)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from nca_cli.clipping import DynamicRange
 from nca_cli.errors import ModelError, UsageError
+from nca_cli.images.size import height_width
 from nca_cli.models.own import VARIANCES
 from nca_cli.models.space import Model
 from nca_cli.recipe import KARRAS, Recipe
@@ -51,16 +53,26 @@ def recipe_for(
         latent_scale=model.space.latent_scale,
         dtype=dtype,
         tf32=tf32,
-        guidance=_guidance(guidance, prompt),
-        class_label=label,
         shift=schedule.shift if method.chain and schedule.shift != 1 else None,
-        prompt=(prompt or "") if model.takes_prompt else None,
         last=schedule.last if method.chain else None,
         clip_epsilon=_clip_epsilon(model, choice, clip is not None or dynamic is not None),
         threshold=dynamic and dynamic.share,
         threshold_max=dynamic and dynamic.most,
         spacing=_spacing(model, choice),
+        class_label=label,
+        **_told(model, prompt, _guidance(guidance, prompt)),
     )
+
+
+def _told(model: Model, prompt: str | None, guidance: float | None) -> dict[str, Any]:
+    """What its network is told of a text, of none, and of the size of the images of its space."""
+    size = "x".join(map(str, height_width(model.space.resolution)))
+    return {
+        "guidance": guidance,
+        "prompt": (prompt or "") if model.takes_prompt else None,
+        "no_text": model.no_text if not prompt or guidance is not None else None,
+        "told_size": size if model.hears_size else None,
+    }
 
 
 def check_condition(

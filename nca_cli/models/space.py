@@ -129,6 +129,10 @@ class Model:
     """The label that stands for none; `None`: the network was never trained without a label."""
     takes_prompt: bool = False
     """Whether its network answers under a text."""
+    no_text: str | None = None
+    """What stands for no text: `zeros`, or `None`, the empty prompt as it is embedded."""
+    hears_size: bool = False
+    """Whether its network is told the size of the image."""
     prediction: str | None = None
     """What its network predicts, where that is known: epsilon, v_prediction, sample, …"""
     silent: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,9 +42,10 @@ class TextEncoder:
     """Key of the width of an embedded token."""
     tokens: int | None = None
     """How many tokens it is given; `None`: its configuration says."""
+    penultimate: bool = False
+    """Whether its tokens are those of the last layer but one."""
     projects: bool = False
-    """Whether it gives each prompt as a whole as well; its tokens are then the last but one
-    layer's."""
+    """Whether it gives each prompt as a whole as well."""
     optional: bool = False
     """Whether a pipeline may do without it."""
 
@@ -54,9 +55,8 @@ CODE = ("auto_map", "quantization_config", "custom_pipelines")
 T5_TOKENS = 256
 """T5 has no end of its own, and pipelines take these many."""
 CLIP = TextEncoder("CLIPTextModel", "CLIPTextConfig", "CLIPTokenizer")
-PROJECTED_CLIP = TextEncoder(
-    "CLIPTextModelWithProjection", "CLIPTextConfig", "CLIPTokenizer", projects=True
-)
+PENULTIMATE_CLIP = replace(CLIP, penultimate=True)
+PROJECTED_CLIP = replace(PENULTIMATE_CLIP, kind="CLIPTextModelWithProjection", projects=True)
 T5 = TextEncoder(
     "T5EncoderModel", "T5Config", "T5TokenizerFast", WHOLE_VOCABULARY, "d_model", T5_TOKENS,
     optional=True,
@@ -157,10 +157,11 @@ def _embedded(
         folder, part = component.tokenizer_folder, component.folder
         raise ModelError(name, f"its {folder} knows more words than its {part} ({known})")
     with torch.inference_mode():
-        if not component.encoder.projects:
+        if not component.encoder.penultimate:
             return Embedded(network(tokens.input_ids).last_hidden_state.float())
         output = network(tokens.input_ids, output_hidden_states=True)
-        return Embedded(output.hidden_states[-2].float(), output.text_embeds.float())
+        pooled = output.text_embeds.float() if component.encoder.projects else None
+        return Embedded(output.hidden_states[-2].float(), pooled)
 
 
 def _tokenizer(component: TextComponent, root: Path, name: str) -> Any:
