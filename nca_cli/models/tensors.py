@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import ModelError
-from nca_cli.models.tables import AVERAGES, NoTable, OptimizerState, Weights, weights_in
+from nca_cli.models.tables import NoTable, OptimizerState, Weights, weights_in
 from nca_cli.models.variants import LORA, MERGE, is_lora
 
 if TYPE_CHECKING:
@@ -85,32 +85,6 @@ def _model_beside(file: Path) -> str:
         for found in sorted(file.parent.glob(f"{form}{step[0] if step else ''}{file.suffix}")):
             return f"the model lies in {found.name}"
     return "give the file that its training saved of the model"
-
-
-def holds_both(file: Path) -> bool:
-    """Whether a file holds a `state_dict` and a moving average beside it, by the strings of its
-    pickle. Loads no torch, and runs no code of the file."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            pickled = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-            content = archive.read(pickled)
-    except (OSError, ValueError, LookupError, StopIteration, zipfile.BadZipFile):
-        return False  # whoever reads its tensors says what is wrong with it
-
-    def named(name: str) -> bool:
-        return b"X" + len(name).to_bytes(4, "little") + name.encode() in content
-
-    return named("state_dict") and any(map(named, AVERAGES))
-
-
-def step_inside(file: Path) -> int | None:
-    """The step of the training that Lightning writes into its files; `None` where none is told."""
-    try:
-        value = _loaded(file)
-    except Exception:  # whatever it is, it tells no step; who reads its tensors says why
-        return None
-    step = value.get("global_step") if isinstance(value, dict) else None
-    return step if isinstance(step, int) else None
 
 
 def _loaded(file: Path) -> Any:

@@ -4,9 +4,12 @@
     my-run/step-500/model_index.json             whole pipelines, saved by `save_pretrained`
     my-run/model050000.pt, ema_0.9999_050000.pt  guided-diffusion and P2
     my-run/epoch=3-step=5000.ckpt, last.ckpt     CompVis, Lightning
+    my-run/model-7.pt, lucid.toml                denoising-diffusion-pytorch
+    my-run/checkpoint_7.pth, sde.toml            score_sde
+    my-run/network-snapshot-000200.pt, edm.toml  EDM, saved as tensors
     mymodels:at_step                             your own networks, made for a step
 
-No weights are read here, and no torch is loaded, but where only a `.ckpt` itself tells its step.
+No weights are read here, and no torch is loaded.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import os
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,20 +28,15 @@ from nca_cli.errors import UsageError
 from nca_cli.models.origins import ASSETS
 from nca_cli.models.own import is_own
 from nca_cli.models.reading import AVERAGED, networks
-from nca_cli.models.tensors import step_inside
 from nca_cli.recipe import BUILT_IN
+from nca_cli.runs.files import EMA, RAW, kind_of, step_of, weights_of
 from nca_cli.runs.whole import Unfinished
 
-EMA, RAW = "ema", "raw"
 BUILT_IN_RUNS = ("demo-run",)
 """Among the assets."""
-STEP_WORDS = r"(?:checkpoint|global_step|step|iter|model|ckpt|ema_[\d.]+)s?[-_=]?(\d+)"
+STEP_WORDS = r"(?:checkpoint|global_step|step|iter|model|ckpt|snapshot|ema_[\d.]+)s?[-_=]?(\d+)"
 SETTINGS = "run.toml"
 """In a run's folder: its name, and what it was trained with (`trained_on`, free text)."""
-FILES = {".pt": "adm:", ".ckpt": "ldm:"}
-"""Checkpoint files, and how `--model` names their kind."""
-INSIDE = ".ckpt"
-"""Files that tell their step themselves, where their name does not."""
 
 
 class NoCheckpoints(UsageError, Unfinished):
@@ -51,7 +49,7 @@ class SavedStep:
 
     step: int
     weights: str | None
-    """`ema` or `raw`; `None`: a factory does not say."""
+    """`ema` or `raw`; `None`: a factory, or a file, does not say."""
     source: str
     """As `--model` takes it."""
     path: Path | None
@@ -146,8 +144,8 @@ def _own(given: str | None, place: str, at: Sequence[int]) -> TrainingRun:
 
 
 def _checkpoints(place: str, step_pattern: str | None) -> list[SavedStep]:
-    step_of = _reader(step_pattern)
-    found = [saved for path in _paths(place) for saved in _saved(path, step_of)]
+    named, trusted = _reader(step_pattern), step_pattern is not None
+    found = [saved for path in _paths(place) for saved in _saved(path, named, trusted)]
     if not found:
         hint = "its checkpoints have their step in their names; or say --step-pattern REGEX"
         raise NoCheckpoints(f"no checkpoints in {place}", hint)
@@ -158,19 +156,22 @@ def _of_weights(
     name: str, weights: str | None, found: list[SavedStep]
 ) -> tuple[tuple[SavedStep, ...], tuple[str, ...]]:
     """The checkpoints of one kind of weights, by rising step, and what that leaves out."""
-    kinds = {str(saved.weights) for saved in found}
-    chosen = weights or (EMA if EMA in kinds else RAW)
+    kinds = {saved.weights for saved in found}
+    chosen = weights or next(kind for kind in (EMA, RAW, None) if kind in kinds)
     if chosen not in kinds:
-        raise UsageError(f"run {name} has no {chosen} weights", f"--weights {kinds.pop()}")
+        other = kinds.pop()
+        hint = f"--weights {other}" if other else "leave out --weights: its files do not say"
+        raise UsageError(f"run {name} has no {chosen} weights", hint)
     steps = _in_order(name, [saved for saved in found if saved.weights == chosen])
     return steps, tuple(_notes(name, chosen, kinds, steps, found))
 
 
 def _notes(
-    name: str, chosen: str, kinds: set[str], steps: Iterable[SavedStep], found: list[SavedStep]
-) -> Iterator[str]:
+    name: str, chosen: str | None, kinds: Collection[str | None], steps: Iterable[SavedStep],
+    found: list[SavedStep],
+) -> Iterator[str]:  # fmt: skip
     """What the choice of weights leaves out."""
-    if len(kinds) > 1:
+    if chosen and {EMA, RAW} <= set(kinds):
         other = RAW if chosen == EMA else EMA
         yield f"run {name}: {chosen.upper()} weights (--weights {other} takes the others)"
     left = sorted({saved.step for saved in found} - {saved.step for saved in steps})
@@ -245,17 +246,15 @@ def _reader(pattern: str | None) -> StepOf:
     return step_of
 
 
-def _saved(path: Path, step_of: StepOf) -> Iterator[SavedStep]:
+def _saved(path: Path, named: StepOf, trusted: bool) -> Iterator[SavedStep]:
     """The checkpoints at a path: two where raw and averaged weights lie side by side."""
     if path.name.startswith("."):
         return
-    step = step_of(path.stem if path.is_file() else path.name)
-    if step is None and path.suffix == INSIDE:
-        step = step_inside(path)
-    if step is None:
-        return
+    step = named(path.stem if path.is_file() else path.name)
     if path.is_file():
-        yield from _file(path, step)
+        yield from _file(path, step, trusted)
+    elif step is None:
+        return
     elif (path / "model_index.json").is_file() or (path / "config.json").is_file():
         yield SavedStep(step, RAW, str(path), path)
     else:
@@ -265,9 +264,11 @@ def _saved(path: Path, step_of: StepOf) -> Iterator[SavedStep]:
                     yield SavedStep(step, weights, str(folder), folder)
 
 
-def _file(path: Path, step: int) -> Iterator[SavedStep]:
+def _file(path: Path, named: int | None, trusted: bool) -> Iterator[SavedStep]:
     """A checkpoint file; the optimiser's state (`opt050000.pt`) is none."""
-    kind = FILES.get(path.suffix)
-    if kind and not path.name.startswith("opt"):
-        weights = EMA if path.name.startswith("ema") else RAW
-        yield SavedStep(step, weights, f"{kind}{path}", path)
+    kind = kind_of(path)
+    if kind is None or path.name.startswith("opt"):
+        return
+    step = step_of(path, kind, named, trusted)
+    if step is not None:
+        yield SavedStep(step, weights_of(path, kind), f"{kind}:{path}", path)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,10 @@ from nca_cli.models.checkpoints.lucid import LucidConfig
 from nca_cli.models.checkpoints.sde import SdeConfig
 from nca_cli.models.digests import file_digest
 from nca_cli.models.environment import cache_folder
+from nca_cli.models.inside import holds_both
 from nca_cli.models.pipeline import STEM
 from nca_cli.models.space import Model, Space
-from nca_cli.models.tensors import check_finite, holds_both, read_weights
+from nca_cli.models.tensors import check_finite, read_weights
 from nca_cli.recipe import digest
 from nca_cli.schedule import Schedule
 
@@ -43,6 +45,11 @@ CONVERSION = 1
 """Raise it when the same checkpoint would give other weights."""
 INDEX, SOURCE = "model_index.json", "_nca_source"
 """The file of a pipeline that is written last, and its key for the checkpoint it was made of."""
+NAMES = {
+    "lucid": re.compile(r"(^|\.)init_conv\.weight$"), "edm": re.compile(r"(^|\.)enc\.\d+x\d+_conv"),
+    "sde": re.compile(r"(^|\.)all_modules\.\d+\."),
+}  # fmt: skip
+"""Of tensors that networks of no other kind have."""
 OWN_KEYS = ("_class_name", "num_heads", "time_scale")
 """Settings of a network that diffusers does not know."""
 SCALE = "scale_factor"
@@ -199,7 +206,7 @@ def _convert(checkpoint: Checkpoint, folder: Path) -> Iterator[tuple[str, dict[s
         try:
             placed = place(tensors, checkpoint.config.layers(part), _shapes(settings), source)
         except Misfit as misfit:
-            raise _error(checkpoint, str(misfit)) from misfit
+            raise _error(checkpoint, str(misfit), _kin(tensors)) from misfit
         for key, value in placed.items():
             check_finite(f"{key} of its {part}", value, checkpoint.file, checkpoint.name)
         save_tensors(placed, folder / part)
@@ -219,9 +226,19 @@ def save_tensors(tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
     weights.chmod(mode)
 
 
-def _error(checkpoint: Checkpoint, reason: str) -> ModelError:
-    hint = f"name its configuration in {checkpoint.file.with_suffix('.toml').name} beside it"
-    return ModelError(checkpoint.name, f"{checkpoint.file.name}: {reason}", hint)
+def _error(checkpoint: Checkpoint, reason: str, hint: str | None = None) -> ModelError:
+    usual = f"name its configuration in {checkpoint.file.with_suffix('.toml').name} beside it"
+    return ModelError(checkpoint.name, f"{checkpoint.file.name}: {reason}", hint or usual)
+
+
+def _kin(tensors: Iterable[str]) -> str | None:
+    """What to do with a file whose tensors have the names of a kind that reveals its network."""
+    found = (kind for kind, names in NAMES.items() if any(map(names.search, tensors)))
+    if (kind := next(found, None)) is None:
+        return None
+    return (
+        f"its names are those of {kind}:PATH; of files of a run, a {kind}.toml beside them says so"
+    )
 
 
 def _check_scale(tensors: Mapping[str, torch.Tensor], checkpoint: Checkpoint) -> None:
