@@ -2,8 +2,8 @@
 
 Rooms below say what is not there: a `Gap`, or the store that an error is about. Here it becomes a
 line with images, settings and `--store`, quoted for a shell. Hints whose words are the same
-whatever was asked ("run the same command again", "see what it holds: nca ls") stay with their
-errors; `at` names the store in them.
+whatever was asked ("run the same command again", "list what is stored: nca ls") stay with
+their errors; `at` names the store in them.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from nca_cli.errors import NcaError, NothingStored
+from nca_cli.errors import LIST_HINT, NcaError, NothingStored
 from nca_cli.images import image_digest, resolution_of, sample_images, size_text, usual_images
 from nca_cli.models.aliases import ALIASES
 from nca_cli.models.checkpoints.origin import CheckpointFile
 from nca_cli.models.find import check_name
 from nca_cli.recipe import BUILT_IN, IMPORTED, WATCHED, Number, Recipe
 from nca_cli.sampler_choice import digits, options_of
-from nca_cli.samplers import taking
-from nca_cli.store import Filters, Gap, ModelFilter, Store
+from nca_cli.samplers import method, taking
+from nca_cli.store import Filters, Gap, ModelFilter, Store, unmet
+from nca_cli.store.gaps import possible
 from nca_cli.store.header import steps_of
 from nca_cli.store.layout import NOISE, split_folder, split_label
 
@@ -36,6 +37,8 @@ IMAGES, CHECKPOINTS = "IMAGES", "CHECKPOINTS"
 ONE_STEP = ("one-step",)
 MANY, WIDEST = 8, 300
 """Paths that a line still names, and their letters."""
+JOINED = ("models", "at", "runs", "samplers")
+"""Fields in which commands may differ that are run as one."""
 LONG = 3
 """Levels or seeds that are still listed, each."""
 
@@ -47,6 +50,16 @@ def at(line: str, store: Path | None) -> str:
 
 def fill(store: Store, gaps: Iterable[Gap]) -> str:
     """The line that computes what is not there; empty where nothing is missing."""
+    return " && ".join(fills(store, gaps))
+
+
+def next_step(lines: Sequence[str]) -> str:
+    """What an error says to run: one command, of several the first."""
+    return f"{'compute it' if len(lines) == 1 else 'start with'}: {lines[0]}"
+
+
+def fills(store: Store, gaps: Iterable[Gap]) -> list[str]:
+    """The commands that compute what is not there."""
     grouped: dict[Command, list[Gap]] = {}
     for gap in gaps:
         grouped.setdefault(settings(gap.made, gap.model, gap.image), []).append(gap)
@@ -60,7 +73,7 @@ def fill(store: Store, gaps: Iterable[Gap]) -> str:
         )
         for command, some in grouped.items()
     ]
-    return _joined([run for run in runs if not _implied(run, runs)], store)
+    return _lines([run for run in runs if not _implied(run, runs)], store)
 
 
 def lasting(gap: Gap) -> bool:
@@ -71,21 +84,40 @@ def lasting(gap: Gap) -> bool:
 
 
 def suggestion(store: Store, filters: Filters, log_snr: Sequence[float] = ()) -> str:
-    """What to run when nothing at all fits the filters. Raises as `check_models`."""
+    """What an error says to run when nothing at all fits the filters.
+
+    No command computes what is known by a digest alone, or a level that the model does not have.
+    Raises as `check_models`, and `UsageError` for a sampler that there is not.
+    """
     check_models(store, filters)
+    check_samplers(filters.samplers)
     named = ("--log-snr", ",".join(f"{each:g}" for each in log_snr)) if log_snr else ()
     runs = [
         replace(
-            made := settings(sampler, _requested(store, filters, wanted), {}),
+            made := settings(sampler, known := _requested(store, filters, wanted), {}),
             options=(*made.options, *named),
-            t=tuple(filters.t),
+            t=tuple(possible(known, filters.t)),
             seeds=tuple(filters.seeds),
             images=(IMAGES,) if filters.images else (),
         )
-        for wanted in filters.models or [ModelFilter("demo")]
+        for wanted in filters.models or _usual(store, filters)
         for sampler in filters.samplers or [wanted.sampler or ""]
     ]
-    return _joined(runs, store)
+    runs = [replace(run, at=tuple(filters.steps)) if run.runs else run for run in runs]
+    impossible = filters.recipes or (filters.t and not any(run.t for run in runs))
+    return at(LIST_HINT, store.named) if impossible else next_step(_lines(runs, store))
+
+
+def check_samplers(names: Iterable[str]) -> None:
+    """Raises `UsageError` for one that is built in nowhere, unless a module brings it."""
+    for name in (split_label(name)[0] for name in names if ":" not in name):
+        method(name)
+
+
+def _usual(store: Store, filters: Filters) -> list[ModelFilter]:
+    """What is computed where no model is named; steps are of the stored trainings."""
+    trainings = filter(store.is_run, store.models()) if filters.steps else ()
+    return [ModelFilter(split_folder(folder)[0]) for folder in trainings] or [ModelFilter("demo")]
 
 
 def report(
@@ -111,8 +143,8 @@ def check_models(store: Store, filters: Filters) -> None:
     stored = [name for folder in store.models() for name in (folder, split_folder(folder)[0])]
     for wanted in filters.models:
         if wanted.name not in stored and wanted.run:
-            what, hint = f"no run {wanted.given} is stored", "nca reconstruct --run PATH"
-            raise NothingStored(what, hint, store.named)
+            what = unmet(store, Filters(models=[wanted]))
+            raise NothingStored(what, "compute one: nca reconstruct --run PATH", store.named)
         if wanted.name not in stored:
             check_name(known_model(store, filters, wanted.name)["name"], stored)
 
@@ -257,16 +289,16 @@ def _implied(run: Command, runs: Sequence[Command]) -> bool:
     )  # fmt: skip
 
 
-def _joined(runs: list[Command], store: Store) -> str:
-    return " && ".join(run.line(store) for run in _merged(runs))
+def _lines(runs: list[Command], store: Store) -> list[str]:
+    return [run.line(store) for run in _merged(runs)]
 
 
 def _merged(runs: list[Command]) -> list[Command]:
-    """Runs that differ in their models, steps or samplers alone, as one.
+    """Runs that differ in their models, trainings, steps or samplers alone, as one.
 
     One step is one step whatever `--steps` says, so it joins any chain.
     """
-    for what in ("models", "at", "samplers"):
+    for what in JOINED:
         merged: list[Command] = []
         for run in sorted(runs, key=lambda run: run.samplers == ONE_STEP):
             same = next((each for each in merged if _joins(run, each, what)), None)
@@ -274,7 +306,7 @@ def _merged(runs: list[Command]) -> list[Command]:
                 merged.append(run)
             else:
                 both = {each: tuple(dict.fromkeys((*getattr(same, each), *getattr(run, each))))
-                        for each in ("models", "at", "samplers")}  # fmt: skip
+                        for each in JOINED}  # fmt: skip
                 merged[merged.index(same)] = replace(same, **both)  # type: ignore[arg-type]
         runs = merged
     return runs

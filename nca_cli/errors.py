@@ -73,8 +73,13 @@ class DamagedArtifact(StoreError):
         self.damage = reason
 
 
+LIST_HINT = "list what is stored: nca ls"
+"""What to do where nobody can tell what would fit."""
+
+
 class NothingStored(NcaError):
-    """The store holds nothing that fits a request; `hint` is the command that computes it.
+    """The store holds nothing that fits a request; `hint` is the command that computes it, or
+    `LIST_HINT`.
 
     `store` is the one that the command has yet to name (see `Store.named`).
     """

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nca_cli.errors import Complain, NcaError, NothingStored, StoreError, UsageError
+from nca_cli.errors import LIST_HINT, Complain, NcaError, NothingStored, StoreError, UsageError
 from nca_cli.images import to_uint8
 from nca_cli.outputs import Outputs
-from nca_cli.store import Artifact, Filters, Key, Store, unmet
+from nca_cli.store import NAME_HINT, Artifact, Filters, Key, Store, unmet
 from nca_cli.store.fields import FIELDS, fixed, per_sample
 
 AT_ONCE = 32
@@ -87,11 +87,13 @@ def export(
     outputs = Outputs(store)
     problems: list[NcaError] = []
     outputs.check(Path(folder))
-    batches = list(_batches(store.require(), Path(folder), filters, format, problems.append))
+    batches = list(
+        _batches(store.require(NAME_HINT), Path(folder), filters, format, problems.append)
+    )
     if not batches and problems:
         raise problems[0]
     if not batches:
-        raise NothingStored(unmet(store, filters), "see what it holds: nca ls")
+        raise NothingStored(unmet(store, filters), LIST_HINT, store.named)
     return Export(batches, ENCODERS[format], outputs, problems)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nca_cli.errors import NcaError, NothingStored
+from nca_cli.errors import LIST_HINT, NcaError, NothingStored
 from nca_cli.metrics import REFERENCES, Value, measure_store
 from nca_cli.store import Artifact, Filters, Names, Place, Store, unmet
 from nca_cli.store.layout import NOISE
@@ -58,7 +58,7 @@ class NotebookStore(Store):
 
         found = [artifact for artifact in self.require().select(filters) if filters.keys(artifact)]
         if not found:
-            raise NothingStored(unmet(self, filters), "see what it holds: nca ls")
+            raise NothingStored(unmet(self, filters), LIST_HINT, self.named)
         called = Names(found)
         models: dict[str, list[Artifact]] = {}
         for artifact in found:

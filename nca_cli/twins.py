@@ -17,7 +17,7 @@ from nca_cli.concepts.curves import ConceptCurves
 from nca_cli.concepts.learned import concept_tables
 from nca_cli.concepts.retained import CONCEPT
 from nca_cli.engine import Request, Work, noisings, reconstructions
-from nca_cli.errors import NcaError, NothingStored, UsageError
+from nca_cli.errors import LIST_HINT, NcaError, NothingStored, UsageError
 from nca_cli.figures.curves import HalfFigure, half_figure
 from nca_cli.figures.curves.plots import nothing_drawn
 from nca_cli.figures.curves.sides import per_pixel as corrected
@@ -28,7 +28,7 @@ from nca_cli.notebook import NotebookStore
 from nca_cli.outputs import HDF5, Outputs
 from nca_cli.recipe import DEFAULT_STORE
 from nca_cli.report.data.words import concept_title
-from nca_cli.store import Filters, Store
+from nca_cli.store import Filters, Store, unfitted
 from nca_cli.store.child import TIME_LIMIT
 from nca_cli.store.pack import Progress, pack, unheard, unpack
 from nca_cli.store.verify import Verification, verify
@@ -101,6 +101,8 @@ def when_learned(
                                 tell=tell_of_wanted)  # fmt: skip
         found += of_tables(tables, store, filters, batch_size, tell=tell)
     if not found:
+        if what := unfitted(store, filters):
+            raise NothingStored(what, LIST_HINT, store.named)
         what = f"no training in {store.root} has a baseline and two checkpoints after it"
         raise NothingStored(what, "compute more of one: nca reconstruct --run PATH", store.named)
     for name in wanted:

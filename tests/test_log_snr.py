@@ -20,6 +20,11 @@ NAMES = ("linear", "cosine", "exploding", "flow")
 ASKED = (4, 0, -4)
 
 
+def told_to_run(said):
+    """The command that an error names in parentheses."""
+    return said.rpartition("(")[2].partition(": ")[2].strip().removesuffix(")")
+
+
 def nca(*arguments, code=0, **environment):
     result = CliRunner().invoke(app, [str(each) for each in arguments], env=environment)
     assert result.exit_code == code, result.output
@@ -196,7 +201,8 @@ def test_a_log_snr_that_no_model_reaches_is_refused(reconstruct):
 def test_nothing_near_a_log_snr_names_the_command_that_computes_it(reconstruct):
     reconstruct("linear", "flow")
     said = nca("grid", "--log-snr", "2,-2", code=1).stderr
-    follow(said.partition("(fill it: ")[2].strip().removesuffix(")"))
+    follow(told_to_run(said))
+    follow(json.loads(nca("grid", "--log-snr", "2,-2", "--json").stdout)["command"])
     told = json.loads(nca("grid", "--log-snr", "2,-2", "--json").stdout)
     assert told["missing"] == 0
 
@@ -256,5 +262,5 @@ def test_lost_noise_of_a_flow_is_made_anew_at_a_level_that_it_has(reconstruct):
     (noise,) = [each for each in Store("nca-store").select() if each.is_noise]
     noise.parts[0].path.unlink()
     said = nca("grid", "--show", "x0", code=1).stderr
-    follow(said.partition("(fill it: ")[2].strip().removesuffix(")"))
+    follow(told_to_run(said))
     assert drawn(compose_grid(Store("nca-store"), show="x0")) == [[True]]

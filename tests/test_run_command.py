@@ -253,7 +253,7 @@ def test_filters_take_a_run_and_its_steps(run, tmp_path, faces):
     gone = nca("rm", "--store", store, "--run", "mine", "--at", "0", "--yes")
     assert gone.exit_code == 0, gone.output
     assert stored_steps(store) == [50, 500]
-    fails(nca("grid", "--store", store, "--run", "yours"), 1, "no run yours is stored")
+    fails(nca("grid", "--store", store, "--run", "yours"), 1, "no training yours in ")
 
 
 def test_what_lacks_is_computed_by_the_line_that_is_told(run, tmp_path, faces):

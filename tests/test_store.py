@@ -371,7 +371,7 @@ def test_what_is_not_stored_is_named(store):
         artifact.read("x0_hat", [(300, 0)])
     with pytest.raises(NothingStored, match="no z0_hat"):
         artifact.read("z0_hat", [(100, 0)])
-    with pytest.raises(NothingStored, match="holds nothing yet"):
+    with pytest.raises(NothingStored, match="no store at"):
         Store(store.root / "elsewhere").require()
 
 
@@ -381,7 +381,7 @@ def test_what_is_not_stored_is_named(store):
         (Filters(), ["ddim-50", "noise", "one-step"] * 2),
         (Filters(samplers=["ddim"]), ["ddim-50", "noise"] * 2),
         (Filters(samplers=["ddim-50"], images=["dog"]), ["ddim-50", "noise"]),
-        (Filters(samplers=["ddim-100"]), ["noise"] * 2),
+        (Filters(samplers=["ddim-100"]), []),
         (Filters(models=[ModelFilter("toy", "one-step")]), ["noise", "one-step"] * 2),
         (Filters(models=[ModelFilter("toy", "ddim")], samplers=["one-step"]),
          ["noise", "one-step"] * 2),

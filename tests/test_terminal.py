@@ -264,7 +264,7 @@ def test_a_figure_refuses_a_sampler_that_nobody_could_compute(store, tmp_path):
         (["--recipe", "abcd"], 1, "no recipe abcd "),
         (["--model", "demmo"], 1, "did you mean demo?"),
         (["--t", "150"], 1, "no samples at t = 150; stored: "),
-        (["--t", "150"], 1, " (fill it: nca reconstruct"),
+        (["--t", "150"], 1, "nca reconstruct "),
     ],
 )
 def test_a_figure_refuses_what_no_command_could_fill(store, tmp_path, words, code, says):
@@ -275,27 +275,48 @@ def test_a_figure_refuses_what_no_command_could_fill(store, tmp_path, words, cod
     assert not out.exists()
 
 
-IMAGE = ("--image", "cta", "no image cta in ")
-SAMPLER = ("--sampler", "heun", "no sampler heun in ")
-
-
 @pytest.mark.parametrize(
-    ("command", "wanted"),
-    [*((command, IMAGE) for command in ("plot", "report", "measure", "ls", "rm", "export")),
-     *((command, SAMPLER) for command in ("plot", "report", "measure"))],
-)  # fmt: skip
+    "wanted",
+    [
+        ("--image", "cta", "no image cta in "),
+        ("--model", "ldm", "no model ldm in "),
+        ("--sampler", "heun", "no sampler heun in "),
+        ("--recipe", "abcdef", "no recipe abcdef in "),
+        ("--run", "nope", "no training nope in "),
+        ("--at", "77", "no checkpoint at step 77 in "),
+        ("--t", "77", "no samples at t = 77"),
+        ("--seed", "9", "no samples of seed 9"),
+    ],
+    ids=lambda wanted: wanted[0],
+)
+@pytest.mark.parametrize("command", ["grid", "plot", "report", "measure", "ls", "rm", "export"])
 def test_a_filter_that_nothing_fits_is_named_beside_what_is_stored(
     store, tmp_path, command, wanted
 ):
     *words, says = wanted
-    files = {"plot": "curves.pdf", "report": "report.html", "export": "folder"}
+    files = {"grid": "grid.png", "plot": "curves.pdf", "report": "report.html", "export": "folder"}
     out = ["-o", str(tmp_path / files[command])] if command in files else []
     done = nca(store, command, *words, *out)
     assert done.exit_code == 1
     line = done.stderr.strip()
     assert says in line
     assert "; stored: " in line
+    assert " && " not in line
     assert len(line.splitlines()) == 1
+
+
+def test_filters_that_nothing_fits_together_are_all_named(store):
+    together = ("--image", "a-rather-long-name-of-an-image", "--sampler", "one-step")
+    done = nca(store, "ls", *together)
+    assert done.exit_code == 1
+    assert " for image a-rather-long-name-of-an-image; sampler one-step (" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--half-levels", "-o", "x.svg"], ["--title", "-o", "x.svg"]])
+def test_an_option_in_the_place_of_a_value_is_named(store, words):
+    done = nca(store, "plot", *words)
+    assert done.exit_code == 2
+    assert f"{words[0]} has no value: -o is an option" in done.stderr
 
 
 def test_what_waits_for_a_yes_is_not_called_an_error(store):
@@ -326,7 +347,18 @@ def test_the_only_input_that_cannot_be_read_is_one_line(tmp_path):
     assert "left out" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["ls", "verify", "rm", "grid", "report", "measure"])
+@pytest.mark.parametrize(
+    "words", [["verify"], ["rm"], ["pack"], ["merge", "here"], ["export", "-o", "out"]]
+)
+def test_what_needs_a_filled_store_says_that_there_is_none(tmp_path, words, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    where = [] if words[0] == "merge" else ["--store", "here"]
+    done = CliRunner().invoke(app, [*words, *where])
+    assert done.exit_code == 1
+    assert "no store at here (name an existing store: a folder or a packed file)" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["ls", "grid", "report", "measure"])
 def test_the_next_command_is_for_the_store_that_was_named(tmp_path, command):
     place = tmp_path / "a store"
     done = CliRunner().invoke(app, [command, "--store", str(place)])

@@ -104,9 +104,28 @@ def _failed(error: BaseException) -> int:
 def _one_line(error: typer.TyperException, command: str | None = None) -> None:
     """What the parser has to say, in the form of all other errors."""
     context = getattr(error, "ctx", None)
+    if context and (swallowed := _option_as_value(context)):
+        complain(NcaError(*swallowed))
+        return
     path = context.command_path if context else " ".join(filter(None, ("nca", command)))
     help_ = f"see: {path} --help"
     complain(NcaError(error.format_message().rstrip("."), help_))
+
+
+def _option_as_value(context: Context) -> tuple[str, str] | None:
+    """What is wrong, and what to do, where an option has the next one for its value: only then is
+    there a word too many. `nca plot --half-levels -o half.pdf`"""
+    params = context.command.params
+    options = {name for param in params for name in param.opts}
+    for param in params:
+        value = context.params.get(param.name or "")
+        if param.param_type_name == "option" and value is not None and str(value) in options:
+            what = param.metavar or "VALUE"
+            return (
+                f"{param.opts[0]} has no value: {value} is an option",
+                f"give {param.opts[0]} {what}",
+            )
+    return None
 
 
 app = typer.Typer(

@@ -17,7 +17,7 @@ from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped, option_group
 from nca_cli.cli.interrupt import stop_if_interrupted
 from nca_cli.cli.together import Together
-from nca_cli.errors import NcaError, StoreError, UsageError
+from nca_cli.errors import LIST_HINT, NcaError, NothingStored, StoreError, UsageError
 from nca_cli.shard import Shard
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def measure(
 ) -> None:  # fmt: skip
     """Measure how far reconstructions are from their images. Values are kept for later commands."""
     from nca_cli.metrics import REFERENCES, Measuring, Settings
+    from nca_cli.store import unmet
 
     chosen, together = filters.parsed(), Together.with_share(shard)
     output, place = together.output(output), opt.opened(store)
@@ -131,6 +132,8 @@ def measure(
     settings = Settings(weights, wanted.backbone, networks, offline, wanted.lpips)
     work = Measuring(place, chosen, wanted.name, settings=settings, references=tuple(REFERENCES),
                      shard=together.shard(shard))  # fmt: skip
+    if work.empty:
+        raise NothingStored(unmet(place, chosen, "no reconstruction"), LIST_HINT, place.named)
     computed = len(work)
     with together.bar(place, output, "measure", computed, "samples") as advance:
         values = work.run(workers or together.workers, advance)

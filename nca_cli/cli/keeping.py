@@ -14,8 +14,8 @@ from nca_cli.cli.app import app
 from nca_cli.cli.console import Output, fail_for, plural, print_json, relative, size, stdout
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
-from nca_cli.cli.options import DEFAULT_STORE, SEE_ALL, StoreDir, opened, option
-from nca_cli.errors import NcaError, NothingStored, Unconfirmed, UsageError
+from nca_cli.cli.options import DEFAULT_STORE, StoreDir, opened, option
+from nca_cli.errors import LIST_HINT, NcaError, NothingStored, Unconfirmed, UsageError
 
 if TYPE_CHECKING:
     from nca_cli.store.verify import Finding
@@ -34,9 +34,10 @@ def verify(
 ) -> None:  # fmt: skip
     """Read every artifact and compare its content with its digest."""
     from nca_cli.commands import at, fill, lasting
+    from nca_cli.store import NAME_HINT
     from nca_cli.store.verify import verify as verify_store
 
-    place = opened(store).require()
+    place = opened(store).require(NAME_HINT)
     keep = (lambda gap: False) if yes else lasting
     work = verify_store(place, repair=repair, command=fill, keep=keep)
     findings = []
@@ -94,9 +95,10 @@ def pack(
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Join a store into one self-contained, read-only HDF5 file."""
+    from nca_cli.store import NAME_HINT
     from nca_cli.twins import pack_store, unpack_store
 
-    source = opened(store).require()
+    source = opened(store).require(NAME_HINT)
     if source.packed != unpack:
         raise UsageError(
             f"{store} is {'a packed file' if source.packed else 'a folder'}",
@@ -122,9 +124,10 @@ def merge(
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Copy what is missing in a store from other stores, such as those of several machines."""
+    from nca_cli.store import NAME_HINT
     from nca_cli.store.union import merge_stores
 
-    sources, target = [opened(each).require() for each in others], opened(store)
+    sources, target = [opened(each).require(NAME_HINT) for each in others], opened(store)
     total = sum(1 for source in sources for _ in source.all_parts())
     with output.bar("merge", total, "files") as advance:
         found = merge_stores(target, *sources, tick=advance)
@@ -149,16 +152,16 @@ def rm(
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Delete what the filters select. x_t is kept while a reconstruction refers to it."""
-    from nca_cli.store import unmet
+    from nca_cli.store import NAME_HINT, unmet
     from nca_cli.store.remove import kept_noise, removal
 
-    place, wanted = opened(store).require(), filters.parsed()
+    place, wanted = opened(store).require(NAME_HINT), filters.parsed()
     problems: list[NcaError] = []
     doomed = removal(place, wanted, problems.append)
     if not doomed and problems:
         fail_for(problems)
     if not doomed:
-        raise NothingStored(unmet(place, wanted), SEE_ALL, place.named)
+        raise NothingStored(unmet(place, wanted), LIST_HINT, place.named)
     for artifact, keys, count in doomed:
         where = f"{artifact.model}/{artifact.image}/{artifact.name}"
         output.note(f"{where}: {plural(len(keys), 'sample')}, {size(count)}")

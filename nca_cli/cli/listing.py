@@ -24,8 +24,8 @@ from nca_cli.cli.console import (
 )
 from nca_cli.cli.filters import FilterOptions
 from nca_cli.cli.groups import grouped
-from nca_cli.cli.options import DEFAULT_STORE, SEE_ALL, Json, StoreDir, opened, option
-from nca_cli.errors import NcaError, NothingStored, UsageError
+from nca_cli.cli.options import DEFAULT_STORE, Json, StoreDir, opened, option
+from nca_cli.errors import LIST_HINT, NcaError, NothingStored, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -72,7 +72,7 @@ def ls(*, filters: FilterOptions, store: StoreDir = DEFAULT_STORE, json: Json = 
     elif found:
         _print_models(found, wanted, names)
     elif not problems:
-        raise NothingStored(unmet(place, wanted), SEE_ALL, place.named)
+        raise NothingStored(unmet(place, wanted), LIST_HINT, place.named)
     fail_for(problems)
 
 

@@ -21,10 +21,6 @@ from nca_cli.recipe import DEFAULT_STORE, STORE_DTYPES
 if TYPE_CHECKING:
     from nca_cli.store import Store
 
-SEE_ALL = "see all of it: nca ls"
-"""What to do where the filters take nothing."""
-
-
 CHECKED: ContextVar[bool] = ContextVar("checked", default=True)
 """Whether what is read from stores is checked where nobody vouches for it: `nca --no-check`."""
 

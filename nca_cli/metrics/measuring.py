@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nca_cli.devices import cores
-from nca_cli.errors import NcaError, NothingStored, StoreError
+from nca_cli.errors import LIST_HINT, NcaError, NothingStored, StoreError
 from nca_cli.metrics import cache
 from nca_cli.metrics.cache import FLOOR, Kept
 from nca_cli.metrics.registry import Settings, Value, described, wanted_metrics
@@ -19,7 +19,6 @@ from nca_cli.metrics.workers import POOL_PIXELS, Task, carried_out
 from nca_cli.shard import WHOLE, Shard
 from nca_cli.store import Artifact, Filters, Key, Names, Store, unmet
 
-LIST_HINT = "see what there is: nca ls"
 CHUNK = 16
 """Samples that are read and measured at a time."""
 
@@ -62,10 +61,12 @@ class Measuring:
         self.notes += [_passing(name) for name, each in self.metrics.items() if not each.stamp]
         found = [one for one in store.require().select(filters) if not one.is_noise]
         if not found:
-            what = unmet(store, filters, "no reconstruction that fits")
-            raise NothingStored(what, LIST_HINT, store.named)
+            raise NothingStored(unmet(store, filters, "no reconstruction"), LIST_HINT, store.named)
         self.names = Names(found)
-        self.sources = _share(survey.sources(found, references), shard)
+        sources = survey.sources(found, references)
+        self.empty = not (sources or survey.problems)
+        """Whether no stored sample fits, in any share."""
+        self.sources = _share(sources, shard)
         self._tasks = list(self._planned())
         self.stamps: dict[str, str] = {}
         """Metric → what the values that `run` gave were taken with; "" where that is not known."""

@@ -6,5 +6,5 @@ from nca_cli.store.location import Location
 from nca_cli.store.names import Name, Namer, Names
 from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters, ModelFilter
-from nca_cli.store.store import Place, Store
-from nca_cli.store.unmet import unmet
+from nca_cli.store.store import NAME_HINT, Place, Store
+from nca_cli.store.unmet import unfitted, unmet

@@ -11,7 +11,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from nca_cli.errors import NcaError
-from nca_cli.recipe import Recipe
+from nca_cli.recipe import Number, Recipe
+from nca_cli.schedule import Schedule
 from nca_cli.store import layout
 from nca_cli.store.artifact import Artifact
 from nca_cli.store.location import Location
@@ -45,10 +46,18 @@ def gaps_of(artifacts: Iterable[Artifact], filters: Filters) -> Iterator[Gap]:
         with suppress(NcaError):  # whoever reads it names it
             held = set(artifact.keys)
             ts = filters.t or sorted({t for t, _ in held})
+            ts = possible(artifact.model_info, ts)
             asked = product(ts, filters.seeds or sorted({seed for _, seed in held}))
             keys = [key for key in asked if key not in held]
             if keys and artifact.recipe:
                 yield Gap(artifact.recipe, artifact.model_info, artifact.image_info, keys)
+
+
+def possible(model: Mapping[str, Any], ts: Iterable[Number]) -> list[Number]:
+    """Those of some levels that a model has, as far as `model.json` says which it has."""
+    described = (model.get("space") or {}).get("schedule") or {}
+    schedule = Schedule.from_description(described)
+    return [t for t in ts if schedule is None or schedule.holds(t)]
 
 
 def gap_left(store: Store, location: Location, checked: Checked, look: Look) -> Gap:

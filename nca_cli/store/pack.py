@@ -27,7 +27,7 @@ from nca_cli.store.files import (
     writing,
 )
 from nca_cli.store.packed import write_model
-from nca_cli.store.store import Store
+from nca_cli.store.store import NAME_HINT, Store
 
 Progress = Callable[[int], None]
 """Told the number of parts that are done, 0 first; `len(list(store.all_parts()))` in all."""
@@ -44,7 +44,7 @@ def pack(store: Store, path: str | Path, progress: Progress = unheard) -> Path:
     end. Raises `NothingStored`, `DamagedArtifact`, `StoreError` (no room, not writable).
     """
     path = Path(path)
-    store.require()
+    store.require(NAME_HINT)
     if path.is_dir():
         raise StoreError(path, "is a folder", "give the name of a file, such as store.h5")
     with writing(path):

@@ -127,6 +127,14 @@ class Filters:
             if (not levels or t in levels) and (not seeds or seed in seeds)
         )
 
+    def met_by(self, artifacts: Iterable[Artifact]) -> bool:
+        """Whether one of them is of a sampler, recipe and step that is named: noise, which belongs
+        to all of these, is no answer alone. A damaged artifact may be of any step."""
+        made = [artifact for artifact in artifacts if not artifact.is_noise]
+        if (self.samplers or self.recipes) and not made:
+            return False
+        return not self.steps or any(_may_be_at(artifact, self.steps) for artifact in made)
+
     @cached_property
     def _wanted(self) -> tuple[frozenset, frozenset]:
         """Levels and seeds, to look up among a million."""
@@ -163,6 +171,13 @@ def few(values: Sequence[Number | str]) -> str:
     """`0, 100, …, 900`; four values in full."""
     texts = [f"{each:g}" if isinstance(each, float) else str(each) for each in values]
     return ", ".join(texts if len(texts) <= 4 else [*texts[:2], "…", texts[-1]])
+
+
+def _may_be_at(artifact: Artifact, steps: Sequence[int]) -> bool:
+    try:
+        return artifact.step in steps
+    except StoreError:
+        return True
 
 
 def _step(artifact: Artifact) -> int | None:

@@ -36,6 +36,11 @@ from nca_cli.store.select import Filters
 MAX_PART_BYTES = 256 * 2**20
 """Past this size an artifact continues in another file, so that no commit rewrites gigabytes."""
 
+START_HINT = "start with: nca reconstruct --model demo"
+"""What makes a store, where there is none."""
+NAME_HINT = "name an existing store: a folder or a packed file"
+"""What to do instead, where a store that was just begun is of no use."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -174,7 +179,8 @@ class Store:
                 yield from self.parts(model, image)
 
     def select(self, filters: Filters = Filters()) -> list[Artifact]:  # noqa: B008
-        """All artifacts that fit, noise included, sorted by model, image and name."""
+        """All artifacts that fit, noise included, sorted by model, image and name; none where no
+        reconstruction is of a sampler, recipe or step that the filters name."""
         found = []
         for model in filter(filters.fits_model, self.models()):
             some = [
@@ -182,21 +188,21 @@ class Store:
                 for image in self.images(model) if filters.fits_image(image)
                 for artifact in self.artifacts(model, image) if filters.fits(artifact)
             ]  # fmt: skip
-            found += filters.of_steps(some) if filters.by_step and self._is_run(model) else some
-        return found
+            found += filters.of_steps(some) if filters.by_step and self.is_run(model) else some
+        return found if filters.met_by(found) else []
 
-    def _is_run(self, model: str) -> bool:
+    def is_run(self, model: str) -> bool:
         """Whether a model's artifacts are of a training's checkpoints."""
         with suppress(StoreError):
             return "run" in self.model_info(model)
         return True  # then their headers say it
 
-    def require(self) -> Store:
-        """This store, or `NothingStored` where there is none."""
-        if not self.exists or not self.models():
-            hint = "fill it: nca reconstruct --model demo"
-            raise NothingStored(f"{self.root} holds nothing yet", hint, self.named)
-        return self
+    def require(self, hint: str = START_HINT) -> Store:
+        """This store, or `NothingStored`, with `hint`, where there is none."""
+        if self.exists and self.models():
+            return self
+        what = f"{self.root} holds nothing yet" if self.exists else f"no store at {self.root}"
+        raise NothingStored(what, hint, self.named if hint == START_HINT else None)
 
     @property
     def named(self) -> Path | None:

@@ -10,7 +10,7 @@ from nca_cli.errors import NcaError, StoreError
 from nca_cli.store.artifact import Artifact
 from nca_cli.store.header import steps_of
 from nca_cli.store.location import Location
-from nca_cli.store.store import Store
+from nca_cli.store.store import NAME_HINT, Store
 
 
 @dataclass
@@ -35,7 +35,7 @@ def merge_stores(
     """
     sources = [other if isinstance(other, Store) else Store(other) for other in others]
     for source in sources:
-        source.require()
+        source.require(NAME_HINT)
         if source.root.resolve() == store.root.resolve():
             raise StoreError(source.root, "is the store to merge into", "name another with --store")
     store.require_writable()

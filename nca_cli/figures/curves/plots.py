@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from nca_cli.analysis import REFERENCE, Curve, Reference, Value, curves
 from nca_cli.analysis.references import references as fit_gaussians
-from nca_cli.commands import fill
-from nca_cli.errors import NothingStored, UsageError
+from nca_cli.commands import fills, next_step
+from nca_cli.errors import LIST_HINT, NothingStored, UsageError
 from nca_cli.figures.curves.panel import (
     AxisRange,
     Look,
@@ -99,12 +99,11 @@ def nothing_drawn(store: Store, filters: Filters, why: str) -> NothingStored:
     """What is said where nothing of a store can be drawn, with the line that computes what was
     asked for."""
     made = [each for each in store.select(filters) if not each.is_noise]
-    what, command = lacking(made, filters), fill(store, gaps_of(made, filters))
-    if what and command:
-        return NothingStored(what, f"fill it: {command}")
-    if not made:
-        return NothingStored(unmet(store, filters), "see what there is: nca ls")
-    return NothingStored(f"{store.root} holds {why}", "see what there is: nca ls")
+    what, lines = lacking(made, filters), fills(store, gaps_of(made, filters))
+    if what and lines:
+        return NothingStored(what, next_step(lines))
+    said = unmet(store, filters, "no reconstruction") if what or not made else ""
+    return NothingStored(said or f"{store.root} holds {why}", LIST_HINT, store.named)
 
 
 def uneven(values: Iterable[Value]) -> str:

@@ -133,19 +133,19 @@ def compose(store: Store, request: GridRequest) -> Grid:
     selection = _selected(store, request)
     cells, bars, damaged = pictures(selection)
     lacks = _blanks(selection, cells)
-    command = _filling(store, [_gap(selection, *each) for each in lacks]) if lacks else None
+    lines = _filling(store, [_gap(selection, *each) for each in lacks]) if lacks else []
     problems = [*selection.problems, *damaged]
     fixed_suffice = not request.kinds  # in a figure with levels, x0 and the floor alone do not
     drawn = any((place in strip.fixed) == fixed_suffice for strip, place in cells)
     if not drawn and problems:
         raise problems[0]
     if not drawn:
-        raise NothingStored(selection.nothing, f"fill it: {command}")
+        raise _nothing(selection, lines)
     names = (name for each in selection.subjects for name in (each.stem, each.model_name))
     said = "".join([*names, request.title or "", request.caption or ""])
     grid = Grid(request, tabulate(selection, cells, bars), selection.levels,
                 selection.log_snrs.distance(selection.columns),
-                [missing for _, missing in lacks], command, problems,
+                [missing for _, missing in lacks], " && ".join(lines) or None, problems,
                 fonts.lacking(said, request.lenders), Outputs(store))  # fmt: skip
     _ = grid.sheet  # too narrow a sheet is an error here, not where it is drawn
     return grid
@@ -158,7 +158,7 @@ def _selected(store: Store, request: GridRequest) -> Selection:
         from nca_cli import commands
 
         asked = tuple(request.log_snr)
-        hint = nothing.hint or f"fill it: {commands.suggestion(store, request.filters, asked)}"
+        hint = nothing.hint or commands.suggestion(store, request.filters, asked)
         raise NothingStored(nothing.what, hint, nothing.store) from nothing
     if request.filters.models:
         from nca_cli import commands
@@ -167,11 +167,18 @@ def _selected(store: Store, request: GridRequest) -> Selection:
     return selection
 
 
-def _filling(store: Store, gaps: list[Gap]) -> str | None:
-    """The line that computes what is not there; what knows it takes a while to load."""
+def _filling(store: Store, gaps: list[Gap]) -> list[str]:
+    """The commands that compute what is not there; what knows them takes a while to load."""
     from nca_cli import commands
 
-    return commands.fill(store, gaps) or None
+    return commands.fills(store, gaps)
+
+
+def _nothing(selection: Selection, lines: list[str]) -> NothingStored:
+    """What is said where none of it is stored, with the first command of those that compute it."""
+    from nca_cli import commands
+
+    return NothingStored(selection.nothing, commands.next_step(lines) if lines else None)
 
 
 def _blanks(selection: Selection, cells: Cells) -> list[tuple[Strip, Missing]]:

@@ -14,6 +14,7 @@ from nca_cli.schedule import Schedule
 from nca_cli.store import Artifact, Filters, Store
 from nca_cli.store.layout import split_folder, split_label
 from nca_cli.store.select import lacking
+from nca_cli.store.unmet import unmet
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Selection:
     def nothing(self) -> str:
         """What is wrong where none of it can be shown."""
         every = (artifact for each in self.subjects for artifact in each.artifacts)
-        return lacking(every, self.filters) or f"{self.store.root} holds nothing that fits"
+        return lacking(every, self.filters) or unmet(self.store, self.filters)
 
     def noising(self, image: str) -> list[str]:
         """Models whose x_t of an image is stored, or could be."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from nca_cli.errors import NcaError, NothingStored, StoreError, UsageError
+from nca_cli.errors import LIST_HINT, NcaError, NothingStored, StoreError, UsageError
 from nca_cli.figures.grid.selection import Sampling, Subject
 from nca_cli.figures.grid.training import lacking as steps_lacking
 from nca_cli.recipe import Number
@@ -144,5 +144,4 @@ def check_recipes(store: Store, filters: Filters, some: Sequence[Subject]) -> No
     stored = [artifact for each in some for artifact in each.recipes.values()]
     for digits in filters.recipes:
         if not any(map(replace(filters, recipes=(digits,)).fits, stored)):
-            what = f"no recipe {digits} that fits in {store.root}"
-            raise NothingStored(what, "see those that are: nca ls", store.named)
+            raise NothingStored(unmet(store, Filters(recipes=(digits,))), LIST_HINT, store.named)

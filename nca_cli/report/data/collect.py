@@ -172,9 +172,6 @@ def _training(store: Store, request: ReportRequest, progress: Progress) -> Train
 
 def _nothing(store: Store, request: ReportRequest) -> NothingStored:
     """With the command that computes what is missing."""
-    asked = request.selection
-    fits = "; ".join(f"{name} {', '.join(values)}" for name, values in asked.items())
-    samplers = tuple(dict.fromkeys(asked.get("sampler", ())))
-    fill = commands.suggestion(store, replace(request.filters, samplers=samplers))
-    nothing = f"no reconstruction that fits{fits and f' ({fits})'}"
-    return NothingStored(unmet(store, request.filters, nothing), f"fill it: {fill}")
+    samplers = tuple(dict.fromkeys(request.selection.get("sampler", ())))
+    hint = commands.suggestion(store, replace(request.filters, samplers=samplers))
+    return NothingStored(unmet(store, request.filters, "no reconstruction"), hint)
