@@ -31,7 +31,7 @@ def pick_device(name: str) -> str:
         raise UsageError(f"unknown device {name!r}", "one of: auto, cpu, cuda, cuda:1, mps")
     counts = {"cpu": 1, "mps": int(has_mps), "cuda": torch.cuda.device_count()}
     if int(match[2] or 0) >= counts[match[1]]:
-        raise UsageError(f"there is no device {name} here", "--device auto takes what is there")
+        raise UsageError(f"no device {name} here", "use --device auto")
     return name
 
 

@@ -100,15 +100,15 @@ def _locks(store: Path) -> Check:
         with tempfile.TemporaryDirectory(dir=_existing(store), prefix=".nca-doctor-") as folder:
             excluded = _excludes(Path(folder) / "lock")
     except (OSError, NotImplementedError) as error:
-        found = f"cannot be had on the disk of {store}: {error}"
+        found = f"cannot be taken on the disk of {store}: {error}"
         return Check("locks", "bad", found, "choose another --store")
     if excluded and not has_flock(_existing(store)):
         found = f"by lock files, as the disk of {store} has no flock"
-        hint = "one that a killed process leaves is waited for: delete it then"
+        hint = "delete a lock file that a killed process has left"
         return Check("locks", "note", found, hint)
     if excluded:
         return Check("locks", "good", f"work on the disk of {store}")
-    found = f"do not exclude on the disk of {store}"
+    found = f"do not work on the disk of {store}"
     return Check("locks", "bad", found, "write to it from one process only")
 
 
@@ -155,5 +155,5 @@ def _hub(offline: bool) -> Check:
         pass
     except (OSError, ValueError) as error:
         found = f"{constants.ENDPOINT} does not answer ({getattr(error, 'reason', error)})"
-        return Check("hub", "note", found, "models on this disk and the demo work all the same")
+        return Check("hub", "note", found, "models on this disk and the demo still work")
     return Check("hub", "good", f"{constants.ENDPOINT} answers")

@@ -103,7 +103,7 @@ class Outputs:
     def _check_place(self, path: Path, real: Path) -> None:
         nearest = next(folder for folder in real.parents if folder.exists())
         if not nearest.is_dir():
-            raise NotADirectoryError(ENOTDIR, f"{nearest} is no folder")
+            raise NotADirectoryError(ENOTDIR, f"{nearest} is not a folder")
         for folder in (real, *real.parents):
             own = self.store is not None and folder == self.store.root.resolve()
             if own or (folder / MARKER).is_file():
@@ -111,7 +111,7 @@ class Outputs:
 
     def _check_sources(self, path: Path, real: Path) -> None:
         if any(each.resolve() == real for each in self.inputs):
-            raise UsageError(f"{path} is read by this command", ELSEWHERE)
+            raise UsageError(f"{path} is an input of this command", ELSEWHERE)
         for resolution, digits in self._images.items():
             if any(image_digest(real, resolution, fit)[:IMAGE_HEX] in digits for fit in FITS):
                 raise UsageError(f"{path} is an image that the store was made from", ELSEWHERE)
@@ -136,12 +136,12 @@ def _stored(store: Store) -> Iterator[tuple[Resolution, str]]:
 
 def _check_kind(path: Path, there: str, new: str) -> None:
     if there != new:
-        raise UsageError(f"{path} is {there}, and would become {new}", ELSEWHERE)
+        raise UsageError(f"{path} is {there} and would be replaced by {new}", ELSEWHERE)
     if there == kind_of(HDF5):
         try:
             Store(path)
         except NcaError as error:
-            raise UsageError(f"{path} is no packed store", ELSEWHERE) from error
+            raise UsageError(f"{path} is not a packed store", ELSEWHERE) from error
 
 
 def _unwritable(path: Path, error: Exception) -> NcaError:

@@ -129,7 +129,7 @@ def whole_number(value: Any) -> int | None:
 def check_axis(t: Iterable[Number] | None, log_snr: Iterable[float] | None) -> None:
     """Raises `UsageError` where levels are named by t and by logSNR at once."""
     if t is not None and log_snr is not None:
-        raise UsageError("--t and --log-snr both say which levels", "give one of them")
+        raise UsageError("--t and --log-snr exclude each other", "give one of them")
 
 
 def _count(span: Sequence[Number]) -> int:

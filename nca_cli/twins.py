@@ -14,7 +14,7 @@ from nca_cli.analysis.emergence import Emergence, emergences, of_tables
 from nca_cli.commands import fill
 from nca_cli.concepts import concept_curves, concept_retention, load_probe, read_labels
 from nca_cli.concepts.curves import ConceptCurves
-from nca_cli.concepts.learned import concept_tables
+from nca_cli.concepts.learned import concept_tables, no_curve_of
 from nca_cli.concepts.retained import CONCEPT
 from nca_cli.engine import Request, Work, noisings, reconstructions
 from nca_cli.errors import LIST_HINT, NcaError, NothingStored, UsageError
@@ -84,8 +84,8 @@ def when_learned(
     for family in families:
         known = described(family)
         if known is not None and not known.better:
-            raise UsageError(f"{family} has no better and no worse: nothing of it is learned",
-                             "such as: psnr, ssim, coherence, concept/hair")  # fmt: skip
+            raise UsageError(f"{family} has no learning curve: neither more nor less is better",
+                             "use one such as psnr, ssim, coherence, concept/hair")  # fmt: skip
     found = []
     if families:
         found = emergences(store, filters, dict.fromkeys(families), batch_size=batch_size,
@@ -94,7 +94,8 @@ def when_learned(
         truth = read_labels(labels) if labels else None
 
         def tell_of_wanted(text: str) -> None:
-            if CONCEPT not in text or any(name in text for name in wanted):
+            of_concept = no_curve_of("") in text
+            if not of_concept or any(f"{no_curve_of(name)}:" in text for name in wanted):
                 tell(text)
 
         tables = concept_tables(store, filters, truth, load_probe(probe) if probe else None,
@@ -108,7 +109,9 @@ def when_learned(
     for name in wanted:
         if not any(_is_of(each, name) for each in found):
             there = ", ".join(dict.fromkeys(each.metric for each in found))
-            raise UsageError(f"nothing of {name!r} is learned here", f"there is: {there}")
+            raise UsageError(
+                f"no training here has a learning curve of {name}", f"available: {there}"
+            )
     return [each for name in wanted for each in found if _is_of(each, name)]
 
 

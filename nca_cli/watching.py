@@ -199,7 +199,7 @@ def _found(images: Any) -> list[Source]:
     several = [images] if isinstance(images, str | Path) else list(images)
     for each in several:
         if not isinstance(each, str | Path):
-            raise UsageError(f"a {type(each).__name__} is no image to watch",
+            raise UsageError(f"a {type(each).__name__} is not an image file",
                              "name files or a folder: save arrays as PNG first")  # fmt: skip
     if not several:
         raise UsageError("no images to watch", "name files or a folder")

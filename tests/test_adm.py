@@ -156,7 +156,7 @@ def test_a_class_conditional_checkpoint_answers_under_the_label_that_is_asked_fo
     assert abs(found[3] - found[9]).max() > 0.1
     refusal = CliRunner().invoke(app, command)
     assert refusal.exit_code == 2
-    assert "say --label N, from 0 to 9" in " ".join(refusal.output.split())
+    assert "add --label N, from 0 to 9" in " ".join(refusal.output.split())
     assert find(file).classes == 10
 
 
@@ -455,4 +455,4 @@ def test_a_file_that_changed_between_finding_and_loading_is_not_used(small):
     model = find(small)
     time.sleep(0.01)
     save(small, random_adm(3, **P2 | SMALL))
-    refused(lambda: load_denoiser(model, device="cpu"), "has changed meanwhile")
+    refused(lambda: load_denoiser(model, device="cpu"), "changed while it was read")

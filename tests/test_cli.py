@@ -336,7 +336,7 @@ def test_doctor_tells_of_a_store_that_cannot_be_written_in_its_table(monkeypatch
     findings = {finding["what"]: finding for finding in json.loads(result.stdout)}
     assert result.exit_code == 1
     assert findings["locks"]["state"] == "bad"
-    assert "cannot be had on the disk of /proc/foo/bar: " in findings["locks"]["found"]
+    assert "cannot be taken on the disk of /proc/foo/bar: " in findings["locks"]["found"]
     assert findings["locks"]["hint"] == "choose another --store"
     assert findings.keys() >= {"networks", "store", "hub"}
 

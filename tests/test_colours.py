@@ -19,7 +19,7 @@ from nca_cli.errors import ImageError
 from nca_cli.images import find_images, image_digest, load_image, to_uint8
 
 CONVERTED = "colours converted to sRGB by its profile"
-UNFIT = "its colour profile does not fit its pixels, colours are taken as they stand"
+UNFIT = "its colour profile does not match its pixels and is ignored"
 
 
 def picture(side: int = 24) -> np.ndarray:
@@ -219,7 +219,8 @@ def test_16_bits_that_hold_fewer_are_said(tmp_path, largest, bits):
     ramp = np.linspace(0, largest, 24 * 24).astype(np.uint16).reshape(24, 24)
     (note,) = load_image(saved(tmp_path / "a.png", ramp), 24).notes
     assert (
-        note == f"16 bits, but its largest value is {largest:,}: dark, if its data have {bits} bits"
+        note
+        == f"16 bits, with a largest value of {largest:,}: too dark if the data have {bits} bits"
     )
 
 

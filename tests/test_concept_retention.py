@@ -356,7 +356,7 @@ def test_labels_that_name_no_stored_image_get_a_clear_line(store, tmp_path):
     labels.write_text("image,glasses\nnobody,1\n")
     with pytest.raises(NothingStored, match="nobody"):
         build_report(store, None, labels=labels)
-    with pytest.raises(NcaError, match="no probe"):
+    with pytest.raises(NcaError, match="no such probe"):
         build_report(store, None, probe="nothing")
 
 

@@ -117,8 +117,8 @@ def test_numbered_images_are_found_without_their_leading_zeros(faces):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("image,label\nanna,3\n", "labels.csv says nothing of faces/ben.png"),
-        ("image,label\nanna,red\n", "labels.csv:2: label 'red' is no whole number"),
+        ("image,label\nanna,3\n", "labels.csv has no row for faces/ben.png"),
+        ("image,label\nanna,red\n", "labels.csv:2: label 'red' is not a whole number"),
         ("image,class\nanna,3\n", "no column label or prompt"),
         ("name,label\nanna,3\n", "no column image"),
         ("image,label,label\nanna,3,4\n", "column label comes twice"),
@@ -132,7 +132,9 @@ def test_a_table_that_does_not_say_it_is_refused(text, words, faces):
 
 def test_a_table_and_a_label_are_one_too_many(faces):
     options = table("image,label\nanna,3\nben,3\ncleo,3\n")
-    assert "--label and --labels both say" in said(reconstruct(*options, "--label", "3", code=2))
+    assert "--label and --labels exclude each other" in said(
+        reconstruct(*options, "--label", "3", code=2)
+    )
 
 
 def test_models_that_take_no_label_are_asked_once_for_each_image(faces, pixel_pipeline):

@@ -241,7 +241,7 @@ def test_choices_can_come_from_the_environment(pictures, tmp_path):
     assert "3 images: 3 of 3" in result.stderr
     result = nca("noise", pictures, *options, NCA_LIMIT="2", NCA_SAMPLE="3")
     assert result.exit_code == 2
-    assert "--limit and --sample do not go together" in result.stderr
+    assert "--limit and --sample exclude each other" in result.stderr
 
 
 def test_the_sample_images_can_be_chosen_from_too(tmp_path):

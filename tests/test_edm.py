@@ -226,6 +226,6 @@ def test_other_networks_are_refused_by_what_they_lack():
     refused("there is no map_layer0.weight", "no network of EDM")
     table = network.state_dict()
     torch.save(table | {"enc.8x8_aux_skip.weight": torch.zeros(1)}, "net.pt")
-    refused("has a block enc.8x8_aux_skip, which nca has not")
+    refused("has a block enc.8x8_aux_skip, which nca does not support")
     Path("net.toml").write_text("sigma_data = 0.0\n")
     refused("sigma_data is not above 0")

@@ -587,7 +587,7 @@ def test_label_and_guidance_are_part_of_the_recipe(made):
 @pytest.mark.parametrize(
     ("family", "condition", "words"),
     [("flow", {"label": 3}, "takes no class labels"), ("dit", {"label": 1000}, "--label 1000"),
-     ("classes", {"label": 10}, "--label 10"), ("classes", {}, "no label that stands for none"),
+     ("classes", {"label": 10}, "--label 10"), ("classes", {}, "no null class label"),
      ("classes", {"label": 1, "guidance": 4.0}, "nothing to guide away from"),
      ("flow", {"guidance": 4.0}, "takes neither labels nor prompts"),
      ("dit", {"guidance": 4.0}, "needs a --label"),

@@ -228,7 +228,7 @@ def test_imports_have_no_row_of_x_t_and_no_blank(imported):
         grid = compose_grid(imported, rows=rows)
         assert [cell.kind for cell in grid.table.cells] == ["x0", "x0_hat", "x0_hat"]
         assert (grid.missing, grid.command) == ([], None)
-    with pytest.raises(UsageError, match="imports have no x_t"):
+    with pytest.raises(UsageError, match="imported reconstructions have no x_t"):
         compose_grid(imported, show="x_t")
 
 

@@ -141,7 +141,7 @@ def test_alpha_is_put_on_white(tmp_path):
     picture = load_image(path, 4)
     expected = [RED, WHITE, (127, 127, 127), (204, 204, 255)]
     assert to_uint8(picture.pixels)[0].tolist() == [list(colour) for colour in expected]
-    assert picture.notes == ("transparent, put on white",)
+    assert picture.notes == ("transparent, drawn on white",)
 
 
 def test_an_alpha_channel_that_hides_nothing_is_no_news(tmp_path):
@@ -337,7 +337,7 @@ def test_what_is_no_image_is_called_so(tmp_path, content):
 
 def test_formats_that_need_other_programs_are_not_opened(tmp_path):
     path = save(tmp_path / "page.png", noise(8, 8), format="EPS")
-    with pytest.raises(ImageError, match="EPS files are not read"):
+    with pytest.raises(ImageError, match="EPS files are not supported"):
         load_image(path, 8)
 
 

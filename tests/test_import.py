@@ -615,7 +615,7 @@ def test_the_python_twin_tells_what_it_did(work):
     summary = import_pairs(pairs, model="org/theirs@main", store="s")
     assert (summary.imported, summary.cached, len(summary.errors)) == (1, 1, 1)
     assert [artifact.model_name for artifact in summary.artifacts] == ["theirs"]
-    with pytest.raises(UsageError, match="cannot name a folder"):
+    with pytest.raises(UsageError, match="is not valid as a folder name"):
         import_pairs(pairs, model="a b")
 
 

@@ -185,7 +185,7 @@ def test_what_python_cannot_raise_is_left_to_who_listened_before(monkeypatch):
     assert heard == [ZeroDivisionError]
 
 
-INTERRUPTED = "interrupted; what was finished is in the store, the same command goes on"
+INTERRUPTED = "interrupted; finished samples are stored, and the same command continues"
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ def test_columns_of_text_are_left_out_and_that_is_said(tmp_path):
         "12": {"head_pitch": (4,), "head_yaw": (1,)},
     }
     (note,) = truth.notes
-    assert "labels.csv: text, not numbers, so left out: age_group, gender." in note
+    assert "labels.csv: columns of text are left out: age_group, gender." in note
 
 
 @pytest.mark.parametrize("column", ["image", "image_id", "Image_Name", "file_name", "FILENAME"])
@@ -177,5 +177,5 @@ def test_a_report_takes_the_attributes_of_a_whole_data_set(stored, tmp_path, mon
     ])  # fmt: skip
     assert result.exit_code == 0, result.output
     page = (tmp_path / "report.html").read_text()
-    assert "labels images that are not stored: 00008, 00009, 00010 and 9 more" in page
+    assert "has labels of images that are not stored: 00008, 00009, 00010 and 9 more" in page
     assert "concept/light" in json.dumps(json.loads((tmp_path / "report.json").read_text()))

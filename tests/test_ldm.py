@@ -446,9 +446,10 @@ def test_a_scale_that_training_measured_has_to_be_the_one_that_is_used(mine):
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
-        ("conditioning_key = 'crossattn'", ["'conditioning_key'", "no flag nca knows"]),
+        ("conditioning_key = 'crossattn'", ["'conditioning_key'", "which is not a known flag"]),
         ("[unet_config]\nmodel_chanels = 32", ["'unet_config.model_chanels'", "model_channels?"]),
-        ("[unet_config]\ncontext_dim = 512", ["'unet_config.context_dim'", "no flag nca knows"]),
+        ("[unet_config]\ncontext_dim = 512",
+         ["'unet_config.context_dim'", "which is not a known flag"]),
         ("unet_config = 3", ["unet_config is 3, not of type table"]),
         ("[first_stage_config.ddconfig]\nch = 1.5",
          ["first_stage_config.ddconfig.ch is 1.5, not of type int"]),

@@ -122,7 +122,7 @@ def test_wishes_for_one_whole_level_are_one(reconstruct):
 def test_levels_are_named_by_t_or_by_log_snr(command, reconstruct):
     reconstruct("linear")
     said = nca(command, "--t", 100, "--log-snr", 0, code=2).stderr
-    assert "--t and --log-snr both say which levels" in said
+    assert "--t and --log-snr exclude each other" in said
 
 
 def test_the_model_that_does_not_reach_a_log_snr_is_named(models):

@@ -154,7 +154,7 @@ def test_what_is_too_small_or_no_number_is_blank_and_grey_is_not(tmp_path, pair)
 
 
 @pytest.mark.parametrize(("content", "reason"), [
-    (b"no weights at all", "no weights file"),
+    (b"no weights at all", "not a weights file"),
     ({"features.0.weight": torch.zeros(64, 3, 7, 7)}, "neither AlexNet nor SqueezeNet"),
     ({"something": torch.zeros(3)}, "neither AlexNet nor SqueezeNet"),
     ([1, 2], "no state dict"),
@@ -177,7 +177,7 @@ def test_a_wrong_file_is_one_line_that_names_it(tmp_path, content, reason):
 ], ids=["convolutions", "lin"])  # fmt: skip
 def test_halves_of_vgg_are_not_taken_for_those_of_squeezenet(tmp_path, content):
     torch.save(content, tmp_path / "vgg.pth")
-    with pytest.raises(UsageError, match="holds weights of VGG, which is not read") as caught:
+    with pytest.raises(UsageError, match="holds weights of VGG, which is not supported") as caught:
         lpips_metrics([tmp_path / "vgg.pth"])
     assert "squeezenet1_1" in caught.value.hint
 
@@ -267,7 +267,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
             return (open, (str(tmp_path / "sprung"), "w"))
 
     torch.save({"features.0.weight": Trap()}, tmp_path / "trap.pth")
-    with pytest.raises(UsageError, match="no weights file"):
+    with pytest.raises(UsageError, match="not a weights file"):
         lpips_metrics([tmp_path / "trap.pth"])
     assert not (tmp_path / "sprung").exists()
 

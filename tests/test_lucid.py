@@ -229,7 +229,7 @@ def test_what_no_tensor_reveals_has_to_be_said():
         ("timesteps = 500", "holds 1000 β, not 500"),
         ("auto_normalize = false", "images in [0, 1]"),
         ('objective = "x"', "unknown objective 'x'"),
-        ("side = 3", "no flag nca knows"),
+        ("side = 3", "which is not a known flag"),
     ],
 )
 def test_what_contradicts_the_file_is_refused(toml, words):

@@ -297,7 +297,7 @@ def test_values_that_a_newer_nca_has_kept_stay_as_they_are(store):
     assert path.read_text() == newer
     reason = f"version {VERSION + 1} is newer than this nca knows ({VERSION})"
     assert work.notes == [
-        f"{path}: {reason}, so measured anew", f"measures are not kept: {reason}"
+        f"{path}: {reason}, so it is measured again", f"values are not kept: {reason}"
     ]  # fmt: skip
     assert not work.problems
 
@@ -332,7 +332,7 @@ def test_the_command_refuses_a_packed_store_before_it_measures(store, tmp_path):
     packed = pack(store, tmp_path / "packed.h5")
     done = CliRunner().invoke(app, ["measure", "--store", str(packed)])
     assert done.exit_code == 1
-    assert "packed.h5: is a packed store, read-only: no value can be kept in it" in done.stderr
+    assert "packed.h5: values cannot be kept in a packed store" in done.stderr
     assert "nca report --csv measures without keeping" in done.stderr
     assert "nca pack --unpack" in done.stderr
     assert "measured now" not in done.stderr

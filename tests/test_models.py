@@ -776,7 +776,9 @@ def test_broken_configurations_are_named(copy):
     (copy / "unet/config.json").unlink()
     assert_refused(lambda: find(copy), "config.json is missing")
     (copy / "model_index.json").unlink()
-    assert_refused(lambda: find(copy), "no diffusers pipeline (no model_index.json or config.json)")
+    assert_refused(
+        lambda: find(copy), "not a diffusers pipeline (no model_index.json or config.json)"
+    )
 
 
 def test_a_configuration_that_describes_no_network_is_named(copy):

@@ -396,7 +396,7 @@ def test_no_file_can_make_nca_import_anything(here):
         ("[net]\nmodel = 'wiener'\nsteps = true", ["steps = True"]),
         ("[net]\nmodel = 'wiener'\nsampler = 'euler'", ["[net]", "unknown sampler 'euler'"]),
         ("[ddim]\nmodel = 'wiener'", ["[ddim] is a built-in name"]),
-        ("['a b']\nmodel = 'wiener'", ["no short name"]),
+        ("['a b']\nmodel = 'wiener'", ["not a valid short name"]),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_in_one_line(here, text, words):

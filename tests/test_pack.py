@@ -221,7 +221,7 @@ def test_unpacking_never_mixes_with_what_is_there(stores, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     for target in (tmp_path / "full", tmp_path / "full" / "file", stores[0].root):
-        with pytest.raises(StoreError, match="is there already"):
+        with pytest.raises(StoreError, match="exists already"):
             unpack(packed.root, target)
     (tmp_path / "empty").mkdir()
     assert digests(unpack(packed.root, tmp_path / "empty")) == digests(packed)
@@ -234,7 +234,7 @@ def test_what_cannot_be_packed_is_one_line(tmp_path):
     store = full_store(tmp_path / "store")
     with pytest.raises(StoreError, match="is a folder"):
         pack(store, tmp_path)
-    with pytest.raises(StoreError, match="no packed store"):
+    with pytest.raises(StoreError, match="not a packed store"):
         unpack(store.root, tmp_path / "out")
     with pytest.raises(StoreError):
         unpack(tmp_path / "absent.h5", tmp_path / "out")

@@ -409,14 +409,14 @@ def test_steps_and_runs_are_chosen_by_filters(store, tmp_path):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--emergence", "--learning", "metric"), "two figures"),
+        (("--emergence", "--learning", "metric"), "exclude each other"),
         (("--learning", "loss"), "--learning 'loss' is unknown"),
         (("--emergence", "--axis", "epochs"), "--axis 'epochs' is unknown"),
-        (("--axis", "images"), "is of trainings"),
+        (("--axis", "images"), "is for trainings only"),
         (("--emergence", "--references"), "leave them out"),
         (("--emergence", "--measure", "kept"), "nothing of it is learned"),
         (("--emergence", "--measure", "beauty"), "beauty"),
-        (("--emergence", "--measure", "mse/3"), "nothing of 'mse/3' is learned here"),
+        (("--emergence", "--measure", "mse/3"), "no training here has a learning curve of mse/3"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(store, tmp_path, words, why):

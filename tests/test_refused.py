@@ -189,7 +189,7 @@ def test_weights_that_are_no_numbers(kind, value):
     (save_file if kind == "safetensors" else torch.save)(table, file)
     line = refusal(name)
     assert file.name in line
-    assert "holds values that are no finite numbers" in line
+    assert "holds values that are not finite" in line
     assert not list(Path("nca-cache").glob("*/*/unet")), "nothing of it is kept either"
 
 
@@ -214,7 +214,7 @@ def test_tensors_a_level_deeper_are_no_damage(kind):
     file, name = model(kind)
     torch.save({"weights": tensors(kind), "step": 3}, file)
     line = refusal(name)
-    assert "is no table of tensors: weights are none" in line
+    assert "is not a table of tensors: weights are none" in line
     assert "damaged" not in line
     assert "state_dict" in line
 

@@ -143,8 +143,8 @@ def test_another_run_of_the_same_name_is_not_mixed_in(run, tmp_path, faces):
         (lambda run: tiny_unet(size=8, seed=5).save_pretrained(
             run / "checkpoint-50" / "unet_ema"), "step 50: has another shape than step 0"),
         (lambda run: (run / "checkpoint-50" / "unet_ema" / "diffusion_pytorch_model.safetensors")
-            .unlink(), "is not written to its end"),
-        (lambda run: _cut(run), "is not written to its end"),
+            .unlink(), "is incomplete"),
+        (lambda run: _cut(run), "is incomplete"),
         (lambda run: (run / "checkpoint-50" / "unet_ema" / "config.json").write_text("{"),
             "cannot read"),
     ],
@@ -169,7 +169,7 @@ def test_one_checkpoint_under_two_steps_counts_once(run, tmp_path, faces):
     shutil.copytree(run / "checkpoint-500", run / "checkpoint-600")
     result = reconstruct(run, tmp_path / "store", faces)
     assert result.exit_code == 1
-    assert "step 600 has the very weights of step 500" in result.stderr
+    assert "step 600 has the same weights as step 500" in result.stderr
     assert stored_steps(tmp_path / "store") == list(STEPS)
 
 
@@ -177,7 +177,7 @@ def test_a_network_without_a_scheduler_says_where_to_put_it(run, tmp_path, faces
     shutil.rmtree(run / "scheduler")
     result = reconstruct(run, tmp_path / "store", faces, "--at", "0")
     assert result.exit_code == 1
-    assert "has no scheduler_config.json, nor has a folder above it" in result.stderr
+    assert "has no scheduler_config.json, and neither has any folder above it" in result.stderr
     assert str(run / "checkpoint-0" / "scheduler" / "scheduler_config.json") in result.stderr
 
 
@@ -186,7 +186,7 @@ def test_a_checkpoint_by_itself_is_a_model(run):
     model = find_model(str(network))
     assert model.name == "checkpoint-50-ema"
     assert model.trained is None
-    with pytest.raises(Exception, match="is no diffusers pipeline") as caught:
+    with pytest.raises(Exception, match="is not a diffusers pipeline") as caught:
         find_model(str(run / "checkpoint-50"))
     assert str(network) in caught.value.hint
 
@@ -194,7 +194,7 @@ def test_a_checkpoint_by_itself_is_a_model(run):
 def test_options_of_a_training_need_one(tmp_path, faces):
     for option in (("--at", "5"), ("--every", "2"), ("--weights", "ema")):
         result = nca("reconstruct", faces, "--store", tmp_path / "s", *option)
-        fails(result, 2, f"{option[0]} is about a training")
+        fails(result, 2, f"{option[0]} applies only to trainings")
     fails(nca("reconstruct", faces, "--follow", "--store", tmp_path / "s"), 2, "--follow")
     fails(nca("reconstruct", faces, "--run", "nowhere", "--store", tmp_path / "s"), 2, "nowhere")
     bad = nca("reconstruct", faces, "--run", "x", "--at", "-3", "--store", tmp_path / "s")
@@ -231,7 +231,11 @@ def test_a_factory_is_asked_for_each_step(tmp_path, faces, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     store = tmp_path / "store"
-    fails(reconstruct("shrinking:at_step", store, faces), 2, "which steps it has")
+    fails(
+        reconstruct("shrinking:at_step", store, faces),
+        2,
+        "the steps of --run shrinking:at_step are not known",
+    )
     result = reconstruct("shrinking:at_step", store, faces, "--at", "100,800")
     assert result.exit_code == 0, result.output
     for artifact in (a for a in Store(store).select() if not a.is_noise):

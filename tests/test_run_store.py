@@ -90,7 +90,7 @@ def test_a_replaced_checkpoint_is_refused(store):
 
 
 def test_one_checkpoint_is_no_two_steps(store):
-    with pytest.raises(ModelError, match="step 900 has the very weights of step 800"):
+    with pytest.raises(ModelError, match="step 900 has the same weights as step 800"):
         store.note_step(FOLDER, INFO, 900, f"{800:064x}")
 
 

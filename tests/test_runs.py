@@ -122,7 +122,7 @@ def test_a_run_says_in_its_folder_what_it_was_trained_with(accelerate_run):
     ("settings", "complaint"),
     [
         ({"weights": "ema"}, "has no ema weights"),
-        ({"step_pattern": "("}, "is no regular expression"),
+        ({"step_pattern": "("}, "is not a regular expression"),
         ({"step_pattern": "step"}, "has no group"),
         ({"step_pattern": r"epoch-(\d+)"}, "no checkpoints in"),
     ],

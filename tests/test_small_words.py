@@ -81,7 +81,7 @@ def test_a_sampler_is_named_with_its_steps(pixel_pipeline, faces):
     again = nca(*command, "-s", "ddim", "--steps", "4", "--json")
     assert json.loads(again.stdout)["computed"] == 0, "it is the same chain"
     line = said(nca(*command, "-s", "ddim-4", "--steps", "5", code=2))
-    assert "--sampler ddim-4 and --steps both say how many" in line
+    assert "--sampler ddim-4 and --steps both set the number of steps" in line
     assert "one-step takes no steps" in said(nca(*command, "-s", "one-step-5", code=2))
     assert "unknown sampler 'euler-5'" in said(nca(*command, "-s", "euler-5", code=2))
 

@@ -221,9 +221,9 @@ def test_a_bar_fits_the_terminal_and_says_how_fast_and_how_long(monkeypatch, wid
         (["reconstruct", "--size", "1"], "(--size)"),
         (["show"], "Missing argument 'ARTIFACT' (see: nca show --help)"),
         (["report", "--max-mb", "many"], "(see: nca report --help)"),
-        (["report", "--json", "-o", "x.html"], "--json names a file, and -o is none"),
-        (["report", "--csv", "--json", "x.json"], "--csv names a file, and --json is none"),
-        (["report", "-o", "x.pdf"], "x.pdf: a report is an HTML page"),
+        (["report", "--json", "-o", "x.html"], "--json has no value: -o is an option"),
+        (["report", "--csv", "--json", "x.json"], "--csv has no value: --json is an option"),
+        (["report", "-o", "x.pdf"], "x.pdf: a report is an .html file"),
     ],
 )
 def test_what_the_parser_refuses_is_one_line_with_the_next_command(store, words, says):

@@ -306,7 +306,7 @@ def test_a_scheduler_is_named_on_the_command_line(pixel_pipeline, faces, tmp_pat
         assert run.exit_code == 0, run.output
     run = CliRunner().invoke(app, [*command, "--model", "wiener", "--scheduler", str(scheduler)])
     assert run.exit_code == 2
-    assert "--scheduler is about folders and hub models" in " ".join(run.output.split())
+    assert "--scheduler applies only to folders and hub models" in " ".join(run.output.split())
 
 
 def renamed(pipeline, folder, *variants):

@@ -160,7 +160,7 @@ def test_a_bad_hub_is_one_line_and_soon(home, behaviour, words):
     if behaviour in ("silent", "drips", "drips_an_answer"):
         assert f"came from the hub in {PATIENCE} s" in line
     if behaviour in ("portal", "page_for_all", "another_json"):
-        assert "what answers is no hub" in line
+        assert "the server that answers is not a hub" in line
 
 
 class Slow(Hub):

@@ -138,7 +138,7 @@ def test_a_packed_store_is_replaced_by_packed_stores_alone(here, name):
     else:
         run(*WRITERS[name], "whole.h5")
         artifact = shutil.copy(next(Path("nca-store").glob("*/*/noise.h5")), "copied.h5")
-        assert "no packed store" in refused(*WRITERS[name], artifact)
+        assert "not a packed store" in refused(*WRITERS[name], artifact)
 
 
 @pytest.mark.parametrize("name", [*ANY_NAME, "grid.png", "curves.png"])
@@ -174,7 +174,7 @@ def test_the_labels_are_not_written_over(here):
     labels = Path("labels.csv")
     labels.write_text("image,model,sampler\nanna,1,2\n")
     words = ["report", "--labels", labels, "--csv", labels]
-    assert "is read by this command" in refused(*words)
+    assert "is an input of this command" in refused(*words)
 
 
 def test_of_a_report_all_is_written_or_nothing(here):

@@ -102,7 +102,7 @@ def test_trainings_whose_steps_have_other_weights_are_not_mixed(tmp_path):
 
 def test_a_store_is_not_merged_into_itself_and_an_empty_one_gives_nothing(tmp_path):
     store = full_store(tmp_path / "store", ["cat"])
-    with pytest.raises(StoreError, match="is the store to merge into"):
+    with pytest.raises(StoreError, match="is both the source and the target"):
         merge_stores(store, tmp_path / "store")
     with pytest.raises(NothingStored):
         merge_stores(Store(tmp_path / "new"), tmp_path / "absent")

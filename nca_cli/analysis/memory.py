@@ -64,7 +64,7 @@ def copies(samples: np.ndarray, training: np.ndarray) -> np.ndarray:
     Raises `ValueError` below two training images: there is no second nearest.
     """
     if len(training) < 2:
-        raise ValueError("copies are told by the second nearest training image: give two or more")
+        raise ValueError("give two or more training images: a copy is judged by the second nearest")
     flat, found = _flat(training), []
     for start in range(0, len(samples), CHUNK):
         distance = squared_distances(_flat(samples[start : start + CHUNK]), flat)

@@ -80,7 +80,7 @@ class Commands(TyperGroup):
 def _stopped(ctx: Context) -> int:
     """Tell people that what they stopped is not lost; the exit code."""
     output = Output(quiet=ctx.meta.get(QUIET, False))
-    output.note("interrupted; what was finished is in the store, the same command goes on")
+    output.note("interrupted; finished samples are stored, and the same command continues")
     return 130
 
 
@@ -90,7 +90,7 @@ def _failed(error: BaseException) -> int:
         complain(error)
         return error.exit_code
     if isinstance(error, MemoryError):
-        complain(NcaError("not enough memory", "do less at a time, or make room"))
+        complain(NcaError("not enough memory", "use a smaller --batch or fewer images at a time"))
         return 1
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         complain(NcaError(f"{os.fspath(error.filename)}: {error.strerror}"))

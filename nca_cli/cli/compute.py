@@ -69,7 +69,7 @@ def reconstruct(
     from nca_cli.engine import followed, reconstructions
 
     if follow and (dry_run or not runs.runs):
-        raise UsageError("--follow waits for the checkpoints of a training", "name it: --run PATH")
+        raise UsageError("--follow waits for the checkpoints of a training", "add --run PATH")
     together = Together.with_share(access.shard)
     share = together.shard(access.shard)
     request = computing.requested(samples, runs, chain, inputs, network, access, shard=share)
@@ -123,9 +123,8 @@ def measure(
     chosen, together = filters.parsed(), Together.with_share(shard)
     output, place = together.output(output), opt.opened(store)
     if place.packed:
-        raise StoreError(place.root, "is a packed store, read-only: no value can be kept in it",
-                         "nca report --csv measures without keeping; or make a folder of it: "
-                         "nca pack --unpack")  # fmt: skip
+        raise StoreError(place.root, "values cannot be kept in a packed store",
+                         "unpack it: nca pack --unpack")  # fmt: skip
     together.note(output)
     networks = together.device(device)
     weights = tuple(wanted.lpips_weights or ())

@@ -60,9 +60,9 @@ class PairOptions:
                 self.csv, seed=parse_seed(self.seed), sampler=self.sampler, on_error=failed
             )
         if self.original is None or self.reconstruction is None:
-            raise UsageError("a pair of pictures is needed, or --csv", EXAMPLE)
+            raise UsageError("give an original and its reconstruction, or --csv", EXAMPLE)
         if self.t is None:
-            raise UsageError("the noise level of the pair is needed", EXAMPLE)
+            raise UsageError("--t is missing: the noise level of the pair", EXAMPLE)
         return [Pair(parse_level(self.t), self.original, self.reconstruction,
                      parse_seed(self.seed), self.sampler)]  # fmt: skip
 
@@ -84,7 +84,7 @@ def import_(
     from nca_cli.imports import Importing, named_schedule
 
     if not given.model:
-        raise UsageError("no model named", EXAMPLE)
+        raise UsageError("--model is missing", EXAMPLE)
     errors: list[NcaError] = []
 
     def failed(error: NcaError) -> None:

@@ -54,10 +54,10 @@ def verify(
         output.note(*_lines(finding))
     output.note(_summary(findings))
     if any(finding.kept for finding in bad):
-        output.note(at("what cannot be computed again stays where it is; to set it aside all the "
-                       "same: nca verify --repair --yes", place.named))  # fmt: skip
+        output.note(at("files that cannot be computed again were left in place; to set them aside: "
+                       "nca verify --repair --yes", place.named))  # fmt: skip
     if not (repair or place.packed) and any(finding.command for finding in bad):
-        output.note(at("before that, set aside what is damaged: nca verify --repair", place.named))
+        output.note(at("first set damaged files aside: nca verify --repair", place.named))
     if not all(finding.repaired for finding in bad):
         raise typer.Exit(1)
 
@@ -102,8 +102,8 @@ def pack(
     if source.packed != unpack:
         raise UsageError(
             f"{store} is {'a packed file' if source.packed else 'a folder'}",
-            f"give --store {'a folder' if source.packed else 'a packed file'}, "
-            f"or {'add' if source.packed else 'leave out'} --unpack",
+            f"{'add' if source.packed else 'leave out'} --unpack, "
+            f"or give {'a folder' if source.packed else 'a packed file'}",
         )
     if unpack:
         target = out or store.with_suffix("")

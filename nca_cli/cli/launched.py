@@ -106,6 +106,6 @@ def _of_array(said: Mapping[str, str]) -> Launch | None:
     step, odd = divmod(last - first, max(1, count - 1))
     if odd or (count > 1 and (task - first) % step):
         raise UsageError(f"the numbers of this Slurm array do not say which share of {count} "
-                         f"task {task} is", "say it: --shard I/N")  # fmt: skip
+                         f"task {task} is", "use --shard I/N")  # fmt: skip
     index = (task - first) // step if count > 1 else 0
     return Launch(ARRAY, said.get("SLURM_ARRAY_JOB_ID", ""), index, count)

@@ -49,7 +49,7 @@ def export(
     from nca_cli.export import export as export_tensors
 
     if out is None:
-        raise UsageError("no folder to export to", "nca export -o DIR")
+        raise UsageError("--out is missing", "nca export -o DIR")
     work = export_tensors(opened(store), out, filters.parsed(), format=format)
     output.results(list(work))
     fail_for(work.problems)

@@ -68,7 +68,7 @@ def named(param: typer.CallbackParam, value: Path | None) -> Path | None:
     """The file that an option names. Raises `UsageError` where the next option follows instead."""
     if value is not None and str(value).startswith("-"):
         name = param.opts[0]
-        raise UsageError(f"{name} names a file, and {value} is none", f"give {name} FILE")
+        raise UsageError(f"{name} has no value: {value} is an option", f"give {name} FILE")
     return value
 
 

@@ -91,10 +91,10 @@ class TrainingOptions:
         if self.axis not in ("steps", IMAGES):
             raise UsageError(f"--axis {self.axis!r} is unknown", "one of: steps, images")
         if self.emergence and self.learning:
-            raise UsageError("--emergence and --learning are two figures", "ask for one of them")
+            raise UsageError("--emergence and --learning exclude each other", "use one of them")
         if self.axis == IMAGES and not self.wanted:
             raise UsageError(
-                "--axis images is of trainings", "add --emergence or --learning metric"
+                "--axis images is for trainings only", "add --emergence or --learning metric"
             )
 
     @property
@@ -189,4 +189,4 @@ def plot(
 def _check_references(references: bool, half: HalfLevelOptions, training: TrainingOptions) -> None:
     """Raises `UsageError` for figures that have none."""
     if references and (training.wanted or half.half_levels):
-        raise UsageError("--references are drawn only for metrics over log SNR", "leave them out")
+        raise UsageError("--references applies only to metrics over log SNR", "leave it out")

@@ -213,7 +213,7 @@ def concept_curves(
         raise nothing_labelled(truth, unknown)
     notes = [*truth.notes, *(f"Left out: {what}." for what in left_out)]
     if unknown:
-        notes.append(f"{truth.source} labels images that are not stored: {named(unknown)}.")
+        notes.append(f"{truth.source} has labels of images that are not stored: {named(unknown)}.")
     labelled = {name for artifact in store.select(filters) for name in _labels(truth, artifact)}
     notes += _unread(truth, labelled, {reading.concept for reading in readings}, probe)
     points = tuple(concept_points(readings))
@@ -228,10 +228,11 @@ def _unread(truth: Truth, labelled: set[str], read: set[str], probe: AnyProbe) -
     unread = ", ".join(sorted(labelled - read))
     missed = [concept.name for concept in probe.concepts if concept.name not in labelled]
     if unread and missed:
-        yield (f"{truth.source} labels what the probe does not read: {unread}; and not what it "
-               f"does: {', '.join(missed)}.")  # fmt: skip
+        yield (f"The probe does not read these labels of {truth.source}: {unread}. It reads, "
+               f"without labels: {', '.join(missed)}.")  # fmt: skip
     elif unread and not probe.concepts:
-        yield f"{truth.source} labels what is not read: {unread}; read: {', '.join(sorted(read))}."
+        yield (f"The probe does not read these labels of {truth.source}: {unread}. It reads: "
+               f"{', '.join(sorted(read))}.")  # fmt: skip
 
 
 def _kept_readings(

@@ -55,6 +55,11 @@ def concept_emergences(
     return list(of_tables(tables, store, filters, batch_size, tell=tell))
 
 
+def no_curve_of(metric: str) -> str:
+    """What is told of a concept that is left out."""
+    return f"no curve of the concept {metric.removeprefix(CONCEPT).replace('_', ' ')}"
+
+
 def tables_of(
     readings: Iterable[Reading], place: Mapping[Name, MadeBy], tell: Tell = silent
 ) -> Iterator[StepTable]:
@@ -88,7 +93,7 @@ def _table(
     clean = np.array([known[image].clean for image in block.images])
     why = _untold(truth, clean)
     if why:
-        tell(f"{run.name} · {sampler}: {metric}: {why}")
+        tell(f"{run.name} · {sampler}: {no_curve_of(metric)}: {why}")
         return
     read = np.empty((*block.shape, truth.shape[1]))
     for index, key in block.cells():
@@ -117,11 +122,11 @@ def _untold(truth: np.ndarray, clean: np.ndarray) -> str:
     if len(truth) < FEWEST:
         return f"too few images: {len(truth)} of {FEWEST}"
     if total <= 1e-12:
-        return "all images are alike in it"
+        return "all images have the same value"
     if truth.shape[1] == 1 and set(np.unique(truth)) <= {0, 1}:
         there = int(truth.sum())
         if min(there, len(truth) - there) < MIN_IMAGES:
-            return f"too few images with it or without it: {there} of {len(truth)} have it"
+            return f"too few images with it and without it: {there} of {len(truth)} have it"
     if float((apart * clean).sum()) / total < READABLE:
-        return "the probe does not read it in the clean images"
+        return "the probe cannot read it in the clean images"
     return ""

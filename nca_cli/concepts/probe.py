@@ -165,7 +165,7 @@ class FunctionProbe:
         """What the function answers, checked. Raises `NcaError`."""
         found = self.function(np.asarray(pictures, np.float32))
         if not isinstance(found, Mapping):
-            raise NcaError(f"probe {self.name}: gave no dict of concept → readings")
+            raise NcaError(f"probe {self.name}: did not return a dict of concept → readings")
         count = len(pictures)
         return {str(name): self._column(name, values, count) for name, values in found.items()}
 
@@ -175,7 +175,7 @@ class FunctionProbe:
         except (ValueError, TypeError):
             column = np.empty(0)
         if column.ndim not in (1, 2) or len(column) != count:
-            what = f"{name} has not one reading for each of {count} pictures"
+            what = f"{name} does not have one reading for each of {count} pictures"
             raise NcaError(f"probe {self.name}: {what}")
         return column.reshape(count, -1)
 
@@ -193,7 +193,9 @@ def load_probe(text: str | None = None) -> Probe | FunctionProbe:
         return smile_probe()
     module, colon, name = text.partition(":")
     if not (colon and module and name):
-        raise UsageError(f"no probe {text!r}", f"a saved .npz file, {FER}, or module:function")
+        raise UsageError(
+            f"no such probe: {text}", f"give a saved .npz file, {FER} or module:function"
+        )
     sys.path.insert(0, "")  # a script of the working folder, as `python -m` would find it
     try:
         function = getattr(importlib.import_module(module), name)
@@ -203,7 +205,7 @@ def load_probe(text: str | None = None) -> Probe | FunctionProbe:
     finally:
         sys.path.remove("")
     if not callable(function):
-        raise UsageError(f"probe {text!r} is no function")
+        raise UsageError(f"probe {text!r} is not a function")
     return FunctionProbe(function, text)
 
 
@@ -239,7 +241,7 @@ def fit_probe(
 def _column(name: str, values: np.ndarray, count: int) -> np.ndarray:
     column = np.asarray(values, np.float32)
     if len(column) != count or not np.isfinite(column).all():
-        raise UsageError(f"labels of {name} are not one number for each of {count} pictures")
+        raise UsageError(f"labels of {name} must be one number for each of {count} pictures")
     return column.reshape(count, -1)
 
 

@@ -216,8 +216,8 @@ def _untellable(truth: np.ndarray, value: np.ndarray) -> str:
     if len(truth) < MIN_IMAGES:
         return f"too few images: {len(truth)} of {MIN_IMAGES}"
     if not np.ptp(truth, axis=0).any():
-        return "all images are alike in it"
-    return "" if np.isfinite(value).all() else "the probe does not read it in the clean images"
+        return "all images have the same value"
+    return "" if np.isfinite(value).all() else "the probe cannot read it in the clean images"
 
 
 def _few(truth: np.ndarray, draws: np.ndarray) -> str:
@@ -230,7 +230,7 @@ def _few(truth: np.ndarray, draws: np.ndarray) -> str:
         if least < MIN_IMAGES:
             return f"too few images {word} it for an interval: {least} of {MIN_IMAGES}"
     if np.isnan(draws).mean() > 1 - USABLE:
-        return "too few images that differ in it"
+        return "too little variation in this concept"
     return ""
 
 

@@ -96,8 +96,8 @@ def nothing_labelled(truth: Truth, unknown: Sequence[str]) -> NothingStored:
     if truth.by_digest:
         return NothingStored("no image with known concepts is stored",
                              "nca reconstruct --model demo, or give labels as CSV")  # fmt: skip
-    which = f"{named(unknown)}, none of them stored" if unknown else "nothing that fits"
-    return NothingStored(f"{truth.source}: labels {which}", "name images as in the store: nca ls")
+    which = f"none of {named(unknown)} is stored" if unknown else "no labelled image fits"
+    return NothingStored(f"{truth.source}: {which}", "name images as in the store: nca ls")
 
 
 def named(names: Sequence[str]) -> str:
@@ -149,7 +149,7 @@ def read_labels(path: str | Path) -> Truth:
     single = [at[0] for at in concepts.values() if len(at) == 1]
     values[:, single] = _yes_and_no(values[:, single])
     text = [columns[i] for i in sorted(texts) if columns[i]]
-    notes = (f"{table.path}: text, not numbers, so left out: {named(text)}.",) if text else ()
+    notes = (f"{table.path}: columns of text are left out: {named(text)}.",) if text else ()
     return Truth(_LazyLabels(names, concepts, values), str(table.path), notes=notes)
 
 
@@ -190,7 +190,7 @@ def _check_row(where: str, name: str, seen: Container[str], rest: Sequence[str])
     if not name:
         raise UsageError(f"{where}: no image")
     if any(rest):
-        raise UsageError(f"{where}: more cells than there are columns", _NEEDED)
+        raise UsageError(f"{where}: more cells than columns", _NEEDED)
     if number_or_name(name) in seen:
         raise UsageError(f"{where}: comes twice: {name}",
                          "label images of one name by folder name: nca ls")  # fmt: skip

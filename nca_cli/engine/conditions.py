@@ -43,7 +43,7 @@ def asked_of(
         return
     if request.label is not None or request.prompt is not None:
         option = "--label" if request.label is not None else "--prompt"
-        raise UsageError(f"{option} and --labels both say what images show", "give one of them")
+        raise UsageError(f"{option} and --labels exclude each other", "give one of them")
     groups: dict[Said, list[Source]] = {}
     for image, said in _by_image(request.labels, images):
         groups.setdefault(said, []).append(image)
@@ -66,7 +66,7 @@ def _by_image(path: Path, images: Sequence[Source]) -> Iterator[tuple[Source, Sa
         names = dict.fromkeys((str(image), image.name, image.stem, *_ends(str(image))))
         found = [said for name in names for said in rows.get(number_or_name(name), ())]
         if not found:
-            raise UsageError(f"{path} says nothing of {image}", "add a row, or leave the image out")
+            raise UsageError(f"{path} has no row for {image}", "add a row, or leave the image out")
         yield from ((image, said) for said in dict.fromkeys(found))
 
 
@@ -97,7 +97,9 @@ def _value(column: str, cell: str, where: str) -> Any:
     if column == "prompt" or not cell:
         return cell or None
     if not cell.isdecimal():
-        raise UsageError(f"{where}: label {cell!r} is no whole number from 0", "of a class, from 0")
+        raise UsageError(
+            f"{where}: label {cell!r} is not a whole number from 0", "of a class, from 0"
+        )
     return int(cell)
 
 

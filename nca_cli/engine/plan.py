@@ -249,7 +249,7 @@ def _check_signal(model: Model, keys: Sequence[Key]) -> None:
     blind = [t for t in {t for t, _ in keys} if schedule.level(t).a == 0]
     if model.prediction == "epsilon" and blind:
         reason = f"{model.name} predicts ε, and x_t holds no signal at t = {min(blind)}"
-        raise UsageError(reason, f"take t up to {min(blind) - 1}")
+        raise UsageError(reason, f"use t up to {min(blind) - 1}")
 
 
 def _shares(plan: Plan, keys: Sequence[Key], count: int, shard: Shard) -> list[Sequence[int]]:

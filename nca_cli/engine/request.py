@@ -116,7 +116,7 @@ class Request:
         given = {"--weights": self.weights, "--at": self.at, "--every": self.every,
                  "--step-pattern": self.step_pattern}  # fmt: skip
         if (idle := [option for option, value in given.items() if value]) and not self.runs:
-            raise UsageError(f"{idle[0]} is about a training", "name it: --run PATH")
+            raise UsageError(f"{idle[0]} applies only to trainings", "add --run PATH")
         if self.batch is not None and (whole_number(self.batch) or 0) < 1:
             raise UsageError(f"--batch {self.batch!r} is not a whole number above 0", "or auto")
         object.__setattr__(self, "seeds", tuple(check_seed(seed) for seed in self.seeds))
@@ -221,10 +221,10 @@ class _Group:
 def _check_told(request: Request, models: Sequence[Model]) -> None:
     """Refuse what is said of sizes or files that no model has."""
     if request.size is not None and request.runs and not request.models:
-        raise UsageError("--size is about models; a training has its own size", "leave it out")
+        raise UsageError("--size does not apply to trainings", "leave it out")
     if models and request.told != UNSAID and request.told not in [m.origin.told for m in models]:
         option = "--variant" if request.variant else "--scheduler"
-        raise UsageError(f"{option} is about folders and hub models, and none is named")
+        raise UsageError(f"{option} applies only to folders and hub models")
 
 
 def _named(request: Request, weights: bool) -> list[Model]:
@@ -310,7 +310,9 @@ def _choice(request: Request, model: Model, text: str) -> SamplerChoice:
     """`ddim`, or `ddim-20` with its steps. Raises `UsageError` where `--steps` says others."""
     name, steps = name_and_steps(text)
     if steps is not None and request.steps is not None:
-        raise UsageError(f"--sampler {text} and --steps both say how many", "give one of them")
+        raise UsageError(
+            f"--sampler {text} and --steps both set the number of steps", "give one of them"
+        )
     levels = model.space.schedule.steps
     own = model.sampler if name == model.sampler.name else SamplerChoice.default(name, levels)
     return own.with_options(steps=steps)

@@ -152,7 +152,7 @@ class Reconstruction:
     def _stored(self, image: ImagePlan, keys: list[Key]) -> Starts:
         noise = self.plan.store.artifact(self.plan.place(image), NOISE)
         if noise is None:  # another process may have deleted it
-            raise NothingStored(f"{image.name}: its x_t are gone", "run the same command again")
+            raise NothingStored(f"{image.name}: its x_t were deleted", "run the same command again")
         return Starts(self.plan, image, noise, keys)
 
     def _from_one(

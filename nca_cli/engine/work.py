@@ -92,5 +92,5 @@ def _present(request: Request) -> tuple[Request, bool]:
         return request, all(run.has_ended for run in runs)
     there = set.intersection(*({saved.step for saved in run.steps} for run in runs))
     if not (at := [step for step in request.at if step in there]):
-        raise Unfinished("none of the steps is there yet")
+        raise Unfinished("none of these steps has a checkpoint yet")
     return replace(request, at=at), len(at) == len(request.at)

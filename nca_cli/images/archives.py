@@ -154,7 +154,7 @@ class Zip(Archive):
         try:
             return zipfile.ZipFile(_Directory(self.path))
         except zipfile.BadZipFile as error:
-            problem = f"no zip archive, or its end is missing ({error})"
+            problem = f"not a zip archive, or its end is missing ({error})"
             raise ImageError(self.path, problem, _AGAIN) from error
 
     def read(self, member: Member) -> io.BytesIO:
@@ -268,7 +268,7 @@ class _Headers:
         try:
             return tarfile.open(fileobj=self, mode="r:")  # type: ignore[call-overload]
         except tarfile.ReadError as error:
-            raise ImageError(self._path, f"no tar archive ({error})", _AGAIN) from error
+            raise ImageError(self._path, f"not a tar archive ({error})", _AGAIN) from error
 
     def finish(self) -> None:
         """Read what follows the last member: only then are the checksums of gzip compared."""
@@ -285,23 +285,23 @@ def _tar_problem(info: tarfile.TarInfo) -> str:
     if info.issym() or info.islnk():
         return _LINK
     if not info.isreg() or info.issparse():
-        return "no regular file, not read"
+        return "not a regular file"
     return _problem(info.name, info.size, info.size)
 
 
-_LINK = "a link, not read: only files in the archive itself are"
+_LINK = "a link; links in archives are not followed"
 _EXPANDS = f"expands more than {RATIO} times, not read"
 
 
 def _too_many(path: Path) -> ImageError:
     return ImageError(path, f"more than {MAX_MEMBERS:,} members, not read",
-                      "unpack it, or share it out to several archives")  # fmt: skip
+                      "unpack it or split it into several archives")  # fmt: skip
 
 
 def _problem(name: str, size: int, packed: int) -> str:
     """Why a member is not read, by its name and sizes; "" when it is."""
     if name[:1] in ("/", "\\") or ".." in _plain(name).split("/"):
-        return "its name leads out of the archive, not read"
+        return "its name points outside the archive"
     if is_archive(name):
         return "archives in archives are not opened"
     if size > MAX_BYTES:
@@ -341,7 +341,7 @@ def _refusing(what: object, hint: str | None = None) -> Iterator[None]:
     except NcaError:
         raise
     except MemoryError as error:
-        raise ImageError(what, "takes more memory than there is") from error
+        raise ImageError(what, "too large for the memory") from error
     except Exception as error:
         damaged = not (isinstance(error, OSError) and error.errno)
         raise ImageError(what, damage(error), hint if damaged else None) from error

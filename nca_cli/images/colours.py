@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NEAR = 2
 """Of 255: the writings of sRGB are within 1 of each other, the profiles that differ 9 and more."""
-UNFIT = "its colour profile does not fit its pixels, colours are taken as they stand"
+UNFIT = "its colour profile does not match its pixels and is ignored"
 _SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _DEVICES = ("mntr", "scnr", "prtr", "spac")
 """Classes of profiles that say what colours of a picture are."""

@@ -38,11 +38,13 @@ class Choice:
     def __post_init__(self) -> None:
         for option, count in (("--limit", self.limit), ("--sample", self.sample)):
             if count is not None and count < 1:
-                raise UsageError(f"{option} {count} takes no image", "give a number above 0")
+                raise UsageError(f"{option} {count} selects no image", "give a number above 0")
         if self.limit is not None and self.sample is not None:
-            raise UsageError("--limit and --sample do not go together", "take the first or any")
+            raise UsageError("--limit and --sample exclude each other", "use one of them")
         if self.seed is not None and self.sample is None:
-            raise UsageError("--sample-seed without --sample", "say how many: --sample 100")
+            raise UsageError(
+                "--sample-seed without --sample", "add --sample N, such as --sample 100"
+            )
 
     def of(self, images: Sequence[Image], names: Sequence[str]) -> list[Image]:
         """The images chosen, in their order; a sample is drawn by `names` alone.
@@ -169,7 +171,7 @@ class _Finder:
             images, problem, hint = [], "not a regular file", "name an image file or a folder"
         elif _is_glob(argument):
             images, problem = self.matching(argument), "no images match"
-            hint = "check the pattern: of its matches, files with an image suffix are taken"
+            hint = "check the pattern; only files with an image suffix are taken"
         else:
             images, problem, hint = [], "no such file or folder", "check the path"
         if not images:
@@ -188,7 +190,7 @@ class _Finder:
         if not images:
             self.complain(_nothing_in_archive(archive, inside))
         elif len(images) > 1 and all(image.problem for image in images):
-            hint = f"nor is any of the {len(images):,} images there"
+            hint = f"none of the {len(images):,} images there can be read"
             self.complain(ImageError(images[0], images[0].problem, hint))
             return []
         if inside in archive.members:
@@ -280,14 +282,16 @@ def _nothing_in(folder: str) -> str:
     files = list(_files_in(folder))
     archive = next(filter(is_archive, files), None)
     if archive:
-        return f"archives are opened when they are named: {archive}"
+        return f"archives in folders are not opened, unless they are named: {archive}"
     return left_out(map(str, files)) or READABLE
 
 
 def _nothing_in_archive(archive: Archive, inside: str) -> ImageError:
     if inside != "." and archive.members:
         hint = f"it holds {next(iter(archive.members))}, for one"
-        return ImageError(f"{archive.path}/{inside}", "no image or folder of images in it", hint)
+        return ImageError(
+            f"{archive.path}/{inside}", "no such image or folder in this archive", hint
+        )
     nested = any(map(is_archive, archive.members))
     hint = "archives in archives are not opened" if nested else READABLE
     hint = left_out(archive.shown(inside)) or hint

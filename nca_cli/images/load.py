@@ -86,7 +86,7 @@ def load_image(
         """The bytes of `file`, in memory: those that were hashed are those that are decoded."""
         held = io.BytesIO(file.read())
         if file_digest(held, resolution, fit, source) != digest:
-            raise ImageError(source, "has changed meanwhile", "run the same command again")
+            raise ImageError(source, "changed while it was read", "run the same command again")
         return held
 
     with decoding(source, None if digest is None else taken) as opened:
@@ -165,11 +165,11 @@ class _Plain:
         """What may have been done, and whether it was, once all parts are made."""
         bits = self.deepest.bit_length()
         return {
-            "transparent, put on white": self.transparent,
+            "transparent, drawn on white": self.transparent,
             "colours converted to sRGB by its profile": isinstance(self.profile, Conversion),
             str(self.profile): isinstance(self.profile, str),
-            f"16 bits, but its largest value is {self.deepest:,}: "
-            f"dark, if its data have {bits} bits": 0 < bits <= 14 and not self.twelve_bit,
+            f"16 bits, with a largest value of {self.deepest:,}: "
+            f"too dark if the data have {bits} bits": 0 < bits <= 14 and not self.twelve_bit,
         }  # fmt: skip
 
     def _eight_bit(self, image: Image.Image) -> Image.Image:

@@ -110,7 +110,7 @@ def _refusing(source: Source) -> Iterator[None]:
     except NcaError:
         raise
     except MemoryError as error:
-        raise ImageError(source, "takes more memory than there is", SMALLER) from error
+        raise ImageError(source, "too large for the memory", SMALLER) from error
     except UnidentifiedImageError as error:
         raise ImageError(source, "not an image that can be read", READABLE) from error
     except Image.DecompressionBombError as error:
@@ -121,7 +121,7 @@ def _refusing(source: Source) -> Iterator[None]:
 
 def _check_format_and_size(image: Image.Image, source: Source) -> None:
     if image.format not in _FORMATS:
-        raise ImageError(source, f"{image.format} files are not read", READABLE)
+        raise ImageError(source, f"{image.format} files are not supported", READABLE)
     kind = "progressive JPEG" if image.info.get("progressive") else image.format
     limit = min(MAX_PIXELS, _MOST.get(kind, MAX_PIXELS))
     if image.width * image.height > limit:

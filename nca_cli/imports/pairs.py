@@ -40,10 +40,10 @@ class Pair:
     def sampler_and_steps(self) -> tuple[str, int | None]:
         """`ddim-50` → (`ddim`, 50). Raises `UsageError` for what cannot be a file's name."""
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,59}", self.sampler):
-            raise UsageError(f"sampler {self.sampler!r} is no name",
-                             "letters, digits, - and _, such as ddim or ddim-50")  # fmt: skip
+            raise UsageError(f"sampler {self.sampler!r} is not a valid name",
+                             "use letters, digits, - and _, such as ddim or ddim-50")  # fmt: skip
         if self.sampler == "noise":
-            raise UsageError("sampler 'noise' is the name of x_t", "choose another name")
+            raise UsageError("sampler 'noise' is reserved for x_t", "choose another name")
         return split_label(self.sampler)
 
     def problem(self, error: NcaError) -> NcaError:
@@ -138,7 +138,7 @@ class Levels:
         if self.schedule is not None:
             return self.schedule.check(t)
         if not (math.isfinite(t) and t >= 0):
-            raise UsageError(f"t {t} is no level", "numbers from 0")
+            raise UsageError(f"t {t} is not a level", "numbers from 0")
         return t
 
     def log_snr(self, t: Number) -> float:

@@ -43,7 +43,7 @@ def read_original(path: str | Path, shape: tuple[int, int, int], fit: str) -> Pi
         raise ImageError(
             path,
             f"is {_text(pixels.shape)}, its reconstruction {_text(shape)}",
-            "an array is not resized: give an image, or bring it to that size",
+            "arrays are not resized: give an image, or an array of that size",
         )
     if np.abs(pixels).max() > RANGE:
         raise ImageError(path, f"values from {pixels.min():g} to {pixels.max():g}", _LAYOUT)
@@ -55,7 +55,7 @@ def _read_array(path: Path) -> Picture:
     try:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
     except MemoryError as error:
-        raise ImageError(path, "takes more memory than there is") from error
+        raise ImageError(path, "too large for the memory") from error
     except Exception as error:  # NumPy parses a header as Python, which throws anything at damage
         known = isinstance(error, OSError) and error.strerror
         hint = next_step(error) or _LAYOUT

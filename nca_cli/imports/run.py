@@ -37,7 +37,7 @@ def model_name(text: str) -> str:
     """`org/name@revision` and `name` → `name`. Raises `UsageError` for what names no folder."""
     name = text.split("@")[0].rstrip("/").rpartition("/")[2]
     if not name or safe_name(name) != name:
-        raise UsageError(f"--model {text!r} cannot name a folder",
+        raise UsageError(f"--model {text!r} is not valid as a folder name",
                          "letters, digits, ., - and _, such as published-ddim")  # fmt: skip
     return name
 

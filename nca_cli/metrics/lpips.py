@@ -162,7 +162,7 @@ def _tensors(file: Path) -> Mapping[str, Any]:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged pickle or archive may raise
         reason = (" ".join(str(error).split()) or type(error).__name__)[:100]
-        raise UsageError(f"{file}: is no weights file ({reason})", KINDS) from error
+        raise UsageError(f"{file}: is not a weights file ({reason})", KINDS) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict):
         raise UsageError(f"{file}: holds no state dict", KINDS)
@@ -185,10 +185,10 @@ def _plain(name: str) -> str | None:
 def _network_of(file: Path, state: State) -> str:
     """Which network the tensors belong to, by their names and shapes."""
     if _is_vgg(state):
-        raise UsageError(f"{file}: holds weights of VGG, which is not read", _THESE)
+        raise UsageError(f"{file}: holds weights of VGG, which is not supported", _THESE)
     stem, lin = state.get("features.0.weight"), state.get("lin1")
     if lin is not None and _digest(lin)[:16] in _OLD:
-        raise UsageError(f"{file}: holds lin weights of LPIPS 0.0", "take those of weights/v0.1")
+        raise UsageError(f"{file}: holds lin weights of LPIPS 0.0", "use those of weights/v0.1")
     blurred = any(key.endswith(".filt") for key in state)
     for name, network in NETWORKS.items():
         fits_stem = stem is None or tuple(stem.shape) == network.stem

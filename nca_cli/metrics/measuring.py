@@ -142,7 +142,7 @@ class Measuring:
             self.saved += 1
         except StoreError as error:
             self.unsaved = NcaError(f"no value could be kept: {error.what}", error.hint)
-            text = f"measures are not kept: {error.reason}"
+            text = f"values are not kept: {error.reason}"
             self.notes += [] if text in self.notes else [text]
 
     def _values(self, source: WantedSamples) -> Iterator[Value]:
@@ -212,16 +212,16 @@ def _workers(wanted: int | None, tasks: Sequence[Task]) -> int:
 
 
 def _passing(name: str) -> str:
-    return (f"{name} depends on more than nca can compare, so it is measured each time: "
-            "name that in Metric(…, weights=…) to keep the values")  # fmt: skip
+    return (f"values of {name} are not kept, since nca cannot tell all that they depend on: "
+            "name it in Metric(…, weights=…)")  # fmt: skip
 
 
 def _mixed(name: str, counts: Counter[str]) -> str:
     """What is told where samples were measured with different weights."""
     told = max(counts.values())
     option = known.named_by if (known := described(name)) else ""
-    return (f"{name} was measured with different weights, and only what most samples have is told "
-            f"({told} of {counts.total()}): to have all of one, nca measure {option}")  # fmt: skip
+    return (f"{name} was measured with different weights; shown are the most common "
+            f"({told} of {counts.total()} samples); to use one for all: nca measure {option}")  # fmt: skip
 
 
 def _still_told(name: str, stamp: str) -> bool:

@@ -120,7 +120,7 @@ class Survey:
         except StoreError as error:
             kept, reason = None, error.reason
         if kept is None:
-            self.notes.append(f"{path}: {reason}, so measured anew")
+            self.notes.append(f"{path}: {reason}, so it is measured again")
         return kept or Kept()
 
     def _noise(self, artifact: Artifact) -> Artifact:

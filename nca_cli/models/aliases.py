@@ -210,7 +210,7 @@ def _alias(name: str, table: Any, file: Path) -> UserAlias:
 
 def _check_name(name: str, where: str) -> None:
     if not NAME.fullmatch(name):
-        raise UsageError(f"{where} is no short name", "letters, digits, dots, dashes")
+        raise UsageError(f"{where} is not a valid short name", "letters, digits, dots, dashes")
     built_in = ALIASES.get(name)
     if built_in is not None and not isinstance(built_in.origin, ByHand):
         raise UsageError(f"{where} is a built-in name", "choose another")
@@ -233,6 +233,6 @@ def _resolved(model: str, file: Path, where: str) -> str:
         return f"{kind}:{(file.parent / Path(os.path.expanduser(checkpoint))).absolute()}"
     if is_own(model):
         reason = f"{where}: a file may not name code to run ({model})"
-        raise UsageError(reason, f"say --model {model} yourself")
+        raise UsageError(reason, f"use --model {model} on the command line")
     path = file.parent / Path(os.path.expanduser(model))
     return str(path.absolute()) if model not in ALIASES and os.path.exists(path) else model

@@ -86,7 +86,7 @@ def scheduler_complaints(config: Mapping[str, Any], prediction: str) -> Iterator
     if levels.prediction is not None:
         yield from _of_continuous(config, levels.prediction)
     elif config.get("timestep_type", "discrete") != "discrete":
-        yield f"its {kind} has continuous times, which nca has not"
+        yield f"its {kind} has continuous times, which nca does not support"
     elif prediction not in PREDICTIONS:
         yield f"its network predicts {prediction!r}, which nca does not know"
 
@@ -96,7 +96,9 @@ def _of_continuous(config: Mapping[str, Any], prediction: str) -> Iterator[str]:
     kind, written = config.get("_class_name"), config.get("prediction_type", prediction)
     if written != prediction:
         yield f"its scheduler is a {kind}, yet its network predicts {written!r}"
-    yield from (f"its {kind} has {flag}, which nca has not" for flag in BENDS if config.get(flag))
+    yield from (
+        f"its {kind} has {flag}, which nca does not support" for flag in BENDS if config.get(flag)
+    )
     if not 0 < float(config.get("sigma_min", 0.01)) < float(config.get("sigma_max", 1348.0)):
         yield f"its {kind} has no range from sigma_min to sigma_max"
     if not float(config.get("shift", 1.0)) > 0:
@@ -154,4 +156,4 @@ def _of_number(config: Mapping[str, Any], key: str, who: str) -> Iterator[str]:
 def _of_whole(config: Mapping[str, Any], key: str, who: str, most: int) -> Iterator[str]:
     value = config.get(key, 1)
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        yield f"{who} has {key} {short(value)}, which is no whole number from 1 to {most}"
+        yield f"{who} has {key} {short(value)}, which is not a whole number from 1 to {most}"

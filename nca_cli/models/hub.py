@@ -140,7 +140,7 @@ def _plain_errors(repo: str, revision: str | None) -> Iterator[None]:
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise ModelError(repo, "not on this disk, and the hub cannot be reached", hint) from error
     except errors.HFValidationError as error:
-        raise ModelError(repo, "is no valid hub id") from error
+        raise ModelError(repo, "is not a valid hub id") from error
     except errors.HfHubHTTPError as error:
         status = getattr(error.response, "status_code", "?")
         raise ModelError(repo, f"the hub answered with status {status}", hint) from error
@@ -154,5 +154,5 @@ def _plain_errors(repo: str, revision: str | None) -> Iterator[None]:
 
 
 def _no_hub(repo: str) -> ModelError:
-    reason = "what answers is no hub (a login page of this network, perhaps)"
+    reason = "the server that answers is not a hub (perhaps a login page of your network)"
     return ModelError(repo, reason, GET_IT.format(repo))

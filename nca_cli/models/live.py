@@ -48,7 +48,7 @@ class LiveNetwork(Origin):
         if channels not in (1, 3):
             raise UsageError(
                 f"shape {(channels, height, width)} is not (C, H, W) with C 3 or 1",
-                "pixels alone can be watched, no latents",
+                "only pixel models can be watched, not latent ones",
             )
         return Model(
             safe_name(trained.run), WATCHED,
@@ -135,7 +135,7 @@ def unwrapped(network: Any) -> torch.nn.Module:
     while (name := WRAPPERS.get(type(network).__name__)) and hasattr(network, name):
         network = getattr(network, name)
     if not isinstance(network, torch.nn.Module):
-        raise UsageError(f"a {type(network).__name__} is no torch.nn.Module",
+        raise UsageError(f"a {type(network).__name__} is not a torch.nn.Module",
                          "give the network that holds the weights")  # fmt: skip
     return network
 
@@ -149,7 +149,7 @@ def levels_of(schedule: Any, prediction: str | None = None) -> tuple[Schedule, s
     levels, told = schedule, prediction or getattr(schedule, "prediction", None) or "epsilon"
     if not isinstance(schedule, Schedule):
         if not hasattr(schedule, "config"):
-            raise UsageError(f"a {type(schedule).__name__} is no schedule",
+            raise UsageError(f"a {type(schedule).__name__} is not a schedule",
                              "give a scheduler of diffusers, or a Schedule")  # fmt: skip
         config = {**schedule.config, "_class_name": type(schedule).__name__}
         implied = kind_of(config).prediction or config.get("prediction_type", "epsilon")

@@ -43,7 +43,7 @@ RANDOM_FILLS = (
     "xavier_normal_", "xavier_uniform_",
 )  # fmt: skip
 IDLE_VARIANCE = (
-    "the network learned a variance; its scheduler names none such, so ddpm leaves it out"
+    "the network has a learned variance, but its scheduler does not use one, so ddpm ignores it"
 )
 WRITTEN_SCALE = (
     "latent scale 0.18215: diffusers writes it for a VQModel that named none, which means 1; "
@@ -194,7 +194,7 @@ def _conditions(pipeline: Pipeline, name: str, running: Running) -> Conditions:
     if pipeline.classes is None:
         return None, None, ()
     if (given := null if running.label is None else running.label) is None:
-        raise ModelError(name, "has no label that stands for none", "give one: label=N")
+        raise ModelError(name, "has no null class label", "give one: label=N")
     labels = [None if n is None else {"class_labels": torch.tensor([n])} for n in (given, null)]
     return labels[0], labels[1], ()
 

@@ -151,7 +151,7 @@ def check_variant(pipeline: Pipeline, name: str, told: FileChoice) -> None:
     """Refuse a variant that no part has. Raises `ModelError`."""
     found = {each for part in pipeline.components() for each in _variants(part)}
     if told.variant and pipeline.network.weights and told.variant not in found:
-        raise ModelError(name, f"none of its weights are of a variant {told.variant}",
+        raise ModelError(name, f"it has no weights of variant {told.variant}",
                          "leave out --variant")  # fmt: skip
 
 
@@ -285,14 +285,14 @@ class Hub(Origin):
         if not configs and (lora := lora_among(names)):
             raise ModelError(self.repo, LORA.format(lora), MERGE)
         if not configs:
-            raise ModelError(self.repo, "is no diffusers pipeline (no model_index.json)")
+            raise ModelError(self.repo, "is not a diffusers pipeline (no model_index.json)")
         folder = hub.download(self.repo, self.revision, configs)
         pipeline = read_pipeline(folder, self.repo, self.told)
         if chosen := self._chosen(pipeline, names, weights):
             hub.download(self.repo, folder.name, chosen)
         pipeline = read_pipeline(folder, self.repo, self.told)
         if missing := pipeline.missing(weights):
-            raise ModelError(self.repo, f"{missing} did not arrive", "try again")
+            raise ModelError(self.repo, f"{missing} was not downloaded", "try again")
         return pipeline
 
     def _chosen(self, pipeline: Pipeline, names: list[str], weights: bool) -> list[str]:

@@ -79,7 +79,7 @@ def _complaints(made: Any) -> dict[str, bool]:
     told = isinstance(schedule, Schedule)
     prediction = _prediction(made) if told else ""
     return {
-        "its identity is not a text": not isinstance(identity, str) or not identity.strip(),
+        "its identity is not a string": not isinstance(identity, str) or not identity.strip(),
         "its shape is not (C, H, W) with C 3 or 1": not image or shape[0] not in (1, 3),
         "it cannot be called": not callable(made),
         f"its schedule is a {type(schedule).__name__}, not one of {', '.join(SCHEDULES)} of "

@@ -119,7 +119,7 @@ def _no_pipeline(root: Path, name: str) -> ModelError:
     """Why a folder is none, with what it holds in its place."""
     if lora := lora_among(file.name for file in root.iterdir()):
         return ModelError(name, f"{root} {LORA.format(lora)}", MERGE)
-    reason = f"{root} is no diffusers pipeline (no {INDEX} or config.json)"
+    reason = f"{root} is not a diffusers pipeline (no {INDEX} or config.json)"
     return IncompletePipeline(name, reason, _networks_below(root))
 
 
@@ -149,7 +149,7 @@ def _around(network: Path, name: str, told: FileChoice) -> Pipeline:
     found = (root for root in above if list_files(root) & {SCHEDULER, FLAT_SCHEDULER})
     root = next(found, above[0] if told.scheduler else None)
     if root is None:
-        reason = f"{network} has no scheduler_config.json, nor has a folder above it"
+        reason = f"{network} has no scheduler_config.json, and neither has any folder above it"
         hint = f"name it: --scheduler FILE, or save the training's as {network.parent / SCHEDULER}"
         raise IncompletePipeline(name, reason, hint)
     files, inside = list_files(root), network.relative_to(root).as_posix()
@@ -260,7 +260,9 @@ class _Files:
             raise IncompletePipeline(self.name, f"{self.root / file} is missing")
         config = read_json(self.root / file, self.name)
         if flat and "_class_name" not in config:
-            reason = f"{self.root} is no diffusers pipeline (config.json names no {UNET.network})"
+            reason = (
+                f"{self.root} is not a diffusers pipeline (config.json names no {UNET.network})"
+            )
             raise ModelError(self.name, reason)
         return folder, config, _class_of(config)
 
@@ -344,5 +346,5 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
         raise ModelError(name, f"{path} is not a JSON object")
     kind = value.get("_class_name")
     if kind is not None and not isinstance(kind, str):
-        raise ModelError(name, f"{path}: _class_name {short(kind)} is no name of a class")
+        raise ModelError(name, f"{path}: _class_name {short(kind)} is not a class name")
     return value

@@ -90,14 +90,14 @@ def check_condition(
     if not 0 <= guidance < math.inf:
         raise UsageError(f"--guidance {guidance:g} is not a number from 0")
     if not model.takes_prompt and model.classes is None:
-        reason = f"{model.name} takes neither labels nor prompts, so nothing to guide towards"
+        reason = f"{model.name} takes neither labels nor prompts, so guidance is not possible"
         raise UsageError(reason, "leave out --guidance")
     if model.takes_prompt and prompt is None:
         raise UsageError("--guidance needs a --prompt to guide towards")
     if not model.takes_prompt and label is None:
         raise UsageError("--guidance needs a --label to guide towards")
     if guidance != 1 and not model.takes_prompt and model.null_label is None:
-        reason = f"{model.name} has no label that stands for none, so nothing to guide away from"
+        reason = f"{model.name} has no null class label, so guidance is not possible"
         raise UsageError(reason, "leave out --guidance")
 
 
@@ -109,8 +109,8 @@ def _check_label(model: Model, label: int | None) -> None:
         return
     last = model.classes - 1
     if label is None and model.null_label is None:
-        reason = f"{model.name} is class-conditional and has no label that stands for none"
-        raise UsageError(reason, f"say --label N, from 0 to {last}")
+        reason = f"{model.name} is class-conditional and has no null class label"
+        raise UsageError(reason, f"add --label N, from 0 to {last}")
     if label is not None and not 0 <= label <= last:
         raise UsageError(f"--label {label} is not a class of {model.name}", f"from 0 to {last}")
 
@@ -149,7 +149,7 @@ def _threshold(model: Model) -> tuple[float, float]:
     ):
         if not isinstance(value, int | float) or not holds():
             raise ModelError(model.name, f"its scheduler's {name} is {value!r}",
-                             "say --clip or --no-clip")  # fmt: skip
+                             "add --clip or --no-clip")  # fmt: skip
     return float(share), float(most)
 
 
@@ -185,7 +185,7 @@ def _spacing(model: Model, choice: SamplerChoice) -> str | None:
     if choice.spacing == KARRAS and method.chain and not method.any_spacing:
         able = ", ".join(name for name, each in METHODS.items() if each.any_spacing)
         raise UsageError(
-            f"{choice.name} takes even steps alone", f"--spacing {KARRAS} is for {able}"
+            f"{choice.name} takes only even steps", f"--spacing {KARRAS} is for {able}"
         )
     spacings = model.space.schedule.spacings
     if choice.spacing not in (None, *spacings) and method.chain:
@@ -213,7 +213,7 @@ def _variance(model: Model) -> str:
     variance = str(model.scheduler.get("variance_type") or usual).removesuffix("_log")
     if variance not in VARIANCES:
         raise ModelError(
-            model.name, f"its ddpm variance is {variance!r}, which nca has not", "use ddim"
+            model.name, f"its ddpm variance is {variance!r}, which nca does not support", "use ddim"
         )
     return variance
 

@@ -129,7 +129,7 @@ def _table(value: Mapping[str, Any]) -> dict[str, Any]:
         if key not in COUNTERS or (torch.is_tensor(item) and item.ndim)
     }  # fmt: skip
     if others := [key for key, item in found.items() if not torch.is_tensor(item)]:
-        raise NoTable(f"is no table of tensors: {', '.join(others)} are none")
+        raise NoTable(f"is not a table of tensors: {', '.join(others)} are none")
     return found
 
 

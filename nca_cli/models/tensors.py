@@ -60,7 +60,7 @@ def read_weights(file: Path, name: str) -> Weights:
         found = weights_in(_read(file))
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
-        what = f"holds more than tensors ({named[1]})" if named else "is no table of tensors"
+        what = f"holds more than tensors ({named[1]})" if named else "is not a table of tensors"
         raise ModelError(
             name, f"{file} {what}, or is damaged; {NO_CODE}",
             "ask its makers for a .safetensors file",
@@ -72,7 +72,7 @@ def read_weights(file: Path, name: str) -> Weights:
         raise ModelError(name, f"{file} {one_line(str(error))}", hint) from error
     except Exception as error:
         reason = f"{file} is damaged or incomplete ({one_line(str(error))})"
-        raise ModelError(name, reason, "fetch it again") from error
+        raise ModelError(name, reason, "download it again") from error
     if lora := is_lora(found.tensors):
         raise ModelError(name, f"{file} {LORA.format(lora)}", MERGE)
     return found
@@ -123,19 +123,19 @@ def _check_kind(file: Path, name: str) -> None:
     except OSError as error:
         raise ModelError(name, f"cannot read {file}: {error.strerror or error}") from error
     if not start:
-        raise ModelError(name, f"{file} is empty", "fetch it again")
+        raise ModelError(name, f"{file} is empty", "download it again")
     if start.startswith(b"version https://git-lfs"):
         raise ModelError(name, f"{file} is a Git LFS pointer", "git lfs pull in that folder")
     pickled = start.startswith(PICKLE) or _is_zip(file) or start.startswith(b"PK")
     if file.suffix != ".safetensors" and not pickled:
         reason = f"{file} holds no weights: it begins {start[:16]!r}"
-        raise ModelError(name, reason, "fetch it again")
+        raise ModelError(name, reason, "download it again")
 
 
 def check_finite(key: str, value: torch.Tensor, file: Path, name: str) -> None:
     """Refuse a tensor with values that are not numbers: all that came of it would be none."""
     if not bool(value.isfinite().all()):
-        raise ModelError(name, f"{file}: {key} holds values that are no finite numbers")
+        raise ModelError(name, f"{file}: {key} holds values that are not finite")
 
 
 def one_line(text: str, limit: int = 120) -> str:

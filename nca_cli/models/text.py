@@ -174,7 +174,7 @@ def _tokenizer(component: TextComponent, root: Path, name: str) -> Any:
             return kind.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # tokenizers raises a plain Exception
             reason = f"{folder} holds no tokenizer ({' '.join(str(error).split())[:120]})"
-            raise ModelError(name, reason, "fetch it again") from error
+            raise ModelError(name, reason, "download it again") from error
 
 
 def _check_length(tokenizer: Any, prompt: str, limit: int) -> None:

@@ -138,7 +138,7 @@ def _named(place: str) -> tuple[str | None, str]:
 def _own(given: str | None, place: str, at: Sequence[int]) -> TrainingRun:
     """A run of networks that a factory makes, one for each step."""
     if not at:
-        raise UsageError(f"--run {place} does not say which steps it has", "--at 0,100,1000")
+        raise UsageError(f"the steps of --run {place} are not known", "add --at 0,100,1000")
     steps = tuple(SavedStep(step, None, place, None) for step in sorted(at))
     return TrainingRun(given or place.split(":")[1], steps, place)
 
@@ -147,7 +147,7 @@ def _checkpoints(place: str, step_pattern: str | None) -> list[SavedStep]:
     named, trusted = _reader(step_pattern), step_pattern is not None
     found = [saved for path in _paths(place) for saved in _saved(path, named, trusted)]
     if not found:
-        hint = "its checkpoints have their step in their names; or say --step-pattern REGEX"
+        hint = "the names of checkpoints must contain the step, or add --step-pattern REGEX"
         raise NoCheckpoints(f"no checkpoints in {place}", hint)
     return found
 
@@ -233,7 +233,7 @@ def _reader(pattern: str | None) -> StepOf:
         known = re.compile(pattern or STEP_WORDS)
     except re.error as error:
         raise UsageError(
-            f"--step-pattern {pattern!r} is no regular expression ({error})"
+            f"--step-pattern {pattern!r} is not a regular expression ({error})"
         ) from error
     if known.groups < 1:
         raise UsageError(f"--step-pattern {pattern!r} has no group", r"such as 'it-(\d+)'")

@@ -15,10 +15,10 @@ class Unfinished(NcaError):
 
 
 class HalfWritten(ModelError, Unfinished):
-    """A checkpoint that is not written to its end."""
+    """A checkpoint that is incomplete."""
 
     def __init__(self, name: str, path: Path):
-        super().__init__(name, f"{path} is not written to its end", "wait, or leave it out: --at")
+        super().__init__(name, f"{path} is incomplete", "wait, or choose other steps with --at")
 
 
 LONGEST_HEADER = 100_000_000

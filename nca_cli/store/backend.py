@@ -111,7 +111,9 @@ class PackedBackend:
             with self._opened() as file:
                 return dict(file.attrs)
         except DamagedArtifact as error:
-            raise StoreError(self.root, f"is no readable packed store ({error.damage})") from error
+            raise StoreError(
+                self.root, f"is not a readable packed store ({error.damage})"
+            ) from error
 
     @cached_property
     def _tree(self) -> dict[str, dict[str, list[str]]]:

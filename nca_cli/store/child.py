@@ -169,7 +169,7 @@ def _ended(code: int) -> Checked:
     """What the end of a child says of the part that it was reading."""
     name = signal.Signals(-code).name if code < 0 else ""
     if name == "SIGXCPU":
-        return Checked("HDF5 comes to no end on it", damaged=True)
+        return Checked("HDF5 hangs on it", damaged=True)
     if name in CRASHES:
         return Checked(f"crashes its reader (signal {-code})", damaged=True)
     death = f"signal {-code}" if code < 0 else f"exit status {code}"

@@ -142,5 +142,5 @@ def step_clash(info: Mapping[str, Any], step: int, weights: str) -> tuple[str, s
         hint = "was it replaced, or is this another run of that name? --run NAME=PATH names it"
         return f"step {step} is stored with other weights", hint
     if others:
-        return f"step {step} has the very weights of step {others[0]}, which is stored", "leave it"
+        return f"step {step} has the same weights as step {others[0]}, which is stored", "leave it"
     return None

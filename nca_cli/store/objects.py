@@ -19,7 +19,7 @@ TEXT = h5py.string_dtype()
 def _type_of(dtype: np.dtype) -> h5t.TypeID:
     """Raises `ValueError` for what is no number or text of fixed length."""
     if dtype.hasobject:
-        raise ValueError(f"{dtype} is no type of numbers")
+        raise ValueError(f"{dtype} is not a type of numbers")
     return h5t.py_create(dtype, logical=True)
 
 

@@ -100,10 +100,12 @@ def explained(path: Path, name: str, error: Exception) -> StoreError:
     if _IN_USE.search(text):
         return StoreError(
             path, "another program writes to it, or was killed while it did",
-            f"when no program has it open: h5clear -s {path.name}",
+            f"if no program has it open: h5clear -s {path.name}",
         )  # fmt: skip
     if (isinstance(error, MemoryError) or "memory" in text.lower()) and not _fits(path):
-        return StoreError(path, "too little memory to read it", "end other programs, then again")
+        return StoreError(
+            path, "too little memory to read it", "close other programs and run it again"
+        )
     if refused := told - _OF_CONTENT:
         return _of_disk(path, os.strerror(min(refused)))
     return _unreadable(path) or DamagedArtifact(name, reason_of(error))
@@ -130,7 +132,7 @@ def _unreadable(path: Path) -> StoreError | None:
 
 
 def _of_disk(path: Path, why: str) -> StoreError:
-    return StoreError(path, f"the disk cannot read it ({why})", "check the disk, then again")
+    return StoreError(path, f"the disk cannot read it ({why})", "check the disk and run it again")
 
 
 def reason_of(error: Exception) -> str:

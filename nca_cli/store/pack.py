@@ -115,9 +115,9 @@ def unpack(path: str | Path, folder: str | Path, progress: Progress = unheard) -
     """
     source, folder = Store(path), Path(folder)
     if not source.packed:
-        raise StoreError(path, "is no packed store", "give a file that nca pack has made")
+        raise StoreError(path, "is not a packed store", "give a file that nca pack has made")
     if any(folder.iterdir()) if folder.is_dir() else folder.exists():
-        raise StoreError(folder, "is there already", "unpack into a new folder: -o DIR")
+        raise StoreError(folder, "exists already", "unpack into a new folder: -o DIR")
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         discard_left_over(folder.absolute())

@@ -102,11 +102,11 @@ class Store:
             return
         stamp = self.backend.stamp()
         if stamp.get("format") != layout.FORMAT:
-            raise StoreError(self.root, "is no nca store")
+            raise StoreError(self.root, "is not an nca store")
         try:
             check_version(self.root, stamp)
         except (TypeError, ValueError, OverflowError) as error:
-            what = "says no version of its format that can be read"
+            what = "has no readable format version"
             raise StoreError(self.root, what, "take it from a copy of the store") from error
 
     def models(self) -> list[str]:

@@ -37,7 +37,9 @@ def merge_stores(
     for source in sources:
         source.require(NAME_HINT)
         if source.root.resolve() == store.root.resolve():
-            raise StoreError(source.root, "is the store to merge into", "name another with --store")
+            raise StoreError(
+                source.root, "is both the source and the target", "name another with --store"
+            )
     store.require_writable()
     found = Union()
     for source in sources:

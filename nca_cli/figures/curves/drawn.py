@@ -38,7 +38,7 @@ class PaperFigure(ABC):
         """Write the figure; the suffix says whether as PDF, SVG or PNG. Raises `UsageError`."""
         path = Path(path)
         if path.suffix.lower() not in SUFFIXES:
-            raise UsageError(f"{path}: curves are not written in this format",
+            raise UsageError(f"{path}: curves cannot be saved in this format",
                              f"one of: {', '.join(SUFFIXES)}")  # fmt: skip
         self.outputs.write(path, self._content(path.suffix.lower()[1:]))
         return path

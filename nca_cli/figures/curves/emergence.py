@@ -272,7 +272,7 @@ def _drawable(found: Sequence[Emergence], images: bool, per_pixel: bool) -> tupl
     found = [trained_per_pixel(each) if per_pixel else each for each in found]
     placed = [each for each in found if any(map(math.isfinite, each.log_snr))]
     if not placed:
-        raise NothingStored("nothing is learned here at known noise levels",
+        raise NothingStored("no learning step at noise levels of known SNR",
                             "compute some: nca reconstruct --run demo-run")  # fmt: skip
     measures = list(dict.fromkeys(each.metric for each in placed))
     placed.sort(key=lambda each: measures.index(each.metric))

@@ -90,7 +90,7 @@ def _asked(values: Iterable[Value], names: Sequence[str]) -> list[Value]:
     for band in bands:
         if values and band not in there:
             known = ", ".join(name for name in sorted(there) if family(name) == family(band))
-            raise UsageError(f"there is no {band} at this resolution", f"there is: {known}")
+            raise UsageError(f"there is no {band} at this resolution", f"available: {known}")
     some = {*map(family, bands)} - {*names}
     return [each for each in values if family(each.measure) not in some or each.measure in names]
 
@@ -117,7 +117,8 @@ def uneven(values: Iterable[Value]) -> str:
             seeds.setdefault(key, set()).add((value.image, value.t, value.seed))
     if _differ(some for levels in images.values() for some in levels.values()):
         return (
-            "Not all means are over the same images: they differ by these, too (--image chooses)."
+            "Not all means are over the same images, so they differ for that reason too "
+            "(--image chooses)."
         )
     if _differ(map(set, images.values())):
         return "Not every series has the same levels: compare curves where both have points."

@@ -85,7 +85,7 @@ class Grid:
         path = Path(path)
         suffix = save.suffix_of(path)
         if sweep and suffix not in save.ANIMATED:
-            raise UsageError(f"{path}: a sweep is a moving picture", "give -o sweep.webp or .gif")
+            raise UsageError(f"{path}: --sweep writes an animation", "give -o sweep.webp or .gif")
         self.outputs.write(path, self._content(suffix, sweep or suffix == ".gif"))
         return path
 

@@ -114,35 +114,37 @@ class GridRequest:
                 raise UsageError(f"--{what} {given!r} is unknown", f"one of: {', '.join(known)}")
         if self.row_axis.property == self.column_axis.property:
             raise UsageError(
-                f"--rows {self.rows} --columns {self.columns}",
-                f"{'steps' if self.rows == 'step' else self.rows} are either rows or columns",
+                f"--rows {self.rows} and --columns {self.columns} are the same",
+                "change one of them",
             )
         _ = self.shown, self.lenders, self.zooms
         self._check_steps()
         self._check_size()
         if self.scale is not None and not self.scale > 0:
-            raise UsageError(f"a range of {self.scale:g}", "a number above 0, such as 0.5")
+            raise UsageError(f"--range {self.scale:g} is not above 0", "use a number such as 0.5")
 
     def _check_steps(self) -> None:
         if self.by_step and not {*self.kinds} - {"x_t"}:
             raise UsageError(
-                f"--show {','.join(self.shown)}: the same at every step",
+                f"--show {','.join(self.shown)} looks the same at every training step",
                 "add x0_hat, diff or error",
             )
 
     def _check_size(self) -> None:
         if self.cell is not None and self.width is not None:
-            raise UsageError("--cell and --width", "either the cells are given or the sheet is")
+            raise UsageError("--cell and --width exclude each other", "use one of them")
         for what, value, low, high, unit in (
-            ("cells", self.cell, 16, 2048, "pixels"),
-            ("a width", self.width, 10, 2000, "mm"),
-            ("a resolution", self.dpi, 36, 2400, "dpi"),
-            ("type", self.font_size, 3, 72, "points"),
+            ("--cell", self.cell, 16, 2048, "pixels"),
+            ("--width", self.width, 10, 2000, "mm"),
+            ("--dpi", self.dpi, 36, 2400, "dpi"),
+            ("--font-size", self.font_size, 3, 72, "points"),
         ):
             if value is not None and not (low <= value <= high and math.isfinite(value)):
-                raise UsageError(f"{what} of {value:g} {unit}", f"from {low:g} to {high:g}")
+                raise UsageError(f"{what} {value:g} is out of range", f"{low:g} to {high:g} {unit}")
         if (self.pixels or 0) > MOST_PIXELS:
-            raise UsageError(f"a sheet {self.pixels} pixels wide", "a lower --dpi or --width")
+            raise UsageError(
+                f"a sheet of {self.pixels} pixels is too wide", "lower --dpi or --width"
+            )
 
     @cached_property
     def shown(self) -> tuple[str, ...]:
@@ -153,9 +155,11 @@ class GridRequest:
         names = tuple(dict.fromkeys(part for part in parts if part))
         for name in names:
             if name not in SHOW:
-                raise UsageError(f"--show {name!r} is unknown", f"of: {', '.join(SHOW)}")
+                raise UsageError(
+                    f"--show {name!r} is unknown", f"one or more of: {', '.join(SHOW)}"
+                )
         if not names:
-            raise UsageError("--show names nothing", f"of: {', '.join(SHOW)}")
+            raise UsageError("--show is empty", f"one or more of: {', '.join(SHOW)}")
         return names
 
     @property

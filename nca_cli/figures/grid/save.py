@@ -32,7 +32,7 @@ def suffix_of(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         known = f"one of: {', '.join(SUFFIXES)}"
-        raise UsageError(f"{path}: no picture format has this suffix", known)
+        raise UsageError(f"{path}: unknown picture format", known)
     return suffix
 
 

@@ -49,7 +49,7 @@ def select(store: Store, request: GridRequest) -> Selection:
     chosen = replace(chosen, noiseless=frozenset(imports))
     chosen = replace(chosen, strips=tuple(_strips(chosen, headers)))
     if not chosen.strips:
-        raise UsageError("imports have no x_t", "show others: --show x0,x0_hat")
+        raise UsageError("imported reconstructions have no x_t", "use --show x0,x0_hat")
     if request.kinds:
         chosen = replace(chosen, columns=_columns(chosen, headers))
     chosen = replace(chosen, strips=tuple(_cut(chosen, strip, headers) for strip in chosen.strips))
@@ -206,7 +206,9 @@ def _check_levels(chosen: Selection) -> None:
         if not chosen.columns.get(log_snr, True):
             for schedule in known:
                 schedule.nearest(log_snr)
-            raise UsageError(f"no level stored is near log SNR {log_snr:g}", "see: nca ls")
+            raise UsageError(
+                f"no stored level is near log SNR {log_snr:g}", "list what is stored: nca ls"
+            )
 
 
 def _log_snrs(chosen: Selection, headers: Headers) -> LogSnrs:

@@ -22,7 +22,7 @@ def along(chosen: Selection) -> Selection:
     }  # fmt: skip
     if not trained:
         hint = "compute some: nca reconstruct --run demo-run"
-        raise NothingStored(f"{chosen.store.root} holds no checkpoints that fit", hint,
+        raise NothingStored(f"{chosen.store.root} holds no training that fits", hint,
                             chosen.store.named)  # fmt: skip
     steps = sorted({step for found in trained.values() for step in _steps(found)})
     few = evenly(steps) if chosen.filters.latest else steps

@@ -83,7 +83,7 @@ def checked(files: Iterable[str | Path]) -> Fonts:
     for name, path in found.items():
         if Path(name).suffix.lower() not in SUFFIXES or path is None:
             hint = f"a file with outlines: {', '.join(SUFFIXES)}"
-            raise UsageError(f"--font {name} is no font that can be drawn with", hint)
+            raise UsageError(f"--font {name} is not a usable font", hint)
     return tuple(filter(None, found.values()))
 
 

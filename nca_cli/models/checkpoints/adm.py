@@ -163,5 +163,5 @@ class AdmConfig:
             "num_heads_upsample is another than num_heads, which diffusers cannot": lambda: (
                 self.num_head_channels == -1
                 and self.num_heads_upsample not in (-1, self.num_heads)),
-            "in_channels is neither 3 nor 1": lambda: self.in_channels not in (1, 3),
+            "in_channels must be 3 or 1": lambda: self.in_channels not in (1, 3),
         }  # fmt: skip

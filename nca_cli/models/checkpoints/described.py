@@ -95,7 +95,7 @@ class DescribedFile(CheckpointFile):
         try:
             told = config.described(tensors)
         except Misfit as misfit:
-            hint = f"say it in {file.with_suffix('.toml').name} beside it"
+            hint = f"set it in {file.with_suffix('.toml').name} beside it"
             raise ModelError(source, f"{file.name}: {misfit}", hint) from misfit
         for key, value in told.tensors.items():
             check_finite(key, value, file, source)

@@ -124,7 +124,7 @@ def _shapes_and_blocks(
         raise Misfit("there is no enc.…_conv.weight: this is no network of EDM")
     for side, _, name, kind in sorted(blocks):
         if kind.rstrip("0123456789") not in ORDER[side]:
-            raise Misfit(f"has a block {side}.{name}, which nca has not")
+            raise Misfit(f"has a block {side}.{name}, which nca does not support")
     return shapes, blocks
 
 

@@ -146,7 +146,7 @@ def ensure_converted(model: Model) -> None:
     kind = str(model.revision).partition("-")[0]
     checkpoint = Checkpoint.of(kind, model.checkpoint, model.source)
     if f"{kind}-{checkpoint.key()}" != model.revision:
-        raise ModelError(model.source, f"{checkpoint.file} has changed meanwhile", "try again")
+        raise ModelError(model.source, f"{checkpoint.file} changed while it was read", "try again")
     with conversion(model.folder, model.source) as made:
         if made is not None:
             _write(checkpoint, made)

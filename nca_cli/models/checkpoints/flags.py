@@ -84,7 +84,7 @@ class _FlagReader:
             elif key in SUPER_RESOLUTION:
                 raise ModelError(self.model, f"{self.file} names {key!r}: {NOT_UPSCALED}")
             elif key not in default.IDLE:
-                reason = f"{self.file} names {within + key!r}, no flag nca knows"
+                reason = f"{self.file} names {within + key!r}, which is not a known flag"
                 raise ModelError(self.model, reason, _near(key, known))
         return replace(default, **settings)
 

@@ -79,7 +79,7 @@ class LucidConfig:
             f"unknown beta_schedule {self.beta_schedule!r} ({', '.join(SCHEDULES)})": lambda: (
                 self.beta_schedule not in ("", *SCHEDULES)),
             "timesteps is below 20": lambda: 0 < self.timesteps < 20,
-            "auto_normalize is false: images in [0, 1], which nca has not": lambda: (
+            "auto_normalize is false: images in [0, 1], which nca does not support": lambda: (
                 not self.auto_normalize),
         }  # fmt: skip
 
@@ -101,7 +101,7 @@ class LucidConfig:
         """Its levels, and how a scheduler's configuration says them."""
         betas = tensors.get("betas")
         if betas is None and not self.beta_schedule:
-            raise Misfit("holds no β: say beta_schedule (linear, cosine or sigmoid)")
+            raise Misfit("holds no β: set beta_schedule (linear, cosine or sigmoid)")
         if betas is None:
             said = configured(self.beta_schedule, self.timesteps or 1000)
             return Schedule.from_config(said), said
@@ -134,7 +134,7 @@ class LucidConfig:
         if self.objective and revealed not in (None, self.objective):
             raise Misfit(f"its loss was weighted as for {revealed}, not {self.objective}")
         if not (self.objective or revealed):
-            raise Misfit(f"does not reveal its objective: say one of {', '.join(OBJECTIVES)}")
+            raise Misfit(f"does not reveal its objective: set it to one of {', '.join(OBJECTIVES)}")
         return self.objective or str(revealed)
 
 
@@ -161,7 +161,7 @@ def unet_config(tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     shapes = {key: tuple(value.shape) for key, value in tensors.items()}
     for key, what in UNSUPPORTED.items():
         if key in shapes:
-            raise Misfit(f"has {what}, which nca has not ({key})")
+            raise Misfit(f"has {what}, which nca does not support ({key})")
     levels = 1 + max((int(found[1]) for key in shapes if (found := LEVEL.match(key))), default=-1)
     needed = ["init_conv.weight", "time_mlp.1.weight", "final_conv.weight"]
     needed += [f"downs.{i}.2.mem_kv" for i in range(levels)]

@@ -182,7 +182,7 @@ class Unet:
             f"channels are more than {MOST}": lambda: max(self.channels) > MOST,
             f"image_size {side} cannot be halved {halvings} times": lambda: (
                 side % 2**halvings != 0),
-            "num_head_channels is neither -1 nor above 0": lambda: (
+            "num_head_channels must be -1 or above 0": lambda: (
                 self.num_head_channels < 1 and not counted),
             "channels with attention cannot be split into heads evenly": lambda: any(
                 c % shared for c in attending),

@@ -81,7 +81,7 @@ def _chart(report: Report, found: ConceptRetention, measure: str, drawn: Sequenc
 
 
 def _nowhere(found: ConceptRetention, halves: Iterable[HalfLevel]) -> Iterator[str]:
-    """`No half-level of age and smile: all images are alike in it.`"""
+    """`No half-level of age and smile: all images have the same value.`"""
     known = {half.measure for half in halves if half.turn is not Turn.UNKNOWN}
     why: dict[str, str] = {}
     for half in halves:
