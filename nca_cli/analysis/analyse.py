@@ -19,6 +19,7 @@ from nca_cli.analysis.remember import remembered
 from nca_cli.analysis.values import REFERENCE, Value
 from nca_cli.analysis.variance import VarianceCurve, variances
 from nca_cli.errors import StoreError
+from nca_cli.metrics.tidy import TidyTable
 from nca_cli.schedule import Schedule
 from nca_cli.store import Filters, Namer, Names, Store
 
@@ -60,11 +61,11 @@ def analyse(
     further distances for P2's pairs; `content` is the metric that P2's weights are held against.
     What was read from tensors is kept in the store (`remember`).
     """
-    rows, tensors = list(values), _Tensors(store, filters, names)
-    known = {value.sampler for value in rows if value.sampler.startswith(REFERENCE)}
+    rows, tensors = TidyTable.of(values), _Tensors(store, filters, names)
+    known = {name for (name,) in rows.distinct("sampler") if name.startswith(REFERENCE)}
     found, notes = tensors.references()
     made = [value for value in found if value.sampler not in known]
-    every = [*rows, *made]
+    every = TidyTable.joined((rows, made))
     return Analysis(
         curves=tuple(curves(every)),
         half_levels=tuple(half_levels(rows)),
@@ -75,7 +76,7 @@ def analyse(
         references=tuple(notes),
         reference_values=tuple(made),
         excess=tuple(excess(every)),
-        bits=tuple(bits(filter(tensors.has_bits, every), tensors.channels)),
+        bits=tuple(bits(every.where(tensors.has_bits, "model", "sampler"), tensors.channels)),
         weights=tuple(weight_shares(rows, tensors.schedules, content)),
     )
 
@@ -101,12 +102,12 @@ class _Tensors:
         known = {name: model.schedule for name, model in self.models.items()}
         return {name: one for name, one in known.items() if one is not None and one.holds(0)}
 
-    def has_bits(self, value: Value) -> bool:
+    def has_bits(self, model: str, sampler: str) -> bool:
         """Whether errors tell information: not of latent models, whose noise is not in pixels, nor
         of the full Gaussian, which has no variance in most directions and errs there without end.
         """
-        latent = value.model in self.models and self.models[value.model].latent
-        return not latent and value.sampler != f"{REFERENCE}gaussian"
+        latent = model in self.models and self.models[model].latent
+        return not latent and sampler != f"{REFERENCE}gaussian"
 
     def references(self) -> tuple[list[Value], list[Reference]]:
         type_ = tuple[list[Value], list[Reference]]

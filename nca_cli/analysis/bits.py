@@ -22,6 +22,7 @@ import numpy as np
 from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means
 from nca_cli.analysis.p2 import BOUNDS
 from nca_cli.analysis.values import Matrices, Value, tables
+from nca_cli.metrics.tidy import TidyTable
 
 CHANNELS = 3
 PIECES = 8
@@ -57,11 +58,15 @@ def bits(values: Iterable[Value], channels: Mapping[str, int] | int = CHANNELS) 
     of what the noise was added to.
     """
     found: list[Bits] = []
-    one_step = (v for v in values if v.sampler.startswith(ONE_STEP) and "/" not in v.sampler)
-    for table in tables(value for value in one_step if value.measure == "mse"):
+    errors = TidyTable.of(values).of_measure("mse")
+    for table in tables(errors.where(_one_step, "sampler")):
         known = channels if isinstance(channels, int) else channels.get(table.model, CHANNELS)
         found += _of_table(table, known)
     return found
+
+
+def _one_step(sampler: str) -> bool:
+    return sampler.startswith(ONE_STEP) and "/" not in sampler
 
 
 def _of_table(table: Matrices, channels: int) -> Iterable[Bits]:

@@ -23,7 +23,7 @@ from itertools import combinations
 import numpy as np
 
 from nca_cli.analysis.bootstrap import Estimate, estimate, interval, resampled_means, too_few
-from nca_cli.analysis.values import REFERENCE, Matrices, Value, tables
+from nca_cli.analysis.values import Matrices, Value, made_by_networks, tables
 from nca_cli.metrics.registry import Ends, ends_of, family
 
 HALF, SURE = 0.5, 0.975
@@ -107,7 +107,7 @@ def orders(values: Iterable[Value]) -> list[Order]:
 
 
 def _networks(values: Iterable[Value]) -> list[Matrices]:
-    return tables(value for value in values if not value.sampler.startswith(REFERENCE))
+    return tables(made_by_networks(values))
 
 
 def _orders(table: Matrices) -> Iterable[Order]:

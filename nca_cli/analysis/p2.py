@@ -16,7 +16,7 @@ import numpy as np
 
 from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means
 from nca_cli.analysis.halflevel import isotonic
-from nca_cli.analysis.values import REFERENCE, Matrices, Value, tables
+from nca_cli.analysis.values import Matrices, Value, made_by_networks, tables
 from nca_cli.metrics.registry import ends_of
 from nca_cli.schedule import Schedule
 
@@ -110,7 +110,7 @@ def weight_shares(
 
     `schedules` by model; models without one are left out.
     """
-    rows = [v for v in values if v.measure == measure and not v.sampler.startswith(REFERENCE)]
+    rows = made_by_networks(values).of_measure(measure)
     return [
         share
         for table in tables(rows) if table.model in schedules

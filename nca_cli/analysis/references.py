@@ -26,6 +26,7 @@ from nca_cli.analysis.gaussian import MIN_REFERENCE, Modes, full, power, spectru
 from nca_cli.analysis.read import StoredModel, levels, stored_models
 from nca_cli.analysis.values import ANY_SEED, NO_LEVEL, REFERENCE, Matrices, Value, tables
 from nca_cli.metrics.fidelity import PEAK
+from nca_cli.metrics.tidy import TidyTable
 from nca_cli.recipe import Recipe
 from nca_cli.store import Artifact, Filters, Namer, Store
 
@@ -154,7 +155,7 @@ def excess(values: Iterable[Value]) -> list[Excess]:
 
     `values` holds `mse` rows of both. Paired: each image against the reference for itself.
     """
-    rows = [value for value in values if value.measure == "mse"]
+    rows = TidyTable.of(values).of_measure("mse")
     found = {(table.model, table.sampler): table for table in tables(rows)}
     return [
         gain
@@ -172,10 +173,11 @@ def _gains(table: Matrices, other: Matrices | None) -> Iterator[Excess]:
     """At the levels and images that both have; a floor is of every level."""
     if other is None:
         return
-    images = [image for image in table.images if image in other.images]
+    rows = [{image: row for row, image in enumerate(one.images)} for one in (table, other)]
+    images = [image for image in table.images if image in rows[1]]
     mine, theirs = (
-        one.grids["mse"].mean[[one.images.index(image) for image in images]]
-        for one in (table, other)
+        one.grids["mse"].mean[[row[image] for image in images]]
+        for one, row in zip((table, other), rows, strict=True)
     )
     for level, t in enumerate(table.t):
         if t in other.t or NO_LEVEL in other.t:

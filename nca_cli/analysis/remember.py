@@ -92,25 +92,52 @@ def plain(value: Any) -> Any:
 def revived(type_: Any, value: Any) -> Any:
     """The inverse of `plain`, for dataclasses, named tuples, lists, tuples, bytes, numbers, and
     any of them or `None`."""
-    if type_ is bytes:
-        return base64.b64decode(value)
-    if isinstance(type_, type) and is_dataclass(type_):
-        hints = _hints(type_)
-        return type_(**{name: revived(hints[name], item) for name, item in value.items()})
-    if hasattr(type_, "_fields"):
-        return type_(*(tuple(item) if isinstance(item, list) else item for item in value))
-    origin, inner = get_origin(type_), get_args(type_)
-    if origin is list or (origin is tuple and inner[-1] is Ellipsis):
-        return origin(revived(inner[0], item) for item in value)
-    if origin is UnionType and value is not None:
-        made = [one for one in inner if is_dataclass(one)]
-        return revived(made[0], value) if made else value
-    if origin is tuple:
-        return tuple(revived(one, item) for one, item in zip(inner, value, strict=True))
-    return value
+    revive = _reviver(type_)
+    return value if revive is None else revive(value)
+
+
+Revive = Callable[[Any], Any]
 
 
 @cache
-def _hints(type_: type) -> dict[str, Any]:
-    """Read once for each dataclass, of which there are thousands of values."""
-    return get_type_hints(type_)
+def _reviver(type_: Any) -> Revive | None:
+    """How values of a type are made again, found out once for each; None: they are plain."""
+    if type_ is bytes:
+        return base64.b64decode
+    if isinstance(type_, type) and is_dataclass(type_):
+        return _of_fields(type_)
+    if hasattr(type_, "_fields"):
+        return lambda row: type_(*(tuple(x) if isinstance(x, list) else x for x in row))
+    origin, inner = get_origin(type_), get_args(type_)
+    if origin is list or (origin is tuple and inner[-1] is Ellipsis):
+        return _of_items(origin, _reviver(inner[0]))
+    if origin is UnionType:
+        made = [one for one in inner if isinstance(one, type) and is_dataclass(one)]
+        return _unless_none(_of_fields(made[0])) if made else None
+    if origin is tuple:
+        return _in_turn([_reviver(one) for one in inner])
+    return None
+
+
+def _of_fields(type_: type) -> Revive:
+    revivers = {name: _reviver(hint) for name, hint in get_type_hints(type_).items()}
+    return lambda told: type_(
+        **{name: revive(item) if (revive := revivers[name]) else item
+           for name, item in told.items()}
+    )  # fmt: skip
+
+
+def _of_items(origin: type, revive: Revive | None) -> Revive:
+    return origin if revive is None else lambda items: origin(map(revive, items))
+
+
+def _unless_none(revive: Revive) -> Revive:
+    return lambda value: None if value is None else revive(value)
+
+
+def _in_turn(revivers: Sequence[Revive | None]) -> Revive:
+    if not any(revivers):
+        return tuple
+    return lambda items: tuple(
+        revive(item) if revive else item for revive, item in zip(revivers, items, strict=True)
+    )

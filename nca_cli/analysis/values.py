@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from nca_cli.metrics.registry import Value
+from nca_cli.metrics.tidy import Column, TidyTable
 
 REFERENCE = "reference:"
 """How the sampler of a row begins that no network made."""
@@ -49,46 +51,59 @@ class Matrices:
 
 def tables(values: Iterable[Value]) -> list[Matrices]:
     """A table per (model, sampler), in the order in which they first occur."""
-    groups: dict[tuple[str, str], list[Value]] = {}
-    for value in values:
-        groups.setdefault((value.model, value.sampler), []).append(value)
-    return [_table(*key, group) for key, group in groups.items()]
+    tidy = TidyTable.of(values)
+    return [
+        _table(model, sampler, tidy.where(_is(model, sampler), "model", "sampler"))
+        for model, sampler in tidy.distinct("model", "sampler")
+    ]
 
 
-def _table(model: str, sampler: str, values: Sequence[Value]) -> Matrices:
-    images, log_snr = sorted({value.image for value in values}), _log_snr(values)
-    row = {image: index for index, image in enumerate(images)}
-    column = {t: index for index, t in enumerate(log_snr)}
-    cells: dict[str, list[tuple[int, int, float]]] = {}
-    for value in values:
-        cell = row[value.image], column[_level(value.t)], value.value
-        cells.setdefault(value.measure, []).append(cell)
-    shape = len(images), len(column)
-    grids = {measure: _grid(cell, shape) for measure, cell in cells.items()}
-    return Matrices(
-        model, sampler, tuple(images), tuple(column), np.array(list(log_snr.values())), grids
-    )
+def made_by_networks(values: Iterable[Value]) -> TidyTable:
+    """The rows without references."""
+    return TidyTable.of(values).where(lambda name: not name.startswith(REFERENCE), "sampler")
 
 
-def _log_snr(values: Sequence[Value]) -> dict[int | float, float]:
+def _is(*wanted: object) -> Callable[..., bool]:
+    return lambda *names: names == wanted
+
+
+def _table(model: str, sampler: str, tidy: TidyTable) -> Matrices:
+    images, log_snr = sorted(image for (image,) in tidy.distinct("image")), _log_snr(tidy)
+    row = _places(tidy.columns["image"], {image: at for at, image in enumerate(images)})
+    column = _places(tidy.columns["t"], {t: at for at, t in enumerate(log_snr)})
+    measures, shape = tidy.columns["measure"], (len(images), len(log_snr))
+    grids = {}
+    for (measure,) in tidy.distinct("measure"):
+        mine = measures.codes == measures.names.index(measure)
+        grids[measure] = _grid(row[mine], column[mine], tidy.numbers[mine], shape)
+    levels = np.array(list(log_snr.values()))
+    return Matrices(model, sampler, tuple(images), tuple(log_snr), levels, grids)
+
+
+def _places(column: Column, places: dict[Any, int]) -> np.ndarray:
+    """For each row the place of its name; names that no row says have none."""
+    return np.array([places.get(_level(name), -1) for name in column.names])[column.codes]
+
+
+def _log_snr(tidy: TidyTable) -> dict[int | float, float]:
     """t → logSNR, sorted by t, no level last; a blank logSNR yields to one that is there."""
     found: dict[int | float, float] = {}
-    for value in values:
-        t = _level(value.t)
+    for level, log_snr in tidy.distinct("t", "log_snr"):
+        t = _level(level)
         known = found.get(t)
         if known is None or known != known:
-            found[t] = math.nan if value.log_snr is None else float(value.log_snr)
+            found[t] = math.nan if log_snr is None else float(log_snr)
     return dict(sorted(found.items(), key=lambda item: (item[0] is NO_LEVEL, item[0])))
 
 
-def _level(t: int | float) -> int | float:
+def _level(t: Any) -> Any:
     """t, and one and the same NaN for what belongs to no level."""
     return NO_LEVEL if t != t else t
 
 
-def _grid(cells: Sequence[tuple[int, int, float]], shape: tuple[int, int]) -> Matrix:
-    rows, columns, numbers = (np.array(column) for column in zip(*cells, strict=True))
-    numbers = numbers.astype(np.float64)
+def _grid(
+    rows: np.ndarray, columns: np.ndarray, numbers: np.ndarray, shape: tuple[int, int]
+) -> Matrix:
 
     def summed(what: np.ndarray) -> np.ndarray:
         flat = np.bincount(rows * shape[1] + columns, what, shape[0] * shape[1])

@@ -23,7 +23,7 @@ from nca_cli.shard import Shard
 if TYPE_CHECKING:
     from nca_cli.engine import Plan, Request, Work
     from nca_cli.metrics.measuring import Measuring
-    from nca_cli.metrics.registry import Value
+    from nca_cli.metrics.tidy import TidyTable
     from nca_cli.store import Store
 
 DryRun = Annotated[bool, opt.option("--dry-run", help="Say what would be computed, and stop.")]
@@ -142,9 +142,7 @@ def measure(
         raise typer.Exit(1)
 
 
-def _measured(
-    work: Measuring, values: Sequence[Value], computed: int, output: Output
-) -> list[NcaError]:
+def _measured(work: Measuring, values: TidyTable, computed: int, output: Output) -> list[NcaError]:
     """Say what was measured; what went wrong."""
     output.note(*work.notes)
     problems = [*work.problems, *([work.unsaved] if work.unsaved and not work.saved else [])]
@@ -152,7 +150,7 @@ def _measured(
         complain(problem)
     output.note(f"{plural(len(values), 'value')}, {plural(computed, 'sample')} measured now")
     output.results(work.files, values=len(values), computed=computed,
-                   measures=sorted({value.measure for value in values}),
+                   measures=sorted(name for name, in values.distinct("measure")),
                    errors=[problem.what for problem in problems])  # fmt: skip
     return problems
 

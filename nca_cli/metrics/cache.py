@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from array import array
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,60 @@ FORMAT, VERSION = "nca-measures", 1
 FLOOR: Key = (-1, -1)
 """In the place of (t, seed), of the autoencoder's floor, which has neither."""
 
-Values = dict[str, dict[str, float]]
+Values = Mapping[str, Mapping[str, float]]
 """Metric → suffix (`""`, `"/0"`, …) → value."""
+
+
+class Layout:
+    """Which number of a row is which value. Those of the same metrics share one."""
+
+    def __init__(self, suffixes: tuple[tuple[str, tuple[str, ...]], ...]):
+        self._places: dict[str, dict[str, int]] = {}
+        for name, several in suffixes:
+            start = sum(map(len, self._places.values()))
+            self._places[name] = {suffix: start + k for k, suffix in enumerate(several)}
+
+    def __getitem__(self, metric: str) -> dict[str, int]:
+        """Suffix → place of its number."""
+        return self._places[metric]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @cache  # noqa: B019  (there are few, and they live as long as the process)
+    def told(self, metrics: tuple[str, ...]) -> tuple[list[str], list[int]]:
+        """Measures (`coherence/0`) and the places of their numbers, in the order of `metrics`."""
+        found = [(name + suffix, place) for name in metrics
+                 for suffix, place in self._places.get(name, {}).items()]  # fmt: skip
+        return [name for name, _ in found], [place for _, place in found]
+
+
+_layout = cache(Layout)
+
+
+class Numbers(Mapping[str, Mapping[str, float]]):
+    """`Values` as a row of numbers: as dicts, those of a large store would need gigabytes."""
+
+    __slots__ = ("layout", "row")
+
+    def __init__(self, values: Values):
+        self.layout = _layout(tuple((name, tuple(each)) for name, each in values.items()))
+        self.row = array("d", (value for each in values.values() for value in each.values()))
+
+    def __reduce__(self) -> tuple:
+        return Numbers, (dict(self),)
+
+    def __getitem__(self, metric: str) -> dict[str, float]:
+        return {suffix: self.row[place] for suffix, place in self.layout[metric].items()}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layout)
+
+    def __len__(self) -> int:
+        return len(self.layout)
 
 
 @dataclass
@@ -41,12 +95,17 @@ class Entry:
 
     content: str
     digest: str
-    values: Values = field(default_factory=dict)
+    values: Numbers
+
+    @classmethod
+    def of(cls, content: str, digest: str, values: Values) -> Entry:
+        """Values by metric and suffix."""
+        return cls(content, digest, Numbers(values))
 
     def without(self, names: set[str]) -> Entry:
         """A copy that lacks some metrics."""
         values = {name: value for name, value in self.values.items() if name not in names}
-        return replace(self, values=values)
+        return replace(self, values=Numbers(values))
 
 
 @dataclass
@@ -76,7 +135,7 @@ class Kept:
         for key, entry in new.entries.items():
             known = entries.get(key)
             same = known.values if known and known.digest == entry.digest else {}
-            entries[key] = replace(entry, values={**same, **entry.values})
+            entries[key] = replace(entry, values=Numbers({**same, **entry.values}))
         return Kept({**old.stamps, **new.stamps}, new.x0_content, new.x0, entries)
 
 
@@ -129,7 +188,7 @@ def _parsed(data: dict) -> Kept:
         if not math.isfinite(key[0]):  # a text is no t either: TypeError
             raise ValueError("no level")
         values = _each(lambda value: math.nan if value is None else float(value), sample["values"])
-        entries[key] = Entry(str(sample["content"]), str(sample["digest"]), values)
+        entries[key] = Entry.of(str(sample["content"]), str(sample["digest"]), values)
     stamps = {name: str(stamp) for name, stamp in data["measures"].items()}
     return Kept(stamps, str(x0["content"]), str(x0["digest"]), entries)
 

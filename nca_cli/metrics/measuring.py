@@ -7,7 +7,10 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
+
+import numpy as np
 
 from nca_cli.devices import cores
 from nca_cli.errors import LIST_HINT, NcaError, NothingStored, StoreError
@@ -15,7 +18,9 @@ from nca_cli.metrics import cache
 from nca_cli.metrics.cache import FLOOR, Kept
 from nca_cli.metrics.registry import Settings, Value, described, wanted_metrics
 from nca_cli.metrics.sources import REFERENCE_OF, Survey, WantedSamples
+from nca_cli.metrics.tidy import TidyRows, TidyTable
 from nca_cli.metrics.workers import POOL_PIXELS, Task, carried_out
+from nca_cli.recipe import Number
 from nca_cli.shard import WHOLE, Shard
 from nca_cli.store import Artifact, Filters, Key, Names, Store, unmet
 
@@ -37,7 +42,7 @@ def measure_store(
     says which. Raises `UsageError` and `NothingStored`.
     """
     work = Measuring(store, filters, names, settings=settings, references=references)
-    return work.run(workers, tick)
+    return list(work.run(workers, tick))
 
 
 class Measuring:
@@ -104,7 +109,7 @@ class Measuring:
 
     def run(
         self, workers: int | None = None, tick: Callable[[int], None] = lambda count: None
-    ) -> list[Value]:
+    ) -> TidyTable:
         """Measure what is missing, keep it, and return all values; see `measure_store`."""
         sources = {(source.artifact, source.dataset): source for source in self.sources}
         for task, found in self._carried_out(workers, tick):
@@ -119,7 +124,10 @@ class Measuring:
         self.sources = [source for source in self.sources if not source.problem]
         self.stamps = {name: each.stamp for name, each in self.metrics.items()}
         self.stamps |= self._of_networks() if self._all else {}
-        return [value for source in self.sources for value in self._values(source)]
+        rows = TidyRows()
+        for source in self.sources:
+            self._told(source, rows)
+        return rows.table()
 
     def _carried_out(
         self, workers: int | None, tick: Callable[[int], None]
@@ -145,25 +153,24 @@ class Measuring:
             text = f"values are not kept: {error.reason}"
             self.notes += [] if text in self.notes else [text]
 
-    def _values(self, source: WantedSamples) -> Iterator[Value]:
-        artifact = source.artifact
-        image, model, sampler = self.names(artifact)
-        sampler = REFERENCE_OF.get(source.dataset, sampler)
-        families = self._families(source)
-        for key in source.keys:
-            t, seed = (math.nan, -1) if key == FLOOR else key
-            entry = source.kept.entries.get(key)
-            found = entry.values if entry else {}
-            for name in families:
-                for suffix, value in found.get(name, {}).items():
-                    place = image, model, sampler, t, seed, source.log_snr[key]
-                    yield Value(*place, name + suffix, value)
+    def _told(self, source: WantedSamples, rows: TidyRows) -> None:
+        """Add the values of a source; samples that were measured alike are one block."""
+        image, model, sampler = self.names(source.artifact)
+        place = image, model, REFERENCE_OF.get(source.dataset, sampler)
+        metrics, entries = self._families(source), source.kept.entries
+        known = [(key, entries[key].values) for key in source.keys if key in entries]
+        for layout, group in groupby(known, lambda sample: sample[1].layout):
+            some = list(group)
+            measures, places = layout.told(metrics)
+            samples = [(*_level(key), source.log_snr[key]) for key, _ in some]
+            numbers = np.array([values.row for _, values in some])
+            rows.add(place, samples, measures, numbers[:, places])
 
-    def _families(self, source: WantedSamples) -> list[str]:
+    def _families(self, source: WantedSamples) -> tuple[str, ...]:
         """The metrics to tell: those asked for, and by default what is kept of networks too."""
         stamps = source.kept.stamps
         others = (name for name, stamp in self.stamps.items() if stamps.get(name) == stamp)
-        return list(dict.fromkeys([*self.metrics, *sorted(others)]))
+        return tuple(dict.fromkeys([*self.metrics, *sorted(others)]))
 
     def _of_networks(self) -> dict[str, str]:
         """Metric → the stamp that most samples have of it, of those that were not asked for.
@@ -180,6 +187,11 @@ class Measuring:
         self.notes += [_mixed(name, counts[name]) for name, each in found.items()
                        if len(+counts[name]) > 1]  # fmt: skip
         return {name: each[0] for name, each in found.items()}
+
+
+def _level(key: Key) -> tuple[Number, int]:
+    """(t, seed) of a row."""
+    return (math.nan, -1) if key == FLOOR else key
 
 
 def _share(sources: list[WantedSamples], shard: Shard) -> list[WantedSamples]:

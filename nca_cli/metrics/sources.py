@@ -148,8 +148,7 @@ class Head:
 
 def _head(artifact: Artifact) -> Head:
     head = Head({}, {})
-    for part in artifact.parts:
-        told = part.head()
+    for told in artifact.heads:
         names = [name for name in fixed() if name in told.datasets]
         for name in names:
             head.fixed.setdefault(name, told.content)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from nca_cli.errors import NcaError, NothingStored
-from nca_cli.metrics.cache import FLOOR, Entry, Kept
+from nca_cli.metrics.cache import FLOOR, Entry, Kept, Values
 from nca_cli.metrics.prepared import Prepared
 from nca_cli.metrics.registry import X0, X0_FLOOR, Metric
 from nca_cli.store import Artifact, Key, hdf5
@@ -75,11 +75,11 @@ def measured(task: Task) -> Kept:
         missing = {name: each for name, each in task.metrics.items() if name not in values}
         picture = Prepared(tensor)
         fresh = {name: each(truths[each.against], picture) for name, each in missing.items()}
-        found.entries[key] = Entry(content, sha, {**values, **fresh})
+        found.entries[key] = Entry.of(content, sha, {**values, **fresh})
     return found
 
 
-def _still_good(known: Kept, now: Kept) -> dict[tuple[Key, str], dict[str, dict[str, float]]]:
+def _still_good(known: Kept, now: Kept) -> dict[tuple[Key, str], Values]:
     """(key, digest) → what was measured already, with the same x0 and the same stamps."""
     same = {name for name, stamp in now.stamps.items() if stamp and known.stamps.get(name) == stamp}
     if known.x0 != now.x0:

@@ -26,6 +26,7 @@ from nca_cli.report.data import (
 )
 from nca_cli.report.page.render import render
 from nca_cli.store import Filters, Store
+from nca_cli.store.snapshot import Snapshot
 
 MEGABYTE = 1e6
 PATHS = ("csv", "json", "training_csv", "assets", "labels")
@@ -44,6 +45,7 @@ def build_report(
     for labels or a probe that do not fit and for files that may not be replaced, and `NcaError`
     where a file cannot be written.
     """
+    store = Snapshot(store)
     files = {name: Path(settings[name]) for name in PATHS if settings.get(name) is not None}
     request = ReportRequest(filters, None if path is None else Path(path), **settings | files)
     outputs = Outputs(store, tuple(filter(None, (request.labels, _probe_file(request)))))

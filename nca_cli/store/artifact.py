@@ -15,6 +15,7 @@ from nca_cli.errors import DamagedArtifact, NothingStored, StoreError
 from nca_cli.recipe import Recipe
 from nca_cli.store import hdf5
 from nca_cli.store.fields import FIELDS
+from nca_cli.store.head import PartHead
 from nca_cli.store.header import parsed
 from nca_cli.store.layout import NOISE, split_folder, split_label
 from nca_cli.store.location import Location
@@ -84,6 +85,11 @@ class Artifact:
         return split_label(self.label)[0]
 
     @cached_property
+    def heads(self) -> tuple[PartHead, ...]:
+        """What each part says of itself."""
+        return tuple(part.head() for part in self.parts)
+
+    @cached_property
     def header(self) -> dict[str, str]:
         """Text attributes: kind, model, image, recipe (JSON), written_by."""
         return self.parts[0].head().header
@@ -123,8 +129,8 @@ class Artifact:
     def _index(self) -> _Index:
         held: dict[Key, Location] = {}
         columns = []
-        for part in self.parts:
-            told = part.head().columns
+        for part, head in zip(self.parts, self.heads, strict=True):
+            told = head.columns
             rows = [row for row, key in enumerate(told.keys) if key not in held]
             columns.append([told.t[rows], told.seed[rows], told.log_snr[rows]])
             held.update((told.keys[row], part) for row in rows)
@@ -172,8 +178,8 @@ class Artifact:
     def datasets(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Name → (shape, dtype) of the tensors; the sample axis counts all parts."""
         found: dict[str, tuple[tuple[int, ...], str]] = {}
-        for part in reversed(self.parts):
-            found |= part.head().datasets
+        for head in reversed(self.heads):
+            found |= head.datasets
         return {
             name: (shape if field.fixed else (len(self), *shape[1:]), dtype)
             for name, field in FIELDS.items() if name in found

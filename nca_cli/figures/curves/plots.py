@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from nca_cli.analysis import REFERENCE, Curve, Reference, Value, curves
 from nca_cli.analysis.references import references as fit_gaussians
+from nca_cli.analysis.values import made_by_networks
 from nca_cli.commands import fills, next_step
 from nca_cli.errors import LIST_HINT, NothingStored, UsageError
 from nca_cli.figures.curves.panel import (
@@ -110,11 +111,9 @@ def uneven(values: Iterable[Value]) -> str:
     """What keeps means from being compared: other images, levels or seeds; nothing if none does."""
     images: dict[tuple[str, str], dict[float, set[str]]] = {}
     seeds: dict[tuple[str, str], set[tuple]] = {}
-    for value in values:
-        if not value.sampler.startswith(REFERENCE):
-            key = value.model, value.sampler
-            images.setdefault(key, {}).setdefault(value.t, set()).add(value.image)
-            seeds.setdefault(key, set()).add((value.image, value.t, value.seed))
+    for image, model, sampler, t, seed in made_by_networks(values).samples:
+        images.setdefault((model, sampler), {}).setdefault(t, set()).add(image)
+        seeds.setdefault((model, sampler), set()).add((image, t, seed))
     if _differ(some for levels in images.values() for some in levels.values()):
         return (
             "Not all means are over the same images, so they differ for that reason too "

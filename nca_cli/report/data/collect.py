@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
 
 from nca_cli import commands
-from nca_cli.analysis import REFERENCE, Curve, Value, analyse, curves
+from nca_cli.analysis import REFERENCE, Curve, analyse
 from nca_cli.concepts import (
     ConceptRetention,
     concept_curves,
@@ -23,6 +22,7 @@ from nca_cli.concepts import (
 from nca_cli.errors import NcaError, NothingStored, StoreError
 from nca_cli.figures.curves.plots import uneven
 from nca_cli.metrics import REFERENCES, Measuring
+from nca_cli.metrics.tidy import TidyTable
 from nca_cli.report.data.report import Report, ReportedImage, ReportedModel, ReportRequest, Series
 from nca_cli.report.data.training import Training, TrainingRequest, has_runs, training_numbers
 from nca_cli.store import Artifact, Names, Store, unmet
@@ -59,21 +59,22 @@ def collect(
         raise work.problems[0] if work.problems else _nothing(store, request)
     names, (kept, damaged) = work.names, _described(work.artifacts)
     places = {names(artifact) for artifact in kept}
-    values = tuple(value for value in rows if value[:3] in places)
-    baselines = tuple(value for value in rows if value.sampler.startswith(REFERENCE))
+    values = rows.where(lambda *place: place in places, "image", "model", "sampler")
+    baselines = rows.where(lambda name: name.startswith(REFERENCE), "sampler")
+    analysis = analyse(TidyTable.joined((values, baselines)), store, filters)
     return Report(
         store=str(store.root),
         request=request,
         models=tuple(_models(kept, names, baselines)),
         images=tuple(_images(kept, names)),
-        series=tuple(_series(kept, names, values)),
+        series=tuple(_series(kept, names, analysis.curves)),
         values=values,
         files=tuple(part.in_store for artifact in kept for part in artifact.parts),
         notes=tuple(_notes([*work.problems, *damaged], work.notes, values)),
         held=tuple((*names(artifact), artifact) for artifact in kept),
         baselines=baselines,
         stamps=work.stamps,
-        analysis=analyse((*values, *baselines), store, filters),
+        analysis=analysis,
         concepts=_concepts(store, request),
         training=_training(store, request, progress),
         problems=(*work.problems, *damaged),
@@ -104,12 +105,11 @@ def _images(kept: Iterable[Artifact], names: Names) -> list[ReportedImage]:
 
 
 def _models(
-    kept: Iterable[Artifact], names: Names, baselines: Iterable[Value]
+    kept: Iterable[Artifact], names: Names, baselines: TidyTable
 ) -> Iterator[ReportedModel]:
     floors: dict[tuple[str, str], list[float]] = {}
-    for value in baselines:
-        if value.sampler == FLOOR:
-            floors.setdefault((value.model, value.measure), []).append(value.value)
+    for value in baselines.where(FLOOR.__eq__, "sampler"):
+        floors.setdefault((value.model, value.measure), []).append(value.value)
     for folder, artifact in {artifact.model: artifact for artifact in kept}.items():
         info, name = artifact.model_info, names.model(artifact)
         floor = {measure: float(np.mean(each)) for (model, measure), each in floors.items()
@@ -118,9 +118,9 @@ def _models(
                             info.get("space", {}), floor)  # fmt: skip
 
 
-def _series(kept: Iterable[Artifact], names: Names, values: Iterable[Value]) -> Iterator[Series]:
+def _series(kept: Iterable[Artifact], names: Names, curves: Iterable[Curve]) -> Iterator[Series]:
     drawn: dict[tuple[str, str], list[Curve]] = {}
-    for curve in curves(values):
+    for curve in curves:
         drawn.setdefault((curve.model, curve.sampler), []).append(curve)
     for artifact in {(a.model, a.name): a for a in kept}.values():
         model, sampler = names.model(artifact), names.sampler(artifact)
@@ -129,14 +129,13 @@ def _series(kept: Iterable[Artifact], names: Names, values: Iterable[Value]) -> 
 
 
 def _notes(
-    problems: Iterable[NcaError], remarks: Iterable[str], values: Sequence[Value]
+    problems: Iterable[NcaError], remarks: Iterable[str], values: TidyTable
 ) -> Iterator[str]:
     yield from (f"Left out: {error.what}." for error in problems)
     yield from (f"{remark}." for remark in remarks)
-    broken = {value[:5] for value in values
-              if value.measure == "mse" and math.isnan(value.value)}  # fmt: skip
-    if broken:
-        yield f"{len(broken)} of the stored samples hold values that are not numbers."
+    errors = values.of_measure("mse")
+    if broken := len(errors.rows(np.isnan(errors.numbers)).samples):
+        yield f"{broken} of the stored samples hold values that are not numbers."
     yield from filter(None, [uneven(values)])
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from nca_cli.analysis import ANY_SEED, Analysis, Curve, Point, Value, curves
+import numpy as np
+
+from nca_cli.analysis import ANY_SEED, Analysis, Curve, Point, curves
 from nca_cli.concepts import ConceptRetention
 from nca_cli.errors import NcaError
+from nca_cli.metrics.tidy import TidyTable
 from nca_cli.report.data.training import Training
 from nca_cli.store import Artifact, Filters
 
@@ -119,13 +121,13 @@ class Report:
     models: tuple[ReportedModel, ...]
     images: tuple[ReportedImage, ...]
     series: tuple[Series, ...]
-    values: tuple[Value, ...]
+    values: TidyTable
     files: tuple[str, ...]
     """Of the reconstructions, relative to the store."""
     notes: tuple[str, ...]
     held: tuple[tuple[str, str, str, Artifact], ...]
     """(image, model, sampler) and the artifact of these names: where pictures come from."""
-    baselines: tuple[Value, ...]
+    baselines: TidyTable
     """Of x_t itself against x0, and of latent models' D(E(x0)), which is at no level."""
     stamps: dict[str, str]
     """Metric → its version and a digest of the weights that it was taken with."""
@@ -141,13 +143,13 @@ class Report:
     @cached_property
     def metrics(self) -> tuple[str, ...]:
         """Every metric that was taken, in the order in which they first occur."""
-        return tuple(dict.fromkeys(value.measure for value in self.values))
+        return tuple(name for (name,) in self.values.distinct("measure"))
 
     @cached_property
     def unmeasured(self) -> tuple[str, ...]:
         """Measures that have no number of any sample: pictures may be too small for them."""
-        known = {value.measure for value in self.values if not math.isnan(value.value)}
-        return tuple(name for name in self.metrics if name not in known)
+        known = self.values.rows(~np.isnan(self.values.numbers)).distinct("measure")
+        return tuple(name for name in self.metrics if (name,) not in known)
 
     @cached_property
     def curves(self) -> tuple[Curve, ...]:
@@ -157,12 +159,12 @@ class Report:
     @cached_property
     def levels(self) -> list[int | float]:
         """Every t, sorted."""
-        return sorted({value.t for value in self.values})
+        return sorted({t for (t,) in self.values.distinct("t")})
 
     @cached_property
     def seeds(self) -> list[int]:
         """Every seed, sorted."""
-        return sorted({value.seed for value in self.values if value.seed != ANY_SEED})
+        return sorted(seed for (seed,) in self.values.distinct("seed") if seed != ANY_SEED)
 
     @cached_property
     def references(self) -> list[Curve]:
@@ -170,9 +172,9 @@ class Report:
         return curves(self.reference_values)
 
     @cached_property
-    def reference_values(self) -> tuple[Value, ...]:
+    def reference_values(self) -> TidyTable:
         """Rows of `references`."""
-        return (*self.baselines, *self.analysis.reference_values)
+        return TidyTable.joined((self.baselines, self.analysis.reference_values))
 
     @cached_property
     def image_names(self) -> list[str]:

@@ -78,7 +78,7 @@ def plans_of(store: Store, report: Report, wanted: int | None = None) -> Iterato
     """
     if not report.held:
         return
-    common = mode(sorted(value.seed for value in report.values if value.seed >= 0))
+    common = mode(sorted(seed for *_, seed in report.values.samples if seed >= 0))
     index = {(each.model, each.sampler): number for number, each in enumerate(report.series)}
     groups: dict[tuple, list[tuple[str, int, Artifact]]] = {}
     for image, model, sampler, artifact in report.held:

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import chain
 
 from nca_cli.analysis import Value
 from nca_cli.report.data.findings import findings, headlines, title
@@ -44,10 +45,10 @@ def _table(columns: Iterable[str], rows: Iterable[tuple]) -> str:
     return file.getvalue()
 
 
-def _values(report: Report) -> tuple[Value, ...]:
+def _values(report: Report) -> Iterable[Value]:
     """What was measured, what references reach, then what was read of concepts."""
     read = report.concepts.values if report.concepts else ()
-    return (*report.values, *report.reference_values, *read)
+    return chain(report.values, report.reference_values, read)
 
 
 def _cell(cell: str | float) -> str:

@@ -114,8 +114,9 @@ def _samples(report: Report) -> dict[str, list[SampleRow]]:
     wanted = set(headline_metrics(report))
     rows: dict[tuple[str, str, int | float, int], dict[str, float]] = {}
     names = {(series.model, series.sampler): series.name for series in report.series}
-    for value in report.values:
-        if value.measure in wanted and value[1:3] in names:
+    told = report.values.where(wanted.__contains__, "measure")
+    for value in told:
+        if value[1:3] in names:
             key = value.image, names[value[1:3]], value.t, value.seed
             rows.setdefault(key, {})[value.measure] = value.value
     if len(rows) > MOST_ROWS:

@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 
 import nca_cli
 from nca_cli import commands
-from nca_cli.analysis import REFERENCE
+from nca_cli.analysis.values import made_by_networks
 from nca_cli.figures.curves import svg, titles
 from nca_cli.figures.curves.panel import Trace, ends
 from nca_cli.figures.curves.svg import Chart
@@ -208,6 +208,6 @@ def _facts(report: Report) -> list[str]:
         "sampler": {series.sampler for series in report.series},
         "noise level": report.levels,
         "seed": report.seeds,
-        "sample": {v[:5] for v in report.values if not v.sampler.startswith(REFERENCE)},
+        "sample": made_by_networks(report.values).samples,
     }
     return [count(len(some), what) for what, some in found.items()]

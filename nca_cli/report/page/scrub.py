@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from nca_cli.analysis import REFERENCE
+from nca_cli.analysis.values import made_by_networks
 from nca_cli.figures.curves.titles import at_level, measured, number, scientific, snr
 from nca_cli.report.data import Filmstrip, Gallery, Report, Shelf
 from nca_cli.report.data.shelf_plans import NEAR, Depth, depth, distance, positions
@@ -65,7 +65,7 @@ def levels(gallery: Gallery, report: Report | None = None) -> list[SliderLevel]:
     shelves = (*gallery.shelves, *gallery.other_seeds)
     drawn = {level for shelf in shelves for strip in shelf.strips for level in strip.levels}
     if not drawn and report:
-        drawn = {(value.t, value.log_snr) for value in report.values}
+        drawn = {*report.values.distinct("t", "log_snr")}
     found = []
     for some in positions(drawn):
         names = dict.fromkeys(f"{t:g}" for t, _ in some)
@@ -81,7 +81,7 @@ def middle(positions: Sequence[SliderLevel]) -> int:
 def described(report: Report, gallery: Gallery, strips: Sequence[tuple[Shelf, Filmstrip]]) -> dict:
     """Levels and strips, for the script of the page."""
     positions = levels(gallery, report)
-    values = {value[:5]: value.value for value in report.values if value.measure == CAPTION}
+    values = {value[:5]: value.value for value in report.values.of_measure(CAPTION)}
     return {
         "levels": [level.shown | {"at": _finite(level.log_snr)} for level in positions],
         "start": middle(positions),
@@ -141,8 +141,8 @@ def ranking(report: Report) -> Ranking | None:
 
     A mean over other series would rank models, not images. Nothing where no series has them all.
     """
-    known = [v for v in report.values if v.measure == CAPTION and not math.isnan(v.value)
-             and not v.sampler.startswith(REFERENCE)]  # fmt: skip
+    known = [v for v in made_by_networks(report.values.of_measure(CAPTION))
+             if not math.isnan(v.value)]  # fmt: skip
     every = {value.image for value in known}
     names = {(each.model, each.sampler): each.name for each in report.series}
     levels: dict[Depth, tuple[int | float, float]] = {}
