@@ -57,11 +57,16 @@ class Layout:
         return len(self._places)
 
     @cache  # noqa: B019  (there are few, and they live as long as the process)
-    def told(self, metrics: tuple[str, ...]) -> tuple[list[str], list[int]]:
+    def told(self, metrics: tuple[str, ...]) -> tuple[tuple[str, ...], list[int]]:
         """Measures (`coherence/0`) and the places of their numbers, in the order of `metrics`."""
         found = [(name + suffix, place) for name in metrics
                  for suffix, place in self._places.get(name, {}).items()]  # fmt: skip
-        return [name for name, _ in found], [place for _, place in found]
+        return tuple(name for name, _ in found), [place for _, place in found]
+
+    @cache  # noqa: B019
+    def holds(self, metrics: frozenset[str]) -> bool:
+        """Whether all of these are among its metrics."""
+        return metrics <= self._places.keys()
 
 
 _layout = cache(Layout)
@@ -73,8 +78,14 @@ class Numbers(Mapping[str, Mapping[str, float]]):
     __slots__ = ("layout", "row")
 
     def __init__(self, values: Values):
+        """Numbers may be as JSON has them (`_plain`)."""
         self.layout = _layout(tuple((name, tuple(each)) for name, each in values.items()))
-        self.row = array("d", (value for each in values.values() for value in each.values()))
+        told = [value for each in values.values() for value in each.values()]
+        self.row = array("d", map(_number, told))
+
+    def hold(self, metrics: frozenset[str]) -> bool:
+        """Whether all of these metrics are among them."""
+        return self.layout.holds(metrics)
 
     def __reduce__(self) -> tuple:
         return Numbers, (dict(self),)
@@ -89,7 +100,7 @@ class Numbers(Mapping[str, Mapping[str, float]]):
         return len(self.layout)
 
 
-@dataclass
+@dataclass(slots=True)
 class Entry:
     """The values of one tensor."""
 
@@ -187,8 +198,7 @@ def _parsed(data: dict) -> Kept:
         key = sample["t"], int(sample["seed"])
         if not math.isfinite(key[0]):  # a text is no t either: TypeError
             raise ValueError("no level")
-        values = _each(lambda value: math.nan if value is None else float(value), sample["values"])
-        entries[key] = Entry.of(str(sample["content"]), str(sample["digest"]), values)
+        entries[key] = Entry.of(str(sample["content"]), str(sample["digest"]), sample["values"])
     stamps = {name: str(stamp) for name, stamp in data["measures"].items()}
     return Kept(stamps, str(x0["content"]), str(x0["digest"]), entries)
 
@@ -213,6 +223,10 @@ def _text(kept: Kept) -> str:
          "x0": {"content": kept.x0_content, "digest": kept.x0}}, ensure_ascii=False
     )  # fmt: skip
     return f'{head[:-1]}, "samples": [\n{rows}\n]}}\n'
+
+
+def _number(value: float | str | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _plain(value: float) -> float | str | None:

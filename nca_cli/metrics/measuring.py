@@ -77,6 +77,7 @@ class Measuring:
         """Metric → what the values that `run` gave were taken with; "" where that is not known."""
         self.saved = 0
         """How often values were kept since."""
+        self._table: TidyTable | None = None
         self.unsaved: NcaError | None = None
         """Why values could not be kept, where that was so."""
 
@@ -111,6 +112,8 @@ class Measuring:
         self, workers: int | None = None, tick: Callable[[int], None] = lambda count: None
     ) -> TidyTable:
         """Measure what is missing, keep it, and return all values; see `measure_store`."""
+        if self._table is not None:
+            return self._table
         sources = {(source.artifact, source.dataset): source for source in self.sources}
         for task, found in self._carried_out(workers, tick):
             source = sources[task.artifact, task.dataset]
@@ -126,8 +129,10 @@ class Measuring:
         self.stamps |= self._of_networks() if self._all else {}
         rows = TidyRows()
         for source in self.sources:
-            self._told(source, rows)
-        return rows.table()
+            self._tell(source, rows)
+            source.kept = Kept()  # all that it says is in the table now
+        self._table = rows.table()
+        return self._table
 
     def _carried_out(
         self, workers: int | None, tick: Callable[[int], None]
@@ -153,7 +158,7 @@ class Measuring:
             text = f"values are not kept: {error.reason}"
             self.notes += [] if text in self.notes else [text]
 
-    def _told(self, source: WantedSamples, rows: TidyRows) -> None:
+    def _tell(self, source: WantedSamples, rows: TidyRows) -> None:
         """Add the values of a source; samples that were measured alike are one block."""
         image, model, sampler = self.names(source.artifact)
         place = image, model, REFERENCE_OF.get(source.dataset, sampler)

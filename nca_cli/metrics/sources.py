@@ -60,14 +60,16 @@ class WantedSamples:
         """The samples that must be read: without a metric, or not known to be the same."""
         stamps = self.kept.stamps
         current = all(each.stamp and stamps.get(n) == each.stamp for n, each in metrics.items())
-        return [key for key in self.keys if not (current and self._has(key, metrics))]
+        if not (self.trusted and current):
+            return list(self.keys)
+        wanted = frozenset(metrics)
+        return [key for key in self.keys if not self._has(key, wanted)]
 
-    def _has(self, key: Key, metrics: Mapping[str, Metric]) -> bool:
+    def _has(self, key: Key, metrics: frozenset[str]) -> bool:
         entry = self.kept.entries.get(key)
-        return (
-            self.trusted and entry is not None and entry.content == self.contents.get(key)
-            and metrics.keys() <= entry.values.keys()
-        )  # fmt: skip
+        if entry is None or entry.content != self.contents.get(key):
+            return False
+        return entry.values.hold(metrics)
 
 
 class Survey:

@@ -123,11 +123,13 @@ class TidyRows:
 
     def __init__(self) -> None:
         self._known: list[dict[Any, int]] = [{} for _ in NAMED]
+        self._alike: dict[tuple[Any, ...], np.ndarray] = {}
+        """Codes of samples and of measures, which most blocks have in common."""
         self._codes: list[np.ndarray] = []
         self._numbers: list[np.ndarray] = []
 
     def add(
-        self, place: Sequence[str], samples: Sequence[tuple], measures: Sequence[str],
+        self, place: tuple[str, ...], samples: Sequence[tuple], measures: Sequence[str],
         numbers: np.ndarray,
     ) -> None:  # fmt: skip
         """Rows of one (image, model, sampler): all `measures` of each (t, seed, logSNR) in turn.
@@ -135,15 +137,22 @@ class TidyRows:
         `numbers`: `(samples, measures)`.
         """
         count, each = numbers.shape
+        if not each:
+            return
         block = np.empty((len(NAMED), count, each), np.int32)
-        for column, name in enumerate(place):
-            block[column] = self._code(column, name)
-        for column in range(3, 6):
-            codes = [self._code(column, sample[column - 3]) for sample in samples]
-            block[column] = np.array(codes, np.int32)[:, None]
-        block[6] = [self._code(6, name) for name in measures]
+        block[:3] = self._codes_of(0, [place])[:, :, None]
+        block[3:6] = self._codes_of(3, samples)[:, :, None]
+        block[6:] = self._codes_of(6, [(name,) for name in measures])[:, None]
         self._codes.append(block.reshape(len(NAMED), -1))
         self._numbers.append(numbers.ravel())
+
+    def _codes_of(self, first: int, rows: Sequence[tuple]) -> np.ndarray:
+        """Codes `(columns, rows)` of names in some columns, from the `first`."""
+        key = first, *rows
+        if key not in self._alike:
+            codes = [[self._code(first + at, name) for at, name in enumerate(row)] for row in rows]
+            self._alike[key] = np.array(codes, np.int32).T
+        return self._alike[key]
 
     def _code(self, column: int, name: Any) -> int:
         known = self._known[column]

@@ -24,7 +24,7 @@ from nca_cli.report.data import (
     no_progress,
     training_csv_text,
 )
-from nca_cli.report.page.render import render
+from nca_cli.report.page.render import page_of, render
 from nca_cli.store import Filters, Store
 from nca_cli.store.snapshot import Snapshot
 
@@ -72,12 +72,12 @@ def _probe_file(request: ReportRequest) -> Path | None:
 
 def _page(store: Store, report: Report, path: Path, outputs: Outputs) -> str:
     """The page with as many pictures as it may hold, or with its pictures beside it."""
-    folder = report.request.assets
+    folder, page = report.request.assets, page_of(report)
     if folder is None:
-        room = report.request.max_mb * MEGABYTE - len(render(report).encode())
-        return render(report, gallery(store, report, room))
+        room = report.request.max_mb * MEGABYTE - len(page(Gallery()).encode())
+        return page(gallery(store, report, room))
     shown = gallery(store, report)
     for name, content in shown.files.items():
         outputs.write(folder / name, content)
     home = os.path.relpath(folder.resolve(), path.resolve().parent)
-    return render(report, replace(shown, folder=home))
+    return page(replace(shown, folder=home))

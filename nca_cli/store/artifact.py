@@ -127,6 +127,9 @@ class Artifact:
 
     @cached_property
     def _index(self) -> _Index:
+        if len(self.parts) == 1:  # as nearly always
+            told, part = self.heads[0].columns, self.parts[0]
+            return _Index(told.t, told.seed, told.log_snr, dict.fromkeys(told.keys, part))
         held: dict[Key, Location] = {}
         columns = []
         for part, head in zip(self.parts, self.heads, strict=True):

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -40,44 +40,61 @@ FIRST_IMAGES = 6
 
 def render(report: Report, gallery: Gallery = Gallery()) -> str:  # noqa: B008
     """The page. Every text from a store is escaped by the template."""
+    return page_of(report)(gallery)
+
+
+def page_of(report: Report) -> Callable[[Gallery], str]:
+    """Gives the page with any pictures. What is the same with all of them is made once."""
     entries = charts.entries(report)
     sections = _curves(report, entries)
-    strips = [(shelf, strip) for shelf in gallery.shelves for strip in shelf.strips]
-    strips += [(shelf, strip) for shelf in gallery.other_seeds for strip in shelf.noisy]
-    trained = learned.views(report, gallery)
-    script = _script(trained)
+    axes = _axes(report, entries, sections["every"])
+    told_once = _told_once(report, entries) | sections
+
+    def page(gallery: Gallery) -> str:
+        strips = [(shelf, strip) for shelf in gallery.shelves for strip in shelf.strips]
+        strips += [(shelf, strip) for shelf in gallery.other_seeds for strip in shelf.noisy]
+        trained = learned.views(report, gallery)
+        script = _script(trained)
+        return _environment().get_template("report.html.j2").render(
+            told_once,
+            script=Markup(script),
+            policy=_policy(script, gallery),
+            data={
+                **scrub.described(report, gallery, strips),
+                **axes,
+                "learned": learned.described(trained, scrub.levels(gallery, report)),
+            },
+            learned=trained,
+            learned_lead=learned.lead(trained) if trained else "",
+            learned_notes=learned.notes(report, trained),
+            **_pictures(report, gallery, strips),
+        )  # fmt: skip
+
+    return page
+
+
+def _told_once(report: Report, entries: Sequence[Trace]) -> dict[str, Any]:
+    """What the page says whatever pictures it has, beside its curves."""
     metrics = numbers.headline_metrics(report)
-    return _environment().get_template("report.html.j2").render(
-        report=report,
-        version=nca_cli.__version__,
-        style=Markup("".join((HOME / name).read_text("utf-8") for name in STYLES)),
-        script=Markup(script),
-        policy=_policy(script, gallery),
-        title=title(report),
-        told=told(report),
-        facts=_facts(report),
-        data={
-            **scrub.described(report, gallery, strips),
-            **_axes(report, entries, sections["every"]),
-            "learned": learned.described(trained, scrub.levels(gallery, report)),
-        },
-        learned=trained,
-        learned_lead=learned.lead(trained) if trained else "",
-        learned_together=learned.together(report),
-        learned_notes=learned.notes(report, trained),
-        entries=entries,
-        owners=charts.owners(report),
-        floors={model.name: f"floor-{place}" for place, model in enumerate(report.models)},
-        resolution_note=resolution.note(report),
-        per_pixel=resolution.per_pixel(report),
-        metrics=metrics,
-        tables=[numbers.series_table(series, metrics) for series in report.series],
-        command=commands.report(
+    return {
+        "report": report,
+        "version": nca_cli.__version__,
+        "style": Markup("".join((HOME / name).read_text("utf-8") for name in STYLES)),
+        "title": title(report),
+        "told": told(report),
+        "facts": _facts(report),
+        "learned_together": learned.together(report),
+        "entries": entries,
+        "owners": charts.owners(report),
+        "floors": {model.name: f"floor-{place}" for place, model in enumerate(report.models)},
+        "resolution_note": resolution.note(report),
+        "per_pixel": resolution.per_pixel(report),
+        "metrics": metrics,
+        "tables": [numbers.series_table(series, metrics) for series in report.series],
+        "command": commands.report(
             report.store, report.request.selection, report.request.options
         ),
-        **sections,
-        **_pictures(report, gallery, strips),
-    )  # fmt: skip
+    }  # fmt: skip
 
 
 def _script(trained: Sequence[learned.TrainingView]) -> str:
