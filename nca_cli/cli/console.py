@@ -59,8 +59,7 @@ class Output:
         if self.json:
             print_json({"files": [*paths], **data}, ascii=False)
         else:
-            for path in paths:
-                typer.echo(relative(path))
+            typer.echo("".join(f"{relative(path)}\n" for path in paths), nl=False)
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
@@ -190,8 +189,8 @@ def _one_line(text: str) -> str:
 
 def relative(path: Path) -> str:
     """`path` from the working folder where it lies below it."""
-    whole, here = path.absolute(), Path.cwd()
-    return os.fspath(whole.relative_to(here) if whole.is_relative_to(here) else path)
+    whole, here = os.fspath(path.absolute()), os.path.join(os.getcwd(), "")
+    return whole.removeprefix(here) if whole.startswith(here) else os.fspath(path)
 
 
 def size(count: float) -> str:

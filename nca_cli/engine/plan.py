@@ -6,7 +6,8 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 
 from nca_cli.engine.programme import Programme, programme
 from nca_cli.errors import Complain, NcaError, StoreError, UsageError
@@ -32,6 +33,8 @@ class ImagePlan:
     """Whether there was an x_t of it when the plan was made."""
     reconstructions: dict[str, list[Key]] = field(default_factory=dict)
     """Recipe name → missing (t, seed), most expensive first."""
+    complete: tuple[Artifact, ...] | None = None
+    """Where nothing was missing, what holds it: no folder need be listed again to say so."""
 
     @property
     def empty(self) -> bool:
@@ -193,10 +196,14 @@ class Plan:
         return artifacts
 
     def artifacts(self) -> list[Artifact]:
-        """Those that hold what was asked for, as the store has them now."""
+        """Those that hold what was asked for: all that was computed since is among them."""
+        look = cache(self.look)  # not at all where every image was complete
+        return [artifact for image in self.images
+                for artifact in image.complete or self._wanted(look()(image))]  # fmt: skip
+
+    def _wanted(self, held: Mapping[str, Artifact]) -> tuple[Artifact, ...]:
         names = self.recipes or (NOISE,)
-        stored = map(self.look(), self.images)
-        return [held[name] for held in stored for name in names if name in held]
+        return tuple(held[name] for name in names if name in held)
 
     def place(self, image: ImagePlan) -> Place:
         """Folders of the image's artifacts, made when they are not there yet."""
@@ -232,7 +239,10 @@ def make_plan(
             digest = image_digest(source, model.space.resolution, fit)
             image, mine = ImagePlan(source, image_name(source), digest), [keys[i] for i in share]
             if image.digest not in seen:
-                _find_missing(plan, image, mine, look(image))
+                held = look(image)
+                _find_missing(plan, image, mine, held)
+                if image.empty:  # without what was read of them: there may be thousands
+                    image.complete = tuple(map(replace, plan._wanted(held)))
                 plan.images.append(image)
                 plan.wanted += len(mine) * max(1, len(plan.recipes))
             seen.add(image.digest)

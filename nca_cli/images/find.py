@@ -11,7 +11,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import TextIO, TypeVar
 
@@ -103,11 +105,12 @@ def find_images(
     """
     finder = _Finder(on_error or _raise, [] if notes is None else notes)
     found: dict[str, tuple[Source, str]] = {}
+    real = cache(os.path.realpath)  # of folders, which thousands of images share
     for argument in arguments:
         lines = finder.lines(stdin or sys.stdin) if argument == "-" else [os.fspath(argument)]
         for line in lines:
             for image, name in finder.expand(line):
-                found.setdefault(_real_path(image), (image, name))
+                found.setdefault(_real_path(image, real), (image, name))
     images, names = [image for image, _ in found.values()], [name for _, name in found.values()]
     return _in_reading_order(choice.of(images, names))
 
@@ -126,10 +129,13 @@ def _raise(error: NcaError) -> None:
     raise error
 
 
-def _real_path(image: Source) -> str:
+def _real_path(image: Source, real: Callable[[str], str]) -> str:
     if isinstance(image, Member):
         return f"{image.archive.real}/{image.path}"
-    return os.path.realpath(image)
+    if os.path.islink(image):
+        return os.path.realpath(image)
+    folder, name = os.path.split(image)
+    return os.path.join(real(folder), name)
 
 
 Named = list[tuple[Source, str]]
@@ -216,7 +222,7 @@ class _Finder:
             self.complain(ImageError(error.filename, error.strerror or "cannot be read"))
 
         files = list(_files_in(folder, unreadable))
-        images = sorted(filter(_looks_like_an_image, files))
+        images = sorted(filter(_looks_like_an_image, files), key=attrgetter("parts"))
         if images:  # else that is an error, which says so
             self._left_out(folder, map(str, files))
         return [(image, image.relative_to(folder).as_posix()) for image in images]

@@ -65,7 +65,9 @@ class Location:
     @property
     def stem(self) -> str:
         """`ddim-50-7f31c02a.1`: name and number of the part."""
-        return self._names.name
+        if self._packed:
+            return self._names.name
+        return self.path.name.removesuffix(SUFFIX)
 
     @property
     def names(self) -> tuple[str, str, str]:
