@@ -264,7 +264,7 @@ def test_axes_of_values_follow_the_series(look, built):
     page = look().page
     y_axis = page.locator("figure[data-chart='0'] .y-axis")
     marks = page.locator("figure[data-chart='0'] [data-entry='1'] .marker")
-    before = y_axis.evaluate("(axis) => axis.textContent"), marks.first.get_attribute("transform")
+    before = y_axis.evaluate("(axis) => axis.textContent"), marks.first.get_attribute("d")
     off = {0, 2}
     for number in off:
         page.locator(f"#show-{number}").uncheck()
@@ -279,11 +279,11 @@ def test_axes_of_values_follow_the_series(look, built):
             assert found[number] == pytest.approx([span.low, span.high], abs=1e-9), chart.measure
     top = next(point for point in drawn_charts[0].panel.line(entries[1]))
     low, high = found[0]
-    y = float(marks.first.get_attribute("transform").split()[1].rstrip(")"))
+    y = float(marks.first.get_attribute("d").split()[1].partition("m")[0])
     assert y == pytest.approx(206 - (top.mean - low) / (high - low) * (206 - 38), abs=0.11)
     for number in off:
         page.locator(f"#show-{number}").check()
-    after = y_axis.evaluate("(axis) => axis.textContent"), marks.first.get_attribute("transform")
+    after = y_axis.evaluate("(axis) => axis.textContent"), marks.first.get_attribute("d")
     assert ["".join(part.split()) for part in after] == ["".join(part.split()) for part in before]
 
 

@@ -8,6 +8,7 @@ import pytest
 from browser import AXE, CHROMIUM, pages_of
 from galleries import LEVELS, portrait_store
 
+from nca_cli.figures.curves.svg import LEFT, RIGHT, WIDTH
 from nca_cli.report import build_report
 
 pytest.importorskip("playwright.sync_api")
@@ -50,13 +51,18 @@ def test_the_level_is_a_line_in_every_chart_and_a_row_in_every_table(look, built
             " const chart = JSON.parse(document.querySelector('#data').textContent)"
             ".charts[figure.dataset.chart]; const k = chart.t.indexOf(t);"
             " const cursor = figure.querySelector('.level-cursor');"
-            " return [k < 0 ? null : chart.x[k], cursor.getAttribute('transform')]; })",
+            " return [k < 0 ? null : chart.x[k], cursor.style.transform]; })",
             str(LEVELS[number]),
         )
         known = [(x, shift) for x, shift in found if x is not None]
         assert len(known) > 5
         for x, shift in known:
-            assert abs(float(re.findall(r"[\d.]+", shift)[0]) - x) < 0.2
+            part = 1 + float(re.findall(r"-?[\d.]+", shift)[0]) / 100
+            assert abs(LEFT + part * (RIGHT - LEFT) - x) < 0.2
+        cursor, plot = (page.locator(f"figure[data-chart='0'] {part}").bounding_box()
+                        for part in (".level-cursor", ".plot svg"))  # fmt: skip
+        right = cursor["x"] + cursor["width"] - plot["x"]
+        assert right / plot["width"] == pytest.approx(known[0][0] / WIDTH, abs=0.003)
         rows = page.locator(".tables tr.now th").all_text_contents()
         assert rows == [str(LEVELS[number])] * len(built[1].series)
 

@@ -60,9 +60,9 @@ def test_the_page_says_that_resolutions_differ(page):
 
 
 def markers(page, entry):
-    return page.locator(f"figure[data-chart='0'] g[data-entry='{entry}'] .marker").evaluate_all(
-        "(all) => all.map((one) => one.getAttribute('transform').match(/-?[0-9.]+/g).map(Number))"
-    )
+    marks = page.locator(f"figure[data-chart='0'] g[data-entry='{entry}'] .marker")
+    paths = marks.evaluate_all("(all) => all.map((one) => one.getAttribute('d'))")
+    return [[float(at) for at in path[1:].partition("m")[0].split()] for path in paths]
 
 
 def test_every_model_moves_as_far_as_its_resolution_says(page, built):
@@ -126,6 +126,7 @@ def test_a_chart_is_read_and_chosen_from_on_that_axis(page):
     assert "large" not in said
     page.keyboard.press("Enter")
     assert page.locator("#level").input_value() == str(len(LEVELS) - 1)
+    page.wait_for_timeout(350)
     assert page.locator("figure[data-chart='0'] .level-cursor.shown").count() == 0
     page.locator("#show-0").uncheck()  # one resolution is left: the level has one place again
     assert page.locator("figure[data-chart='0'] .level-cursor.shown").count() == 1

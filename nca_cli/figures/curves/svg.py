@@ -35,15 +35,16 @@ DASHES = {
 }
 """`stroke-dasharray` of lines; nothing where they are whole."""
 MARKERS = (
-    "M-3.2 0a3.2 3.2 0 1 0 6.4 0a3.2 3.2 0 1 0-6.4 0z",  # disc
-    "M-2.9-2.9h5.8v5.8h-5.8z",  # square
-    "M0-3.8l3.7 6.6h-7.4z",  # triangle
-    "M0-4l4 4l-4 4l-4-4z",  # diamond
-    "M0 3.8l3.7-6.6h-7.4z",  # triangle, tip down
-    "M-1.3-3.8h2.6v2.5h2.5v2.6h-2.5v2.5h-2.6v-2.5h-2.5v-2.6h2.5z",  # plus
-    "M0-4l3.8 2.8l-1.5 4.4h-4.6l-1.5-4.4z",  # pentagon
+    "m-3.2 0a3.2 3.2 0 1 0 6.4 0a3.2 3.2 0 1 0-6.4 0z",  # disc
+    "m-2.9-2.9h5.8v5.8h-5.8z",  # square
+    "m0-3.8l3.7 6.6h-7.4z",  # triangle
+    "m0-4l4 4l-4 4l-4-4z",  # diamond
+    "m0 3.8l3.7-6.6h-7.4z",  # triangle, tip down
+    "m-1.3-3.8h2.6v2.5h2.5v2.6h-2.5v2.5h-2.6v-2.5h-2.5v-2.6h2.5z",  # plus
+    "m0-4l3.8 2.8l-1.5 4.4h-4.6l-1.5-4.4z",  # pentagon
 )
-"""Paths around (0, 0)."""
+"""Paths around the point that a move before them names: without transforms, which a browser would
+composite one by one."""
 T_SPACING = 24
 """Least distance of two t marks."""
 

@@ -62,8 +62,7 @@
       const vertical = part.classList.contains("reference") ? y : inside;
       for (const path of part.matches("path") ? [part] : $$(".line, .interval", part)) path.setAttribute("d", moved(original(path, "d"), x(shift), vertical));
       for (const marker of $$(".marker", part)) {
-        const [h, v] = original(marker, "transform").match(/-?[\d.]+/g);
-        marker.setAttribute("transform", `translate(${x(shift)(h)} ${inside(v)})`);
+        marker.setAttribute("d", original(marker, "d").replace(nca.POINT, (_, h, v) => `M${x(shift)(h)} ${inside(v)}`));
       }
     }
     for (const floor of $$(".plot .floor", figure)) floor.setAttribute("d", moved(original(floor, "d"), Number, inside));

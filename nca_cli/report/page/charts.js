@@ -2,7 +2,6 @@
 (() => {
   const { $, $$, data, made, tell, hear, isShown } = nca;
   const NEAR = 1e-6; // logSNR of levels that are one
-  const { left: LEFT, right: RIGHT } = data.plot;
 
   for (const figure of $$("figure[data-chart]")) {
     const chart = data.charts[figure.dataset.chart];
@@ -32,7 +31,7 @@
       line.setAttribute("d", "M1 6H33");
       svg.append(line);
       const marker = $(".marker", group)?.cloneNode();
-      marker?.setAttribute("transform", "translate(17 6)");
+      marker?.setAttribute("d", marker.getAttribute("d").replace(nca.POINT, "M17 6"));
       if (marker) svg.append(marker);
       return svg;
     }
@@ -71,28 +70,30 @@
 
   // The slider's level, in every chart and table.
   const share = ([low, high], at, shifts) => (at === null ? NaN : (at + nca.levelShift(shifts) - low) / (high - low));
-  const inside = (part) => part >= 0 && part <= 1;
-  function follow(level) {
-    const { at } = data.levels[level];
-    for (const figure of $$("figure[data-chart]")) {
+  // A line at a part of the width of what it lies over: the right edge of a box as wide, which moves
+  // to the left, so that no page gets wider. It is moved, and nothing is painted anew.
+  nca.place = (cursor, part) => {
+    const inside = part >= 0 && part <= 1;
+    cursor.classList.toggle("shown", inside);
+    if (inside) cursor.style.transform = `translateX(${100 * (part - 1)}%)`;
+  };
+  const cursors = new Map(); // the line → where it stands
+  for (const figure of $$("figure[data-chart]")) {
+    cursors.set($(".level-cursor", figure), (at) => {
       const { span, series } = data.charts[figure.dataset.chart];
-      const part = share(span, at, series.filter(({ entry }) => isShown(entry)).map(({ shift }) => shift));
-      const cursor = $(".level-cursor", figure);
-      cursor.classList.toggle("shown", inside(part));
-      if (inside(part)) cursor.setAttribute("transform", `translate(${(LEFT + part * (RIGHT - LEFT)).toFixed(1)} 0)`);
-    }
-    const shifts = data.shifts.filter((_, entry) => isShown(entry));
-    for (const halves of $$(".halves[data-span]")) {
-      const part = share(halves.dataset.span.split(" ").map(Number), at, shifts);
-      if (inside(part)) halves.style.setProperty("--now", `${100 * part}%`);
-      else halves.style.removeProperty("--now");
-    }
+      return share(span, at, series.filter(({ entry }) => isShown(entry)).map(({ shift }) => shift));
+    });
   }
-  hear("level", follow);
+  for (const halves of $$(".halves[data-span]")) {
+    cursors.set($(".level-cursor", halves), (at) =>
+      share(halves.dataset.span.split(" ").map(Number), at, data.shifts.filter((_, entry) => isShown(entry))));
+  }
+  const move = (cursor) => nca.place(cursor, cursors.get(cursor)(data.levels[nca.level()].at));
+  for (const cursor of cursors.keys()) nca.follow(cursor, () => move(cursor));
   hear("axes", () => {
     $$(".tip").forEach((tip) => (tip.hidden = true)); // what it says stands elsewhere now
     $$("figure.reading").forEach((figure) => figure.classList.remove("reading"));
-    if (data.levels.length) follow(Number($("#level").value));
+    if (data.levels.length) [...cursors.keys()].forEach(move);
   });
   hear("settled", (level) => {
     const { at } = data.levels[level];

@@ -1,6 +1,6 @@
 // One picture enlarged: x0, x_t, x̂0 and their difference, of any image; another picture by swipe.
 (() => {
-  const { $, $$, data, write, made, tell, hear } = nca;
+  const { $, $$, data, write, made, tell } = nca;
   const { said, spoken, square, subtract, articles } = nca;
   const zoom = $("#zoom");
   const against = $("#against");
@@ -150,8 +150,7 @@
   });
   zoom.addEventListener("click", (event) => event.target === zoom && zoom.close());
   addEventListener("resize", () => shown && sharpen());
-  hear("painted", draw);
-  hear("settled", draw);
+  nca.follow(zoom, draw);
 
   // For the address: which picture is open, and what lies over it: `image-3,1,x0`.
   nca.opened = () => shown && [shown.article.id, shown.stack.dataset.entry ?? "", against.value].join();

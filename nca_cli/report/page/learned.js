@@ -6,13 +6,12 @@
   const trainings = data.learned;
   const [stepSlider, levelSlider] = [$("#step"), $("#step-level")];
   const choosers = { training: $("#training"), measure: $("#learned-measure"), image: $("#learned-image") };
-  let position = data.start; // of the page's level
   let step = trainings[0].start;
 
   const chosen = (what) => choosers[what]?.value ?? "0";
   const training = () => trainings[Number(chosen("training"))];
   const block = () => $(`.training[data-training="${chosen("training")}"]`, home);
-  const level = () => training().nearest[position];
+  const level = () => training().nearest[nca.level()];
   const measured = () => training().measures[Number(chosen("measure"))];
 
   // --- pictures: frames out of a sheet of steps × levels -----------------------------------------
@@ -21,7 +20,7 @@
   const sheet = () => $(`.sheet-of-steps[data-image="${CSS.escape(chosen("image"))}"] img`, block());
 
   // A square of the sheet: row 0 is x0 and x_t, column 0 stands before the levels.
-  function draw(canvas, img, row, column) {
+  function square(canvas, img, row, column) {
     const { levels, steps } = training();
     const [width, height] = [img.naturalWidth / (levels.length + 1), img.naturalHeight / (steps.length + 1)];
     if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
@@ -55,8 +54,8 @@
     if (!img.complete || !img.naturalWidth) return img.decode().then(drawFilms, () => {});
     const { steps, levels, t } = training();
     const column = columnOf(level());
-    $$("canvas", films.steps).forEach((canvas, k) => draw(canvas, img, Math.max(0, k - 1), k ? column : 0));
-    $$("canvas", films.levels).forEach((canvas, k) => draw(canvas, img, step + 1, k + 1));
+    $$("canvas", films.steps).forEach((canvas, k) => square(canvas, img, Math.max(0, k - 1), k ? column : 0));
+    $$("canvas", films.levels).forEach((canvas, k) => square(canvas, img, step + 1, k + 1));
     mark(films.steps, step + 2);
     mark(films.levels, levels.indexOf(level()));
     $("#over-steps-name").textContent = `Over training steps, at t = ${t[level()]}`;
@@ -104,7 +103,7 @@
     }
     $(".nothing", block()).textContent = blanks(rows.filter((row) => row.hidden), half);
     const now = training().place[step];
-    $(".firsts", block()).style.setProperty("--now", now === null ? "-9px" : `${now}%`);
+    nca.place($(".firsts .level-cursor", block()), now === null ? NaN : now / 100);
     $(".pairs", block()).textContent = training().pairs[level()];
     $(".at-level", block()).textContent = `t = ${training().t[level()]}`;
   }
@@ -193,13 +192,14 @@
 
   let waiting = 0;
   function paint() {
-    waiting ||= requestAnimationFrame(() => {
-      waiting = 0;
-      read();
-      drawCharts();
-      drawFirsts();
-      drawFilms();
-    });
+    waiting ||= requestAnimationFrame(draw);
+  }
+  function draw() {
+    waiting = 0;
+    read();
+    drawCharts();
+    drawFirsts();
+    drawFilms();
   }
   function setStep(value) {
     step = Math.max(0, Math.min(training().steps.length - 1, value));
@@ -231,10 +231,7 @@
   choosers.measure.addEventListener("change", choose);
   choosers.image?.addEventListener("change", choose);
   stepSlider.addEventListener("input", () => setStep(Number(stepSlider.value)));
-  hear("level", (value) => {
-    position = value;
-    paint();
-  });
+  nca.follow(home, draw);
   hear("settled", drawOrders);
   home.addEventListener("click", ({ target }) => {
     const cell = target.closest(".map .cell");

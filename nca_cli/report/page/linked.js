@@ -156,7 +156,7 @@
 
   // --- charts to save ----------------------------------------------------------------------------
 
-  const LOOK = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family", "text-anchor", "visibility", "display", "clip-path"];
+  const LOOK = ["fill", "stroke", "stroke-width", "stroke-dasharray", "fill-opacity", "stroke-opacity", "opacity", "font-size", "font-family", "text-anchor", "visibility", "display", "clip-path"];
   function drawing(figure) {
     const shown = $(".plot svg", figure);
     const copy = shown.cloneNode(true);

@@ -100,8 +100,8 @@ def _told_once(report: Report, entries: Sequence[Trace]) -> dict[str, Any]:
 def _script(trained: Sequence[learned.TrainingView]) -> str:
     """Of the page, with what trainings need where there are any."""
     trainings = ("learned.js",) if trained else ()
-    names = ("shared.js", "charts.js", "axes.js", *trainings, "report.js", "enlarged.js",
-             "linked.js")  # fmt: skip
+    names = ("shared.js", "level.js", "charts.js", "axes.js", *trainings, "report.js",
+             "enlarged.js", "linked.js")  # fmt: skip
     return "".join((HOME / name).read_text("utf-8") for name in names)
 
 

@@ -1,6 +1,6 @@
 // Pictures: a slider over noise levels, their order, and a closer look.
 (() => {
-  const { $, $$, data, write, made, tell, hear, isShown } = nca;
+  const { $, $$, data, write, made, tell, hear, isShown, level, moveTo, follow } = nca;
   const root = document.documentElement;
 
   // --- theme: the system's, until the button is pressed -----------------------------------------
@@ -25,9 +25,8 @@
   const MOST_RANKED = 3;
   const MOST_FRAMES = 9; // of the film at the top
   const FRAMES_OF_PHONE = 4; // where there is room for no more
-  let level = data.start;
   const sliders = $$("input.level");
-  const visible = new Set(); // strips on the screen: only these are moved at once
+  const differences = new Map(); // x̂0 → its canvas
   const strips = $$("img[data-strip]").filter((img) => data.strips[img.dataset.strip].t.length);
   const info = (img) => data.strips[img.dataset.strip];
   const sheet = $("#sheet");
@@ -41,52 +40,32 @@
   // one than chosen.
   function said(img, number = true) {
     const { at, t, text, seed } = info(img);
-    const k = at[level];
-    const other = t.length && !has(img, level) ? `at t = ${t[k]}` : "";
+    const k = at[level()];
+    const other = t.length && !has(img, level()) ? `at t = ${t[k]}` : "";
     const drawn = seeds && seed !== undefined && `${seed}` !== seeds.value ? `seed ${seed}` : "";
     return [number && text ? text[k] : "", other, drawn].filter(Boolean).join(" · ");
   }
 
   // Shows one square of a strip, by moving it behind a window: nothing is painted anew.
   function move(img) {
-    img.style.setProperty("--at", info(img).at[level]);
-    const tile = img.closest("figure");
-    write($(".now", tile), said(img));
-    const canvas = tile.parentElement.querySelector("canvas");
-    if (canvas && info(img).text) subtract(canvas, img);
+    img.style.setProperty("--at", info(img).at[level()]);
+    write($(".now", img.closest("figure")), said(img));
+    if (differences.has(img)) subtract(differences.get(img), img);
   }
 
   const spoken = () => {
-    const { t, snr, logSnr, sigma } = data.levels[level];
+    const { t, snr, logSnr, sigma } = data.levels[level()];
     return `t = ${t}, SNR ${snr}, log SNR ${logSnr}, sigma ${sigma}`;
   };
 
-  const SETTLED = 150; // ms
-  let frame = 0;
-  let rest = 0;
   function setLevel(value, announce = false) {
-    level = Math.max(0, Math.min(data.levels.length - 1, value));
+    moveTo(Math.max(0, Math.min(data.levels.length - 1, value)));
     for (const slider of sliders) {
-      slider.value = level;
+      slider.value = level();
       slider.setAttribute("aria-valuetext", spoken());
     }
-    for (const cell of cells) write(cell, data.levels[level][cell.dataset.read]);
+    for (const cell of cells) write(cell, data.levels[level()][cell.dataset.read]);
     if (announce) $("#announced").textContent = spoken();
-    tell("level", level);
-    frame ||= requestAnimationFrame(paint);
-    clearTimeout(rest);
-    rest = setTimeout(settle, SETTLED);
-  }
-  function paint() {
-    frame = 0;
-    visible.forEach(move);
-    tell("painted");
-  }
-  // Pictures outside the window follow when the slider stands still: who captures or prints the
-  // whole page sees one level.
-  function settle() {
-    strips.forEach(move);
-    tell("settled", level);
   }
 
   // Grey + (x̂0 - x0)/2, by adding half of the negative; CSS contrast doubles it as often as asked.
@@ -115,7 +94,7 @@
   }
 
   // Draws what a strip shows at a level, at its own size.
-  function square(canvas, img, at = level) {
+  function square(canvas, img, at = level()) {
     const squares = info(img).at;
     const count = Math.max(1, info(img).t.length);
     const [width, height] = [img.naturalWidth / count, img.naturalHeight];
@@ -167,7 +146,7 @@
   }
   if ($("#film")) drawFilm($("#film"));
 
-  // A canvas for the difference below every x̂0.
+  // A canvas for the difference below every x̂0, drawn as soon as both pictures are there.
   for (const img of strips.filter((each) => each.classList.contains("x0_hat"))) {
     const tile = document.createElement("figure");
     tile.className = "tile difference";
@@ -182,21 +161,14 @@
     caption.textContent = "difference";
     tile.append(button, caption);
     img.closest(".stack").append(tile);
-  }
-
-  const watcher = new IntersectionObserver((seen) => {
-    for (const { target, isIntersecting } of seen) {
-      target.classList.toggle("near", isIntersecting);
-      if (!isIntersecting) visible.delete(target);
-      else {
-        visible.add(target);
-        target.decode().then(() => move(target), () => move(target));
-        const original = originalOf(target);
-        if (original) original.decode().then(() => move(target), () => {});
-      }
+    differences.set(img, canvas);
+    for (const each of [img, originalOf(img)].filter(Boolean)) {
+      const draw = () => each.decode().then(() => subtract(canvas, img), () => {});
+      each.addEventListener("load", draw);
+      if (each.complete) draw();
     }
-  }, { rootMargin: "300px" });
-  strips.forEach((img) => watcher.observe(img));
+  }
+  strips.forEach((img) => follow(img, () => move(img)));
 
   hear("choose", (value) => {
     setLevel(value, true);
@@ -214,9 +186,7 @@
     const [first, ...others] = articles;
     if (!first) return;
     first.classList.add("whole");
-    const images = $$("img", first);
-    images.forEach((img) => (img.loading = "eager"));
-    Promise.allSettled(images.map((img) => img.decode())).then(settle);
+    $$("img", first).forEach((img) => (img.loading = "eager"));
     later(() => complete(others), { timeout: 200 }); // a busy machine may never be idle
   }
   const [folded, unfolded] = ["#others", "#images"].map((place) => $$(`${place} article`));
@@ -238,13 +208,13 @@
     clearInterval(timer);
     timer = 0;
     showPlay(false);
-    setLevel(level, true);
+    setLevel(level(), true);
     order();
   }
   function start() {
     timer = setInterval(() => {
-      if (level + step < 0 || level + step >= data.levels.length) step = -step;
-      setLevel(level + step);
+      if (level() + step < 0 || level() + step >= data.levels.length) step = -step;
+      setLevel(level() + step);
     }, 400);
     showPlay(true);
   }
@@ -271,10 +241,8 @@
       if (drawn) wear(tile, drawn.content);
     }
     strips.forEach((img) => (img.loading = "eager"));
-    Promise.allSettled(strips.map((img) => img.decode())).then(() => {
-      settle();
-      if ($("#film")) drawFilm($("#film"));
-    });
+    strips.forEach(move);
+    Promise.allSettled(strips.map((img) => img.decode())).then(() => $("#film") && drawFilm($("#film")));
     order();
   }
   function keepOwn(tile) {
@@ -299,8 +267,8 @@
     const found = new Map();
     for (const img of $$("img.x0_hat", article)) {
       const { entry } = img.closest(".stack").dataset;
-      const text = info(img).text[info(img).at[level]];
-      if (text && has(img, level) && isShown(entry)) found.set(entry, text.startsWith("∞") ? 999 : parseFloat(text.replace("−", "-")));
+      const text = info(img).text[info(img).at[level()]];
+      if (text && has(img, level()) && isShown(entry)) found.set(entry, text.startsWith("∞") ? 999 : parseFloat(text.replace("−", "-")));
     }
     return found;
   }
@@ -320,7 +288,7 @@
     const all = [...sorted, ...articles.filter((article) => !found.has(article))];
     if (all.some((article, index) => article !== inOrder[index])) all.forEach((article, index) => places[index].append(article));
     inOrder = all;
-    const where = `at t = ${data.levels[level].t}`;
+    const where = `at t = ${data.levels[level()].t}`;
     write($("#ordered"), sign ? (shared.length ? where : `no series has all images ${where}`) : "");
     rank(shared, mean);
   }
@@ -329,7 +297,7 @@
   const ranking = $(".ranking");
   function rank(shared, mean) {
     if (!ranking) return;
-    const { t, snr } = data.levels[level];
+    const { t, snr } = data.levels[level()];
     const where = `t = ${t} (SNR ${snr})`;
     if (!shared.length) return ranking.replaceChildren(`No series has all images at ${where}.`);
     const sorted = pictured.toSorted((a, b) => mean(b) - mean(a));
@@ -361,9 +329,8 @@
   // For the enlarged view.
   Object.assign(nca, { info, said, spoken, square, subtract, originalOf, articles: () => inOrder });
 
-  addEventListener("beforeprint", () => settle());
   addEventListener("beforeprint", () => strips.forEach((img) => (img.loading = "eager")));
-  if (data.levels.length) setLevel(level);
+  if (data.levels.length) setLevel(level());
   order();
   reveal();
 })();

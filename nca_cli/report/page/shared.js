@@ -6,7 +6,13 @@ const nca = (() => {
   const $ = (selector, home = document) => home.querySelector(selector);
   const $$ = (selector, home = document) => [...home.querySelectorAll(selector)];
   const data = JSON.parse($("#data").textContent);
-  document.documentElement.classList.add("js");
+  const root = document.documentElement;
+  root.classList.add("js");
+  for (const box of $$("input[type=checkbox][id]")) {
+    const show = () => root.classList.toggle(`off-${box.id}`, !box.checked);
+    box.addEventListener("change", show);
+    show();
+  }
 
   // Changes letters without adding a node, after which all rules with :has() would be matched anew.
   function write(element, text) {
@@ -19,12 +25,12 @@ const nca = (() => {
     element.append(...content);
     return element;
   }
-  // The parts tell one another of changes: "level" (of the slider), "settled" (it stands still),
-  // "series" (others are shown), "painted" (pictures have moved), "opened" (a picture is enlarged),
-  // "axes" (what is drawn has moved).
+  // The parts tell one another of changes: "settled" (the slider rests), "series" (others are
+  // shown), "opened" (a picture is enlarged), "axes" (what is drawn has moved).
   const tell = (what, detail) => document.dispatchEvent(new CustomEvent(`nca-${what}`, { detail }));
   const hear = (what, act) => document.addEventListener(`nca-${what}`, ({ detail }) => act(detail));
   // A reference goes with the last series that it belongs to.
   const isShown = (entry) => ($(`#show-${entry}`)?.checked ?? true) && (data.owners[entry]?.some(isShown) ?? true);
-  return { $, $$, data, write, made, tell, hear, isShown };
+  const POINT = /^M(-?[\d.]+) (-?[\d.]+)/; // where a marker stands
+  return { $, $$, POINT, data, write, made, tell, hear, isShown };
 })();
