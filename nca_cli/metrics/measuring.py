@@ -237,8 +237,10 @@ def _mixed(name: str, counts: Counter[str]) -> str:
     """What is told where samples were measured with different weights."""
     told = max(counts.values())
     option = known.named_by if (known := described(name)) else ""
-    return (f"{name} was measured with different weights; shown are the most common "
-            f"({told} of {counts.total()} samples); to use one for all: nca measure {option}")  # fmt: skip
+    return (
+        f"{name} was measured with different weights; shown are the most common "
+        f"({told} of {counts.total()} samples); to use one for all: nca measure {option}"
+    )
 
 
 def _still_told(name: str, stamp: str) -> bool:
