@@ -6,7 +6,7 @@ Errors carry data; the command line turns them into text and an exit code, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
@@ -36,6 +36,17 @@ class Unconfirmed(UsageError):
 
     def __init__(self, what: str):
         super().__init__(what, "add --yes to do it")
+
+
+def one_of(given: str, known: Iterable[str]) -> str:
+    """What to do about an unknown word: the nearest known ones, else all of them."""
+    from difflib import get_close_matches
+
+    names = list(known)
+    near = get_close_matches(given.lower().replace("_", "-"), names, 2) or get_close_matches(
+        given, names, 2
+    )
+    return f"did you mean {' or '.join(near)}?" if near else f"one of: {', '.join(names)}"
 
 
 class ImageError(NcaError):

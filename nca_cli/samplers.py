@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nca_cli.clipping import Clip, clip_of, clipped
-from nca_cli.errors import UsageError
+from nca_cli.errors import UsageError, one_of
 from nca_cli.recipe import Recipe
 
 if TYPE_CHECKING:  # the command line reads `METHODS` at its start, without NumPy
@@ -290,8 +290,7 @@ METHODS: dict[str, Method] = {
 def method(name: str) -> Method:
     """The sampler of that name. Raises `UsageError` where there is none."""
     if name not in METHODS:
-        known = f"{', '.join(METHODS)}, or module:name of your own"
-        raise UsageError(f"unknown sampler {name!r}", f"one of: {known}")
+        raise UsageError(f"unknown sampler {name!r}", one_of(name, [*METHODS, "module:name"]))
     return METHODS[name]
 
 

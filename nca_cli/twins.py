@@ -136,7 +136,7 @@ def plot_half_levels(
     Raises `UsageError`, `NothingStored` where nothing fits, and `NcaError` without matplotlib.
     """
     if of not in HALF_LEVELS:
-        raise UsageError(f"no half-levels of {of!r}", f"one of: {', '.join(HALF_LEVELS)}")
+        raise UsageError(f"--half-levels {of!r} is unknown", f"one of: {', '.join(HALF_LEVELS)}")
     sides = sides_of(store, filters)
     placed = partial(corrected, sides=sides) if per_pixel else list
     groups: dict[str, list[HalfLevel]] = {}

@@ -401,9 +401,9 @@ def test_labelled_concepts_that_a_function_does_not_read_are_named(portraits):
     assert caught.value.hint == "the probe reads smile"
     truth = read_labels(portraits / "p/labels.csv")
     (note,) = concept_curves(Store(portraits / "store"), truth=truth, probe=probe).notes
+    assert note.startswith("The probe does not read these labels of ")
     assert ": background, " in note
-    assert "The probe does not read these labels of " in note
-    assert note.endswith("; read: smile.")
+    assert note.endswith(". It reads: smile.")
 
 
 def test_a_mistyped_concept_is_noted_beside_those_that_are_read(portraits, tmp_path):
@@ -411,7 +411,7 @@ def test_a_mistyped_concept_is_noted_beside_those_that_are_read(portraits, tmp_p
     table.write_text((portraits / "p/labels.csv").read_text().replace("glasses", "galsses"))
     (note,) = concept_curves(Store(portraits / "store"), truth=read_labels(table)).notes
     assert ", galsses, " in note
-    assert note.endswith("and not what it does: glasses.")
+    assert note.endswith(". It reads, without labels: glasses.")
 
 
 def test_images_without_known_concepts_get_a_clear_line(portraits):

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,8 +46,19 @@ class Commands(TyperGroup):
         except typer.TyperException as error:
             if bare:
                 raise
-            _one_line(error)
+            self._misplaced(error, ctx) or _one_line(error)
             raise typer.Exit(error.exit_code) from error
+
+    def _misplaced(self, error: typer.TyperException, ctx: Context) -> bool:
+        """Say so where an option of a command comes before its name; whether that is so."""
+        name = getattr(error, "option_name", None)
+        owner = next((owner for owner, command in self.commands.items()
+                      if any(name in param.opts for param in command.get_params(ctx))), None)  # fmt: skip
+        if name is None or owner is None:
+            return False
+        what = f"{name} comes after the name of the command"
+        complain(NcaError(what, f"nca {owner} {name} …"))
+        return True
 
     def get_params(self, ctx: Context) -> list[Parameter]:
         """Its own options. A flag takes no value, so no help names one, nor that of a command."""
@@ -109,7 +121,9 @@ def _one_line(error: typer.TyperException, command: str | None = None) -> None:
         return
     path = context.command_path if context else " ".join(filter(None, ("nca", command)))
     help_ = f"see: {path} --help"
-    complain(NcaError(error.format_message().rstrip("."), help_))
+    message = error.format_message().rstrip(".")
+    extra = re.fullmatch(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", message)
+    complain(NcaError(f"unexpected argument: {extra[1]}" if extra else message, help_))
 
 
 def _option_as_value(context: Context) -> tuple[str, str] | None:

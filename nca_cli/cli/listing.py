@@ -172,15 +172,16 @@ def show(artifact: ArtifactPath, store: StoreDir = DEFAULT_STORE, json: Json = F
 def _find(path: Path, store: Path) -> Artifact:
     """By file, or by its place in the store."""
     given = path.absolute()
-    root = next((p for p in given.parents if (p / "nca-store.json").is_file()), store.absolute())
+    of_file = next((p for p in given.parents if (p / "nca-store.json").is_file()), None)
+    root = of_file or store.absolute()
     inside = given.relative_to(root) if given.is_relative_to(root) else path
-    place = opened(root).require()
+    place = opened(of_file or store).require()
     for found in place.select():
         stem = inside.as_posix().removesuffix(".h5")
         names = {found.name} | {part.path.name.removesuffix(".h5") for part in found.parts}
         if stem in {f"{found.model}/{found.image}/{name}" for name in names}:
             return found
-    raise NothingStored(f"no artifact {path} in {root}", "list them: nca ls", place.named)
+    raise NothingStored(f"no artifact {path} in {place.root}", LIST_HINT, place.named)
 
 
 def _details(details: dict) -> Table:

@@ -64,7 +64,9 @@ def report(
 
     output = Output(quiet=quiet)
     if out.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{out}: a report is an .html file", "-o report.html; browsers make PDFs")
+        raise UsageError(
+            f"{out}: a report is an .html file", "use -o report.html; a browser prints it as PDF"
+        )
     asked = vars(wanted) | {"train_images": tuple(wanted.train_images or ())}
     made = build_report(
         opened(store), out, filters.parsed(latest=True), **asked,

@@ -19,7 +19,7 @@ OTHERS = (
 )
 """Pictures that are not read: raw files of cameras, layers, floating point, drawings."""
 READABLE = (
-    "PNG, JPEG, JPEG 2000, WebP, TIFF, GIF, BMP, PPM, AVIF and HEIC can be read: "
+    "PNG, JPEG, JPEG 2000, WebP, TIFF, GIF, BMP, PPM, AVIF and HEIC are supported: "
     "convert other kinds first"
 )
 

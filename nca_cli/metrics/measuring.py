@@ -239,7 +239,7 @@ def _mixed(name: str, counts: Counter[str]) -> str:
     option = known.named_by if (known := described(name)) else ""
     return (
         f"{name} was measured with different weights; shown are the most common "
-        f"({told} of {counts.total()} samples); to use one for all: nca measure {option}"
+        f"({told} of {counts.total()} samples); to have one for all: nca measure {option}"
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nca_cli.devices import pick_device
-from nca_cli.errors import UsageError
+from nca_cli.errors import UsageError, one_of
 from nca_cli.metrics import fidelity, functions, spectrum
 from nca_cli.metrics.prepared import Pixels, Prepared, prepared
 
@@ -264,4 +264,4 @@ def _unavailable(name: str) -> UsageError:
         return UsageError(f"measure {name} needs a network", f"name its weights: {option}")
     if known:
         return UsageError(f"{name!r} is one value of the measure {whole}", f"--measure {whole}")
-    return UsageError(f"unknown measure {name!r}", f"one of: {', '.join(METRICS)}")
+    return UsageError(f"unknown measure {name!r}", one_of(name, METRICS))

@@ -202,7 +202,9 @@ def _paths(place: str) -> list[Path]:
     paths = [Path(os.path.expanduser(part.strip())).absolute() for part in place.split(",")]
     for path in paths:
         if not path.exists():
-            raise UsageError(f"{path}: no such run or checkpoint", "--run FOLDER")
+            raise UsageError(
+                f"{path}: no such run or checkpoint", "name a folder of checkpoints: --run FOLDER"
+            )
     return paths
 
 

@@ -56,7 +56,7 @@ class Page:
             ("--columns", self.columns, 1, 12),
         ):  # fmt: skip
             if value is not None and not low <= value <= high:
-                raise UsageError(f"{what} {value:g}", f"from {low} to {high}")
+                raise UsageError(f"{what} {value:g} is out of range", f"{low} to {high}")
 
 
 PAGE = Page()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from nca_cli.errors import UsageError
+from nca_cli.errors import UsageError, one_of
 from nca_cli.figures.grid.layouts import AXES, COLUMNS, FIXED, LAYOUTS, ROWS, SHOW, Axis, Layout
 from nca_cli.figures.type.fonts import Fonts, checked
 from nca_cli.recipe import LARGEST
@@ -155,9 +155,7 @@ class GridRequest:
         names = tuple(dict.fromkeys(part for part in parts if part))
         for name in names:
             if name not in SHOW:
-                raise UsageError(
-                    f"--show {name!r} is unknown", f"one or more of: {', '.join(SHOW)}"
-                )
+                raise UsageError(f"--show {name!r} is unknown", one_of(name, SHOW))
         if not names:
             raise UsageError("--show is empty", f"one or more of: {', '.join(SHOW)}")
         return names
