@@ -312,6 +312,24 @@ def test_filters_that_nothing_fits_together_are_all_named(store):
     assert " for image a-rather-long-name-of-an-image; sampler one-step (" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["noise", "--sampler", "ddim"], "No such option: --sampler"),
+        (["reconstruct", "--sampler", "DDIM"], "did you mean ddim"),
+        (["grid", "--show", "x0hat"], "did you mean x0_hat?"),
+        (["plot", "--measure", "pnsr"], "did you mean psnr?"),
+        (["ls", "extra"], "unexpected argument: extra"),
+        (["--sampler", "ddim", "ls"], "--sampler comes after the name of the command"),
+    ],
+)
+def test_a_slip_of_the_keyboard_is_answered_by_what_was_meant(words, says):
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert says in line
+
+
 @pytest.mark.parametrize("words", [["--half-levels", "-o", "x.svg"], ["--title", "-o", "x.svg"]])
 def test_an_option_in_the_place_of_a_value_is_named(store, words):
     done = nca(store, "plot", *words)

@@ -46,18 +46,21 @@ class Commands(TyperGroup):
         except typer.TyperException as error:
             if bare:
                 raise
-            self._misplaced(error, ctx) or _one_line(error)
+            if not self._misplaced(error, ctx):
+                _one_line(error)
             raise typer.Exit(error.exit_code) from error
 
     def _misplaced(self, error: typer.TyperException, ctx: Context) -> bool:
         """Say so where an option of a command comes before its name; whether that is so."""
         name = getattr(error, "option_name", None)
-        owner = next((owner for owner, command in self.commands.items()
-                      if any(name in param.opts for param in command.get_params(ctx))), None)  # fmt: skip
-        if name is None or owner is None:
+        owners = [
+            owner for owner, command in self.commands.items()
+            if any(name in param.opts for param in command.get_params(ctx))
+        ]  # fmt: skip
+        if not owners:
             return False
         what = f"{name} comes after the name of the command"
-        complain(NcaError(what, f"nca {owner} {name} …"))
+        complain(NcaError(what, f"nca {owners[0]} {name} …"))
         return True
 
     def get_params(self, ctx: Context) -> list[Parameter]:
