@@ -1,4 +1,8 @@
-"""Files are written while the device computes: on one thread, in order, a few jobs at a time."""
+"""Files are written while the device computes: on two threads, a few jobs at a time.
+
+Each commit waits for the disk to have it; meanwhile the other thread makes the next file. What
+belongs to one image is written in order, by one of them: its x_t before what was made of them.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,31 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import BoundedSemaphore
+from zlib import crc32
 
+THREADS = 2
 ROOM = 8
 """Jobs that may wait or run: they hold the samples that they write."""
 
 
 class Background:
-    """Runs jobs on a thread of its own, one after another.
+    """Runs jobs on threads of its own, those of one thing one after another.
 
     What a job raises, be it an interrupt, is raised by `check()` or handed out by `wait()`.
     """
 
     def __init__(self, room: int = ROOM):
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writing")
+        self._threads = [ThreadPoolExecutor(1, f"writing-{k}") for k in range(THREADS)]
         self._room = BoundedSemaphore(room)
         self._jobs: deque[Future[object]] = deque()
 
-    def later(self, job: Callable[[], object]) -> None:
-        """Have a job done; waits while there is no room for it."""
+    def later(self, job: Callable[[], object], of: str) -> None:
+        """Have a job done, after all others of the same thing (an image's digest, say); waits while
+        there is no room for it."""
+        thread = self._threads[crc32(of.encode()) % THREADS]
         self._room.acquire()
         try:
-            future = self._thread.submit(job)
+            future = thread.submit(job)
         except BaseException:
             self._room.release()
             raise

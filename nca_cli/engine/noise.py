@@ -94,7 +94,7 @@ def noise_image(
 
     def write(chunks: list[Samples]) -> None:
         job = partial(_commit, plan, image, Samples.joined(chunks), fixed, store_dtype)
-        background.later(job) if background else job()
+        background.later(job, image.digest) if background else job()
 
     waiting = Gathered(write, plan.store.part_bytes)
     try:

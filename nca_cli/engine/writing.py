@@ -144,7 +144,7 @@ class Writer:
         samples, number = Samples.at(list(finished), log_snr, tensors), next(self._numbers)
         self._given[number] = (unit, finished)
         del self._held[unit]
-        self.background.later(partial(self._write, number, unit, samples))
+        self.background.later(partial(self._write, number, unit, samples), unit[0])
 
     def _write(self, number: int, unit: Unit, samples: Samples) -> None:
         (digest, name), plan = unit, self._plan
