@@ -18,7 +18,7 @@ from bench.table import machine
 NAMES = sorted(
     path.stem
     for path in Path(__file__).parent.glob("*.py")
-    if path.stem not in ("__init__", "__main__", "material", "table", "cluster")
+    if path.stem not in ("__init__", "__main__", "copies", "material", "table", "cluster")
 )
 APART = ("cluster",)
 """Run only where they are named."""

@@ -16,7 +16,9 @@ import numpy as np
 
 from bench.table import say
 
-REPEATS = 5
+REPEATS = 3
+"""Each pair takes more than a minute, most of it in the network: with less work to share, starting
+two processes would be what is measured."""
 WORDS = ["reconstruct", "--model", "demo", "--t", "100:1000:100", "--sampler", "ddim", "-q"]
 ONE = [sys.executable, "-m", "nca_cli"]
 TWO = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Barrier
+from threading import Barrier, Event, get_ident
 
 import pytest
 
@@ -14,16 +14,10 @@ def lanes(background: Background) -> list[str]:
     served: dict[int, str] = {}
     for name in map(str, range(100)):
         thread: list[int] = []
-        background.later(lambda thread=thread: thread.append(_this_thread()), name)
+        background.later(lambda thread=thread: thread.append(get_ident()), name)
         assert background.wait() == []
         served.setdefault(thread[0], name)
     return list(served.values())
-
-
-def _this_thread() -> int:
-    import threading
-
-    return threading.get_ident()
 
 
 def test_one_image_is_written_while_another_waits_for_the_disk():
@@ -56,7 +50,9 @@ def test_a_job_that_fails_keeps_none_of_the_others_from_being_done():
 
 def test_what_a_job_raised_is_raised_by_the_next_check():
     background = Background()
+    ended = Event()
     background.later(lambda: 1 / 0, "a")
+    background.later(ended.set, "a")
+    assert ended.wait(20)
     with pytest.raises(ZeroDivisionError):
-        while True:
-            background.check()
+        background.check()
