@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 import nca_cli.cli.compute  # noqa: F401
 from nca_cli.cli import app
 from nca_cli.engine import Noising, Request, noise_plans, reconstruction_plans
+from nca_cli.report import build_report
 from nca_cli.store import Store
-from nca_cli.twins import noise_images
+from nca_cli.twins import noise_images, reconstruct
 
 WIENER = {"models": ["wiener"], "t": [100, 300], "size": 8}
 
@@ -82,3 +83,14 @@ def test_the_results_of_a_renamed_image_are_those_of_its_folder(tmp_path):
     (plan,) = noise_plans(Request([image.rename(tmp_path / "other.png")], **WIENER), store)
     assert plan.empty
     assert plan.artifacts() == store.select()
+
+
+def test_a_second_report_lists_each_folder_once(tmp_path, listings):
+    images, store = pictures(tmp_path / "pictures", 5), Store(tmp_path / "store")
+    reconstruct(*images, store=store.root, samplers=["one-step"], **WIENER)
+    build_report(store, tmp_path / "report.html")
+    listings.clear()
+    build_report(store, tmp_path / "report.html")
+    model, count = store.root / store.models()[0], len(images)
+    below = {folder: times for folder, times in listings.items() if folder.parent == model}
+    assert sorted(below.values()) == [1] * count
