@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -246,14 +247,19 @@ def _notes_of_seeds(left_out: Sequence[int]) -> Iterator[str]:
 
 
 def _setting(plans: Sequence[ShelfPlan], budget: float) -> tuple[Setting, float]:
-    """The first setting in which all plans fit, or the last; and the bytes of a shelf in it."""
+    """The first setting in which all plans fit, or the last; and the bytes of a shelf in it.
+
+    Every step of the ladder costs less than the one before, so few of them are tried.
+    """
     probes = [plans[index] for index in spread(len(plans), PROBES)]
-    for setting in LADDER:
+
+    @cache
+    def each(setting: Setting) -> float:
         shelves = _encoded(probes, setting)
-        each = MARGIN * sum(map(_cost, shelves)) / max(1, len(shelves)) or 1.0
-        if each * len(plans) <= budget:
-            break
-    return setting, each
+        return MARGIN * sum(map(_cost, shelves)) / max(1, len(shelves)) or 1.0
+
+    fits = bisect_left(LADDER[:-1], True, key=lambda one: each(one) * len(plans) <= budget)
+    return LADDER[fits], each(LADDER[fits])
 
 
 def _cost(shelf: Shelf) -> float:
