@@ -8,17 +8,16 @@ their errors; `at` names the store in them.
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from nca_cli.errors import LIST_HINT, NcaError, NothingStored
-from nca_cli.images import image_digest, resolution_of, sample_images, size_text, usual_images
+from nca_cli.errors import LIST_HINT, NothingStored
+from nca_cli.images import resolution_of, size_text, usual_images
+from nca_cli.images.paths import PLACEHOLDER, Paths, found
 from nca_cli.models.aliases import ALIASES
 from nca_cli.models.checkpoints.origin import CheckpointFile
 from nca_cli.models.find import check_name
@@ -32,7 +31,7 @@ from nca_cli.store.layout import NOISE, split_folder, split_label
 
 SIZED = "wiener"
 """The model that has no size of its own."""
-IMAGES, CHECKPOINTS = "IMAGES", "CHECKPOINTS"
+IMAGES, CHECKPOINTS = PLACEHOLDER, "CHECKPOINTS"
 """Stand for paths that a store does not know."""
 ONE_STEP = ("one-step",)
 MANY, WIDEST = 8, 300
@@ -205,7 +204,7 @@ class Command:
         if self.verb == "import":
             return ()
         named = (*self.models, *self.runs)
-        if self.images and {*self.images} == {*map(str, _found(usual_images, named))}:
+        if self.images and {*self.images} == {*map(str, found(usual_images, named))}:
             return ()
         short = len(self.images) <= MANY and sum(map(len, self.images)) <= WIDEST
         return self.images if short or len(self.images) == 1 else (IMAGES,)
@@ -328,41 +327,3 @@ def _without_steps(options: Sequence[str]) -> tuple[str, ...]:
             place = words.index(name)
             del words[place : place + 2]
     return tuple(word for word in words if word not in ("--clip", "--no-clip"))
-
-
-class Paths:
-    """Where stored images lie, as far as that can be known: here, or among the samples."""
-
-    def __init__(self) -> None:
-        self._digest = cache(partial(_found, image_digest))
-
-    def of(self, images: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-        """Where some images lie, each once."""
-        once = {info.get("digest"): info for info in images}
-        return tuple(dict.fromkeys(map(self.find, once.values())))
-
-    def find(self, info: Mapping[str, Any]) -> str:
-        """A path that leads to the image of an attribute `image`, or the placeholder."""
-        paths = [Path(str(info.get("file", ""))), *_samples()]
-        same = (path for path in paths if os.path.isfile(path) and self._is(path, info))
-        text = str(next(same, IMAGES))
-        return f"./{text}" if text.startswith("-") else text
-
-    def _is(self, path: Path, info: Mapping[str, Any]) -> bool:
-        try:
-            fitted = resolution_of(info.get("resolution")), str(info.get("fit", "crop"))
-        except (TypeError, ValueError):  # of a header that no image has
-            return False
-        return str(path).isprintable() and self._digest(path, *fitted) == info.get("digest")
-
-
-def _samples() -> list[Path]:
-    return [path for kind in ("photos", "portraits") for path in _found(sample_images, kind)]
-
-
-def _found(look: Any, *arguments: Any) -> Any:
-    """What there is, nothing where an installation or a file lacks it."""
-    try:
-        return look(*arguments)
-    except NcaError:
-        return ()

@@ -94,25 +94,27 @@ def when_learned(
         truth = read_labels(labels) if labels else None
 
         def tell_of_wanted(text: str) -> None:
-            of_concept = no_curve_of("") in text
-            if not of_concept or any(f"{no_curve_of(name)}:" in text for name in wanted):
+            if no_curve_of("") not in text or any(f"{no_curve_of(n)}:" in text for n in wanted):
                 tell(text)
 
         tables = concept_tables(store, filters, truth, load_probe(probe) if probe else None,
                                 tell=tell_of_wanted)  # fmt: skip
         found += of_tables(tables, store, filters, batch_size, tell=tell)
     if not found:
-        if what := unfitted(store, filters):
-            raise NothingStored(what, LIST_HINT, store.named)
-        what = f"no training in {store.root} has a baseline and two checkpoints after it"
-        raise NothingStored(what, "compute more of one: nca reconstruct --run PATH", store.named)
+        raise _no_training(store, filters)
     for name in wanted:
         if not any(_is_of(each, name) for each in found):
             there = ", ".join(dict.fromkeys(each.metric for each in found))
-            raise UsageError(
-                f"no training here has a learning curve of {name}", f"available: {there}"
-            )
+            raise UsageError(f"no learning curve of {name} here", f"available: {there}")
     return [each for name in wanted for each in found if _is_of(each, name)]
+
+
+def _no_training(store: Store, filters: Filters) -> NothingStored:
+    """A filter that nothing fits, or what every learning curve needs."""
+    if what := unfitted(store, filters):
+        return NothingStored(what, LIST_HINT, store.named)
+    what = f"no training in {store.root} has a baseline and two checkpoints after it"
+    return NothingStored(what, "compute more of one: nca reconstruct --run PATH", store.named)
 
 
 def _is_of(found: Emergence, name: str) -> bool:

@@ -551,7 +551,7 @@ def test_an_unreadable_archive_and_one_without_images_are_one_line(tmp_path):
     for kind in KINDS:
         path = pack(tmp_path / f"faces.{kind}", {"notes.txt": b"", "a/.hidden.png": png()})
         refused(path, "no images in this archive")
-        refused(path, "no such image or folder in this archive", inside="a")
+        refused(path, "no image or folder of this name in the archive", inside="a")
     with pytest.raises(ImageError, match=r"gone\.zip: no such file"):
         find_images([tmp_path / "gone.zip"])
     with pytest.raises(ImageError, match="no such file"):

@@ -360,7 +360,7 @@ def test_labels_of_images_that_are_not_stored_are_noted(portraits, tmp_path):
 
 def test_labels_that_name_no_image_at_all_get_a_clear_line(portraits):
     truth = Truth({"nobody": {"hair": (0, 0, 0)}}, "labels.csv")
-    with pytest.raises(NothingStored, match=r"labels\.csv: labels nobody"):
+    with pytest.raises(NothingStored, match=r"labels\.csv: none of nobody"):
         concept_curves(Store(portraits / "store"), truth=truth)
 
 

@@ -123,7 +123,7 @@ def test_numbered_images_are_found_without_their_leading_zeros(faces):
         ("name,label\nanna,3\n", "no column image"),
         ("image,label,label\nanna,3,4\n", "column label comes twice"),
         ("image,label\nanna,3\nben,11\ncleo,1\n", "--label 11 is not a class"),
-        ("image,prompt\nanna,a\nben,b\ncleo,c\n", "say --label N"),
+        ("image,prompt\nanna,a\nben,b\ncleo,c\n", "add --label N"),
     ],
 )
 def test_a_table_that_does_not_say_it_is_refused(text, words, faces):

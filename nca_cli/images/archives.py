@@ -285,11 +285,11 @@ def _tar_problem(info: tarfile.TarInfo) -> str:
     if info.issym() or info.islnk():
         return _LINK
     if not info.isreg() or info.issparse():
-        return "not a regular file"
+        return "not a regular file, not read"
     return _problem(info.name, info.size, info.size)
 
 
-_LINK = "a link; links in archives are not followed"
+_LINK = "a link, not read: links in archives are not followed"
 _EXPANDS = f"expands more than {RATIO} times, not read"
 
 

@@ -296,7 +296,7 @@ def _nothing_in_archive(archive: Archive, inside: str) -> ImageError:
     if inside != "." and archive.members:
         hint = f"it holds {next(iter(archive.members))}, for one"
         return ImageError(
-            f"{archive.path}/{inside}", "no such image or folder in this archive", hint
+            f"{archive.path}/{inside}", "no image or folder of this name in the archive", hint
         )
     nested = any(map(is_archive, archive.members))
     hint = "archives in archives are not opened" if nested else READABLE
