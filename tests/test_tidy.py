@@ -102,7 +102,7 @@ def test_kept_values_are_compact_and_read_as_dicts():
     assert dict(entry.values) == values
     assert entry.values.hold(frozenset(["mse", "none"]))
     assert not entry.values.hold(frozenset(["mse", "psnr"]))
-    assert entry.values.layout is Entry.of("", "", values).values.layout
+    assert entry.values.places is Entry.of("", "", values).values.places
     assert dict(entry.without({"kept"}).values) == {"mse": {"": 0.25}, "none": {}}
     joined = Kept({"mse": "1"}, entries={(1, 0): entry}).joined(
         Kept({"psnr": "1"}, entries={(1, 0): Entry.of("c", "digest", {"psnr": {"": 3.0}})})

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nca_cli.metrics.registry import Value
-from nca_cli.metrics.tidy import Column, TidyTable
+from nca_cli.metrics.tidy import CodedColumn, TidyTable
 
 REFERENCE = "reference:"
 """How the sampler of a row begins that no network made."""
@@ -80,7 +80,7 @@ def _table(model: str, sampler: str, tidy: TidyTable) -> Matrices:
     return Matrices(model, sampler, tuple(images), tuple(log_snr), levels, grids)
 
 
-def _places(column: Column, places: dict[Any, int]) -> np.ndarray:
+def _places(column: CodedColumn, places: dict[Any, int]) -> np.ndarray:
     """For each row the place of its name; names that no row says have none."""
     return np.array([places.get(_level(name), -1) for name in column.names])[column.codes]
 

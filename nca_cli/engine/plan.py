@@ -199,9 +199,10 @@ class Plan:
         """Those that hold what was asked for: all that was computed since is among them."""
         look = cache(self.look)  # not at all where every image was complete
         return [artifact for image in self.images
-                for artifact in image.complete or self._wanted(look()(image))]  # fmt: skip
+                for artifact in image.complete or self.wanted_of(look()(image))]  # fmt: skip
 
-    def _wanted(self, held: Mapping[str, Artifact]) -> tuple[Artifact, ...]:
+    def wanted_of(self, held: Mapping[str, Artifact]) -> tuple[Artifact, ...]:
+        """Of an image's artifacts, by name, those that were asked for."""
         names = self.recipes or (NOISE,)
         return tuple(held[name] for name in names if name in held)
 
@@ -239,10 +240,7 @@ def make_plan(
             digest = image_digest(source, model.space.resolution, fit)
             image, mine = ImagePlan(source, image_name(source), digest), [keys[i] for i in share]
             if image.digest not in seen:
-                held = look(image)
-                _find_missing(plan, image, mine, held)
-                if image.empty:  # without what was read of them: there may be thousands
-                    image.complete = tuple(map(replace, plan._wanted(held)))
+                _find_missing(plan, image, mine, look(image))
                 plan.images.append(image)
                 plan.wanted += len(mine) * max(1, len(plan.recipes))
             seen.add(image.digest)
@@ -284,3 +282,5 @@ def _find_missing(
 
     image.noise, image.noised = lacking(NOISE), NOISE in held
     image.reconstructions = {name: lacking(name) for name in plan.recipes}
+    if image.empty:  # copies without what was read of them: there may be thousands
+        image.complete = tuple(map(replace, plan.wanted_of(held)))

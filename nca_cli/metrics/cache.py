@@ -37,7 +37,7 @@ Values = Mapping[str, Mapping[str, float]]
 """Metric → suffix (`""`, `"/0"`, …) → value."""
 
 
-class Layout:
+class RowPlaces:
     """Which number of a row is which value. Those of the same metrics share one."""
 
     def __init__(self, suffixes: tuple[tuple[str, tuple[str, ...]], ...]):
@@ -69,35 +69,35 @@ class Layout:
         return metrics <= self._places.keys()
 
 
-_layout = cache(Layout)
+_places_of = cache(RowPlaces)
 
 
 class Numbers(Mapping[str, Mapping[str, float]]):
     """`Values` as a row of numbers: as dicts, those of a large store would need gigabytes."""
 
-    __slots__ = ("layout", "row")
+    __slots__ = ("places", "row")
 
     def __init__(self, values: Values):
         """Numbers may be as JSON has them (`_plain`)."""
-        self.layout = _layout(tuple((name, tuple(each)) for name, each in values.items()))
+        self.places = _places_of(tuple((name, tuple(each)) for name, each in values.items()))
         told = [value for each in values.values() for value in each.values()]
         self.row = array("d", map(_number, told))
 
     def hold(self, metrics: frozenset[str]) -> bool:
         """Whether all of these metrics are among them."""
-        return self.layout.holds(metrics)
+        return self.places.holds(metrics)
 
     def __reduce__(self) -> tuple:
         return Numbers, (dict(self),)
 
     def __getitem__(self, metric: str) -> dict[str, float]:
-        return {suffix: self.row[place] for suffix, place in self.layout[metric].items()}
+        return {suffix: self.row[place] for suffix, place in self.places[metric].items()}
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.layout)
+        return iter(self.places)
 
     def __len__(self) -> int:
-        return len(self.layout)
+        return len(self.places)
 
 
 @dataclass(slots=True)

@@ -164,7 +164,7 @@ class Measuring:
         place = image, model, REFERENCE_OF.get(source.dataset, sampler)
         metrics, entries = self._families(source), source.kept.entries
         known = [(key, entries[key].values) for key in source.keys if key in entries]
-        for layout, group in groupby(known, lambda sample: sample[1].layout):
+        for layout, group in groupby(known, lambda sample: sample[1].places):
             some = list(group)
             measures, places = layout.told(metrics)
             samples = [(*_level(key), source.log_snr[key]) for key, _ in some]

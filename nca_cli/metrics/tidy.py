@@ -20,22 +20,22 @@ NAMED = Value._fields[:-1]
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class CodedColumn:
     """A coded column: row k says `names[codes[k]]`. Names that no row says may be among them."""
 
     codes: np.ndarray
     """Unsigned integers `(rows,)`, as short as they can be."""
     names: tuple[Any, ...]
 
-    def __getitem__(self, rows: np.ndarray | slice) -> Column:
-        return Column(self.codes[rows], self.names)
+    def __getitem__(self, rows: np.ndarray | slice) -> CodedColumn:
+        return CodedColumn(self.codes[rows], self.names)
 
 
 @dataclass(frozen=True, eq=False)
 class TidyTable(Sequence[Value]):
     """Rows of the tidy table. A sequence of `Value`s; whoever wants columns takes them whole."""
 
-    columns: dict[str, Column]
+    columns: dict[str, CodedColumn]
     """Each of `NAMED`."""
     numbers: np.ndarray
     """float64 `(rows,)`."""
@@ -164,7 +164,7 @@ class TidyRows:
         for number, (name, known) in enumerate(zip(NAMED, self._known, strict=True)):
             codes = [_short(block[number], len(known)) for block in self._codes]
             named = tuple(told for _, told in known)
-            columns[name] = Column(np.concatenate([*codes, _short(np.empty(0), 0)]), named)
+            columns[name] = CodedColumn(np.concatenate([*codes, _short(np.empty(0), 0)]), named)
         return TidyTable(columns, np.concatenate([*self._numbers, np.empty(0)]))
 
 
@@ -178,17 +178,19 @@ def _short(codes: np.ndarray, count: int) -> np.ndarray:
     return codes.astype(np.min_scalar_type(max(count - 1, 0)))
 
 
-def _coded(names: Iterable[Any]) -> Column:
+def _coded(names: Iterable[Any]) -> CodedColumn:
     known: dict[tuple[type, Any], int] = {}
     codes = [known.setdefault(_told(name), len(known)) for name in names]
-    return Column(_short(np.array(codes, np.int64), len(known)), tuple(told for _, told in known))
+    return CodedColumn(
+        _short(np.array(codes, np.int64), len(known)), tuple(told for _, told in known)
+    )
 
 
-def _joined(columns: Sequence[Column]) -> Column:
+def _joined(columns: Sequence[CodedColumn]) -> CodedColumn:
     known: dict[tuple[type, Any], int] = {}
     found = []
     for column in columns:
         codes = [known.setdefault(_told(name), len(known)) for name in column.names]
         found.append(np.array(codes, np.int64)[column.codes])
     named = tuple(told for _, told in known)
-    return Column(np.concatenate([_short(codes, len(known)) for codes in found]), named)
+    return CodedColumn(np.concatenate([_short(codes, len(known)) for codes in found]), named)

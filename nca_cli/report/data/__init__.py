@@ -2,7 +2,7 @@
 
 from nca_cli.report.data.collect import Progress, collect, no_progress
 from nca_cli.report.data.findings import findings, headlines, leading, title, told
-from nca_cli.report.data.pictures import Filmstrip, Gallery, Shelf, gallery
+from nca_cli.report.data.pictures import Gallery, gallery
 from nca_cli.report.data.report import (
     MAX_MB,
     Report,
@@ -11,4 +11,5 @@ from nca_cli.report.data.report import (
     ReportRequest,
     Series,
 )
+from nca_cli.report.data.strips import Filmstrip, Shelf
 from nca_cli.report.data.written import csv_text, json_text, training_csv_text

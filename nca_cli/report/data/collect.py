@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -58,9 +58,7 @@ def collect(
     if not work.artifacts:
         raise work.problems[0] if work.problems else _nothing(store, request)
     names, (kept, damaged) = work.names, _described(work.artifacts)
-    places = {names(artifact) for artifact in kept}
-    values = rows.where(lambda *place: place in places, "image", "model", "sampler")
-    baselines = rows.where(lambda name: name.startswith(REFERENCE), "sampler")
+    values, baselines = _parted(rows, {names(artifact) for artifact in kept})
     analysis = analyse(TidyTable.joined((values, baselines)), store, filters)
     return Report(
         store=str(store.root),
@@ -102,6 +100,14 @@ def _images(kept: Iterable[Artifact], names: Names) -> list[ReportedImage]:
         described = ReportedImage(image, model, artifact.image, artifact.image_info)
         found.setdefault((artifact.model, artifact.image), described)
     return list(found.values())
+
+
+def _parted(
+    rows: TidyTable, places: Collection[tuple[str, str, str]]
+) -> tuple[TidyTable, TidyTable]:
+    """The rows of these (image, model, sampler), and those that no network made."""
+    kept = rows.where(lambda *place: place in places, "image", "model", "sampler")
+    return kept, rows.where(lambda name: name.startswith(REFERENCE), "sampler")
 
 
 def _models(

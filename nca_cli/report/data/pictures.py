@@ -1,45 +1,26 @@
-"""The pictures of a page: strips of all levels side by side, as WebP, within a budget of bytes.
-
-A strip holds one image at every level, from little noise to much: x_t, or x̂0 of one series. As it
-stands it is a row of a grid, with a blank square where the series lacks a level that others have;
-a slider shows one of its squares at a time. Pictures come from the uint8 previews of the artifacts,
-so no tensor is read but x0.
-"""
+"""The pictures of a page, as fine as its budget of bytes allows."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from typing import NamedTuple
-
-import numpy as np
+from functools import cache
 
 from nca_cli.analysis.remember import remembered
-from nca_cli.devices import cores
-from nca_cli.errors import NothingStored, StoreError
-from nca_cli.images import to_rgb
 from nca_cli.report.data.report import Report
 from nca_cli.report.data.shelf_plans import (
-    LONGEST_STRIP,
-    Depth,
-    Level,
     ShelfPlan,
-    by_image,
-    depth,
-    levels_of,
     plans_of,
     positions,
     spread,
     with_few_levels,
 )
-from nca_cli.report.data.step_sheets import SHARE, StepSheet, resized, step_sheets
-from nca_cli.store import Artifact, Key, Store
+from nca_cli.report.data.step_sheets import SHARE, StepSheet, step_sheets
+from nca_cli.report.data.strips import Filmstrip, Setting, Shelf, encoded
+from nca_cli.store import Store
 
 VERSION = 3
 """Rises when the same samples give other pictures."""
@@ -53,20 +34,6 @@ MARKUP_BYTES = 1500
 """Of HTML around a strip."""
 INLINE = 4 / 3
 """Base64."""
-
-
-class Setting(NamedTuple):
-    """Sides in pixels at most, and WebP qualities, of x0 and x̂0 and of x_t.
-
-    Noise hardly compresses, so x_t is the first to be made smaller.
-    """
-
-    side: int
-    quality: int
-    noise_side: int
-    noise_quality: int
-
-
 LADDER = (
     Setting(512, 88, 512, 80),
     Setting(256, 85, 256, 70),
@@ -77,56 +44,6 @@ LADDER = (
     Setting(128, 60, 64, 50),
 )
 """From fine to coarse; the first that fits the budget is used."""
-
-
-@dataclass(frozen=True)
-class Filmstrip:
-    """One image at several levels, from the highest logSNR to the lowest, as one picture."""
-
-    content: bytes
-    size: tuple[int, int]
-    """Width and height of one square of it."""
-    levels: tuple[Level, ...]
-    places: tuple[int, ...] = (0,)
-    """The square of each level."""
-    squares: int = 1
-    """As many as the image has levels in any strip, so that strips align; some may be blank."""
-    series: int | None = None
-    """Index in the report; None for x_t."""
-
-
-@dataclass(frozen=True)
-class Shelf:
-    """An image as some models of one space see it: x0, x_t of one seed, and x̂0 of each series."""
-
-    image: str
-    models: tuple[str, ...]
-    seed: int
-    resolution: tuple[int, int]
-    """Width and height of what is stored; the pictures may be smaller."""
-    x0: Filmstrip
-    x_t: Filmstrip | None
-    x0_hats: tuple[Filmstrip, ...]
-
-    @property
-    def strips(self) -> list[Filmstrip]:
-        """All that are drawn."""
-        return [self.x0, *self.noisy]
-
-    @property
-    def noisy(self) -> list[Filmstrip]:
-        """Those that depend on the seed: x_t and x̂0."""
-        return [strip for strip in (self.x_t, *self.x0_hats) if strip]
-
-    @property
-    def columns(self) -> int:
-        """Beside one another: what was given, and each x̂0."""
-        return 1 + len(self.x0_hats)
-
-    @property
-    def bytes(self) -> int:
-        """Of its pictures as files."""
-        return sum(len(strip.content) for strip in self.strips)
 
 
 @dataclass(frozen=True)
@@ -202,7 +119,7 @@ def _drawn(store: Store, report: Report, budget: float) -> Gallery:
         share = budget / each * len(positions(plans[0].levels))
         chosen, fewer = with_few_levels(plans[:1], max(1, int(share)))
         short = short or fewer
-    shelves = _fitting(_encoded(chosen, setting), budget)
+    shelves = _fitting(encoded(chosen, setting), budget)
     others, left_out = _other_seeds(store, report, shelves, setting, budget)
     notes = [*_notes(shelves, plans, setting, short), *_notes_of_seeds(left_out)]
     return Gallery(tuple(shelves), tuple(notes), other_seeds=tuple(others))
@@ -225,7 +142,7 @@ def _other_seeds(
         plans = [plan for plan in plans_of(store, report, seed) if plan.name in held]
         plans, short = with_few_levels(plans)
         share = sum(_cost_of_noisy(held[plan.name]) for plan in plans)
-        drawn = [] if short or share > budget else _encoded(plans, setting)
+        drawn = [] if short or share > budget else encoded(plans, setting)
         budget -= sum(map(_cost_of_noisy, drawn))
         if budget < 0 or not drawn:
             return found, others[place:]
@@ -249,17 +166,20 @@ def _notes_of_seeds(left_out: Sequence[int]) -> Iterator[str]:
 def _setting(plans: Sequence[ShelfPlan], budget: float) -> tuple[Setting, float]:
     """The first setting in which all plans fit, or the last; and the bytes of a shelf in it.
 
-    Every step of the ladder costs less than the one before, so few of them are tried.
+    Every step costs less than the one before: the finest is tried, then few of the others.
     """
     probes = [plans[index] for index in spread(len(plans), PROBES)]
 
     @cache
     def each(setting: Setting) -> float:
-        shelves = _encoded(probes, setting)
+        shelves = encoded(probes, setting)
         return MARGIN * sum(map(_cost, shelves)) / max(1, len(shelves)) or 1.0
 
-    fits = bisect_left(LADDER[:-1], True, key=lambda one: each(one) * len(plans) <= budget)
-    return LADDER[fits], each(LADDER[fits])
+    def fits(setting: Setting) -> bool:
+        return each(setting) * len(plans) <= budget
+
+    first = 0 if fits(LADDER[0]) else bisect_left(LADDER[:-1], True, lo=1, key=fits)
+    return LADDER[first], each(LADDER[first])
 
 
 def _cost(shelf: Shelf) -> float:
@@ -294,61 +214,3 @@ def _notes(
     if largest > setting.noise_side:
         yield (f"x_t is drawn at {setting.noise_side} of {largest} pixels: single pixels, no "
                "averages, which would hide noise.")  # fmt: skip
-
-
-def _encoded(plans: Sequence[ShelfPlan], setting: Setting) -> list[Shelf]:
-    """Shelves in the order of the plans, a thread per core; what is damaged is left out."""
-    grids = {image: _grid(levels) for image, levels in by_image(plans).items()}
-    with ThreadPoolExecutor(cores()) as pool:
-        shelves = pool.map(lambda plan: _shelf(plan, setting, grids[plan.image]), plans)
-        return [shelf for shelf in shelves if shelf]
-
-
-def _grid(levels: Sequence[Level]) -> dict[Depth, int]:
-    """The square of each level of an image, in all its strips."""
-    return {depth(each): place for place, some in enumerate(positions(levels)) for each in some}
-
-
-def _shelf(plan: ShelfPlan, setting: Setting, grid: dict[Depth, int]) -> Shelf | None:
-    """Nothing where a file is damaged or gone."""
-    fine = partial(_strip, grid, side=setting.side, quality=setting.quality)
-    coarse = partial(
-        _strip, grid, side=setting.noise_side, quality=setting.noise_quality, noise=True
-    )
-    try:
-        x0 = to_rgb(plan.noise.fixed("x0"))
-        x_t = coarse(*_pictures(plan.noise, plan.noise_keys)) if plan.noise_keys else None
-        hats = tuple(fine(*_pictures(artifact, keys), series=number)
-                     for number, artifact, keys in plan.series)  # fmt: skip
-    except (StoreError, NothingStored):
-        return None
-    height, width = x0.shape[:2]
-    given = fine([x0], [])
-    return Shelf(plan.image, plan.models, plan.seed, (width, height), given, x_t, hats)
-
-
-def _pictures(artifact: Artifact, keys: Sequence[Key]) -> tuple[np.ndarray, list[Level]]:
-    """uint8 (N, H, W, 3) and (t, logSNR) of each."""
-    return artifact.read("preview", keys), levels_of(artifact, keys)
-
-
-def _strip(
-    grid: dict[Depth, int], pixels: Sequence[np.ndarray] | np.ndarray,
-    levels: Sequence[Level], *, side: int, quality: int, noise: bool = False,
-    series: int | None = None,
-) -> Filmstrip:  # fmt: skip
-    """Pictures in their squares of a grid; one without a level is alone."""
-    from PIL import Image
-
-    places = tuple(grid[depth(level)] for level in levels) or (0,)
-    squares = len(set(grid.values())) if levels else 1
-    height, width = pixels[0].shape[:2]
-    scale = min(1.0, min(side, LONGEST_STRIP // squares) / max(width, height))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    mode = "RGB" if len(set(places)) == squares else "RGBA"
-    sheet = Image.new(mode, (size[0] * squares, size[1]))
-    for place, picture in zip(places, pixels, strict=True):
-        sheet.paste(resized(picture, size, noise), (place * size[0], 0))
-    file = io.BytesIO()
-    sheet.save(file, "WEBP", quality=quality, method=2)
-    return Filmstrip(file.getvalue(), size, tuple(levels), places, squares, series)
