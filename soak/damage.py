@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from nca_cli.errors import NcaError
-from nca_cli.metrics import cache
+from nca_cli.metrics import REFERENCES
+from nca_cli.metrics.sources import Survey
 from nca_cli.recipe import digest
-from nca_cli.store import Artifact, Store
+from nca_cli.store import Artifact, Filters, Key, Store
 from nca_cli.store.verify import verify
 from soak.children import import_all, run
 from soak.material import PACKED, STORE, prepare
@@ -52,11 +53,22 @@ def readings(root: Path) -> dict[str, Any]:
     store, found = Store(root), {}
     for artifact in store.select():
         found[str(artifact)] = _or_error(lambda each=artifact: _of(each))
-        kept = cache.file_of(store, artifact)
-        found[f"{artifact} measured"] = _or_error(lambda path=kept: repr(cache.load(path)))
     for model in store.models():
         found[model] = _or_error(lambda name=model: store.model_info(name))
-    return found
+    return found | _measured(store)
+
+
+def _measured(store: Store) -> dict[str, dict[Key, str]]:
+    """What was measured and is told without measuring again: of samples with that digest."""
+    made = [artifact for artifact in store.select() if not artifact.is_noise]
+    return {
+        f"{source.artifact} {source.dataset} measured": {
+            key: repr(dict(entry.values))
+            for key, entry in source.kept.entries.items()
+            if source.trusted and entry.content == source.contents.get(key)
+        }
+        for source in Survey(store, Filters()).sources(made, tuple(REFERENCES))
+    }
 
 
 def _of(artifact: Artifact) -> str:
@@ -83,15 +95,21 @@ def consequence(root: Path, whole: dict[str, Any]) -> tuple[str, list[str]]:
     except NcaError:
         return "refused", []
     served = {name: value for name, value in now.items() if not isinstance(value, NcaError)}
-    wrong = [name for name, value in served.items() if whole.get(name) not in (value, None)]
-    faults = [f"{name} is read and is another" for name in wrong if not name.endswith("measured")]
-    faults += [f"{name} are other values" for name in wrong if name.endswith("measured")
-               and served[name] not in ("None", repr(cache.Kept()))]  # fmt: skip
+    faults = [f"{name} is read and is another" for name, value in served.items()
+              if _another(value, whole.get(name))]  # fmt: skip
     if bad:
         faults = [each for each in faults if "model" not in each]
         return "found", faults
     gone = [name for name in whole if name not in now or isinstance(now[name], NcaError)]
     return "without effect", faults + [f"{name} is gone unnoticed" for name in gone]
+
+
+def _another(now: Any, before: Any) -> bool:
+    """Whether a reading is not the one of before; what must be measured again is none."""
+    if before is None or now == before:
+        return False
+    measured = isinstance(before, dict) and all(isinstance(key, tuple) for key in before)
+    return not (measured and now.items() <= before.items())
 
 
 def accidents(root: Path, trials: int, chance: random.Random) -> Iterator[tuple[str, str, str]]:

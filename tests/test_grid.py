@@ -36,6 +36,7 @@ from nca_cli.recipe import Recipe, parse_list
 from nca_cli.schedule import FlowMatching
 from nca_cli.store import Filters, ModelFilter, Samples, Store
 from nca_cli.store.hdf5 import content_digest
+from nca_cli.store.header import model_text
 from nca_cli.store.layout import NOISE
 
 
@@ -110,7 +111,8 @@ def test_the_floor_of_a_latent_model_has_its_column(tmp_path):
     artifact = commit(store, [100], recipe=None)
     assert "D(E(x0))" not in texts(compose_grid(store, show="x0,floor,x_t"))
     path = store.root / artifact.model / "model.json"
-    path.write_text(path.read_text().replace('"resolution"', '"autoencoder": "0", "resolution"'))
+    info = store.model_info(artifact.model)
+    path.write_text(model_text({**info, "space": {**info["space"], "autoencoder": "0"}}))
     grid = compose_grid(store, show="x0,floor,x_t", cell=64)
     assert "D(E(x0))" in texts(grid)
     assert grid.missing

@@ -630,7 +630,7 @@ def test_a_file_that_is_no_packed_store_is_refused(tmp_path):
         Store(tmp_path / "a.h5")
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file["x"] = 1
-    with pytest.raises(StoreError, match="no nca store"):
+    with pytest.raises(StoreError, match="is not an nca store"):
         Store(tmp_path / "b.h5")
 
 

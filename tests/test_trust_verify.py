@@ -156,11 +156,30 @@ RUNS = ("[1]", '"run"', '{"steps": [1]}', '{"steps": {"a": "0"}}', '{"steps": {"
 def test_a_model_file_whose_run_is_none_is_found_and_restored(store, run):
     path = next(store.root.glob("*/model.json"))
     sound = path.read_text()
-    path.write_text(sound.replace('"source"', f'"run": {run}, "source"'))
+    path.write_text(json.dumps({**json.loads(sound), "run": json.loads(run)}))
     with pytest.raises(StoreError, match="does not describe a model"):
         store.model_info(path.parent.name)
     assert nca("verify", "--repair", "--store", store.root).exit_code == 0
     assert path.read_text() == sound
+
+
+def test_a_letter_that_changed_in_a_model_file_is_found_and_restored(store):
+    path = store.root / store.models()[0] / "model.json"
+    whole = path.read_text()
+    for change in (("toy", "tox"), ("built in", "built on"), ("MIT", "MIX"), ("  ", " ")):
+        path.write_text(whole.replace(*change))
+        with pytest.raises(StoreError, match=r"model\.json"):
+            store.model_info(path.parent.name)
+        assert [finding.path for finding in bad(store, repair=True)] == [path]
+        assert path.read_text() == whole
+
+
+def test_a_model_file_without_a_digest_is_taken_as_it_is(store):
+    path = store.root / store.models()[0] / "model.json"
+    info = store.model_info(path.parent.name)
+    path.write_text(json.dumps(info, indent=2))
+    assert store.model_info(path.parent.name) == info
+    assert not bad(store)
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", '{"name": "toy"}', '{"space": 3}', "[" * 10**5])

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from nca_cli.cli import app
 from nca_cli.errors import NothingStored, StoreError
 from nca_cli.store import Store
+from nca_cli.store.header import model_text
 from nca_cli.store.pack import pack
 from nca_cli.store.union import merge_stores
 from nca_cli.store.verify import verify
@@ -94,8 +95,8 @@ def test_trainings_whose_steps_have_other_weights_are_not_mixed(tmp_path):
     assert merge_stores(mine, theirs).errors == []
     assert sorted(each.step for each in mine.select()) == [0, 100, 800]
     commit_step(others, 100)
-    text = (others.root / FOLDER / "model.json").read_text()
-    (others.root / FOLDER / "model.json").write_text(text.replace(f"{100:064x}", "e" * 64))
+    info = model_text(others.model_info(FOLDER)).replace(f"{100:064x}", "e" * 64)
+    (others.root / FOLDER / "model.json").write_text(model_text(json.loads(info)))
     (error,) = merge_stores(mine, others).errors
     assert "step 100 is stored with other weights" in str(error)
 

@@ -13,6 +13,7 @@ import nca_cli
 from nca_cli.images import PREPROCESSING_VERSION, Resolution, size_json
 from nca_cli.recipe import Recipe, canonical_json, digest
 from nca_cli.store.layout import MODEL_HEX, NOISE, split_folder
+from nca_cli.store.sealed import sealed, unsealed
 
 
 def header(
@@ -66,8 +67,16 @@ def image_info(
 
 
 def model_text(info: Mapping[str, object]) -> str:
-    """The content of `model.json`."""
-    return json.dumps(info, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    """The content of `model.json`, with its digest."""
+    return sealed(json.dumps(info, indent=2, sort_keys=True, ensure_ascii=False)).decode()
+
+
+def told_by(text: str) -> Any:
+    """What the text of a `model.json` says. Raises `ValueError`, `RecursionError`."""
+    info = unsealed(text.encode())
+    if isinstance(info, dict):
+        info.pop("sha256", None)
+    return info
 
 
 def signed(texts: Mapping[str, str]) -> dict[str, str]:

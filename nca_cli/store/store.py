@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -25,12 +24,14 @@ from nca_cli.store.header import (
     signed,
     step_clash,
     steps_of,
+    told_by,
     with_steps,
 )
 from nca_cli.store.index import stamp_of
 from nca_cli.store.location import Location
 from nca_cli.store.opening import check_version
 from nca_cli.store.samples import Key, Part, Samples
+from nca_cli.store.sealed import NotAsWritten
 from nca_cli.store.select import Filters
 
 MAX_PART_BYTES = 256 * 2**20
@@ -123,7 +124,9 @@ class Store:
     def model_info(self, model: str) -> dict:
         """What `model.json` says: source, schedule, shape, licence."""
         try:
-            info = json.loads(self.model_text(model))
+            info = told_by(self.model_text(model))
+        except NotAsWritten as error:
+            raise self._no_model(model, str(error)) from error
         except (ValueError, RecursionError) as error:
             raise self._no_model(model) from error
         if not describes_model(info):

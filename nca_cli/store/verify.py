@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,7 @@ from nca_cli.store.files import (
     writing,
 )
 from nca_cli.store.gaps import Gap, gap_left
-from nca_cli.store.header import model_problem, model_text, parsed, space_hex
+from nca_cli.store.header import model_problem, model_text, parsed, space_hex, told_by
 from nca_cli.store.index import stamp_of
 from nca_cli.store.location import Location
 from nca_cli.store.store import Store
@@ -171,7 +170,7 @@ class Verification:
         """The command that gives a model's folder its name again, where `model.json` and an
         artifact agree that it has another one; else an empty text."""
         with suppress(StoreError, ValueError, LookupError, TypeError, RecursionError):
-            said = space_hex(json.loads(self.store.model_text(model)))
+            said = space_hex(told_by(self.store.model_text(model)))
             name, hexes = layout.split_folder(model)
             if hexes != said and any(said == space_hex(each) for each in self._told(model)):
                 folder = self.store.root / model
