@@ -17,10 +17,11 @@ import numpy as np
 from PIL import Image as Picture
 
 from nca_cli.analysis import Curve
+from nca_cli.metrics.tidy import CodedColumn, TidyTable
 from nca_cli.report import Report
 from nca_cli.report.data import ReportedImage, ReportedModel, Series
 
-NAMED = (Report, Series, ReportedModel, ReportedImage, Curve)
+NAMED = (Report, Series, ReportedModel, ReportedImage, Curve, TidyTable, CodedColumn)
 """What names are written in."""
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 AXE = Path(__file__).parent.parent / ".axe/node_modules/axe-core/axe.min.js"

@@ -433,7 +433,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         ("image_size = 100", ["channel_mult is needed"]),
         ("image_size = 100\nchannel_mult = [1, 1, 2, 2]", ["cannot be halved 3 times"]),
         ("num_head_channels = 96", ["evenly"]),
-        ("num_head_channels = 0", ["neither -1"]),
+        ("num_head_channels = 0", ["must be -1 or above 0"]),
         ("diffusion_steps = 4000", ["rescale_timesteps"]),
         ("num_channels =", ["cannot read"]),
     ],

@@ -238,10 +238,15 @@ def test_grid_notes_its_blanks_and_strict_fails_on_them(filled, tmp_path):
     assert nca(*arguments, "--strict").exit_code == 1
 
 
-@pytest.mark.parametrize("command", ["grid", "report", "ls", "verify", "pack", "rm", "export"])
-def test_an_empty_store_is_one_line_with_the_command_to_run(command, tmp_path):
-    more = ["-o", tmp_path / "out"] if command in ("export",) else []
-    fails(nca(command, "--store", tmp_path / "none", *more), 1, "nca reconstruct")
+@pytest.mark.parametrize("command", ["grid", "report", "ls"])
+def test_a_store_that_is_missing_is_one_line_with_the_command_that_fills_it(command, tmp_path):
+    fails(nca(command, "--store", tmp_path / "none"), 1, "nca reconstruct")
+
+
+@pytest.mark.parametrize("command", ["verify", "pack", "rm", "export"])
+def test_what_needs_a_store_that_exists_says_so(command, tmp_path):
+    more = ["-o", tmp_path / "out"] if command == "export" else []
+    fails(nca(command, "--store", tmp_path / "none", *more), 1, "no store at", "existing store")
 
 
 def test_ls_counts_what_the_filters_take(filled):

@@ -123,7 +123,12 @@ def test_few_images_have_no_interval_and_fewer_no_half_level():
 
 @pytest.mark.parametrize(
     ("count", "blank"),
-    [(2, "too few images with it"), (0, "alike"), (19, "too few images without it"), (6, "")],
+    [
+        (2, "too few images with it"),
+        (0, "the same value"),
+        (19, "too few images without it"),
+        (6, ""),
+    ],
 )
 def test_what_hardly_any_image_has_or_lacks_has_no_interval(count, blank):
     found = concept_retention(readings(20, {"glasses": -3.0}, present={"glasses": count}))
@@ -133,7 +138,7 @@ def test_what_hardly_any_image_has_or_lacks_has_no_interval(count, blank):
 
 def test_what_the_probe_cannot_read_in_clean_images_is_blank():
     some = [reading._replace(clean=(0.0,)) for reading in readings(20, {"hair": -3.0})]
-    assert "does not read it" in half_of(concept_retention(some), "hair").log_snr.blank
+    assert "cannot read it" in half_of(concept_retention(some), "hair").log_snr.blank
 
 
 def test_images_that_lack_a_level_and_readings_that_are_not_numbers_are_left_out():

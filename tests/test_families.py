@@ -566,7 +566,7 @@ def test_a_dit_is_found_under_its_older_class_name_with_labels_and_learned_varia
     guided = load_denoiser(model, device="cpu", label=7, guidance=2.0)(x, t)
     assert not torch.allclose(labelled.x0, free.x0)
     (note,) = load_denoiser(model, device="cpu").notes
-    assert "learned a variance; its scheduler names none such" in note
+    assert "has a learned variance, but its scheduler does not use one" in note
     torch.testing.assert_close(guided.x0, 2 * labelled.x0 - free.x0, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(guided.variance, labelled.variance, rtol=1e-4, atol=1e-5)
 
@@ -588,7 +588,7 @@ def test_label_and_guidance_are_part_of_the_recipe(made):
     ("family", "condition", "words"),
     [("flow", {"label": 3}, "takes no class labels"), ("dit", {"label": 1000}, "--label 1000"),
      ("classes", {"label": 10}, "--label 10"), ("classes", {}, "no null class label"),
-     ("classes", {"label": 1, "guidance": 4.0}, "nothing to guide away from"),
+     ("classes", {"label": 1, "guidance": 4.0}, "so guidance is not possible"),
      ("flow", {"guidance": 4.0}, "takes neither labels nor prompts"),
      ("dit", {"guidance": 4.0}, "needs a --label"),
      ("dit", {"label": 1, "guidance": -1.0}, "--guidance -1")],

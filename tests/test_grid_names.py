@@ -143,5 +143,7 @@ def test_marks_that_need_shaping_are_said(alone):
 def test_a_file_that_is_no_font_is_refused(tmp_path, name):
     (tmp_path / "text.ttf").write_text("no font")
     (tmp_path / "text.txt").write_text("no font")
-    with pytest.raises(UsageError, match=re.escape(f"--font {tmp_path / name} is no font")):
+    with pytest.raises(
+        UsageError, match=re.escape(f"--font {tmp_path / name} is not a usable font")
+    ):
         compose_grid(named(tmp_path, "cat"), fonts=[tmp_path / name])

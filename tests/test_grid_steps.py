@@ -241,7 +241,7 @@ def test_models_of_no_training_are_left_out_and_without_any_it_is_said(store, tm
     from stores import full_store
 
     plain_store = full_store(tmp_path / "plain", images=["cat"])
-    with pytest.raises(NothingStored, match="no checkpoints") as caught:
+    with pytest.raises(NothingStored, match="no training that fits") as caught:
         compose_grid(plain_store, columns="step")
     assert "nca reconstruct --run" in caught.value.hint
     trained(plain_store.root)

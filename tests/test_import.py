@@ -401,7 +401,11 @@ PAIR = ["--model", "m", "--t", "80", "face.png", "r80.png"]
 BAD = {
     "no model": (["--t", "80", "face.png", "r80.png"], 2, "model", "nca import --model"),
     "no pictures": (["--model", "m", "--t", "80"], 2, "nca import --model NAME --csv"),
-    "one picture": (["--model", "m", "--t", "80", "face.png"], 2, "pair"),
+    "one picture": (
+        ["--model", "m", "--t", "80", "face.png"],
+        2,
+        "an original and its reconstruction",
+    ),
     "no level": (["--model", "m", "face.png", "r80.png"], 2, "level"),
     "two levels": (["--model", "m", "--t", "80,90", "face.png", "r80.png"], 2, "80,90"),
     "level out of range": (

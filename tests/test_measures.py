@@ -153,7 +153,7 @@ def test_what_depends_on_who_knows_what_is_measured_each_time_and_told(store, mo
     first = measure_store(store, names=["network", "mse"])
     network.scale = 2.0
     work = Measuring(store, names=["network", "mse"])
-    assert [note.split()[0] for note in work.notes] == ["network"]
+    assert [note.split()[2] for note in work.notes] == ["network"]
     assert len(work) == 24
     for old, new in zip(first, work.run(), strict=True):
         assert new.value == old.value * (2 if new.measure == "network" else 1)
@@ -333,7 +333,7 @@ def test_the_command_refuses_a_packed_store_before_it_measures(store, tmp_path):
     done = CliRunner().invoke(app, ["measure", "--store", str(packed)])
     assert done.exit_code == 1
     assert "packed.h5: values cannot be kept in a packed store" in done.stderr
-    assert "nca report --csv measures without keeping" in done.stderr
+    assert "nca report --csv measures without keeping them" in done.stderr
     assert "nca pack --unpack" in done.stderr
     assert "measured now" not in done.stderr
 

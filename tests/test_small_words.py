@@ -60,7 +60,7 @@ def test_an_epsilon_network_is_not_asked_where_no_signal_is_left(sampler, faces)
     pipelines.tiny_pixel("net", rescale_betas_zero_snr=True)
     command = ["reconstruct", faces / "anna.png", "--model", "./net", "--sampler", sampler]
     line = said(nca(*command, "--t", "500,999", code=2))
-    assert "net predicts ε, and x_t holds no signal at t = 999 (take t up to 998)" in line
+    assert "net predicts ε, and x_t holds no signal at t = 999 (use t up to 998)" in line
     nca(*command, "--t", "998", *(["--steps", "5"] if sampler == "ddim" else []))
     nca("noise", faces / "anna.png", "--model", "./net", "--t", "999")
 

@@ -333,7 +333,7 @@ def test_one_of_several_variants_is_named(pixel_pipeline, tmp_path):
     model = find_model(str(copy), told=FileChoice("non_ema"))
     assert model.origin.pipeline(model).network.weights == (f"unet/{STEM}.non_ema.safetensors",)
     refused(lambda: find_model(str(copy), told=FileChoice("bf16")), "missing", "--variant fp16")
-    refused(lambda: find_model(str(pixel_pipeline), told=FileChoice("bf16")), "of a variant bf16")
+    refused(lambda: find_model(str(pixel_pipeline), told=FileChoice("bf16")), "of variant bf16")
 
 
 @pytest.mark.parametrize("form", ["{}.fp16-{}.safetensors", "{}-{}.fp16.safetensors"])

@@ -179,7 +179,7 @@ def test_a_picture_for_which_memory_does_not_suffice_is_named_and_the_rest_done(
     done = run("noise", "faces", *WIENER, "--t", "500")
     assert "wide.png: too large for the memory" in one_line(done, 1)
     assert len(list(Path("nca-store").rglob("noise.h5"))) == 3
-    with pytest.raises(ImageError, match="more memory"):
+    with pytest.raises(ImageError, match="too large for the memory"):
         load_image(faces / "wide.png", 16, "stretch")
 
 

@@ -23,7 +23,7 @@ from nca_cli.store.hdf5 import content_digest
 
 HANGS = Path(__file__).parent / "damaged" / "hang.h5"
 """One zeroed sector, on which HDF5 computes for ever."""
-NO_END = "comes to no end|cannot be read within"
+NO_END = "HDF5 hangs on it|cannot be read within"
 """The second on a machine that lends it next to no time."""
 INDEX = ".index.jsonl"
 

@@ -463,7 +463,7 @@ def test_a_network_that_is_none_or_does_not_say_its_shape_is_refused(faces):
     watch = watched(faces)
     refused(UsageError, lambda: watch(lambda x, t: x, 1), "function", "torch.nn.Module")
     refused(UsageError, lambda: watch(answering(lambda x, t: x), 1), "mine", "shape=(C, H, W)")
-    refused(UsageError, lambda: watch(tiny(channels=4), 1), "(4, 16, 16)", "no latents")
+    refused(UsageError, lambda: watch(tiny(channels=4), 1), "(4, 16, 16)", "not latent ones")
 
 
 # -- the page --------------------------------------------------------------------------------------

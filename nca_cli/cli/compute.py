@@ -124,7 +124,8 @@ def measure(
     output, place = together.output(output), opt.opened(store)
     if place.packed:
         raise StoreError(place.root, "values cannot be kept in a packed store",
-                         "unpack it: nca pack --unpack")  # fmt: skip
+                         "nca report --csv measures without keeping them, or unpack it: "
+                         "nca pack --unpack")  # fmt: skip
     together.note(output)
     networks = together.device(device)
     weights = tuple(wanted.lpips_weights or ())
