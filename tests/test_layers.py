@@ -12,7 +12,7 @@ import nca_cli
 
 PACKAGE = Path(__file__).parent.parent / "nca_cli"
 FLOORS = (
-    ("errors", "recipe"),
+    ("errors", "installed", "recipe"),
     (
         "atomic",
         "clipping",

@@ -84,6 +84,13 @@ def test_blocks_of_samples_and_measures_are_rows_in_that_order():
     assert math.isnan(table[2].t)
 
 
+def test_levels_that_are_equal_but_of_two_types_stay_two():
+    rows = TidyRows()
+    for t in (100, 100.0):
+        rows.add(("a", "m", "ddim"), [(t, 0, 1.0)], ("mse",), np.zeros((1, 1)))
+    assert [type(value.t) for value in rows.table()] == [int, float]
+
+
 def test_a_million_rows_take_less_than_forty_bytes_each():
     rows = TidyRows()
     for image in range(100):

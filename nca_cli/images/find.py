@@ -4,7 +4,6 @@ and choosing among them."""
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import sys
 import unicodedata
@@ -21,6 +20,7 @@ from nca_cli.errors import Complain, ImageError, NcaError, UsageError
 from nca_cli.images.archives import Archive, Member, is_archive, open_archive
 from nca_cli.images.identity import Source
 from nca_cli.images.readable import READABLE, has_image_suffix, left_out
+from nca_cli.installed import file_of
 
 Image = TypeVar("Image")
 
@@ -338,10 +338,9 @@ def usual_images(models: Iterable[str]) -> list[Path]:
 
 def _sample_photos() -> list[Path]:
     """Astronaut, cat and coffee, found without importing scikit-image."""
-    spec = importlib.util.find_spec("skimage")
-    folder = Path(spec.origin).parent / "data" if spec and spec.origin else Path()
-    photos = [folder / f"{name}.png" for name in ("astronaut", "chelsea", "coffee")]
-    if not (spec and all(photo.is_file() for photo in photos)):
+    names = ("astronaut", "chelsea", "coffee")
+    photos = [photo for name in names if (photo := file_of("skimage", f"data/{name}.png"))]
+    if len(photos) < len(names):
         raise NcaError(
             "the sample photos of scikit-image are not installed",
             "pip install scikit-image, or name images of your own",

@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import json
 import math
-from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from nca_cli.errors import StoreError
+from nca_cli.metrics.numbers import Numbers, Values
 from nca_cli.store import Artifact, Key, Store
 from nca_cli.store.files import locked, write_atomically
 from nca_cli.store.layout import metrics_file
@@ -32,72 +31,6 @@ from nca_cli.store.sealed import sealed, unsealed
 FORMAT, VERSION = "nca-measures", 1
 FLOOR: Key = (-1, -1)
 """In the place of (t, seed), of the autoencoder's floor, which has neither."""
-
-Values = Mapping[str, Mapping[str, float]]
-"""Metric → suffix (`""`, `"/0"`, …) → value."""
-
-
-class RowPlaces:
-    """Which number of a row is which value. Those of the same metrics share one."""
-
-    def __init__(self, suffixes: tuple[tuple[str, tuple[str, ...]], ...]):
-        self._places: dict[str, dict[str, int]] = {}
-        for name, several in suffixes:
-            start = sum(map(len, self._places.values()))
-            self._places[name] = {suffix: start + k for k, suffix in enumerate(several)}
-
-    def __getitem__(self, metric: str) -> dict[str, int]:
-        """Suffix → place of its number."""
-        return self._places[metric]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @cache  # noqa: B019  (there are few, and they live as long as the process)
-    def told(self, metrics: tuple[str, ...]) -> tuple[tuple[str, ...], list[int]]:
-        """Measures (`coherence/0`) and the places of their numbers, in the order of `metrics`."""
-        found = [(name + suffix, place) for name in metrics
-                 for suffix, place in self._places.get(name, {}).items()]  # fmt: skip
-        return tuple(name for name, _ in found), [place for _, place in found]
-
-    @cache  # noqa: B019
-    def holds(self, metrics: frozenset[str]) -> bool:
-        """Whether all of these are among its metrics."""
-        return metrics <= self._places.keys()
-
-
-_places_of = cache(RowPlaces)
-
-
-class Numbers(Mapping[str, Mapping[str, float]]):
-    """`Values` as a row of numbers: as dicts, those of a large store would need gigabytes."""
-
-    __slots__ = ("places", "row")
-
-    def __init__(self, values: Values):
-        """Numbers may be as JSON has them (`_plain`)."""
-        self.places = _places_of(tuple((name, tuple(each)) for name, each in values.items()))
-        told = [value for each in values.values() for value in each.values()]
-        self.row = array("d", map(_number, told))
-
-    def hold(self, metrics: frozenset[str]) -> bool:
-        """Whether all of these metrics are among them."""
-        return self.places.holds(metrics)
-
-    def __reduce__(self) -> tuple:
-        return Numbers, (dict(self),)
-
-    def __getitem__(self, metric: str) -> dict[str, float]:
-        return {suffix: self.row[place] for suffix, place in self.places[metric].items()}
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.places)
-
-    def __len__(self) -> int:
-        return len(self.places)
 
 
 @dataclass(slots=True)
@@ -223,10 +156,6 @@ def _text(kept: Kept) -> str:
          "x0": {"content": kept.x0_content, "digest": kept.x0}}, ensure_ascii=False
     )  # fmt: skip
     return f'{head[:-1]}, "samples": [\n{rows}\n]}}\n'
-
-
-def _number(value: float | str | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _plain(value: float) -> float | str | None:

@@ -17,7 +17,6 @@ its weights.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nca_cli.errors import UsageError
+from nca_cli.installed import file_of
 from nca_cli.metrics.prepared import BLANK, Pixels, Prepared, prepared, usable
 from nca_cli.metrics.registry import METRICS, Metric
 
@@ -99,10 +99,8 @@ def stlpips_file() -> Path:
 
     Raises `UsageError` where it is not installed.
     """
-    spec = importlib.util.find_spec("stlpips_pytorch")
-    folders = spec.submodule_search_locations if spec else None
-    file = Path(next(iter(folders or ()), "")) / _STLPIPS_FILE
-    if not (folders and file.is_file()):
+    file = file_of("stlpips_pytorch", _STLPIPS_FILE)
+    if file is None:
         raise UsageError("--lpips stlpips reads weights of stlpips-pytorch, which is not installed",
                          "pip install --no-deps stlpips-pytorch")  # fmt: skip
     return file

@@ -118,11 +118,30 @@ class TidyTable(Sequence[Value]):
         return self.distinct(*NAMED[:5])
 
 
+class _Codes:
+    """Gives names codes, in the order in which they come. 100 and 100.0 are two, NaN is one."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[type, Any], int] = {}
+
+    def of(self, names: Iterable[Any]) -> np.ndarray:
+        """A code for each of them."""
+        known = self._known
+        told = ((type(name), name if name == name else np.nan) for name in names)
+        return np.array([known.setdefault(name, len(known)) for name in told], np.int32)
+
+    def column(self, parts: Iterable[np.ndarray]) -> CodedColumn:
+        """Codes that were given, one part after another, in as few bytes as they need."""
+        short = np.min_scalar_type(max(len(self._known) - 1, 0))
+        codes = [np.empty(0, short), *(part.astype(short) for part in parts)]
+        return CodedColumn(np.concatenate(codes), tuple(name for _, name in self._known))
+
+
 class TidyRows:
     """Gathers blocks of rows into a `TidyTable`."""
 
     def __init__(self) -> None:
-        self._known: list[dict[Any, int]] = [{} for _ in NAMED]
+        self._coders = [_Codes() for _ in NAMED]
         self._alike: dict[tuple[Any, ...], np.ndarray] = {}
         """Codes of samples and of measures, which most blocks have in common."""
         self._codes: list[np.ndarray] = []
@@ -148,49 +167,27 @@ class TidyRows:
 
     def _codes_of(self, first: int, rows: Sequence[tuple]) -> np.ndarray:
         """Codes `(columns, rows)` of names in some columns, from the `first`."""
-        key = first, *rows
+        key = first, *rows, *(type(row[0]) for row in rows)  # a t of 100 is none of 100.0
         if key not in self._alike:
-            codes = [[self._code(first + at, name) for at, name in enumerate(row)] for row in rows]
-            self._alike[key] = np.array(codes, np.int32).T
+            columns = enumerate(zip(*rows, strict=True), first)
+            codes = [self._coders[column].of(names) for column, names in columns]
+            self._alike[key] = np.array(codes)
         return self._alike[key]
-
-    def _code(self, column: int, name: Any) -> int:
-        known = self._known[column]
-        return known.setdefault(_told(name), len(known))
 
     def table(self) -> TidyTable:
         """All rows so far."""
-        columns = {}
-        for number, (name, known) in enumerate(zip(NAMED, self._known, strict=True)):
-            codes = [_short(block[number], len(known)) for block in self._codes]
-            named = tuple(told for _, told in known)
-            columns[name] = CodedColumn(np.concatenate([*codes, _short(np.empty(0), 0)]), named)
+        columns = {
+            name: coder.column(block[number] for block in self._codes)
+            for number, (name, coder) in enumerate(zip(NAMED, self._coders, strict=True))
+        }
         return TidyTable(columns, np.concatenate([*self._numbers, np.empty(0)]))
 
 
-def _told(name: Any) -> tuple[type, Any]:
-    """What tells names apart: 100 and 100.0 are two, NaN is one."""
-    return type(name), name if name == name else np.nan
-
-
-def _short(codes: np.ndarray, count: int) -> np.ndarray:
-    """Codes below `count` in as few bytes as they need."""
-    return codes.astype(np.min_scalar_type(max(count - 1, 0)))
-
-
 def _coded(names: Iterable[Any]) -> CodedColumn:
-    known: dict[tuple[type, Any], int] = {}
-    codes = [known.setdefault(_told(name), len(known)) for name in names]
-    return CodedColumn(
-        _short(np.array(codes, np.int64), len(known)), tuple(told for _, told in known)
-    )
+    codes = _Codes()
+    return codes.column([codes.of(names)])
 
 
 def _joined(columns: Sequence[CodedColumn]) -> CodedColumn:
-    known: dict[tuple[type, Any], int] = {}
-    found = []
-    for column in columns:
-        codes = [known.setdefault(_told(name), len(known)) for name in column.names]
-        found.append(np.array(codes, np.int64)[column.codes])
-    named = tuple(told for _, told in known)
-    return CodedColumn(np.concatenate([_short(codes, len(known)) for codes in found]), named)
+    codes = _Codes()
+    return codes.column([codes.of(column.names)[column.codes] for column in columns])

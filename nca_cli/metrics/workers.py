@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from nca_cli.errors import NcaError, NothingStored
-from nca_cli.metrics.cache import FLOOR, Entry, Kept, Values
+from nca_cli.metrics.cache import FLOOR, Entry, Kept
+from nca_cli.metrics.numbers import Values
 from nca_cli.metrics.prepared import Prepared
 from nca_cli.metrics.registry import X0, X0_FLOOR, Metric
 from nca_cli.store import Artifact, Key, hdf5

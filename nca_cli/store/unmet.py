@@ -42,13 +42,12 @@ def _unfitted(store: Store, filters: Filters, every: Sequence[Artifact]) -> Iter
     made = [one for one in every if not one.is_noise]
     runs = {model for model in store.models() if store.is_run(model)}
     of_runs = [one for one in every if one.model in runs]
+    of_models = any(map(filters.fits_model, store.models()))
     kinds = (
         ("image", filters.images, [one.image_name for one in every],
          any(filters.fits_image(one.image) for one in every)),
-        ("model", _given(filters, run=False), [one.model_name for one in every],
-         any(map(filters.fits_model, store.models()))),
-        ("training", _given(filters, run=True), [one.model_name for one in of_runs],
-         any(map(filters.fits_model, store.models()))),
+        ("model", _given(filters, run=False), [one.model_name for one in every], of_models),
+        ("training", _given(filters, run=True), [one.model_name for one in of_runs], of_models),
         ("sampler", filters.samplers, [one.label for one in made],
          any(map(filters.fits_sampler, made))),
         ("recipe", filters.recipes, [split_folder(one.name)[1] for one in made],

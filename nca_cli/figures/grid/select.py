@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from nca_cli.errors import NothingStored, UsageError
+from nca_cli.errors import LIST_HINT, NothingStored, UsageError
 from nca_cli.figures.grid import stock
 from nca_cli.figures.grid.layouts import FIXED
 from nca_cli.figures.grid.levels import Columns, LogSnrs
@@ -206,9 +206,7 @@ def _check_levels(chosen: Selection) -> None:
         if not chosen.columns.get(log_snr, True):
             for schedule in known:
                 schedule.nearest(log_snr)
-            raise UsageError(
-                f"no stored level is near log SNR {log_snr:g}", "list what is stored: nca ls"
-            )
+            raise UsageError(f"no stored level is near log SNR {log_snr:g}", LIST_HINT)
 
 
 def _log_snrs(chosen: Selection, headers: Headers) -> LogSnrs:

@@ -146,7 +146,7 @@
   }
   if ($("#film")) drawFilm($("#film"));
 
-  // A canvas for the difference below every x̂0, drawn as soon as both pictures are there.
+  // A canvas for the difference below every x̂0, drawn with the level, and when a picture comes late.
   for (const img of strips.filter((each) => each.classList.contains("x0_hat"))) {
     const tile = document.createElement("figure");
     tile.className = "tile difference";
@@ -162,11 +162,7 @@
     tile.append(button, caption);
     img.closest(".stack").append(tile);
     differences.set(img, canvas);
-    for (const each of [img, originalOf(img)].filter(Boolean)) {
-      const draw = () => each.decode().then(() => subtract(canvas, img), () => {});
-      each.addEventListener("load", draw);
-      if (each.complete) draw();
-    }
+    for (const each of [img, originalOf(img)]) each?.addEventListener("load", () => subtract(canvas, img));
   }
   strips.forEach((img) => follow(img, () => move(img)));
 
