@@ -536,7 +536,7 @@ def test_the_sample_photos_are_there_under_their_names():
 
 
 def test_missing_sample_photos_say_what_to_do(monkeypatch):
-    monkeypatch.setattr(images.find.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(NcaError, match="not installed") as caught:
         sample_images()
     assert "pip install" in caught.value.hint
