@@ -9,19 +9,15 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pipelines
 import pytest
 
 from nca_cli.devices import pick_device
 from nca_cli.errors import ModelError, NcaError, UsageError
 from nca_cli.models import (
-    content_digest,
-    digests,
     find_model,
     list_models,
     load_autoencoder,
@@ -29,7 +25,6 @@ from nca_cli.models import (
     recipe_for,
 )
 from nca_cli.models.aliases import ALIASES
-from nca_cli.models.wiener import OPPONENT, spectrum
 from nca_cli.sampler_choice import SamplerChoice
 from nca_cli.samplers import METHODS
 from nca_cli.schedule import Schedule
@@ -299,7 +294,7 @@ def test_two_folders_of_one_name_share_a_space_but_no_recipe(tmp_path):
 
 def test_retrained_weights_in_the_same_folder_are_another_recipe(copy):
     weights = copy / "unet/diffusion_pytorch_model.safetensors"
-    age(weights)
+    pipelines.age(weights)
     before = recipe_for(find(copy), SamplerChoice())
     pipelines.save_part(pipelines.tiny_unet(seed=9), copy / "unet")
     assert recipe_for(find(copy), SamplerChoice()).weights != before.weights
@@ -335,72 +330,6 @@ def test_finding_and_naming_a_model_loads_neither_torch_nor_diffusers(made, tmp_
     settings = {"PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path)}
     run = [sys.executable, "-c", code, *names]
     assert subprocess.check_output(run, text=True, env={**os.environ, **settings}) == "[]\n"
-
-
-# Digests of files
-
-
-def age(path, seconds=10):
-    """Make a file look as if it was written a while ago."""
-    stamp = time.time() - seconds
-    os.utime(path, (stamp, stamp))
-
-
-@pytest.fixture
-def hashed(monkeypatch):
-    """Names of the files that were really hashed."""
-    names, original = [], digests._hash
-    monkeypatch.setattr(digests, "_hash", lambda path: names.append(path.name) or original(path))
-    return names
-
-
-def test_a_file_is_hashed_once_and_nothing_is_written_on_a_hit(tmp_path, hashed):
-    file = tmp_path / "weights"
-    file.write_bytes(b"abc")
-    age(file)
-    first = content_digest([file])
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "nca-cache").rglob("*")}
-    assert content_digest([file]) == first
-    assert hashed == ["weights"]
-    assert before
-    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "nca-cache").rglob("*")}
-
-
-def test_a_file_that_was_just_written_is_not_remembered(tmp_path, hashed):
-    file = tmp_path / "weights"
-    file.write_bytes(b"abc")
-    first = content_digest([file])
-    stamp = file.stat().st_mtime_ns
-    file.write_bytes(b"xyz")
-    os.utime(file, ns=(stamp, stamp))
-    assert content_digest([file]) != first
-    assert len(hashed) == 2
-
-
-def test_names_and_bytes_make_the_digest_and_order_and_place_do_not(tmp_path):
-    one, two, other = tmp_path / "a" / "x", tmp_path / "a" / "y", tmp_path / "b"
-    one.parent.mkdir()
-    one.write_bytes(b"1")
-    two.write_bytes(b"2")
-    moved = shutil.copytree(one.parent, other)
-    digest = content_digest([one, two])
-    assert content_digest([two, one]) == content_digest([moved / "x", moved / "y"]) == digest
-    (moved / "y").rename(moved / "z")
-    assert content_digest([moved / "x", moved / "z"]) != digest
-
-
-@pytest.mark.parametrize("damage", ["unwritable", "garbage"])
-def test_a_cache_that_cannot_be_used_only_costs_time(tmp_path, monkeypatch, damage):
-    file = tmp_path / "weights"
-    file.write_bytes(b"abc")
-    age(file)
-    expected = content_digest([file])
-    if damage == "unwritable":
-        monkeypatch.setenv("NCA_CACHE", str(file / "below a file"))
-    else:
-        for memory in (tmp_path / "nca-cache" / "digests").iterdir():
-            memory.write_text("[1, 2")
-    assert content_digest([file]) == expected
 
 
 # Denoisers
@@ -803,79 +732,3 @@ def test_devices_that_are_not_there_are_refused():
     assert_refused(lambda: pick_device("quantum"), "unknown device")
     count = torch.cuda.device_count()
     assert_refused(lambda: pick_device(f"cuda:{count}"), f"no device cuda:{count}")
-
-
-# The spectral prior
-
-
-def draw(size, count, seed=0):
-    """Images from the prior itself: float64 (count, 3, size, size)."""
-    noise = np.random.default_rng(seed).standard_normal((count, 3, size, size))
-    filtered = np.fft.fft2(noise, norm="ortho") * np.sqrt(spectrum(size))
-    return np.einsum("oc,nohw->nchw", OPPONENT, np.fft.ifft2(filtered, norm="ortho").real)
-
-
-@pytest.mark.parametrize("size", [16, 17])
-@pytest.mark.parametrize("t", [50, 300, 700])
-def test_wiener_reaches_the_closed_form_error_on_its_own_prior(size, t):
-    import torch
-
-    model = find_model("wiener", size=size)
-    denoiser, count = load_denoiser(model, device="cpu"), 2000
-    level = model.space.schedule.level(t)
-    x0 = draw(size, count)
-    noise = np.random.default_rng(1).standard_normal(x0.shape)
-    x = torch.from_numpy(level.a * x0 + level.s * noise).float()
-    guess = denoiser(x, torch.full((count,), t)).x0.double().numpy()
-    errors = ((guess - x0) ** 2).sum(axis=(1, 2, 3))
-    deviation = errors.std() / np.sqrt(count)
-    mmse = (spectrum(size) / (1 + level.snr * spectrum(size))).sum()
-    assert abs(errors.mean() - mmse) < 4 * deviation
-    assert deviation < 0.02 * errors.mean()
-
-
-def test_the_prior_describes_the_same_pictures_at_every_size():
-    def coefficients(size):
-        """Power of the Fourier coefficients of the picture itself, whatever its sampling."""
-        return spectrum(size)[:, :8, :8] / size**2
-
-    np.testing.assert_allclose(coefficients(32), coefficients(256))
-
-
-def test_the_opponent_basis_is_orthonormal_and_starts_with_grey():
-    np.testing.assert_allclose(OPPONENT @ OPPONENT.T, np.eye(3), atol=1e-15)
-    assert np.ptp(OPPONENT[0]) == 0
-
-
-def test_wiener_knows_a_photograph_better_than_grey_and_than_its_noisy_copy():
-    import torch
-
-    image = np.asarray(_photograph(64), np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
-    model = find_model("wiener", size=64)
-    denoiser = load_denoiser(model, device="cpu")
-    noise = np.random.default_rng(0).standard_normal(image.shape)
-    for t in (100, 300, 500, 700):
-        level = model.space.schedule.level(t)
-        x = torch.from_numpy(level.a * image + level.s * noise).float()
-        guess = denoiser(x, torch.tensor([t])).x0.numpy()
-        error = float(((guess - image) ** 2).mean())
-        assert error < float((image**2).mean())
-        assert error < 0.8 / level.snr
-
-
-def _photograph(size):
-    """A photograph that scikit-image brings, by its path: importing its reader takes seconds."""
-    import importlib.util
-
-    from PIL import Image
-
-    package = Path(importlib.util.find_spec("skimage").origin).parent
-    return Image.open(package / "data" / "astronaut.png").convert("RGB").resize((size, size))
-
-
-def test_wiener_has_a_recipe_of_its_own_for_each_size():
-    models = [find_model("wiener", size=size) for size in (64, 128)]
-    names = {recipe_for(model, model.sampler).name for model in models}
-    assert len(names) == 2
-    assert all(name.startswith("one-step-") for name in names)
-    assert_refused(lambda: find_model("wiener", size=1), "--size 1")
