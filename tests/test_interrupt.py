@@ -185,6 +185,43 @@ def test_what_python_cannot_raise_is_left_to_who_listened_before(monkeypatch):
     assert heard == [ZeroDivisionError]
 
 
+@pytest.mark.parametrize("when", ["loads", "ends"])
+def test_python_says_nothing_where_an_interrupt_hits_it_outside_of_a_command(when):
+    """A finder of modules sees the program load; what `atexit` calls comes after everything."""
+    program = f"""
+import atexit, os, signal, sys
+from nca_cli.__main__ import main
+
+def hit():
+    os.kill(os.getpid(), signal.SIGINT)
+
+class Finder:
+    def find_spec(name, path, target=None):
+        if name == "nca_cli.cli.compute":
+            hit()
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Finder) if {when!r} == "loads" else atexit.register(hit)
+sys.argv = ["nca", "--version"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGINT  # a shell says 130
+    assert done.stderr == ""
+
+
+def test_an_interrupt_while_people_are_told_of_the_first_changes_nothing(monkeypatch):
+    heard = []
+
+    def note(output, text):
+        hit()
+        heard.append(text)
+
+    monkeypatch.setattr(Output, "note", note)
+    assert models(monkeypatch, hit).exit_code == 130
+    assert heard == [INTERRUPTED]
+
+
 INTERRUPTED = "interrupted; finished samples are stored, and the same command continues"
 
 

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from nca_cli import __version__
 from nca_cli.cli.console import Output, complain
-from nca_cli.cli.interrupt import interrupted, interruptible
+from nca_cli.cli.interrupt import ignore_interrupts, interrupted, interruptible
 from nca_cli.cli.options import CHECKED, QUIET, option
 from nca_cli.cli.streams import spoken
 from nca_cli.errors import NcaError
@@ -94,6 +94,7 @@ class Commands(TyperGroup):
 
 def _stopped(ctx: Context) -> int:
     """Tell people that what they stopped is not lost; the exit code."""
+    ignore_interrupts()
     output = Output(quiet=ctx.meta.get(QUIET, False))
     output.note("interrupted; finished samples are stored, and the same command continues")
     return 130

@@ -50,6 +50,14 @@ def interrupted() -> bool:
     return _came
 
 
+def ignore_interrupts() -> None:
+    """The command has ended already: more interrupts until the end of `interruptible` change
+    nothing, not even what people are told."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+
 def stop_if_interrupted() -> None:
     """Raise `KeyboardInterrupt` again if one came and was lost."""
     if _came:
