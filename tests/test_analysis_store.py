@@ -20,7 +20,7 @@ from nca_cli.analysis.variance import FEWEST, components
 from nca_cli.recipe import Recipe
 from nca_cli.samplers import Prediction, drive, start
 from nca_cli.schedule import FlowMatching, VarianceExploding
-from nca_cli.store import Filters, Store
+from nca_cli.store import Artifact, Filters, Store
 
 DATA = Gaussian()
 RANDOM = np.random.default_rng(5)
@@ -371,8 +371,10 @@ def test_two_seeds_are_enough_for_an_unbiased_variance():
     assert np.all(np.abs(found.mean(axis=0) - [4, 1]) < 3 * error)
 
 
-def test_one_seed_says_nothing_about_variance(store):
+def test_one_seed_says_nothing_about_variance_and_is_not_read(store, monkeypatch):
+    monkeypatch.setattr(Artifact, "read", None)
     for curve in variances(store, Filters(seeds=(0,))):
+        assert {200, 500, 800} <= {point.t for point in curve.points} <= {*LEVELS}
         assert curve.falls is None
         assert all(
             math.isnan(point.share.value) and "one seed" in point.share.blank

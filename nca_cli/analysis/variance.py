@@ -19,14 +19,16 @@ Intervals come from the jackknife on the log scale, of what cannot be negative: 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nca_cli.analysis.bootstrap import Estimate, positive_interval, too_few
-from nca_cli.analysis.read import by_level, gram, stored_models
-from nca_cli.store import Filters, Namer, Store
+from nca_cli.analysis.read import by_level, gram, levels, stored_models
+from nca_cli.recipe import Number
+from nca_cli.store import Artifact, Filters, Namer, Store
 
 FEWEST = 12
 """Images; the variance of fewer has no interval that keeps its word."""
@@ -70,12 +72,27 @@ def variances(
     found = []
     for stored in stored_models(store, filters, names):
         for sampler, artifacts in stored.recipes.items():
+            read = by_level if _seeds(artifacts, filters) > 1 else _unread
             points = tuple(
                 Variances(t, log_snr, *components(images.values()))
-                for t, log_snr, images in by_level(artifacts, filters, "x0_hat")
+                for t, log_snr, images in read(artifacts, filters, "x0_hat")
             )
             found.append(VarianceCurve(stored.model, sampler, points, _falls(points)))
     return found
+
+
+def _seeds(artifacts: dict[str, Artifact], filters: Filters) -> int:
+    """Of one image at one level, at most."""
+    counts = (Counter(t for t, _ in filters.keys(each)) for each in artifacts.values())
+    return max((seeds for count in counts for seeds in count.values()), default=0)
+
+
+def _unread(
+    artifacts: dict[str, Artifact], filters: Filters, _: str
+) -> Iterator[tuple[Number, float, dict[str, np.ndarray]]]:
+    """As `by_level` of one seed each, whose pictures do not matter: nothing is read."""
+    for t, log_snr in levels(artifacts.values(), filters).items():
+        yield t, log_snr, {}
 
 
 def components(images: Iterable[np.ndarray]) -> tuple[Estimate, Estimate, Estimate, int]:
