@@ -6,14 +6,17 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 from gaussians import DDIM, DDPM, LEVELS, LINEAR, ONE_STEP, Gaussian, errors_in, fill
 
 from nca_cli.analysis import MIN_REFERENCE, analyse, excess, pair_distances, references, variances
+from nca_cli.analysis.bootstrap import positive_interval
 from nca_cli.analysis.chains import linear, why_not
 from nca_cli.analysis.gaussian import full, on_grid, power, spectrum
+from nca_cli.analysis.pairs import unshared
 from nca_cli.analysis.references import reference_name
 from nca_cli.analysis.remember import KEPT
 from nca_cli.analysis.variance import FEWEST, components
@@ -300,6 +303,19 @@ def test_any_function_is_a_distance(store):
     point = next(c for c in found if c.distance == "l1" and c.sampler == "x_t").points[0]
     assert point.shared.value < point.unshared.value
     assert point.unshared.n == 40
+
+
+def test_the_mean_over_pairs_and_its_jackknife_are_those_of_every_pair_looked_at():
+    pictures = [3 + RANDOM.standard_normal((2, 200, 200)).astype(np.float32) for _ in range(7)]
+
+    def mean(some):
+        return np.mean([np.mean((a - b) ** 2, dtype=np.float64) for a, b in combinations(some, 2)])
+
+    found = unshared(pictures)
+    assert found.value == pytest.approx(mean(pictures), rel=1e-6)
+    without = [mean(pictures[:each] + pictures[each + 1 :]) for each in range(7)]
+    interval = positive_interval(mean(pictures), np.array(without))
+    assert (found.low, found.high) == pytest.approx(interval, rel=1e-5)
 
 
 def test_one_seed_or_one_image_makes_no_pair(store):

@@ -131,23 +131,39 @@ def unshared(pictures: Sequence[np.ndarray], distance: Distance | None = None) -
     n = len(pictures)
     if n < 2:
         return Estimate(n=n, blank="one image: no two pictures of different images")
-    apart = _all_apart(pictures) if distance is None else _some_apart(pictures, distance)
+    if distance is None:
+        return _variance(_from_all_others(pictures))
+    apart = _some_apart(pictures, distance)
     known = np.isfinite(apart)
     apart = np.where(known, apart, 0.0)
-    value = float(apart.sum() / known.sum())
-    if distance is None:
-        return Estimate(value, *positive_interval(value, _without(apart)), n, too_few(n))
     drawn = weights(n)
     with np.errstate(invalid="ignore", divide="ignore"):
         draws = ((drawn @ apart) * drawn).sum(1) / ((drawn @ known) * drawn).sum(1)
-    return estimate(value, draws, n)
+    return estimate(float(apart.sum() / known.sum()), draws, n)
 
 
-def _without(apart: np.ndarray) -> np.ndarray:
-    """Mean distance without each image in turn `(n,)`; `apart` is 0 on the diagonal."""
-    n = len(apart)
+def _variance(sums: np.ndarray) -> Estimate:
+    """Mean over pairs, from the sum of each image's distances; its jackknife leaves out images."""
+    n, total = len(sums), sums.sum()
+    value = float(total / (n * (n - 1)))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (apart.sum() - 2 * apart.sum(axis=1)) / np.float64((n - 1) * (n - 2))
+        without = (total - 2 * sums) / np.float64((n - 1) * (n - 2))
+    return Estimate(value, *positive_interval(value, without), n, too_few(n))
+
+
+def _from_all_others(pictures: Sequence[np.ndarray], chunk: int = 1 << 15) -> np.ndarray:
+    """Σ_j ‖a_i - a_j‖²/d of each image `(n,)`, pixels in chunks.
+
+    No pair is looked at: around their mean, it is n‖a_i‖² + Σ_j ‖a_j‖².
+    """
+    rows = np.stack([picture.reshape(-1) for picture in pictures])
+    n, d = rows.shape
+    squares = np.zeros(n)
+    for start in range(0, d, chunk):
+        part = rows[:, start : start + chunk].astype(np.float64)
+        part -= part.mean(axis=0)
+        squares += np.einsum("ij,ij->i", part, part)
+    return (n * squares + squares.sum()) / d
 
 
 def mean_square(one: np.ndarray, other: np.ndarray) -> float:
@@ -166,7 +182,7 @@ def _all_apart(pictures: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _some_apart(pictures: Sequence[np.ndarray], distance: Distance) -> np.ndarray:
-    """As `_all_apart`, of `MOST_PAIRS` pairs at most; the others are NaN."""
+    """`(n, n)`, of `MOST_PAIRS` pairs at most; the others are NaN, and the diagonal is."""
     n = len(pictures)
     pairs = list(combinations(range(n), 2))
     if len(pairs) > MOST_PAIRS:
