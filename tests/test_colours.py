@@ -277,7 +277,7 @@ def test_heic_is_read_upright_and_by_its_profile(tmp_path):
 WITHOUT_HEIC = """
 import sys
 sys.modules["pillow_heif"] = None  # as where it is not installed
-from nca_cli.__main__ import app
+from nca_cli.cli import app
 app()
 """
 
