@@ -6,7 +6,18 @@ import re
 import shutil
 
 import pytest
-from pages import PAGES, README, ROOT, anchors, blocks, fenced, links, run_python, run_shell
+from pages import (
+    PAGES,
+    README,
+    ROOT,
+    anchors,
+    blocks,
+    fenced,
+    few_samples,
+    links,
+    run_python,
+    run_shell,
+)
 
 DOCS = ROOT / "docs"
 TOUR, RECIPES, FIGURES = (DOCS / name for name in ("tour.md", "recipes.md", "figures.md"))
@@ -46,7 +57,8 @@ def test_the_python_of_the_tour_runs(toured):
 def test_every_figure_of_the_page_on_figures_is_made(toured):
     folder, few = toured[0], "portrait-01016 portrait-01018"
     for block in blocks(FIGURES, "sh"):
-        run_shell(block, folder, NCA_IMAGE=few)
+        levels = {"NCA_T": "100,500,900"} if "nca reconstruct" in block else {}
+        run_shell(block, folder, NCA_IMAGE=few, **levels)
         for name in re.findall(r"-o (\S+)", block):
             assert (folder / name).stat().st_size > 1000, name
     for block in blocks(FIGURES, "python"):
@@ -63,8 +75,9 @@ def cook(tmp_path, faces):
 
 
 def test_the_recipes_can_be_followed(cook):
+    path = few_samples(cook / "bin")
     for block in blocks(RECIPES, "sh"):
-        run_shell(block, cook)
+        run_shell(block, cook, PATH=path)
     for name in ("theirs.png", "p2.pdf", "figure.pdf", "figure-1.h5", "again.png", "snr.png"):
         assert (cook / name).exists(), name
     for block in blocks(RECIPES, "python"):
