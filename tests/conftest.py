@@ -38,6 +38,23 @@ def latent_pipeline(tmp_path_factory):
     return tiny_latent(tmp_path_factory.mktemp("models") / "tiny-latent")
 
 
+@pytest.fixture(scope="session")
+def path_of_nca(tmp_path_factory):
+    """The PATH of a shell whose `nca` starts at once (`warm`); with so many sample pictures of each
+    kind, where a number is given: networks take most of the time, and no page depends on it."""
+    from pages import environment
+    from warm import warm, write_client
+
+    folder = tmp_path_factory.mktemp("warm")
+
+    def path(samples=None):
+        write_client(folder / str(samples), address, samples)
+        return f"{folder / str(samples)}{os.pathsep}{environment()['PATH']}"
+
+    with warm(folder, environment()) as address:
+        yield path
+
+
 @pytest.fixture
 def faces(tmp_path):
     """Three small pictures in a folder."""

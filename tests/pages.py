@@ -49,26 +49,6 @@ def run_shell(block, folder, **more):
     return done.stdout
 
 
-FEW = """#!{python}
-import sys
-import nca_cli.images.find as find
-every = find.sample_images
-find.sample_images = lambda kind="photos": every(kind)[:2]
-from nca_cli.cli import app
-sys.exit(app(prog_name="nca"))
-"""
-
-
-def few_samples(folder):
-    """The path of a shell whose `nca` has two pictures of each kind of samples: no page depends on
-    how many there are, and networks take most of the time."""
-    folder.mkdir()
-    script = folder / "nca"
-    script.write_text(FEW.format(python=sys.executable))
-    script.chmod(0o755)
-    return f"{folder}{os.pathsep}{environment()['PATH']}"
-
-
 def run_python(block, folder):
     """Run a block of Python; what it prints."""
     done = subprocess.run(

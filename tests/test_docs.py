@@ -6,18 +6,7 @@ import re
 import shutil
 
 import pytest
-from pages import (
-    PAGES,
-    README,
-    ROOT,
-    anchors,
-    blocks,
-    fenced,
-    few_samples,
-    links,
-    run_python,
-    run_shell,
-)
+from pages import PAGES, README, ROOT, anchors, blocks, fenced, links, run_python, run_shell
 
 DOCS = ROOT / "docs"
 TOUR, RECIPES, FIGURES = (DOCS / name for name in ("tour.md", "recipes.md", "figures.md"))
@@ -25,10 +14,10 @@ ALIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 @pytest.fixture(scope="module")
-def toured(tmp_path_factory):
+def toured(tmp_path_factory, path_of_nca):
     """A folder in which the tour's commands were run, and what each of its blocks said."""
     folder = tmp_path_factory.mktemp("tour")
-    said = [run_shell(block, folder) for block in blocks(TOUR, "sh")]
+    said = [run_shell(block, folder, PATH=path_of_nca()) for block in blocks(TOUR, "sh")]
     return folder, said
 
 
@@ -54,11 +43,11 @@ def test_the_python_of_the_tour_runs(toured):
         assert run_python(block, toured[0])
 
 
-def test_every_figure_of_the_page_on_figures_is_made(toured):
+def test_every_figure_of_the_page_on_figures_is_made(toured, path_of_nca):
     folder, few = toured[0], "portrait-01016 portrait-01018"
     for block in blocks(FIGURES, "sh"):
         levels = {"NCA_T": "100,500,900"} if "nca reconstruct" in block else {}
-        run_shell(block, folder, NCA_IMAGE=few, **levels)
+        run_shell(block, folder, PATH=path_of_nca(), NCA_IMAGE=few, **levels)
         for name in re.findall(r"-o (\S+)", block):
             assert (folder / name).stat().st_size > 1000, name
     for block in blocks(FIGURES, "python"):
@@ -74,10 +63,9 @@ def cook(tmp_path, faces):
     return tmp_path
 
 
-def test_the_recipes_can_be_followed(cook):
-    path = few_samples(cook / "bin")
+def test_the_recipes_can_be_followed(cook, path_of_nca):
     for block in blocks(RECIPES, "sh"):
-        run_shell(block, cook, PATH=path)
+        run_shell(block, cook, PATH=path_of_nca(2))
     for name in ("theirs.png", "p2.pdf", "figure.pdf", "figure-1.h5", "again.png", "snr.png"):
         assert (cook / name).exists(), name
     for block in blocks(RECIPES, "python"):
@@ -86,13 +74,14 @@ def test_the_recipes_can_be_followed(cook):
     assert (cook / "myprobe.npz").exists()
 
 
-def test_the_makefile_of_the_recipes_shares_the_work_and_is_done_after_one_run(cook):
+def test_the_makefile_of_the_recipes_shares_the_work_and_is_done_after_one_run(cook, path_of_nca):
     (cook / "Makefile").write_text(blocks(RECIPES, "make")[0])
-    run_shell("make -j2", cook)
+    path = path_of_nca()
+    run_shell("make -j2", cook, PATH=path)
     assert (cook / "figure.pdf").exists()
     assert (cook / "values.csv").exists()
     assert len(list((cook / "stamps").iterdir())) == 4
-    assert "Nothing to be done" in run_shell("make", cook)
+    assert "Nothing to be done" in run_shell("make", cook, PATH=path)
 
 
 # -- what scripts write ----------------------------------------------------------------------------

@@ -4,16 +4,15 @@ import shutil
 import subprocess
 
 import pytest
-from pages import README, blocks, environment, few_samples, run_python, run_shell
+from pages import README, blocks, environment, run_python, run_shell
 
 
 @pytest.fixture(scope="module")
-def toured(tmp_path_factory):
+def toured(tmp_path_factory, path_of_nca):
     """A folder in which all commands of the tour have been run."""
     folder = tmp_path_factory.mktemp("tour")
-    path = few_samples(folder / "bin")
     for block in blocks(README, "sh"):
-        run_shell(block, folder, PATH=path)
+        run_shell(block, folder, PATH=path_of_nca(2))
     return folder
 
 
@@ -34,15 +33,18 @@ def test_the_python_of_the_readme_runs(toured):
         assert run_python(block, toured)
 
 
-def test_the_makefile_of_the_readme_is_done_after_one_run_and_works_in_parallel(tmp_path, faces):
+def test_the_makefile_of_the_readme_is_done_after_one_run_and_works_in_parallel(
+    tmp_path, faces, path_of_nca
+):
     (tmp_path / "Makefile").write_text(blocks(README, "make")[0])
     (tmp_path / "photos").mkdir()
     shutil.copy(faces / "anna.png", tmp_path / "photos")
 
     def make(*options):
         return subprocess.run(
-            ["make", *options], cwd=tmp_path, env=environment(), text=True, capture_output=True
-        )
+            ["make", *options], cwd=tmp_path, env=environment(PATH=path_of_nca()), text=True,
+            capture_output=True,
+        )  # fmt: skip
 
     first = make("-j4")
     assert first.returncode == 0, first.stderr

@@ -1,0 +1,150 @@
+"""The program without its start: one process loads torch and diffusers, and forks for each command.
+
+What pages tell to type starts Python dozens of times, and loading takes longer than the work. So
+the `nca` of their shell is a client that hands its words, folder, environment and streams to a
+server, and waits for the exit code of the fork. All else is that of a process of its own.
+
+    python warm.py SOCKET     the server; it ends when nobody holds its standard input open
+"""
+
+import io
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+SERVED = sys.platform == "linux"
+"""Elsewhere a process does not fork well once it has loaded so much."""
+CLIENT = """#!{python} -S
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect({address!r})
+    told = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ), {samples}]).encode()
+    socket.send_fds(server, [len(told).to_bytes(4, "big")], [0, 1, 2])
+    server.sendall(told)
+    sys.exit(int(server.recv(16) or 255))
+"""
+PLAIN = """#!{python}
+import sys
+sys.path.insert(0, {home!r})
+from warm import command
+command(sys.argv[1:], {samples})
+"""
+
+
+@contextmanager
+def warm(folder, environment):
+    """The socket of a server, or nothing where none can be."""
+    if not SERVED:
+        yield None
+        return
+    address = str(folder / "socket")
+    server = subprocess.Popen(
+        [sys.executable, __file__, address], env=environment, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert server.stdout.read(1) == b"!", "the server could not start"
+    try:
+        yield address
+    finally:
+        server.stdin.close()
+        server.wait(10)
+
+
+def write_client(folder, address, samples=None):
+    """`nca` in a folder; `samples`: so many sample pictures of each kind, instead of all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    script = folder / "nca"
+    text = CLIENT if address else PLAIN
+    script.write_text(text.format(python=sys.executable, address=address, samples=samples,
+                                  home=str(Path(__file__).parent)))  # fmt: skip
+    script.chmod(0o755)
+
+
+def command(words, samples=None):
+    """What the program does; it ends the process."""
+    import nca_cli.images.find as find
+    from nca_cli.__main__ import main
+
+    if samples:
+        every = find.sample_images
+        find.sample_images = lambda kind="photos": every(kind)[:samples]
+    sys.argv = ["nca", *words]
+    main()
+
+
+def serve(address):
+    """Fork for whoever asks, until the standard input is closed."""
+    import diffusers
+    import torch
+
+    import nca_cli.cli
+    import nca_cli.engine
+    import nca_cli.report
+
+    loaded = diffusers.UNet2DModel, diffusers.AutoencoderKL, nca_cli.cli, nca_cli.engine
+    assert all((*loaded, nca_cli.report))
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how the forks that wait ended
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(address)
+        server.listen(64)
+        os.write(1, b"!")
+        while server in select.select([server, sys.stdin], [], [])[0]:
+            client, _ = server.accept()
+            if not os.fork():
+                _answer(client)
+            client.close()
+
+
+def _answer(client):
+    """Fork once more, into the command, and send its exit code; the process ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    size, streams, _, _ = socket.recv_fds(client, 4, 3)
+    told = client.makefile("rb").read(int.from_bytes(size, "big"))
+    words, folder, environment, samples = json.loads(told)
+    process = os.fork()
+    if not process:
+        _become(streams, folder, environment)
+        _run(words, samples)
+    _, status = os.waitpid(process, 0)
+    code = os.waitstatus_to_exitcode(status)
+    client.sendall(str(code if code >= 0 else 128 - code).encode())
+    os._exit(0)
+
+
+def _become(streams, folder, environment):
+    """A process as the client is one."""
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    stdin, *written = (io.FileIO(number, mode, closefd=False) for number, mode in enumerate("rww"))
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(stdin), "utf-8")
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(stream, "utf-8", write_through=True) for stream in written
+    )
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def _run(words, samples):
+    code = 1
+    try:
+        command(words, samples)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else bool(end.code)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    serve(sys.argv[1])
