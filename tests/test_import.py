@@ -148,6 +148,8 @@ def test_blanks_of_a_folder_of_both_are_imported_and_computed_each(work, pixel_p
         f"nca import --model {pixel_pipeline.name} --csv FILE",
         f"nca reconstruct face.png --model {pixel_pipeline} --sampler one-step --t 180 --seed 0",
     }
+    (note,) = (line for line in result.stderr.splitlines() if "blank cell" in line)
+    assert note == f"2 blank cells; to fill, start with: {commands[0]}"
 
 
 def test_the_same_pair_again_is_cached_and_moves_no_mtime(work):

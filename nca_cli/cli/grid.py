@@ -111,6 +111,8 @@ def grid(
         output.note(f"left out, as no font here has them or they are marks over letters: "
                     f"{' '.join(figure.unwritten)} (--font FILE lends characters)")  # fmt: skip
     if figure.missing:
-        output.note(f"{plural(len(figure.missing), 'blank cell')}; to fill: {figure.command}")
+        first, *more = figure.commands
+        how = "to fill, start with" if more else "to fill"
+        output.note(f"{plural(len(figure.missing), 'blank cell')}; {how}: {first}")
     if figure.problems or (strict and figure.missing):
         raise typer.Exit(1)

@@ -54,14 +54,19 @@ class Grid:
     """How far, at most, the logSNR of what stands in a column by SNR lies from the column's."""
     missing: list[Missing]
     """Samples that blank cells stand for."""
-    command: str | None
-    """One line that computes what is missing; `None` when nothing is."""
+    commands: list[str]
+    """What computes the missing samples."""
     problems: list[NcaError]
     """Damaged artifacts, whose cells are blank."""
     unwritten: str
     """Characters of its words that no font here has, and marks over letters."""
     outputs: Outputs
     """What it may be written over."""
+
+    @property
+    def command(self) -> str | None:
+        """All of `commands` in one line; `None` when nothing is missing."""
+        return " && ".join(self.commands) or None
 
     @cached_property
     def sheet(self) -> Sheet:
@@ -145,7 +150,7 @@ def compose(store: Store, request: GridRequest) -> Grid:
     said = "".join([*names, request.title or "", request.caption or ""])
     grid = Grid(request, tabulate(selection, cells, bars), selection.levels,
                 selection.log_snrs.distance(selection.columns),
-                [missing for _, missing in lacks], " && ".join(lines) or None, problems,
+                [missing for _, missing in lacks], lines, problems,
                 fonts.lacking(said, request.lenders), Outputs(store))  # fmt: skip
     _ = grid.sheet  # too narrow a sheet is an error here, not where it is drawn
     return grid
