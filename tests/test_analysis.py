@@ -187,7 +187,7 @@ def test_what_is_never_half_lost_has_no_half_level():
     """A chain keeps the energy of a band, true or not, at every level."""
     (kept,) = half_levels(rows(np.full((6, 9), 0.97), "kept/5"))
     assert math.isnan(kept.log_snr.value)
-    assert kept.log_snr.blank == "half is lost not even at the noisiest measured level"
+    assert kept.log_snr.blank == "less than half is lost at the noisiest measured level"
     assert kept.turn is Turn.LASTS
     (gone,) = half_levels(rows(np.full((6, 9), 0.1), "kept/5"))
     assert gone.log_snr.blank == "half is lost before the cleanest measured level"
@@ -309,7 +309,7 @@ def test_a_band_that_outlasts_the_levels_goes_after_one_that_does_not():
     kept = rows(np.full((9, len(LEVELS)), 0.9), "coherence/0")
     (order,) = orders([*kept, *rows(logistic(-1, 9), "coherence/1")])
     assert (order.first, order.probability, order.certain) == ("coherence/1", 1, True)
-    assert "not even at the noisiest" in order.difference.blank
+    assert "less than half is lost at the noisiest" in order.difference.blank
     (tie,) = orders([*kept, *(row._replace(measure="coherence/1") for row in kept)])
     assert math.isnan(tie.probability)
     assert not tie.certain

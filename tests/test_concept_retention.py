@@ -104,7 +104,7 @@ def test_the_order_of_readings_changes_nothing_and_neither_does_running_again():
 def test_a_concept_that_lasts_beyond_the_levels_has_no_half_level():
     half = half_of(concept_retention(readings(20, {"hair": -30.0})), "hair")
     assert math.isnan(half.log_snr.value)
-    assert "not even at the noisiest" in half.log_snr.blank
+    assert "less than half is lost at the noisiest" in half.log_snr.blank
 
 
 # -- blanks ----------------------------------------------------------------------------------------

@@ -252,7 +252,7 @@ def test_intervals_over_trainings_cover_the_truth():
 def test_one_training_that_learned_nothing_leaves_the_mean_blank():
     found = geometric_mean([Estimate(10.0), Estimate(blank="half is not learned in this run")])
     assert found.blank == "in 1 of 2 trainings: half is not learned in this run"
-    assert mean_over([1.0]).blank == "one training: nothing is known of others"
+    assert mean_over([1.0]).blank == "one training: no interval over trainings"
 
 
 @pytest.fixture(scope="module")

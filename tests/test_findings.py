@@ -20,7 +20,7 @@ from nca_cli.schedule import Schedule
 from nca_cli.store import Store
 
 GONE = "half is lost before the cleanest measured level"
-LASTS = "half is lost not even at the noisiest measured level"
+LASTS = "less than half is lost at the noisiest measured level"
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_all_sentences_are_about_the_same_bands_and_say_what_is_gone_or_lasts(re
     for sentence in (first, second):
         assert "the detail at 4–8 cycles per side" in sentence
         assert "the structure below 2 cycles per side" in sentence
-    assert f"has lost half of the detail at 4–8 cycles per side at SNR {cleanest:.2g}" in second
+    assert f"has already lost half of the detail at 4–8 cycles per side at SNR {cleanest:.2g}" in second
     assert "keeps most of the structure" in second
     assert f"{noisiest * 1e5:.1f}×10⁻⁵" in second or f"{noisiest:.2g}" in second
 
@@ -89,7 +89,7 @@ def test_rows_are_in_the_order_of_one_series_whatever_the_others_have(report):
     assert drawn.first == "demo · one-step"
     assert [title for title, _ in drawn.rows] == [full_title(f"coherence/{k}") for k in (2, 1, 0)]
     page = render(changed)
-    assert "the rows are in the order of demo · one-step" in page
+    assert "rows are sorted by demo · one-step" in page
 
 
 def test_an_open_interval_ends_in_an_arrow(report):
@@ -122,7 +122,7 @@ def test_a_reference_says_how_many_directions_it_knows(fitted):
 
 def test_the_page_says_what_the_gaussians_know_and_claims_no_more(fitted):
     page = render(fitted)
-    assert "which know 28 of 192 directions" in page
+    assert "which span 28 of 192 directions" in page
     assert "upper bound" in page
     assert "Gaussian of 29 other images (28 of 192 directions)" in page
     assert "Gain over the Wiener filter" in page

@@ -333,9 +333,9 @@ def test_models_of_several_resolutions_are_named_by_size_and_a_note_says_how_far
     assert {entry.name for entry in plot.series} == {
         f"demo {side} px · one-step" for side in (16, 32)
     }
-    assert f"at 32 px the same content stands {2 * math.log(2):.2f} lower" in plot.note
+    assert f"at 32 px the same content lies {2 * math.log(2):.2f} lower" in plot.note
     assert "--per-pixel" in plot.note
-    assert "P2's stages as stated for 256 px" in plot.caption
+    assert "P2's stages as defined at 256 px" in plot.caption
 
 
 @needs_matplotlib

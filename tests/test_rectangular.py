@@ -130,7 +130,7 @@ def test_noise_store_grid_measures_page_and_export_are_of_that_shape(here, wide,
     run("measure")
     run("report", "-o", "page.html", "--csv", "values.csv")
     page = (here / "page.html").read_text()
-    assert "cycles per side are those of the longer side" in page
+    assert "cycles per side are counted along the longer side" in page
     assert "16x32" in page
     assert "--w:32;--h:16" in page, "pictures keep their shape"
     values = (here / "values.csv").read_text()

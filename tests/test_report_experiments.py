@@ -44,7 +44,7 @@ def test_noisy_pairs_of_one_image_lie_on_their_closed_form(tmp_path):
     _, _, measured, closed = (
         [p.mean for p in line.entry.points("pairs/xₜ")] for line in drawn.lines
     )
-    assert [line.entry.name for line in drawn.lines[2:]] == ["x_t of one image", CLOSED]
+    assert [line.entry.name for line in drawn.lines[2:]] == ["x_t, same image", CLOSED]
     assert closed == pytest.approx(exact)
     assert measured == pytest.approx(exact, rel=0.1)
 
@@ -52,7 +52,7 @@ def test_noisy_pairs_of_one_image_lie_on_their_closed_form(tmp_path):
 def test_pairs_of_reconstructions_are_drawn_for_each_series_in_its_style(tmp_path):
     report = report_of(tmp_path)
     drawn = lines(report)["pairs/x̂₀"]
-    assert list(drawn) == ["demo · ddim-50, different images", "demo · ddim-50, one image"]
+    assert list(drawn) == ["demo · ddim-50, different images", "demo · ddim-50, same image"]
     other, same = drawn.values()
     assert all(same[t] < other[t] for t in LEVELS)
 
@@ -67,11 +67,11 @@ def test_the_page_says_whether_the_variance_between_images_falls(tmp_path):
     few = report_of(tmp_path / "few")
     assert falling(few) == (
         "The variance of x̂0 between images is not checked "
-        "(that takes 12 images with two seeds at two levels): demo · ddim-50."
+        "(needs 12 images with two seeds at two levels): demo · ddim-50."
     )
     many = report_of(tmp_path, images=[f"cat-{number}" for number in range(12)])
     assert falling(many).startswith("The variance of x̂0 between images falls with noise")
-    assert "between images falls with noise, as theory says" in Page(render(many)).text
+    assert "between images falls with noise within its intervals" in Page(render(many)).text
     (curve,) = many.analysis.variances
     more = [
         replace(point, between=Estimate(number, number - 0.4, number + 0.4, 12))
@@ -79,7 +79,7 @@ def test_the_page_says_whether_the_variance_between_images_falls(tmp_path):
     ]
     wrong = replace(curve, points=more, falls=_falls(more))
     wrong = replace(many, analysis=replace(many.analysis, variances=(wrong,)))
-    assert "between images rises with noise, beyond its intervals" in falling(wrong)
+    assert "between images rises with noise beyond its intervals" in falling(wrong)
     assert falling(replace(many, analysis=replace(many.analysis, variances=()))) == ""
 
 
@@ -118,7 +118,7 @@ def test_models_of_other_schedules_see_other_noise_and_are_told_apart(tmp_path):
     report = collect(store)
     drawn = charts(report, entries(report))[0]
     names = {line.entry.name for line in drawn.lines}
-    assert {"x_t of one image (demo)", "x_t of one image (g)"} <= names
+    assert {"x_t, same image (demo)", "x_t, same image (g)"} <= names
     assert not any("twin" in name for name in names)
 
 
@@ -130,7 +130,7 @@ def test_one_image_has_no_such_experiment(tmp_path):
 def test_lines_of_no_series_are_in_the_legend_of_the_section(tmp_path):
     report = report_of(tmp_path)
     names = set(legend(charts(report, entries(report))))
-    assert {"x_t of one image", "x_t of different images", CLOSED, "P2 weights"} <= names
+    assert {"x_t, same image", "x_t, different images", CLOSED, "P2 weights"} <= names
     page = render(report, gallery(Store(tmp_path / "store"), report))
     assert page.count('id="pairs"') == 1
 
@@ -145,4 +145,4 @@ def test_lines_that_look_alike_are_one_entry_of_the_legend(tmp_path):
     named = legend(charts(report, entries(report)))
     assert len(set(named.values())) == len(named)
     assert {"plain training", "P2 weights", CLOSED} <= set(named)
-    assert {"x_t of one image (few)", "x_t of one image (many)"} <= set(named)
+    assert {"x_t, same image (few)", "x_t, same image (many)"} <= set(named)

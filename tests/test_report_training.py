@@ -141,7 +141,7 @@ def test_what_is_lost_again_is_listed_with_its_interval(tmp_path):
     assert [each.t for each in mine] == list(LEVELS)
     assert {each.best_step for each in mine} == {100}
     page = render(report, gallery(store, report))
-    assert f"{len(lost)} beyond their interval" in page
+    assert f"{len(lost)} with an interval above 0" in page
 
 
 def test_trainings_of_the_same_settings_have_intervals_over_trainings(tmp_path):
@@ -159,7 +159,7 @@ def test_trainings_of_the_same_settings_have_intervals_over_trainings(tmp_path):
     known = [each.learned[0].step.value for each in report.training.emergences
              if each.metric == "mse"]  # fmt: skip
     assert math.isclose(found.value, math.exp(np.mean(np.log(known))))
-    assert "Several trainings of the same settings" in render(report, gallery(store, report))
+    assert "Trainings with the same settings" in render(report, gallery(store, report))
 
 
 def test_pictures_of_trainings_keep_the_budget_and_lie_beside_the_page_if_asked(store, tmp_path):

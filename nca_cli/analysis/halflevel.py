@@ -42,7 +42,7 @@ class Turn(Enum):
 
 BEYOND = {
     "half is lost before the cleanest measured level": Turn.GONE,
-    "half is lost not even at the noisiest measured level": Turn.LASTS,
+    "less than half is lost at the noisiest measured level": Turn.LASTS,
 }
 """What a half-level beyond the measured levels is blank with."""
 

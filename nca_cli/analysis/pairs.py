@@ -110,7 +110,7 @@ def shared(pictures: Sequence[np.ndarray], distance: Distance | None = None) -> 
     """Mean distance of two seeds of one image, from tensors `(seeds, C, H, W)` of each image."""
     means = [_within(tensors, distance) for tensors in pictures if len(tensors) > 1]
     if not means:
-        return Estimate(blank="one seed: no two pictures share an image")
+        return Estimate(blank="one seed: no pairs of the same image")
     cells = np.array(means)
     return estimate(cells.mean(), resampled_means(cells[:, None])[:, 0], len(means), mean=True)
 
@@ -130,7 +130,7 @@ def unshared(pictures: Sequence[np.ndarray], distance: Distance | None = None) -
     """
     n = len(pictures)
     if n < 2:
-        return Estimate(n=n, blank="one image: no two pictures of different images")
+        return Estimate(n=n, blank="one image: no pairs of different images")
     if distance is None:
         return _variance(_from_all_others(pictures))
     apart = _some_apart(pictures, distance)

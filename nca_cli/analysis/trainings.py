@@ -73,6 +73,6 @@ def mean_over(values: Sequence[float]) -> Estimate:
     if not math.isfinite(mean):
         return Estimate(n=k, blank="not known in all trainings")
     if k < FEWEST_TRAININGS:
-        return Estimate(mean, n=k, blank="one training: nothing is known of others")
+        return Estimate(mean, n=k, blank="one training: no interval over trainings")
     reach = student(k - 1) * float(numbers.std(ddof=1)) / math.sqrt(k)
     return Estimate(mean, mean - reach, mean + reach, k)

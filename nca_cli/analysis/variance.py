@@ -32,7 +32,7 @@ from nca_cli.store import Artifact, Filters, Namer, Store
 
 FEWEST = 12
 """Images; the variance of fewer has no interval that keeps its word."""
-ONE_SEED = "one seed: nothing to tell an image from its noise"
+ONE_SEED = "one seed: no variance between seeds"
 ONE_IMAGE = "one image with several seeds: no variance between images"
 
 

@@ -61,7 +61,7 @@ def apart(sides: Sides) -> str:
     if len({*sides.values()}) < 2:
         return ""
     low, high = min(sides.values()), max(sides.values())
-    return (f"Models of {low} to {high} px: at {high} px the same content stands "
+    return (f"Models of {low} to {high} px: at {high} px the same content lies "
             f"{shift(high) - shift(low):.2f} lower in log SNR than at {low} px")  # fmt: skip
 
 
@@ -73,4 +73,4 @@ def advice(sides: Sides, corrected: bool) -> str:
 
 def stages_stated(sides: Sides, corrected: bool) -> str:
     """What a caption says of P2's stages; nothing where they are those of the models' own side."""
-    return "" if corrected or {*sides.values()} <= {STATED} else "P2's stages as stated for 256 px"
+    return "" if corrected or {*sides.values()} <= {STATED} else "P2's stages as defined at 256 px"

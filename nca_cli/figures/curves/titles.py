@@ -61,7 +61,7 @@ DERIVED = {
     CONCEPT: _RETAINED,
     "pairs": Metric(_derived, "Pairs of", "mean square distance per pixel", "", 3),
     "decided": Metric(_derived, "Share of variance explained by the image",
-                       "variance of x̂0 between images, over that between images and seeds", "", 2,
+                       "share of the variance of x̂0 that lies between images", "", 2,
                        bounds=(0, 1)),
     "content": Metric(_derived, "Where SSIM is lost",
                        "share of what is lost, per unit of log SNR", "", 3),

@@ -25,6 +25,7 @@ from nca_cli.metrics import REFERENCES, Measuring
 from nca_cli.metrics.tidy import TidyTable
 from nca_cli.report.data.report import Report, ReportedImage, ReportedModel, ReportRequest, Series
 from nca_cli.report.data.training import Training, TrainingRequest, has_runs, training_numbers
+from nca_cli.report.data.words import count
 from nca_cli.store import Artifact, Names, Store, unmet
 
 FLOOR = f"{REFERENCE}floor"
@@ -141,7 +142,7 @@ def _notes(
     yield from (f"{remark}." for remark in remarks)
     errors = values.of_measure("mse")
     if broken := len(errors.rows(np.isnan(errors.numbers)).samples):
-        yield f"{broken} of the stored samples hold values that are not numbers."
+        yield f"Values are not numbers in {count(broken, 'stored sample')}."
     yield from filter(None, [uneven(values)])
 
 

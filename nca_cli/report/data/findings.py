@@ -159,10 +159,10 @@ def _finding(series: str, bands: dict[int, Band], fine: int, coarse: int) -> str
 def _lost(what: str, band: Band) -> str:
     """`loses half of the detail at 16–32 cycles per side by SNR 0.65 [0.5, 0.8]`."""
     if band.half.turn is Turn.GONE:
-        return f"has lost half of the {what} {band.title} at SNR {at(band.cleanest)} already"
+        return f"has already lost half of the {what} {band.title} at SNR {at(band.cleanest)}"
     if band.half.turn is Turn.LASTS:
         last = at(band.noisiest)
-        return f"keeps most of the {what} {band.title} to the noisiest level, SNR {last}"
+        return f"keeps most of the {what} {band.title} down to the noisiest level, SNR {last}"
     if what == "structure":
         return f"keeps half of the structure {band.title} down to SNR {band.at}"
     return f"loses half of the detail {band.title} by SNR {band.at}"
@@ -172,7 +172,7 @@ def _lasting(bands: dict[int, Band], coarse: int) -> str:
     """What is coarser still, and there to the end."""
     lasting = [bands[octave] for octave in bands
                if octave < coarse and bands[octave].half.turn is Turn.LASTS]  # fmt: skip
-    return f"; most of it {lasting[-1].title} lasts to the noisiest level" if lasting else ""
+    return f"; most structure {lasting[-1].title} survives the noisiest level" if lasting else ""
 
 
 def _best_gain(report: Report, analysis: Analysis) -> Iterator[str]:

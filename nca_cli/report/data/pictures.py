@@ -160,7 +160,7 @@ def _notes_of_seeds(left_out: Sequence[int]) -> Iterator[str]:
         names = ", ".join(map(str, left_out[:MOST_SEEDS]))
         more = ", …" if len(left_out) > MOST_SEEDS else ""
         seeds = "seed" if len(left_out) == 1 else "seeds"
-        yield f"Not drawn, but in the numbers: {seeds} {names}{more} (--seed chooses)."
+        yield f"Not shown, but in the numbers: {seeds} {names}{more} (choose with --seed)."
 
 
 def _setting(plans: Sequence[ShelfPlan], budget: float) -> tuple[Setting, float]:
@@ -203,14 +203,14 @@ def _notes(
     images, every = ({item.image for item in items} for items in (shelves, plans))
     if len(images) < len(every):
         yield (
-            f"A sample of {len(images)} of {len(every)} images is drawn, "
-            "to keep the page within --max-mb; the numbers are of all."
+            f"A sample of {len(images)} of {len(every)} images is shown, "
+            "to keep the page within --max-mb; numbers are from all of them."
         )
     if short:
-        yield "A sample of the levels is drawn; the numbers are of all."
+        yield "Pictures show a sample of the levels; numbers are from all of them."
     largest = max((max(shelf.resolution) for shelf in shelves), default=0)
     if largest > setting.side:
-        yield f"Pictures are drawn at {setting.side} of {largest} pixels."
+        yield f"Pictures are reduced from {largest} to {setting.side} pixels."
     if largest > setting.noise_side:
-        yield (f"x_t is drawn at {setting.noise_side} of {largest} pixels: single pixels, no "
-               "averages, which would hide noise.")  # fmt: skip
+        yield (f"x_t is reduced from {largest} to {setting.noise_side} pixels by picking single "
+               "pixels: averaging would weaken the noise.")  # fmt: skip

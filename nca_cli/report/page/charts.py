@@ -161,7 +161,7 @@ def beyond(drawn: Sequence[Trace]) -> str:
     points, shown = every_point(drawn), set(shown_levels(every_point(drawn)))
     left = {point.log_snr: point.t for point in points if point.log_snr not in shown}
     said = [f"t = {t:g} (log SNR {number(log_snr, 1)})" for log_snr, t in left.items()]
-    return f"{said[0]} lies beyond the axes; its numbers are in the tables." if said else ""
+    return f"{said[0]} lies outside the axes; its numbers are in the tables." if said else ""
 
 
 def reading(report: Report, drawn: Chart) -> dict[str, object]:

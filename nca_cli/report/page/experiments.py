@@ -21,15 +21,15 @@ from nca_cli.report.data import Report
 from nca_cli.report.data.words import isolated, listed
 from nca_cli.report.page.charts import charted, log_snr_span, of_series
 
-SHARED, UNSHARED = "one image", "different images"
+SHARED, UNSHARED = "same image", "different images"
 CLOSED = "closed form"
 WEIGHTS = (("plain training", "plain", 0), ("P2 weights", "epsilon", 1))
 NOISY_PAIRS, PAIRS, DECIDED, CONTENT = "pairs/xₜ", "pairs/x̂₀", "decided", "content"
 WHAT_IS_FITTED = {
-    "gaussian": "the mean and the covariance of the other {others} images, which know {known:,} of "
+    "gaussian": "the mean and covariance of the other {others} images, which span {known:,} of "
     "{dimensions:,} directions",
-    "wiener": "the mean image and the power spectrum of the other {others} images; nothing of how "
-    "frequencies go together",
+    "wiener": "the mean image and power spectrum of the other {others} images, but no "
+    "correlations between frequencies",
 }
 
 
@@ -37,7 +37,7 @@ def fitted_notes(analysis: Analysis) -> list[str]:
     """What each Gaussian knows that networks are compared with: a sentence for those alike."""
     known = [each for each in analysis.references if each.dimensions]
     sentences = (
-        f"The {reference_title(kind)} has {WHAT_IS_FITTED[kind]}.".format(
+                f"The {reference_title(kind)} knows {WHAT_IS_FITTED[kind]}.".format(
             others=each.n - 1, known=each.known, dimensions=each.dimensions
         )
         for each in known for kind in [reference_kind(each.name)]
@@ -99,9 +99,9 @@ def falling(report: Report) -> str:
         if any(math.isfinite(point.between.value) for point in curve.points):
             said[curve.falls].append(isolated(f"{curve.model} · {curve.sampler}"))
     words = {
-        False: "rises with noise, beyond its intervals, which that of no exact denoiser does",
-        True: "falls with noise, as theory says, up to its intervals",
-        None: f"is not checked (that takes {FEWEST} images with two seeds at two levels)",
+        False: "rises with noise beyond its intervals, which no exact denoiser does",
+        True: "falls with noise within its intervals, as theory predicts",
+        None: f"is not checked (needs {FEWEST} images with two seeds at two levels)",
     }
     parts = [f"{words[falls]}: {listed(names)}" for falls, names in said.items() if names]
     return f"The variance of x̂0 between images {'; it '.join(parts)}." if parts else ""
@@ -129,7 +129,7 @@ def _of_noise(curve: PairCurve, free: int, marker: int, several: bool) -> Iterat
     for kind, pairs in (("unshared", UNSHARED), ("shared", SHARED)):
         one = kind == "shared"
         look = Look(Stroke.SERIES, marker=marker, hollow=one)
-        yield _entry(free, f"x_t of {pairs}{of_model}", look, NOISY_PAIRS, curve, kind)
+        yield _entry(free, f"x_t, {pairs}{of_model}", look, NOISY_PAIRS, curve, kind)
         closed = Look(Stroke.CLOSED_FORM)
         exact = _entry(free, CLOSED, closed, NOISY_PAIRS, curve, f"{kind}_exact")
         yield replace(exact, reference=True)

@@ -231,9 +231,9 @@ def lead(views: Sequence[TrainingView]) -> str:
     axes = views[0].axes
     seen = f" ({counted(axes.steps[-1] * axes.batch_size)} images seen)" if axes.batch_size else ""
     return (
-        f"{isolated(axes.run)} was saved at {count(len(axes.steps), 'step')}, up to step "
-        f"{axes.steps[-1]:,}{seen}. The learned share is the part of the way from {views[0].start} "
-        f"to the best checkpoint; where it reaches one half is the learning step."
+        f"{isolated(axes.run)} has {count(len(axes.steps), 'checkpoint')}, up to step "
+        f"{axes.steps[-1]:,}{seen}. The learned share is the fraction of the gain from "
+        f"{views[0].start} to the best checkpoint; it reaches one half at the learning step."
     )
 
 
@@ -243,7 +243,7 @@ def notes(report: Report, shown: Sequence[TrainingView]) -> list[str]:
     every = {(each.run, each.sampler) for each in report.training.emergences} \
         if report.training else set()  # fmt: skip
     if len(every) > len(shown):
-        said.append(f"Shown are {MOST_TRAININGS} of {len(every)} trainings; choose others with "
+        said.append(f"{MOST_TRAININGS} of {len(every)} trainings are shown; choose others with "
                     "--run and --sampler. --training-csv writes the numbers of all.")  # fmt: skip
     return said
 

@@ -299,9 +299,9 @@
     const sorted = pictured.toSorted((a, b) => mean(b) - mean(a));
     const [best, worst] = [sorted.slice(0, MOST_RANKED), sorted.slice(MOST_RANKED).slice(-MOST_RANKED).reverse()];
     const named = (some, end) => some.flatMap((article, k) => [ranked(article), ` ${mean(article).toFixed(1)} dB${k < some.length - 1 ? ", " : end}`]);
-    const over = shared.length === 1 ? "the one series" : `the ${shared.length} series`;
+    const over = shared.length === 1 ? "the only series" : `the ${shared.length} series`;
     ranking.replaceChildren(
-      `By PSNR at ${where}, mean over ${over} that all images have: best `,
+      `By PSNR at ${where}, mean over ${over} with all images: best `,
       ...named(best, worst.length ? "; worst " : "."), ...named(worst, "."),
     );
   }

@@ -12,7 +12,7 @@ from nca_cli.figures.curves.sides import shift as shift_of
 from nca_cli.report.data import Report
 from nca_cli.store.header import side_of
 
-LONGER = "Of pictures that are no squares, cycles per side are those of the longer side."
+LONGER = "For pictures that are not square, cycles per side are counted along the longer side."
 
 
 def sides(report: Report) -> Sides:
@@ -44,7 +44,7 @@ def note(report: Report) -> str:
     """What keeps models of several resolutions from being compared at equal logSNR, and what a side
     is of pictures that are no squares; or nothing."""
     said = apart(sides(report))
-    notes = [f"{said}; per pixel at {STATED} px it stands at one place."] if said else []
+    notes = [f"{said}; per pixel at {STATED} px it lies at the same place."] if said else []
     oblong = (isinstance(model.space.get("resolution"), list) for model in report.models)
     return " ".join([*notes, LONGER] if any(oblong) else notes)
 
