@@ -20,29 +20,29 @@ HEAD = """\
 
 {contents}
 
-Results go to stdout: paths, a line each, or JSON with `--json`. Progress, notes and errors go to
-stderr, and neither progress nor colours into a pipe or a file. Lists (`LIST`) are numbers and
-half-open ranges, `100,300` or `0:1000:100`; options with one are repeatable.
+Results go to stdout: paths, one per line, or JSON with `--json`. Progress, notes and errors go to
+stderr; progress and colours appear only in a terminal. Lists (`LIST`) are numbers and half-open
+ranges, `100,300` or `0:1000:100`; options that take one are repeatable.
 
 | exit code | |
 |---|---|
 | 0 | done; for `grid`, also with blank cells, unless `--strict` |
-| 1 | failed, or done but for inputs that were named and left out |
+| 1 | failed, or done except for inputs that an error names |
 | 2 | wrong usage |
-| 130 | interrupted, by Ctrl-C or SIGTERM; what was finished is in the store |
+| 130 | interrupted by Ctrl-C or SIGTERM; finished results are in the store |
 
-An error is one line that names the thing and the next command. Where it is a bug, `nca --debug`
-before the same command shows the traceback.
+An error is one line that says what is wrong and which command to run next. If it is a bug, run the
+command again as `nca --debug COMMAND …` to see the traceback.
 
-Every option has an environment variable, named in its row; it counts for all commands that have
-the option, and what stands on the command line wins. Several values of a repeatable option are
-separated by spaces, flags take `1` or `0`. Besides these:
+Every option has an environment variable, given in its row. The variable applies to all commands
+that have the option, and the command line takes precedence. Separate several values of a repeatable
+option by spaces; flags take `1` or `0`. Other variables:
 
 | variable | |
 |---|---|
-| `NCA_CACHE` | folder of what is kept between runs: digests of weights, converted checkpoints |
-| `NCA_MODELS` | file of short names for models ([own-model.md](own-model.md)); else `models.toml` |
-| `HF_HOME`, `HF_HUB_OFFLINE`, … | as for every program of the hub: where models lie, no network |
+| `NCA_CACHE` | folder for digests of weights and converted checkpoints |
+| `NCA_MODELS` | short names for models ([own-model.md](own-model.md)); default `models.toml` |
+| `HF_HOME`, `HF_HUB_OFFLINE`, … | as for every hub client: where models are kept, no network |
 | `NO_COLOR`, `COLUMNS` | no colours; width of tables |
 """
 
@@ -51,7 +51,7 @@ def page() -> str:
     """The whole page."""
     group: Any = typer.main.get_command(app)
     contents = "\n".join(
-        f"- [`nca {name}`](#nca-{name}): {plain(command.help.splitlines()[0])}"
+        f"- [`nca {name}`](#nca-{name}): {plain(command.help)}"
         for name, command in group.commands.items()
     )
     parts = [HEAD.format(contents=contents), *section("nca", "", group)]

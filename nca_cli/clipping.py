@@ -1,4 +1,4 @@
-"""x̂0 held in range inside chains: in a fixed range, or in one that follows x̂0."""
+"""Clipping of x̂0 inside chains: to a fixed range, or by dynamic thresholding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines that a user is told to run next, where they depend on what was asked.
+"""The commands that a user is told to run next, where they depend on the request.
 
 Rooms below say what is not there: a `Gap`, or the store that an error is about. Here it becomes a
 line with images, settings and `--store`, quoted for a shell. Hints whose words are the same

@@ -1,4 +1,4 @@
-"""Tables as people have them: CSV with commas, semicolons or tabs, or columns between spaces."""
+"""Tables in common formats: CSV with commas, semicolons or tabs, or columns between spaces."""
 
 from __future__ import annotations
 

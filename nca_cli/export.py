@@ -1,4 +1,4 @@
-"""Stored tensors as plain files, one each: PNG to look at, NumPy to go on with.
+"""Stored tensors as plain files, one each: PNG to look at, NumPy to work with.
 
     DIR/<model>/<image>/x0.png
     DIR/<model>/<image>/noise/t0300_seed0_x_t.png

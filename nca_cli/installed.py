@@ -1,4 +1,4 @@
-"""Files that installed packages bring: read where they lie, while no code beside them is run."""
+"""Files of installed packages, read in place without running any of their code."""
 
 from __future__ import annotations
 

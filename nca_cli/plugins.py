@@ -1,4 +1,4 @@
-"""Python modules of users: imported because a user names them, from this folder or elsewhere."""
+"""Python modules of users, imported because a user names them, from this folder or elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked for: levels, seeds, and the key under which a result is kept.
+"""What is requested: levels, seeds, and the key under which a result is stored.
 
 No heavy import, so that the command line may read it at start.
 """

@@ -1,4 +1,4 @@
-"""A request shared out between processes: who does which images, and which levels of the last."""
+"""A request divided among processes: which images each one takes, and which levels of the last."""
 
 from __future__ import annotations
 

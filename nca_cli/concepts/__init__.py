@@ -1,4 +1,4 @@
-"""Concepts whose truth is known: what a probe still reads of them in a reconstruction.
+"""Concepts with known truth: how well a probe still reads them from a reconstruction.
 
 A probe is a function from pictures to numbers, one set per concept. nca ships one that reads
 the factors of its portraits; users bring labels as CSV and a probe of their own.

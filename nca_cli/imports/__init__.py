@@ -1,4 +1,4 @@
-"""Reconstructions that other programs made, as artifacts of a store like any other.
+"""Reconstructions by other programs, as artifacts of a store like any other.
 
 `import_pairs` is the Python twin of `nca import`. The image becomes x0 of a noise artifact
 without any x_t; the reconstruction becomes x̂0 under a recipe whose weights are `imported`.

@@ -1,4 +1,4 @@
-"""Procedural portraits: small pictures whose every cause is a known, continuous factor."""
+"""Procedural portraits: small pictures drawn from known, continuous factors."""
 
 from __future__ import annotations
 
