@@ -144,7 +144,7 @@ def test_a_sweep_that_is_not_finished_counts_as_far_as_it_is_whole():
     assert block.steps == (0, 10, 100)
     assert block.t == (1, 2, 3)
     assert block.images == tuple(f"p{i}" for i in range(10) if i != 3)
-    assert told == [f"left out, as not measured at all steps and levels: {what}"
+    assert told == [f"left out because not measured at every step and level: {what}"
                     for what in ("step 1000", "t 9", "image p3")]  # fmt: skip
     assert whole_block(whole, told.append).shape == (10, 3, 3)
     assert len(told) == 3
@@ -158,7 +158,8 @@ def test_images_that_lack_a_step_are_told_and_left_out(store):
     (one,) = emergences(store, metrics=["mse"], tell=told.append)
     assert one.images == 9
     assert "p04" not in one.image_names
-    assert told == ["mine · one-step: left out, as not measured at all steps and levels: image p04"]
+    why = "left out because not measured at every step and level"
+    assert told == [f"mine · one-step: {why}: image p04"]
 
 
 def test_the_order_of_levels_and_of_measures_has_a_probability(store):

@@ -67,7 +67,8 @@ def test_all_sentences_are_about_the_same_bands_and_say_what_is_gone_or_lasts(re
     for sentence in (first, second):
         assert "the detail at 4–8 cycles per side" in sentence
         assert "the structure below 2 cycles per side" in sentence
-    assert f"has already lost half of the detail at 4–8 cycles per side at SNR {cleanest:.2g}" in second
+    lost = "has already lost half of the detail at 4–8 cycles per side"
+    assert f"{lost} at SNR {cleanest:.2g}" in second
     assert "keeps most of the structure" in second
     assert f"{noisiest * 1e5:.1f}×10⁻⁵" in second or f"{noisiest:.2g}" in second
 

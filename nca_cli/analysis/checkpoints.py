@@ -242,7 +242,7 @@ def whole_block(known: set[tuple[str, Number, int]], tell: Tell = silent) -> Blo
     for what, names, kept in (("step", every.steps, of_step), ("t", every.t, of_level),
                               ("image", every.images, of_image)):  # fmt: skip
         if left := [str(name) for name, one in zip(names, kept, strict=True) if not one]:
-            tell(f"left out, as not measured at all steps and levels: {what} {_some(left)}")
+            tell(f"left out because not measured at every step and level: {what} {_some(left)}")
     return Block(tuple(compress(every.images, of_image)), tuple(compress(every.t, of_level)),
                  tuple(compress(every.steps, of_step)))  # fmt: skip
 

@@ -108,8 +108,8 @@ def grid(
         complain(problem)
     output.note(*figure.advice(out))
     if figure.unwritten:
-        output.note(f"left out, as no font here has them or they are marks over letters: "
-                    f"{' '.join(figure.unwritten)} (--font FILE lends characters)")  # fmt: skip
+        output.note(f"left out: {' '.join(figure.unwritten)} (no font has these characters, or "
+                    "they are combining marks; add a font with --font FILE)")  # fmt: skip
     if figure.missing:
         first, *more = figure.commands
         how = "to fill, start with" if more else "to fill"
