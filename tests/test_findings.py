@@ -165,10 +165,10 @@ def test_a_title_says_closer_only_where_that_is_so():
     ("images", "levels", "seeds", "words"),
     [
         (("cat", "dog"), (100, 300), (0,), ""),
-        (("cat", "eel"), (100, 300), (0,), "same images"),  # as many, but others
-        (("cat",), (100, 300), (0,), "same images"),
-        (("cat", "dog"), (100,), (0,), "same levels"),
-        (("cat", "dog"), (100, 300), (0, 1), "same seeds"),
+        (("cat", "eel"), (100, 300), (0,), "different images"),  # as many, but others
+        (("cat",), (100, 300), (0,), "different images"),
+        (("cat", "dog"), (100,), (0,), "different noise levels"),
+        (("cat", "dog"), (100, 300), (0, 1), "different seeds"),
     ],
 )
 def test_a_note_says_in_what_series_differ(tmp_path, images, levels, seeds, words):

@@ -296,7 +296,7 @@ def test_series_over_other_images_say_over_how_many_and_a_note_says_so(store, tm
         assert bool(done.stderr) == (made is uneven)
         said = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "a.svg").read_text())
         assert set(names) <= set(said)
-    assert "same images" in done.stderr
+    assert "different images" in done.stderr
 
 
 @needs_matplotlib

@@ -546,7 +546,7 @@ def test_images_are_ranked_by_the_series_that_all_of_them_have(store):
         [np.mean(psnr[image]) for image in expected]
     )
     assert (
-        "mean over the 2 series with all images, and seeds"
+        "mean over seeds and the 2 series with all images"
         in Page(render(report, gallery(store, report))).text
     )
 

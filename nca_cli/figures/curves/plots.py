@@ -115,13 +115,10 @@ def uneven(values: Iterable[Value]) -> str:
         images.setdefault((model, sampler), {}).setdefault(t, set()).add(image)
         seeds.setdefault((model, sampler), set()).add((image, t, seed))
     if _differ(some for levels in images.values() for some in levels.values()):
-        return (
-            "Not all means are over the same images, so they differ for that reason too "
-            "(--image chooses)."
-        )
+        return "The means cover different images, which alone can make them differ (see --image)."
     if _differ(map(set, images.values())):
-        return "Not every series has the same levels: compare curves where both have points."
-    return "Not every series has the same seeds of its images." if _differ(seeds.values()) else ""
+        return "Series have different noise levels: compare curves only where both have points."
+    return "Series have different seeds of their images." if _differ(seeds.values()) else ""
 
 
 def _differ(sets: Iterable[set]) -> bool:

@@ -33,7 +33,6 @@ from nca_cli.report.page.scrub import SliderLevel
 
 BASELINES = {"step 0": "the untrained network (step 0)", "mean image": "the mean image",
              "wiener": "the Wiener filter"}  # fmt: skip
-SURELY = f"are ordered with ≥ {100 * CLEAREST:.0f} % probability"
 BEYOND = {BEFORE: "earlier", AFTER: "later"}
 """Blanks that say where a learning step lies: an arrow at the edge."""
 
@@ -223,7 +222,7 @@ def _order(each: Emergence, orders: Sequence[LearnedOrder]) -> str:
     if not orders:
         return f"{said}."
     certain = sum(order.certain for order in orders)
-    return f"{said}; {certain} of {count(len(orders), 'pair')} of levels {SURELY}."
+    return f"{said}; {_surely(certain, len(orders), ' of levels')}."
 
 
 def lead(views: Sequence[TrainingView]) -> str:
@@ -296,7 +295,13 @@ def _described(view: TrainingView, positions: Sequence[SliderLevel]) -> dict:
 
 def _said_pairs(certain: int, known: int) -> str:
     """`25 of 78 pairs are ordered with ≥ 95 % probability.`"""
-    return f"{certain} of {count(known, 'pair')} {SURELY}." if known else ""
+    return f"{_surely(certain, known)}." if known else ""
+
+
+def _surely(certain: int, known: int, what: str = "") -> str:
+    are = "is" if known == 1 else "are"
+    sure = f"ordered with ≥ {100 * CLEAREST:.0f} % probability"
+    return f"{certain} of {count(known, 'pair')}{what} {are} {sure}"
 
 
 def _said(one: LearnedMeasure, scale: StepScale) -> dict:

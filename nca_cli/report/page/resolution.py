@@ -44,7 +44,7 @@ def note(report: Report) -> str:
     """What keeps models of several resolutions from being compared at equal logSNR, and what a side
     is of pictures that are no squares; or nothing."""
     said = apart(sides(report))
-    notes = [f"{said}; per pixel at {STATED} px it lies at the same place."] if said else []
+    notes = [f"{said}; log SNR per pixel at {STATED} px removes this shift."] if said else []
     oblong = (isinstance(model.space.get("resolution"), list) for model in report.models)
     return " ".join([*notes, LONGER] if any(oblong) else notes)
 
