@@ -51,7 +51,8 @@ def test_the_shift_of_a_model_is_twice_the_logarithm_of_its_side(built):
 
 
 def test_the_page_says_that_resolutions_differ(page):
-    stages = {"first": "content and coarse stage (256 px)", "curves": "its stages for 256 px"}
+    first, curves = "coarse stages (Choi et al., 2022; at 256 px)", "its stages at 256 px"
+    stages = {"first": first, "curves": curves}
     for place, stated in stages.items():
         said = page.locator(f"section:has(#{place})").inner_text()
         assert "Models of 32 to 64 px" in said
