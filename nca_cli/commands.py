@@ -38,6 +38,8 @@ MANY, WIDEST = 8, 300
 """Paths that a line still names, and their letters."""
 JOINED = ("models", "at", "runs", "samplers")
 """Fields in which commands may differ that are run as one."""
+RECOMPUTING = ("adm", "lucid")
+"""Kinds of checkpoints whose ddim chains take ε from the clipped x̂0 unless told otherwise."""
 LONG = 3
 """Levels or seeds that are still listed, each."""
 
@@ -238,7 +240,8 @@ def _against_its_kind(recipe: Recipe, model: str) -> Iterator[str]:
     """What most models take anyway, where this kind of checkpoint takes something else."""
     origin = ALIASES[model].origin if model in ALIASES else None
     kind = (origin.named if isinstance(origin, CheckpointFile) else model).partition(":")[0]
-    if kind == "adm" and recipe.clip is not None and recipe.sampler in taking("clip_epsilon"):
+    clips = recipe.clip is not None and recipe.sampler in taking("clip_epsilon")
+    if kind in RECOMPUTING and clips:
         yield from () if recipe.clip_epsilon else ("--clip-epsilon", "kept")
 
 

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nca_cli.cli import app
+from nca_cli.commands import settings
 from nca_cli.errors import ModelError
 from nca_cli.models import find_model, load_denoiser, recipe_for
 from nca_cli.models.checkpoints.lucid import BUFFERS
@@ -128,6 +129,16 @@ def test_the_page_for_ones_own_such_network_says_the_same_as_the_loader(monkeypa
     found, expected = (load_denoiser(model, device="cpu")(x, torch.tensor(LEVELS)).x0
                        for model in (mine, theirs))  # fmt: skip
     assert (found - expected).norm() < 1e-5 * expected.norm()
+
+
+@pytest.mark.parametrize(("rule", "told"), [("kept", True), ("recomputed", False)])
+def test_the_line_that_computes_it_again_names_the_rule_that_is_not_its_authors(rule, told):
+    saved()
+    model = find_model("lucid:model-9.pt")
+    recipe = recipe_for(model, SamplerChoice("ddim", 2, clip_epsilon=rule))
+    known = {"name": "model-9", "source": "lucid:model-9.pt"}
+    line = settings(recipe, known, {}).line(Store("nca-store"))
+    assert ("--clip-epsilon kept" in line) == told
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
