@@ -411,7 +411,7 @@ def test_a_mistyped_concept_is_noted_beside_those_that_are_read(portraits, tmp_p
     table.write_text((portraits / "p/labels.csv").read_text().replace("glasses", "galsses"))
     (note,) = concept_curves(Store(portraits / "store"), truth=read_labels(table)).notes
     assert ", galsses, " in note
-    assert note.endswith(". It reads, without labels: glasses.")
+    assert note.endswith(". It reads concepts without labels: glasses.")
 
 
 def test_images_without_known_concepts_get_a_clear_line(portraits):

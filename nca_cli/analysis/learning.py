@@ -75,7 +75,7 @@ def learned(
     """
     trained = [column for column, step in enumerate(steps) if step > 0]
     if baseline is None and len(trained) == len(steps):
-        raise ValueError("no baseline: step 0 is not there")
+        raise ValueError("no baseline: step 0 is not stored")
     if len(trained) < 2:
         raise ValueError("fewer than two checkpoints after step 0")
     start = cells[:, :1] if baseline is None else baseline[:, None]

@@ -66,8 +66,8 @@ def transfer_matrix(
         if len(rows) < 2:
             continue
         if on_all not in rows:
-            tell("transfer: no run on all levels to compare with: "
-                 'settings = "uniform" in its run.toml')  # fmt: skip
+            tell("transfer: no run on all levels to compare with "
+                 '(one with settings = "uniform" in its run.toml)')  # fmt: skip
             break
         found += _matrix(rows, on_all)
     return found

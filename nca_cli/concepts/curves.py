@@ -228,8 +228,8 @@ def _unread(truth: Truth, labelled: set[str], read: set[str], probe: AnyProbe) -
     unread = ", ".join(sorted(labelled - read))
     missed = [concept.name for concept in probe.concepts if concept.name not in labelled]
     if unread and missed:
-        yield (f"The probe does not read these labels of {truth.source}: {unread}. It reads, "
-               f"without labels: {', '.join(missed)}.")  # fmt: skip
+        yield (f"The probe does not read these labels of {truth.source}: {unread}. It "
+               f"reads concepts without labels: {', '.join(missed)}.")  # fmt: skip
     elif unread and not probe.concepts:
         yield (f"The probe does not read these labels of {truth.source}: {unread}. It reads: "
                f"{', '.join(sorted(read))}.")  # fmt: skip
