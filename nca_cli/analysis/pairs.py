@@ -13,8 +13,9 @@ where the model's answers part.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -27,7 +28,7 @@ from nca_cli.analysis.bootstrap import (
     too_few,
     weights,
 )
-from nca_cli.analysis.read import StoredModel, by_level, gram, stored_models
+from nca_cli.analysis.read import StoredModel, by_level, stored_models
 from nca_cli.schedule import Level
 from nca_cli.store import Artifact, Filters, Namer, Store
 
@@ -91,16 +92,14 @@ def _curve(
     l2 = noisy and distance is None
     dataset = "x0_hat" if not noisy else "z_t" if stored.latent and l2 else "x_t"
     schedule = stored.schedule if l2 else None
-    apart = _images_apart(artifacts, stored.latent) if schedule else None
-    order = sorted(artifacts)
+    apart = _Apart(artifacts, "z0" if stored.latent else "x0")
     points = []
     for t, log_snr, images in by_level(artifacts, filters, dataset):
         pictures = list(images.values())
         firsts = [seeds[0] for seeds in pictures]
         point = PairPoint(t, log_snr, shared(pictures, distance), unshared(firsts, distance))
-        if schedule is not None and apart is not None:
-            here = [order.index(image) for image in images]
-            exact = _closed_form(schedule.level(t), apart[np.ix_(here, here)])
+        if schedule is not None:
+            exact = _closed_form(schedule.level(t), apart.mean(images))
             point = replace(point, shared_exact=exact[0], unshared_exact=exact[1])
         points.append(point)
     return PairCurve(stored.model, sampler, name, tuple(points))
@@ -171,16 +170,6 @@ def mean_square(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.mean((one.astype(np.float64) - other) ** 2))
 
 
-def _all_apart(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """‖a_i - a_j‖²/d `(n, n)`; NaN on the diagonal."""
-    rows = np.stack([picture.reshape(-1) for picture in pictures])
-    products = gram(rows)
-    square = np.diag(products)
-    apart = (square[:, None] + square[None] - 2 * products) / rows.shape[1]
-    np.fill_diagonal(apart, np.nan)
-    return apart
-
-
 def _some_apart(pictures: Sequence[np.ndarray], distance: Distance) -> np.ndarray:
     """`(n, n)`, of `MOST_PAIRS` pairs at most; the others are NaN, and the diagonal is."""
     n = len(pictures)
@@ -194,18 +183,30 @@ def _some_apart(pictures: Sequence[np.ndarray], distance: Distance) -> np.ndarra
     return apart
 
 
-def _images_apart(artifacts: dict[str, Artifact], latent: bool) -> np.ndarray:
-    """‖x0_i - x0_j‖²/d of all images, sorted by name; NaN of those that are not finite."""
-    name = "z0" if latent else "x0"
-    x0 = [artifact.fixed(name) for _, artifact in sorted(artifacts.items())]
-    broken = np.array([not np.isfinite(each).all() for each in x0])
-    apart = _all_apart([np.nan_to_num(each, posinf=0, neginf=0) for each in x0])
-    apart[broken] = apart[:, broken] = np.nan
-    return apart
+class _Apart:
+    """How far apart original images are, of whichever images a level holds."""
+
+    def __init__(self, artifacts: dict[str, Artifact], dataset: str):
+        self._artifacts, self._dataset = artifacts, dataset
+        self._means: dict[tuple[str, ...], float] = {}
+
+    @cached_property
+    def _x0(self) -> dict[str, np.ndarray]:
+        read = {image: each.fixed(self._dataset) for image, each in self._artifacts.items()}
+        return {image: x0 for image, x0 in read.items() if np.isfinite(x0).all()}
+
+    def mean(self, images: Iterable[str]) -> float:
+        """Mean of ‖x0_i - x0_j‖²/d, of images that are finite; NaN of fewer than two."""
+        several = tuple(image for image in images if image in self._x0)
+        if len(several) < 2:
+            return math.nan
+        if several not in self._means:
+            sums = _from_all_others([self._x0[image] for image in several])
+            self._means[several] = float(sums.mean()) / (len(several) - 1)
+        return self._means[several]
 
 
-def _closed_form(level: Level, apart: np.ndarray) -> tuple[float, float]:
+def _closed_form(level: Level, apart: float) -> tuple[float, float]:
     """2s² and 2s² + a²·mean‖x0-x0'‖²/d."""
     shared = 2 * level.s**2
-    several = np.isfinite(apart).any()
-    return shared, (shared + level.a**2 * float(np.nanmean(apart))) if several else math.nan
+    return shared, shared + level.a**2 * apart

@@ -14,6 +14,7 @@ with the metrics; `excess` compares networks with all four.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -78,8 +79,9 @@ def references(
     """Rows of all references of all models, and what each of them is or why it is blank."""
     rows: list[Value] = []
     notes: list[Reference] = []
+    fits = _Fits()
     for stored in stored_models(store, filters, names):
-        for found, note in _gaussians(stored, filters):
+        for found, note in _gaussians(stored, filters, fits):
             rows += found
             notes.append(note)
     return list(dict.fromkeys(rows)), notes  # two recipes of one step share a reference
@@ -88,11 +90,26 @@ def references(
 _Found = tuple[list[Value], Reference]
 
 
-def _gaussians(stored: StoredModel, filters: Filters) -> Iterator[_Found]:
+class _Fits:
+    """Gaussians of images, each fitted once: models are compared on the same ones."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bytes], Modes] = {}
+
+    def of(self, kind: str, images: np.ndarray) -> Modes:
+        """A Gaussian of the pictures `(N, C, H, W)`."""
+        key = kind, hashlib.sha256(images.tobytes()).digest()
+        if key not in self._known:
+            self._known[key] = GAUSSIANS[kind](images)
+        return self._known[key]
+
+
+def _gaussians(stored: StoredModel, filters: Filters, fits: _Fits) -> Iterator[_Found]:
     x0 = _images(stored)
-    for kind, fit in GAUSSIANS.items():
-        unfit = _unfit(stored, x0)
-        modes = None if unfit else fit(np.stack(list(x0.values())))
+    unfit = _unfit(stored, x0)
+    images = None if unfit else np.stack(list(x0.values()))
+    for kind in GAUSSIANS:
+        modes = None if images is None else fits.of(kind, images)
         for sampler, artifacts in stored.recipes.items():
             recipe = stored.recipe(sampler)
             name = reference_name(kind, sampler, recipe)
