@@ -40,18 +40,18 @@ def latent_pipeline(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def path_of_nca(tmp_path_factory):
-    """The PATH of a shell whose `nca` starts at once (`warm`); with so many sample pictures of each
+    """The PATH of a shell whose `nca` starts at once (`quick_shell`); with so many sample pictures of each
     kind, where a number is given: networks take most of the time, and no page depends on it."""
     from pages import environment
-    from warm import warm, write_client
+    from quick_shell import served, write_client
 
-    folder = tmp_path_factory.mktemp("warm")
+    folder = tmp_path_factory.mktemp("shell")
 
     def path(samples=None):
         write_client(folder / str(samples), address, samples)
         return f"{folder / str(samples)}{os.pathsep}{environment()['PATH']}"
 
-    with warm(folder, environment()) as address:
+    with served(folder, environment()) as address:
         yield path
 
 

@@ -4,7 +4,7 @@ What pages tell to type starts Python dozens of times, and loading takes longer 
 the `nca` of their shell is a client that hands its words, folder, environment and streams to a
 server, and waits for the exit code of the fork. All else is that of a process of its own.
 
-    python warm.py SOCKET     the server; it ends when nobody holds its standard input open
+    python quick_shell.py SOCKET     the server; it ends when nobody holds its standard input open
 """
 
 import io
@@ -32,13 +32,13 @@ with socket.socket(socket.AF_UNIX) as server:
 PLAIN = """#!{python}
 import sys
 sys.path.insert(0, {home!r})
-from warm import command
+from quick_shell import command
 command(sys.argv[1:], {samples})
 """
 
 
 @contextmanager
-def warm(folder, environment):
+def served(folder, environment):
     """The socket of a server, or nothing where none can be."""
     if not SERVED:
         yield None
