@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pipelines
 import pytest
+import warm
 from hub import Hub
 from stores import full_store
 
@@ -130,10 +131,7 @@ def nca(home, url, *words, code=NCA, **environment):
     settings = {"HF_ENDPOINT": url, "HF_HOME": str(home / "hf"), "OMP_NUM_THREADS": "1",
                 "NCA_CACHE": str(home / "nca"),
                 "PYTHONPATH": str(Path(__file__).resolve().parents[1])}  # fmt: skip
-    return subprocess.run(
-        [sys.executable, "-c", code, *words], cwd=home, capture_output=True, text=True,
-        timeout=120, env={**kept, **settings, **environment},
-    )  # fmt: skip
+    return warm.run(code, *words, cwd=home, env={**kept, **settings, **environment})
 
 
 def one_line(done):
