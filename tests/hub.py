@@ -27,7 +27,8 @@ class Request(NamedTuple):
 class Hub:
     """Repositories by commit, in memory. `add` again to make a newer commit."""
 
-    def __init__(self):
+    def __init__(self, server: ThreadingHTTPServer | None = None):
+        """At an address of its own, or at that of a server that runs already."""
         self.commits: dict[str, dict[str, dict[str, bytes]]] = {}
         self.refs: dict[str, dict[str, str]] = {}
         self.gated: set[str] = set()
@@ -35,13 +36,16 @@ class Hub:
         """Answer everything with status 503."""
         self.requests: list[Request] = []
         handler = type("Handler", (_Handler,), {"hub": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._is_own = server is None
+        self._server = server or ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.RequestHandlerClass = handler
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     def __enter__(self) -> Hub:
-        self._thread.start()
+        if self._is_own:
+            self._thread.start()
         return self
 
     def __exit__(self, *exception) -> None:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pipelines
@@ -106,16 +105,20 @@ BEHAVIOURS = ["silent", "drips", "drips_an_answer", "sends_half", "sends_more",
               "redirects_for_ever", "portal", "page_for_all", "another_json"]  # fmt: skip
 
 
-@contextmanager
-def strange(behaviour):
-    handler = type("Handler", (Strange,), {"behaviour": behaviour})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+@pytest.fixture(scope="module")
+def server():
+    """One address for all that these tests meet there, so that their processes start warm."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Strange)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
+    yield server
+    server.shutdown()
+
+
+def strange(server, behaviour):
+    """Its address, where it behaves so from now on."""
+    server.RequestHandlerClass = type("Handler", (Strange,), {"behaviour": behaviour})
+    return f"http://127.0.0.1:{server.server_address[1]}"
 
 
 @pytest.fixture
@@ -128,7 +131,7 @@ def home(tmp_path, faces):
 def nca(home, url, *words, code=NCA, **environment):
     """The program on a computer of its own, with a hub's address."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    settings = {"HF_ENDPOINT": url, "HF_HOME": str(home / "hf"), "OMP_NUM_THREADS": "1",
+    settings = {"HF_ENDPOINT": url, "HF_HOME": "hf", "OMP_NUM_THREADS": "1",
                 "NCA_CACHE": str(home / "nca"),
                 "PYTHONPATH": str(Path(__file__).resolve().parents[1])}  # fmt: skip
     return warm.run(code, *words, cwd=home, env={**kept, **settings, **environment})
@@ -149,11 +152,10 @@ MEASURE = ["measure", "--backbone", "someone/vit"]
 
 @pytest.mark.parametrize("words", [RECONSTRUCT, MEASURE], ids=lambda words: words[0])
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
-def test_a_bad_hub_is_one_line_and_soon(home, behaviour, words):
-    with strange(behaviour) as url:
-        start = time.monotonic()
-        line = one_line(nca(home, url, *words))
-        assert time.monotonic() - start < 40 + 2 * PATIENCE
+def test_a_bad_hub_is_one_line_and_soon(home, server, behaviour, words):
+    start = time.monotonic()
+    line = one_line(nca(home, strange(server, behaviour), *words))
+    assert time.monotonic() - start < 40 + 2 * PATIENCE
     assert words[-1] in line or "someone/faces" in line
     if behaviour in ("silent", "drips", "drips_an_answer"):
         assert f"came from the hub in {PATIENCE} s" in line
@@ -164,8 +166,8 @@ def test_a_bad_hub_is_one_line_and_soon(home, behaviour, words):
 class Slow(Hub):
     """A hub that sends the start of each weight file, and then nothing."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, server):
+        super().__init__(server)
         usual = self._server.RequestHandlerClass
 
         class Handler(usual):
@@ -184,29 +186,29 @@ class Slow(Hub):
         self._server.RequestHandlerClass = Handler
 
 
-def test_a_download_that_stops_is_one_line_and_is_gone_on_with(home):
+def test_a_download_that_stops_is_one_line_and_is_gone_on_with(home, server):
     folder = pipelines.tiny_pixel(home / "pipeline")
-    with Slow() as slow:
+    with Slow(server) as slow:
         slow.add("someone/faces", folder)
         assert "came from the hub in" in one_line(nca(home, slow.url, *RECONSTRUCT))
-    with Hub() as hub:
+    with Hub(server) as hub:
         hub.add("someone/faces", folder)
         done = nca(home, hub.url, *RECONSTRUCT)
         assert done.returncode == 0, done.stderr
 
 
-def test_an_interrupt_ends_the_process_that_asks_as_well(home):
+def test_an_interrupt_ends_the_process_that_asks_as_well(home, server):
     import signal
 
-    with strange("silent") as url:
-        environment = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(home / "hf")}
-        process = subprocess.Popen([sys.executable, "-m", "nca_cli", *RECONSTRUCT], cwd=home,
-                                   stderr=subprocess.PIPE, env=environment)  # fmt: skip
-        time.sleep(6)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=10)
-        assert process.returncode == 130
-        assert b"Traceback" not in said
+    url = strange(server, "silent")
+    environment = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(home / "hf")}
+    process = subprocess.Popen([sys.executable, "-m", "nca_cli", *RECONSTRUCT], cwd=home,
+                               stderr=subprocess.PIPE, env=environment)  # fmt: skip
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert b"Traceback" not in said
 
 
 # -- backbones -------------------------------------------------------------------------------------
@@ -236,11 +238,11 @@ def vit(folder, **changes):
     return folder
 
 
-def test_a_backbone_is_fetched_once_and_used_offline(home):
+def test_a_backbone_is_fetched_once_and_used_offline(home, server):
     folder = vit(home / "vit")
     for name in ("README.md", "tf_model.h5", "model.fp16.safetensors", "modeling_own.py"):
         (folder / name).write_bytes(b"not needed")
-    with Hub() as hub:
+    with Hub(server) as hub:
         assert "network is off" in one_line(nca(home, hub.url, *MEASURE, "--offline"))
         assert hub.requests == []
         commit = hub.add("someone/vit", folder)
@@ -255,13 +257,13 @@ def test_a_backbone_is_fetched_once_and_used_offline(home):
 
 @pytest.mark.parametrize("kind", ["vit", "own"])
 @pytest.mark.parametrize("where", ["folder", "hub"])
-def test_code_of_a_repository_is_never_run_asked_or_not(home, kind, where):
+def test_code_of_a_repository_is_never_run_asked_or_not(home, server, kind, where):
     """Standard input says yes to everything, and a terminal is not even there."""
     own = {"AutoConfig": "modeling_own.Config", "AutoModel": "modeling_own.Model"}
     folder = vit(home / "repository", auto_map=own, model_type=kind)
     (folder / "modeling_own.py").write_text(CODE.format(kind=kind))
     ask = NCA.replace("app(sys", "import io; sys.stdin = io.StringIO('y\\n' * 100)\napp(sys")
-    with Hub() as hub:
+    with Hub(server) as hub:
         hub.add("someone/vit", folder)
         name = str(folder) if where == "folder" else "someone/vit"
         done = nca(home, hub.url, "measure", "--backbone", name, code=ask)
@@ -275,9 +277,9 @@ def test_code_of_a_repository_is_never_run_asked_or_not(home, kind, where):
 
 @pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation",
                                  "experts_implementation"])  # fmt: skip
-def test_no_kernels_from_elsewhere_are_asked_for(home, key):
+def test_no_kernels_from_elsewhere_are_asked_for(home, server, key):
     folder = vit(home / "vit", **{key: "someone/kernels"})
-    with Hub() as hub:
+    with Hub(server) as hub:
         done = nca(home, hub.url, "measure", "--backbone", str(folder))
         assert done.returncode == 0, done.stderr
         assert hub.requests == []
@@ -316,14 +318,14 @@ def test_the_features_are_those_that_transformers_gives(home):
                                     {"image_size": 10**6}, {"num_attention_heads": 0},
                                     {"hidden_size": -1}, {"model_type": ["vit"]},
                                     {"model_type": None}, {"patch_size": "wide"}])  # fmt: skip
-def test_a_backbone_that_cannot_be_is_one_line_before_memory_is_taken(home, change):
+def test_a_backbone_that_cannot_be_is_one_line_before_memory_is_taken(home, server, change):
     folder = vit(home / "vit", **change)
     limited = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (12 << 30, 12 << 30))\n"
-    one_line(nca(home, "http://127.0.0.1:1", "measure", "--backbone", str(folder),
+    one_line(nca(home, strange(server, "another_json"), "measure", "--backbone", str(folder),
                  code=limited + NCA))  # fmt: skip
 
 
-def test_a_pickle_in_a_backbone_is_not_run(home):
+def test_a_pickle_in_a_backbone_is_not_run(home, server):
     import pickle
 
     folder = vit(home / "vit")
@@ -334,7 +336,8 @@ def test_a_pickle_in_a_backbone_is_not_run(home):
             return Path.touch, (Path(home / "executed"),)
 
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"x": Touch()}))
-    line = one_line(nca(home, "http://127.0.0.1:1", "measure", "--backbone", str(folder)))
+    url = strange(server, "another_json")
+    line = one_line(nca(home, url, "measure", "--backbone", str(folder)))
     assert "no code in it was run" in line
     assert not (home / "executed").exists()
     shutil.rmtree(folder)
