@@ -49,17 +49,18 @@ HOSTILE = '"><script>alert(1)<'
 
 def fill(
     store, model="demo", image="cat", recipe=DDIM, *, levels=LEVELS, seeds=SEEDS, source="built in",
-    floor=False, side=SIDE, content="", spoil=None,
+    floor=False, side=SIDE, height=None, content="", spoil=None,
 ):  # fmt: skip
     """Noise and reconstructions of one image; `spoil(x0, x0_hat)` may change what is stored."""
     schedule, rng = Schedule(), np.random.default_rng(sum(image.encode()))
-    space = {"schedule": schedule.describe(), "shape": [3, side, side], "resolution": side}
+    space = {"schedule": schedule.describe(), "shape": [3, height or side, side],
+             "resolution": side}  # fmt: skip
     info = {"name": model, "source": source, "space": space, "licence": "MIT"}
     key = digest([image, side, content])
     place = store.place(f"{model}-{digest(space)[:8]}", info, image, key)
     described = {"digest": key, "name": image, "fit": "crop", "resolution": side, "size": [99, 88]}
     header = {"model": json.dumps(info), "image": json.dumps(described)}
-    x0 = rng.uniform(-1, 1, (3, side, side)).astype(np.float32)
+    x0 = rng.uniform(-1, 1, space["shape"]).astype(np.float32)
     keys = [(t, seed) for t in levels for seed in seeds]
     noise = {seed: seeded_noise(seed, key, x0.shape) for seed in seeds}
     x_t = np.stack([diffuse(x0, schedule.level(t), noise[seed]) for t, seed in keys])
@@ -456,7 +457,7 @@ def test_strips_of_an_image_align_with_blank_squares_where_a_series_has_no_level
 
 def test_a_strip_is_never_longer_than_a_webp_may_be(tmp_path):
     store = Store(tmp_path / "store")
-    fill(store, side=512, levels=range(0, 840, 20), seeds=(0,))
+    fill(store, side=512, height=32, levels=range(0, 840, 20), seeds=(0,))
     (shelf,) = gallery(store, collect(store)).shelves
     with Image.open(io.BytesIO(shelf.x_t.content)) as picture:
         assert 0 < picture.width <= 16383
