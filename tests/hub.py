@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
@@ -75,6 +76,16 @@ class Hub:
         found = (re.search(r"/resolve/[^/]+/(.*)", request.path) for request in self.requests
                  if request.method == "GET")  # fmt: skip
         return sorted(unquote(match[1]) for match in found if match)
+
+
+@contextmanager
+def listening():
+    """A server at one address, for hubs that take turns."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield server
+    server.shutdown()
 
 
 class _Handler(BaseHTTPRequestHandler):

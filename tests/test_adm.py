@@ -12,6 +12,7 @@ from pathlib import Path
 
 import adm_reference
 import pytest
+import warm
 from adm_reference import P2, random_adm
 from typer.testing import CliRunner
 
@@ -191,10 +192,7 @@ def peak(name, millions, cache):
         "networks += [load_autoencoder(model, device='cpu')] if model.space.latent else []\n"
         "print((peak() - before) / (4e6 * float(sys.argv[2])))\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code, name, str(millions)], capture_output=True, text=True,
-        env={**os.environ, "NCA_CACHE": str(cache)},
-    )  # fmt: skip
+    run = warm.run(code, name, millions, env={**os.environ, "NCA_CACHE": str(cache)})
     assert run.returncode == 0, run.stderr
     return float(run.stdout)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pipelines
 import pytest
+import warm
 
 from nca_cli.models import find_model, load_denoiser
 from nca_cli.models.load import building
@@ -48,9 +47,7 @@ def test_loading_takes_little_more_than_twice_the_weights(tmp_path, pixel_pipeli
         folders.append(pipelines.tiny_pixel(tmp_path / weights, weights=weights))
         pipelines.save_part(network, folders[-1] / "unet", weights)
     del network
-    run = subprocess.run(
-        [sys.executable, "-c", PEAK, pixel_pipeline, *folders], capture_output=True, text=True
-    )
+    run = warm.run(PEAK, pixel_pipeline, *folders)
     assert run.returncode == 0, run.stderr
     peaks = [line.split() for line in run.stdout.splitlines()]
     assert len(peaks) == 2

@@ -8,14 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pipelines
 import pytest
 import warm
-from hub import Hub
+from hub import Hub, listening
 from stores import full_store
 
 PATIENCE = 8
@@ -108,11 +107,8 @@ BEHAVIOURS = ["silent", "drips", "drips_an_answer", "sends_half", "sends_more",
 @pytest.fixture(scope="module")
 def server():
     """One address for all that these tests meet there, so that their processes start warm."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Strange)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield server
-    server.shutdown()
+    with listening() as server:
+        yield server
 
 
 def strange(server, behaviour):

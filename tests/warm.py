@@ -33,11 +33,9 @@ def run(
     code: str, *arguments: object, cwd: Path | str = ".", env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """`python -c code arguments` in a folder and an environment; how it ended and what it said."""
-    words = [*map(str, arguments)]
-    environment = dict(os.environ if env is None else env)
     if not FORKS:
-        return subprocess.run([sys.executable, "-c", code, *words], cwd=cwd, env=environment,
-                              capture_output=True, text=True)  # fmt: skip
+        return cold(code, *arguments, cwd=cwd, env=env)
+    words, environment = [*map(str, arguments)], dict(os.environ if env is None else env)
     with tempfile.TemporaryDirectory() as folder:
         said = [os.path.join(folder, name) for name in ("stdout", "stderr")]
         request = {"code": code, "words": words, "cwd": os.path.abspath(cwd),
@@ -48,6 +46,14 @@ def run(
         return subprocess.CompletedProcess(
             [code, *words], status, *(Path(path).read_text("utf-8") for path in said)
         )
+
+
+def cold(
+    code: str, *arguments: object, cwd: Path | str = ".", env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The same in a new process, for what loads little or differs in its variables HF_…."""
+    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=cwd, env=env,
+                          capture_output=True, text=True)  # fmt: skip
 
 
 _started: list[tuple[dict[str, str], subprocess.Popen[str]]] = []
