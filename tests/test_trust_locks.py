@@ -11,7 +11,7 @@ import pytest
 from stores import assert_holds, commit
 
 import nca_cli
-from nca_cli.doctor import examine
+from nca_cli.doctor import _locks
 from nca_cli.store import Store
 from nca_cli.store.files import locked
 
@@ -69,7 +69,7 @@ def test_old_lock_files_stop_nobody_where_there_is_no_flock(tmp_path, without_fl
 
 def test_doctor_says_that_there_is_no_flock(tmp_path, without_flock):
     assert without_flock(DOCTOR, tmp_path).startswith("note by lock files")
-    (found,) = [check for check in examine(tmp_path, offline=True) if check.what == "locks"]
+    found = _locks(tmp_path)
     assert found.state == "good"
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from data import ASSETS, portraits, to_model
 from diffusers import UNet2DModel, VQModel
+from scipy.linalg import solve
 
 from nca_cli.portraits import HELD_OUT_SEEDS, TRAIN_SEEDS
 
@@ -66,7 +67,8 @@ def gaussian(train: np.ndarray) -> Denoiser:
     def denoise(x_t: np.ndarray, t: int) -> np.ndarray:
         a, s = scales(t)
         residual = (x_t - a * mean).reshape(len(x_t), -1)
-        weights = np.linalg.solve(a * a * gram + s * s * eye, x @ residual.T / len(x))
+        system = a * a * gram + s * s * eye  # positive definite
+        weights = solve(system, x @ residual.T / len(x), assume_a="pos")
         return mean + (a * weights.T @ x).reshape(x_t.shape)
 
     return denoise
