@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 
 import numpy as np
 import pipelines
 import pytest
+import warm
 from chains import chain
 from test_loading import PEAK, STATUS
 from typer.testing import CliRunner
@@ -26,6 +25,9 @@ from nca_cli.store import Store
 
 pytest.importorskip("transformers")
 CAT = "a CAT, sleeping"
+GIVE_BACK = (
+    "import ctypes; M_MMAP_THRESHOLD = -3; ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 65536)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -199,10 +201,7 @@ def test_text_encoders_are_loaded_one_after_another_and_let_go(made, tmp_path):
     assert size > 40e6
     del network, encoder
     script = PEAK.replace("denoiser._network", "denoiser._denoiser._network")
-    run = subprocess.run(
-        [sys.executable, "-c", script, made[False], folder], capture_output=True, text=True,
-        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
-    )  # fmt: skip
+    run = warm.run(f"{GIVE_BACK}\n{script}", made[False], folder)
     assert run.returncode == 0, run.stderr
     weights, peak = run.stdout.split()
     assert int(weights) == 4 * size
