@@ -14,6 +14,13 @@ os.environ["OMP_NUM_THREADS"] = "1"  # tiny networks gain nothing from more; and
 os.environ["COLUMNS"] = "100"
 
 
+def pytest_xdist_auto_num_workers():
+    """One more than there are cores: tests wait for servers, browsers, locks and disks."""
+    from nca_cli.devices import cores
+
+    return cores() + 1
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory):
     """Digests of weights are remembered in a folder of this session, never in the user's."""
@@ -40,8 +47,11 @@ def latent_pipeline(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def path_of_nca(tmp_path_factory):
-    """The PATH of a shell whose `nca` starts at once (`quick_shell`); with so many sample pictures of each
-    kind, where a number is given: networks take most of the time, and no page depends on it."""
+    """The PATH of a shell whose `nca` starts at once (`quick_shell`).
+
+    With so many sample pictures of each kind, where a number is given: networks take most of the
+    time, and no page depends on it.
+    """
     from pages import environment
     from quick_shell import served, write_client
 

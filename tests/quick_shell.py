@@ -7,6 +7,8 @@ server, and waits for the exit code of the fork. All else is that of a process o
     python quick_shell.py SOCKET     the server; it ends when nobody holds its standard input open
 """
 
+import gc
+import importlib
 import io
 import json
 import os
@@ -18,8 +20,12 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from warm import end_at_once
+
 SERVED = sys.platform == "linux"
 """Elsewhere a process does not fork well once it has loaded so much."""
+MODULES = ("diffusers.models.unets.unet_2d", "nca_cli.cli", "nca_cli.engine", "nca_cli.report")
+"""Also what else they import."""
 CLIENT = """#!{python} -S
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
@@ -80,16 +86,12 @@ def command(words, samples=None):
 
 def serve(address):
     """Fork for whoever asks, until the standard input is closed."""
-    import diffusers
     import torch
 
-    import nca_cli.cli
-    import nca_cli.engine
-    import nca_cli.report
-
-    loaded = diffusers.UNet2DModel, diffusers.AutoencoderKL, nca_cli.cli, nca_cli.engine
-    assert all((*loaded, nca_cli.report))
+    for name in MODULES:
+        importlib.import_module(name)
     torch.set_num_threads(1)
+    gc.freeze()  # or every fork would copy what it collects
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how the forks that wait ended
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
@@ -111,7 +113,7 @@ def _answer(client):
     process = os.fork()
     if not process:
         _become(streams, folder, environment)
-        _run(words, samples)
+        end_at_once(command, words=words, samples=samples)
     _, status = os.waitpid(process, 0)
     code = os.waitstatus_to_exitcode(status)
     client.sendall(str(code if code >= 0 else 128 - code).encode())
@@ -131,18 +133,6 @@ def _become(streams, folder, environment):
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-
-
-def _run(words, samples):
-    code = 1
-    try:
-        command(words, samples)
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else bool(end.code)
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os._exit(code)
 
 
 if __name__ == "__main__":

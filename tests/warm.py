@@ -84,7 +84,7 @@ def _serve() -> None:
     gc.freeze()  # or every fork would copy what it collects
     for line in sys.stdin:
         if not (child := os.fork()):
-            _end_at_once(_become, **json.loads(line))
+            end_at_once(_become, **json.loads(line))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
@@ -107,7 +107,7 @@ def _become(code: str, words: list[str], cwd: str, environment: dict, streams: l
     exec(compile(code, "<string>", "exec"), main.__dict__)
 
 
-def _end_at_once(action: Callable[..., None], **arguments: object) -> NoReturn:
+def end_at_once(action: Callable[..., None], **arguments: object) -> NoReturn:
     """As Python ends, without seconds of taking all modules apart."""
     status = 0
     try:
