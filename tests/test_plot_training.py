@@ -202,7 +202,7 @@ def test_a_map_per_pixel_has_its_levels_where_their_resolution_puts_them():
               if each.__class__.__name__ == "LineCollection" for line in each.get_segments()
               if line[0][0] == line[-1][0]]  # fmt: skip
     assert {round(place, 6) for place in places} <= {round(at, 6) for at in BOUNDS["content"]}
-    assert "stated for 256 px" in plain.caption
+    assert "defined at 256 px" in plain.caption
     assert "stated" not in corrected.caption
 
 
