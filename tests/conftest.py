@@ -61,7 +61,7 @@ def path_of_nca(tmp_path_factory):
         write_client(folder / str(samples), address, samples)
         return f"{folder / str(samples)}{os.pathsep}{environment()['PATH']}"
 
-    with served(folder, environment()) as address:
+    with served(environment()) as address:
         yield path
 
 

@@ -4,7 +4,9 @@ What pages tell to type starts Python dozens of times, and loading takes longer 
 the `nca` of their shell is a client that hands its words, folder, environment and streams to a
 server, and waits for the exit code of the fork. All else is that of a process of its own.
 
-    python quick_shell.py SOCKET     the server; it ends when nobody holds its standard input open
+    python quick_shell.py NAME     the server; it ends when nobody holds its standard input open
+
+The name is that of an abstract socket, which no folder's path is too long for.
 """
 
 import gc
@@ -17,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,19 +47,19 @@ command(sys.argv[1:], {samples})
 
 
 @contextmanager
-def served(folder, environment):
-    """The socket of a server, or nothing where none can be."""
+def served(environment):
+    """The address of a server, or nothing where none can be."""
     if not SERVED:
         yield None
         return
-    address = str(folder / "socket")
+    name = f"nca-{uuid.uuid4()}"
     server = subprocess.Popen(
-        [sys.executable, __file__, address], env=environment, stdin=subprocess.PIPE,
+        [sys.executable, __file__, name], env=environment, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )  # fmt: skip
     assert server.stdout.read(1) == b"!", "the server could not start"
     try:
-        yield address
+        yield f"\0{name}"
     finally:
         server.stdin.close()
         server.wait(10)
@@ -137,4 +140,4 @@ def _become(streams, folder, environment):
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    serve(sys.argv[1])
+    serve(f"\0{sys.argv[1]}")
