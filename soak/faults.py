@@ -161,7 +161,12 @@ def fail_in_turn(trials: int, seed: int = 0, scenes: tuple[Scene, ...] = SCENES)
             for what, fault in few:
                 do = partial(act, library, theatre, fault, place)
                 tally.add(theatre.play(do, f"{scene.name}: {what}"))
-            print(f"faults: {scene.name}: {len(few)} of {len(every)} faults; {tally}", flush=True)
+            print(
+                f"faults: {scene.name}: {len(few)} of {len(every)} faults; {tally}",
+                *tally.faults,
+                sep="\n",
+                flush=True,
+            )  # a run that is cut short has told them
             total.add(tally)
     print(f"faults: all: {total}")
     return total
