@@ -47,22 +47,21 @@ def latent_pipeline(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def path_of_nca(tmp_path_factory):
-    """The PATH of a shell whose `nca` starts at once (`quick_shell`).
+    """The PATH of a shell whose `nca` starts warm.
 
     With so many sample pictures of each kind, where a number is given: networks take most of the
     time, and no page depends on it.
     """
     from pages import environment
-    from quick_shell import served, write_client
+    from warm import write_nca
 
     folder = tmp_path_factory.mktemp("shell")
 
     def path(samples=None):
-        write_client(folder / str(samples), address, samples)
+        write_nca(folder / str(samples), environment(), samples)
         return f"{folder / str(samples)}{os.pathsep}{environment()['PATH']}"
 
-    with served(environment()) as address:
-        yield path
+    return path
 
 
 @pytest.fixture
