@@ -1,12 +1,14 @@
 """Datasets and attributes by HDF5's own calls are those that h5py's objects make."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
 from h5py import h5a
 from stores import full_store
 
-from nca_cli.store import objects
+from nca_cli.store import hdf5, objects
 from nca_cli.store.hdf5 import LIBVER, Content, content_digest
 
 VALUES = [
@@ -29,6 +31,11 @@ def chunks_of(values):
     return (1, *values.shape[1:])
 
 
+def write_dataset(group, values, chunks, limits):
+    data = objects.make_dataset(group, "it", values.dtype, values.shape, chunks, limits)
+    objects.write_values(data, values)
+
+
 def facts(data):
     """All that a file says of a dataset."""
     plan = data.id.get_create_plist()
@@ -41,7 +48,7 @@ def facts(data):
 def test_a_dataset_is_the_one_that_h5py_would_make(files, values):
     one, other = files
     limits = (None, *values.shape[1:])
-    objects.write_dataset(one, "it", values, chunks_of(values), limits)
+    write_dataset(one, values, chunks_of(values), limits)
     other.create_dataset("it", data=values, chunks=chunks_of(values), maxshape=limits,
                          fletcher32=True)  # fmt: skip
     assert facts(one["it"]) == facts(other["it"])
@@ -50,7 +57,7 @@ def test_a_dataset_is_the_one_that_h5py_would_make(files, values):
 
 def test_values_that_lie_scattered_in_memory_are_written_in_order(files):
     values = np.arange(24.0).reshape(4, 6).T[::2]
-    objects.write_dataset(files[0], "it", values, values.shape, values.shape)
+    write_dataset(files[0], values, values.shape, values.shape)
     assert (files[0]["it"][()] == values).all()
 
 
@@ -98,9 +105,42 @@ def test_content_is_read_as_h5py_reads_it(tmp_path):
             assert held.check().digest == content_digest(group) == group.attrs["content_sha256"]
 
 
+def test_attributes_are_read_as_h5py_reads_them(files):
+    file = files[0]
+    file.attrs.update({
+        "text": "größer → x̂0", "empty": "", "number": 7, "numbers": np.arange(3), "bytes": b"it",
+        "fixed": np.bytes_("IMAGE"), "texts": ["one", "two"], "none": h5py.Empty("f"),
+        "no text": np.array(b"\xff", h5py.string_dtype()),
+    })  # fmt: skip
+    found = objects.read_attributes(file)
+    assert list(found) == list(file.attrs)
+    for name, value in file.attrs.items():
+        assert type(found[name]) is type(value)
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_a_part_is_the_same_file_whether_one_of_its_shape_was_made_before_or_not(tmp_path):
+    for artifact in full_store(tmp_path).select():
+        part = artifact.parts[0].read()
+        once_more = hdf5.file_image(part)
+        hdf5._blank.cache_clear()
+        assert hdf5.file_image(part) == once_more
+
+
+def test_values_of_another_part_of_the_same_shape_leave_no_trace(tmp_path):
+    (artifact,) = full_store(tmp_path).select()[:1]
+    part = artifact.parts[0].read()
+    other = replace(part, header={**part.header, "kind": "other"}, fixed={
+        name: values + 1 for name, values in part.fixed.items()
+    })  # fmt: skip
+    before = hdf5.file_image(part)
+    hdf5.file_image(other)
+    assert hdf5.file_image(part) == before
+
+
 def test_content_that_was_changed_is_refused(files):
     file = files[0]
-    objects.write_dataset(file, "it", VALUES[0], chunks_of(VALUES[0]), VALUES[0].shape)
+    write_dataset(file, VALUES[0], chunks_of(VALUES[0]), VALUES[0].shape)
     file.attrs.update({"format": "nca-artifact", "version": 1, "content_sha256": "0"})
     file.attrs["content_sha256"] = content_digest(file)
     Content.of(file).check()

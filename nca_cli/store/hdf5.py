@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,58 +39,100 @@ LIBVER = ("v110", "v110")
 """HDF5 1.10 files: half the size of the oldest format for small files, and more checksums."""
 
 
-def write_part(group: h5py.Group, part: Part) -> None:
-    """Write `part` into an empty group (the root of a file, or a group of a packed store).
+Shapes = tuple[tuple[str, str, tuple[int, ...]], ...]
+"""Name, dtype and shape of each dataset of a part."""
 
-    Its digest is of what was to be written, not of what a library made of it.
-    """
+
+def write_part(group: h5py.Group, part: Part) -> None:
+    """Write `part` into an empty group (the root of a file, or a group of a packed store)."""
+    written = _written(part)
+    _lay_out(group, _shapes_of(written))
+    _fill(group, part, written)
+
+
+def _written(part: Part) -> dict[str, np.ndarray]:
+    """The datasets of a part: fixed tensors, those of its samples, the index, previews."""
     written = {**part.fixed, **part.samples.tensors}
     for name in INDEX:
         written[name] = getattr(part.samples, name)
     for name in part.samples.tensors:
         if FIELDS[name].previewed:
             written["preview"] = to_rgb(written[name])
-    scales: dict[str, np.ndarray] = {}
-    made: dict[str, h5d.DatasetID] = {}
-    for name, values in written.items():
-        _write_dataset(group, name, values, scales, made)
-    if "preview" in written:
-        for key, text in IMAGE_TAGS.items():
-            objects.write_value(made["preview"], key, np.bytes_(text))
-    for key, text in {**part.header, "format": ARTIFACT_FORMAT}.items():
-        objects.write_text(group.id, key, text)
+    return written
+
+
+def _shapes_of(written: Mapping[str, np.ndarray]) -> Shapes:
+    return tuple((name, values.dtype.str, values.shape) for name, values in written.items())
+
+
+def _lay_out(group: h5py.Group, shapes: Shapes) -> None:
+    """All that does not depend on values: datasets, their labels, and the scales of their axes."""
+    scales = {label: _make_scale(group, label, axis) for label, axis in _scales_of(shapes).items()}
+    for name, dtype, shape in shapes:
+        data = _make_dataset(group, name, np.dtype(dtype), shape)
+        for axis, label in enumerate(FIELDS[name].dims):
+            objects.label_axis(data, axis, scales[label])
+        if name == "preview":
+            for key, text in IMAGE_TAGS.items():
+                objects.write_value(data, key, np.bytes_(text))
+    objects.write_text(group.id, "format", ARTIFACT_FORMAT)
     objects.write_value(group.id, "version", FORMAT_VERSION)
-    content = _digest_of(part.header, FORMAT_VERSION, written | scales)
-    objects.write_text(group.id, "content_sha256", content)
 
 
-def _write_dataset(
-    group: h5py.Group, name: str, values: np.ndarray, scales: dict[str, np.ndarray],
-    made: dict[str, h5d.DatasetID],
-) -> None:  # fmt: skip
-    """A checksummed dataset, one chunk per sample, every axis labelled with a dimension scale."""
+def _make_dataset(
+    group: h5py.Group, name: str, dtype: np.dtype, shape: tuple[int, ...]
+) -> h5d.DatasetID:
+    """A checksummed dataset, one chunk per sample."""
     field = FIELDS[name]
-    single = (1, *values.shape[1:]) if field.axes and not field.fixed else values.shape
-    limits = ((values.shape[0] if field.fixed else None), *values.shape[1:])
+    single = (1, *shape[1:]) if field.axes and not field.fixed else shape
+    limits = ((shape[0] if field.fixed else None), *shape[1:])
     chunks = tuple(max(1, size) for size in single)
-    made[name] = data = objects.write_dataset(group, name, values, chunks, limits)
+    data = objects.make_dataset(group, name, dtype, shape, chunks, limits)
     for key, text in (("long_name", field.long_name), ("units", UNITS)):
         objects.write_value(data, key, np.bytes_(text))
     if field.axes and not field.fixed:
         objects.write_text(data, "coordinates", " ".join(INDEX))
-    for axis, (label, size) in enumerate(zip(field.dims, values.shape, strict=True)):
-        if label not in scales:
-            scales[label] = np.arange(size)
-            made[label] = _write_scale(group, label, scales[label])
-        objects.label_axis(data, axis, made[label])
+    return data
 
 
-def _write_scale(group: h5py.Group, label: str, values: np.ndarray) -> h5d.DatasetID:
-    """The dimension scale `label`, shared by all datasets of the group: 0, 1, … size-1."""
+def _scales_of(shapes: Shapes) -> dict[str, np.ndarray]:
+    """The dimension scales that all datasets share: 0, 1, … size-1 of each axis."""
+    return {
+        label: np.arange(size) for name, _, shape in shapes
+        for label, size in zip(FIELDS[name].dims, shape, strict=True)
+    }  # fmt: skip
+
+
+def _make_scale(group: h5py.Group, label: str, values: np.ndarray) -> h5d.DatasetID:
     limits = (None,) if label == "sample" else (len(values),)
-    scale = objects.write_dataset(group, label, values, (max(1, len(values)),), limits)
+    chunks = (max(1, len(values)),)
+    scale = objects.make_dataset(group, label, values.dtype, values.shape, chunks, limits)
+    objects.write_values(scale, values)
     objects.make_scale(scale, label)
     return scale
+
+
+def _fill(group: h5py.Group, part: Part, written: Mapping[str, np.ndarray]) -> None:
+    """Values and header, where `_lay_out` was before.
+
+    The digest is of what was to be written, not of what a library made of it.
+    """
+    for name, values in written.items():
+        objects.write_values(h5d.open(group.id, name.encode()), values)
+    for key, text in part.header.items():
+        objects.write_text(group.id, key, text)
+    held = {**written, **_scales_of(_shapes_of(written))}
+    objects.write_text(group.id, "content_sha256", _digest_of(part.header, FORMAT_VERSION, held))
+
+
+@lru_cache(32)
+def _blank(shapes: Shapes) -> bytes:
+    """A file that only lacks values and header. To make its objects takes several times as long as
+    to fill them, and a run writes many parts of few shapes."""
+    with h5py.File.in_memory(libver=LIBVER) as file:
+        _lay_out(file, shapes)
+        file.flush()
+        return file.id.get_file_image()
 
 
 @dataclass(frozen=True)
@@ -103,7 +145,7 @@ class Content:
     @classmethod
     def of(cls, group: h5py.Group) -> Content:
         """Read from a part, tensors too."""
-        return cls(dict(group.attrs), objects.read_datasets(group))
+        return cls(objects.read_attributes(group), objects.read_datasets(group))
 
     @property
     def header(self) -> dict[str, str]:
@@ -157,7 +199,7 @@ def read_part(group: h5py.Group) -> Part:
 
 def read_header(group: h5py.Group) -> dict[str, str]:
     """The text attributes: kind, model, image, recipe, written_by."""
-    return _header_in(dict(group.attrs))
+    return _header_in(objects.read_attributes(group))
 
 
 def _header_in(attributes: Mapping[str, Any]) -> dict[str, str]:
@@ -201,8 +243,10 @@ def write_file(
 
 def file_image(part: Part) -> bytes:
     """The bytes of an HDF5 file that holds `part`, made in memory: disk errors stay plain."""
-    with h5py.File.in_memory(libver=LIBVER) as file:
-        write_part(file, part)
+    written = _written(part)
+    with h5py.File.in_memory(_blank(_shapes_of(written)), libver=LIBVER) as file:
+        file.attrs["format"]  # so that HDF5 knows the block of texts, and fills it up
+        _fill(file, part, written)
         file.flush()
         return file.id.get_file_image()
 

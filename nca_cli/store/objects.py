@@ -7,6 +7,7 @@ told, take twice the processor time. What is written is the same.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import h5py
 import numpy as np
@@ -44,17 +45,20 @@ def _chunked(chunks: tuple[int, ...]) -> h5p.PropDCID:
     return properties
 
 
-def write_dataset(
-    group: h5py.Group, name: str, values: np.ndarray, chunks: tuple[int, ...],
-    maxshape: tuple[int | None, ...],
+def make_dataset(
+    group: h5py.Group, name: str, dtype: np.dtype, shape: tuple[int, ...],
+    chunks: tuple[int, ...], maxshape: tuple[int | None, ...],
 ) -> h5d.DatasetID:  # fmt: skip
-    """A new dataset with checksums. An axis whose `maxshape` is None may grow without a limit."""
+    """A new dataset with checksums, without values yet. An axis whose `maxshape` is None may grow
+    without a limit."""
     limits = tuple(h5s.UNLIMITED if size is None else size for size in maxshape)
-    space = h5s.create_simple(values.shape, limits)
-    kind = _type_of(values.dtype)
-    data = h5d.create(group.id, name.encode(), kind, space, dcpl=_chunked(chunks))
-    data.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(values), mtype=kind)
-    return data
+    space = h5s.create_simple(shape, limits)
+    return h5d.create(group.id, name.encode(), _type_of(dtype), space, dcpl=_chunked(chunks))
+
+
+def write_values(data: h5d.DatasetID, values: np.ndarray) -> None:
+    """All values of a dataset of that shape."""
+    data.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(values), mtype=_type_of(values.dtype))
 
 
 def write_text(owner: h5py.h5g.GroupID | h5d.DatasetID, name: str, text: str) -> None:
@@ -80,6 +84,22 @@ def label_axis(data: h5d.DatasetID, axis: int, scale: h5d.DatasetID) -> None:
 def make_scale(data: h5d.DatasetID, label: str) -> None:
     """Make a dataset the dimension scale of axes that are called `label`."""
     h5ds.set_scale(data, label.encode())
+
+
+def read_attributes(group: h5py.Group) -> dict[str, Any]:
+    """Every attribute of a group, as h5py tells it."""
+    stored, held = _text_types()
+    found: dict[str, Any] = {}
+    for number in range(h5a.get_num_attrs(group.id)):
+        attribute = h5a.open(group.id, index=number)
+        name = attribute.name.decode()
+        if attribute.shape == () and attribute.get_type() == stored:
+            text = np.empty((), TEXT)
+            attribute.read(text, mtype=held)
+            found[name] = text.item().decode("utf-8", "surrogateescape")
+        else:
+            found[name] = group.attrs[name]
+    return found
 
 
 def read_datasets(group: h5py.Group) -> dict[str, np.ndarray]:
