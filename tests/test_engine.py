@@ -694,12 +694,33 @@ def test_running_out_of_memory_halves_the_batch_and_loses_nothing(batch):
 
 
 def test_the_batch_grows_while_it_pays_and_then_stays():
-    seconds = {1: 1.0, 2: 1.2, 4: 1.8, 8: 4.0}
+    seconds = {1: 1.0, 2: 1.2, 4: 1.8, 8: 4.0, 16: 8.0}
     batch = BatchSize()
     for _ in range(20):
         batch.record(batch.size, seconds.get(batch.size, 99.0))
     assert batch.size == 4
     assert batch.settled
+
+
+def test_one_size_that_was_timed_at_a_bad_moment_does_not_end_the_search_for_a_batch():
+    seconds = {size: 0.001 + 0.0001 * size for size in (1, 2, 4, 8, 16, 32, 64)}
+    seconds[2] = 0.01
+    batch = BatchSize()
+    while not batch.settled:
+        batch.record(batch.size, seconds[batch.size])
+    assert batch.size == 64
+
+
+def test_short_calls_are_timed_more_often_than_long_ones():
+    batch = BatchSize()
+    for _ in range(19):
+        batch.record(1, 0.001)
+    assert batch.size == 1
+    batch.record(1, 0.001)
+    assert batch.size == 2
+    for _ in range(3):
+        batch.record(2, 1.0)
+    assert batch.size == 4
 
 
 def test_shards_are_read_as_share_of_count():

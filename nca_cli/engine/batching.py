@@ -22,14 +22,18 @@ LARGEST_BATCH = {"cpu": 64, "mps": 128}
 """Where doubling stops at the latest; 512 on other devices."""
 WORTH_DOUBLING = 1.03
 """Gain in samples per second below which a larger batch is not worth its memory."""
+CALLS, MOMENT = (3, 20), 0.1
+"""How many calls time a size: the first number, or as many as take so many seconds up to the second
+one. Short calls vary with whatever else the processors do, files that are written, say."""
 
 
 @dataclass
 class BatchSize:
     """Finds the batch size by doubling while samples per second grow, on the real work.
 
-    `fixed` switches the search off. Each size is timed three times and its fastest call counts,
-    because the first call at a new size also pays for the backend's own set-up.
+    `fixed` switches the search off. The fastest call of a size counts, because the first one also
+    pays for the backend's own set-up; two sizes in a row that do not pay end the search, since one
+    may have been timed at a bad moment.
     """
 
     fixed: int | None = None
@@ -37,6 +41,7 @@ class BatchSize:
     size: int = 1
     settled: bool = False
     best: tuple[float, int] = (0.0, 1)
+    """Samples per second, and the size that takes them."""
     times: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -48,16 +53,15 @@ class BatchSize:
         if self.settled or count < self.size:
             return
         self.times.append(seconds)
-        if len(self.times) < 3:
+        fewest, most = CALLS
+        if len(self.times) < fewest or (len(self.times) < most and sum(self.times) < MOMENT):
             return
         rate = self.size / min(self.times)
         self.times.clear()
-        if rate < self.best[0] * WORTH_DOUBLING:
-            self.size, self.settled = self.best[1], True
-            return
-        self.best = (rate, self.size)
-        self.size = min(2 * self.size, self.largest)
-        self.settled = self.size == self.best[1]
+        if rate >= self.best[0] * WORTH_DOUBLING:
+            self.best = (rate, self.size)
+        self.settled = self.size >= min(self.largest, 4 * self.best[1])
+        self.size = self.best[1] if self.settled else min(2 * self.size, self.largest)
 
     def halve(self, failed: int) -> None:
         """The device had no memory for `failed` samples: never ask for so many again."""
