@@ -32,6 +32,9 @@ KINDS = {
     "an SVG": rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg\b",
 }  # fmt: skip
 """What can be told by how it begins."""
+OTHER = "a file of another kind"
+PICTURES = {"a PNG", "a JPEG", "a GIF", "a WebP", "a NumPy array", OTHER}
+"""Kinds of files that a store may have been made from."""
 ELSEWHERE = "choose another name"
 
 
@@ -46,7 +49,7 @@ def kind_of(start: bytes) -> str:
     line = start.partition(b"\n")[0].strip()
     if re.fullmatch(rb"[\w ]+(,[\w ]+)+", line):
         return f"a table of {', '.join(line.decode('ascii').split(',')[:3])}"
-    return "a file of another kind" if start else ""
+    return OTHER if start else ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Outputs:
             with open(real, "rb") as file:
                 there = kind_of(file.read(HEAD))
             if there:
-                self._check_sources(path, real)
+                self._check_sources(path, real, there)
         except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a null character
             raise _unwritable(path, error) from error
         if there and start is not None:
@@ -109,9 +112,11 @@ class Outputs:
             if own or (folder / MARKER).is_file():
                 raise UsageError(f"{path} lies in the store {folder}", "choose a place outside it")
 
-    def _check_sources(self, path: Path, real: Path) -> None:
+    def _check_sources(self, path: Path, real: Path, there: str) -> None:
         if any(each.resolve() == real for each in self.inputs):
             raise UsageError(f"{path} is an input of this command", ELSEWHERE)
+        if there not in PICTURES:
+            return
         for resolution, digits in self._images.items():
             if any(image_digest(real, resolution, fit)[:IMAGE_HEX] in digits for fit in FITS):
                 raise UsageError(f"{path} is an image that the store was made from", ELSEWHERE)

@@ -1,1 +1,5 @@
 """What the store promises, tried for long: kills, failing disks, damage, rivals, hostile input."""
+
+import os
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of thousands of starts compiles all anew

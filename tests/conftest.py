@@ -12,6 +12,8 @@ for name in [name for name in os.environ if name.startswith("NCA_")]:
     del os.environ[name]
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny networks gain nothing from more; and tests fork
 os.environ["COLUMNS"] = "100"
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each program that starts compiles all anew
+sys.dont_write_bytecode = False
 
 
 def pytest_xdist_auto_num_workers():
