@@ -76,6 +76,10 @@ class StoreError(NcaError):
         self.reason = reason
 
 
+class NotAStore(StoreError):
+    """A file or folder that could be read, and is no store."""
+
+
 class DamagedArtifact(StoreError):
     """One artifact whose content is not what was written. The others stay readable."""
 

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from nca_cli.atomic import replace
-from nca_cli.errors import NcaError, UsageError
+from nca_cli.errors import NcaError, NotAStore, UsageError
 from nca_cli.images import FITS, Resolution, image_digest, resolution_of
 from nca_cli.store import Store
 from nca_cli.store.layout import IMAGE_HEX, MARKER, split_folder
@@ -145,7 +145,7 @@ def _check_kind(path: Path, there: str, new: str) -> None:
     if there == kind_of(HDF5):
         try:
             Store(path)
-        except NcaError as error:
+        except NotAStore as error:
             raise UsageError(f"{path} is not a packed store", ELSEWHERE) from error
 
 

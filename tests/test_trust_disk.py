@@ -9,10 +9,12 @@ import h5py
 import pytest
 from stores import assert_holds, commit
 
-from nca_cli.errors import DamagedArtifact, StoreError
+from nca_cli.errors import DamagedArtifact, StoreError, UsageError
+from nca_cli.outputs import HDF5, Outputs
 from nca_cli.store import Store
 from nca_cli.store.files import locked
 from nca_cli.store.opening import explained
+from nca_cli.store.pack import pack
 
 HDF5_SAYS = (
     "Unable to synchronously open object (file read failed: time = Sat Nov 28 12:00:00 2026\n"
@@ -61,3 +63,27 @@ def test_a_lock_that_cannot_be_given_back_is_one_line_and_is_held_by_nobody(tmp_
     assert_holds(commit(store, (100,)), [(100, 0)])
     with locked(tmp_path, "key"):  # it would wait for ever
         pass
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENOSPC])
+def test_a_packed_store_that_cannot_be_read_now_is_not_called_another_kind_of_file(
+    tmp_path, monkeypatch, number
+):
+    commit(Store(tmp_path / "store"), (100,))
+    pack(Store(tmp_path / "store"), tmp_path / "whole.h5")
+
+    def fails(*arguments, **settings):
+        raise OSError(HDF5_SAYS.format(number, os.strerror(number)))
+
+    monkeypatch.setattr(h5py, "File", fails)
+    with pytest.raises(StoreError, match=os.strerror(number)):
+        Outputs().check(tmp_path / "whole.h5", HDF5)
+
+
+def test_a_packed_store_that_is_damaged_is_not_written_over(tmp_path):
+    commit(Store(tmp_path / "store"), (100,))
+    pack(Store(tmp_path / "store"), tmp_path / "whole.h5")
+    content = (tmp_path / "whole.h5").read_bytes()
+    (tmp_path / "whole.h5").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UsageError, match="not a packed store"):
+        Outputs().check(tmp_path / "whole.h5", HDF5)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import h5py
 
-from nca_cli.errors import DamagedArtifact, StoreError
+from nca_cli.errors import DamagedArtifact, NotAStore, StoreError
 from nca_cli.recipe import canonical_json
 from nca_cli.store import layout, packed
 from nca_cli.store.files import locked, write_atomically
@@ -111,7 +111,7 @@ class PackedBackend:
             with self._opened() as file:
                 return dict(file.attrs)
         except DamagedArtifact as error:
-            raise StoreError(
+            raise NotAStore(
                 self.root, f"is not a readable packed store ({error.damage})"
             ) from error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nca_cli.errors import ModelError, NothingStored, StoreError
+from nca_cli.errors import ModelError, NotAStore, NothingStored, StoreError
 from nca_cli.recipe import DEFAULT_STORE
 from nca_cli.store import hdf5, layout, merge
 from nca_cli.store.artifact import Artifact, html_table
@@ -103,7 +103,7 @@ class Store:
             return
         stamp = self.backend.stamp()
         if stamp.get("format") != layout.FORMAT:
-            raise StoreError(self.root, "is not an nca store")
+            raise NotAStore(self.root, "is not an nca store")
         try:
             check_version(self.root, stamp)
         except (TypeError, ValueError, OverflowError) as error:
