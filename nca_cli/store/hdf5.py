@@ -37,8 +37,6 @@ IMAGE_TAGS = {
 """What the HDF5 Image specification asks of a picture, so that viewers draw it."""
 LIBVER = ("v110", "v110")
 """HDF5 1.10 files: half the size of the oldest format for small files, and more checksums."""
-
-
 Shapes = tuple[tuple[str, str, tuple[int, ...]], ...]
 """Name, dtype and shape of each dataset of a part."""
 
