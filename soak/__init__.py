@@ -2,4 +2,4 @@
 
 import os
 
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of thousands of starts compiles all anew
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start compiles all anew
