@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -77,6 +78,15 @@ def full_store(root: Path, images: Iterable[str] = ("cat", "dog")) -> Store:
         for recipe in (None, DDIM, ONE_STEP):
             commit(store, (100, 300, 600), (0, 1), recipe, image)
     return store
+
+
+def change_a_tensor(path: Path) -> None:
+    """Other bits in the middle of the first sample's tensor of an artifact's file."""
+    with h5py.File(path) as file:
+        first = file["x_t" if "x_t" in file else "x0_hat"].id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[first.byte_offset + first.size // 2] ^= 0xFF
+    path.write_bytes(content)
 
 
 def snapshot(root: Path) -> dict[str, tuple[int, bytes]]:

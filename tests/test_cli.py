@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from stores import mounted
+from stores import change_a_tensor, mounted
 from typer.testing import CliRunner
 
 import nca_cli
@@ -303,9 +303,7 @@ def test_verify_names_a_damaged_file_and_repair_lets_it_be_computed_again(filled
     store = shutil.copytree(filled[0], tmp_path / "s")
     assert nca("verify", "--store", store).exit_code == 0
     victim = next(store.glob("*/cat-*/ddim-5-*.h5"))
-    content = bytearray(victim.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    victim.write_bytes(content)
+    change_a_tensor(victim)
     result = nca("verify", "--store", store)
     assert result.exit_code == 1
     assert victim.name in result.stdout
