@@ -592,6 +592,12 @@ def rewrite(folder, change):
     save_file(table, file)
 
 
+def test_a_null_in_place_of_a_count_is_named(copy):
+    path = copy / "unet/config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"in_channels": None}))
+    assert_refused(lambda: find(copy), "in_channels None", "whole number")
+
+
 def test_missing_and_misshapen_weights_are_named(copy):
     rewrite(copy, lambda table: table.pop("conv_in.bias"))
     assert_loading_refused(copy, "lacks conv_in.bias")

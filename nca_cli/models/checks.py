@@ -59,9 +59,11 @@ def _of_network(pipeline: Pipeline) -> Iterator[str]:
         resolution_of(config["sample_size"])
     except (ValueError, TypeError, OverflowError):
         yield f"sample_size {config['sample_size']} is neither a side nor [height, width]"
-    told = {key: value for key, value in config.items() if value is not None}
-    for key in ("in_channels", "out_channels", pipeline.family.classes):
-        yield from _of_whole(told, key, f"its {config.get('_class_name')}", MOST)
+    who = f"its {config.get('_class_name')}"
+    yield from _of_whole(config, "in_channels", who, MOST)
+    for key in ("out_channels", pipeline.family.classes):
+        if config.get(key) is not None:
+            yield from _of_whole(config, key, who, MOST)
     ins, outs = pipeline.ins_and_outs
     if ins in (2 * outs, 4 * outs, 2 * outs + 1):
         yield (f"its network turns {ins} channels into {outs}: it takes more than x, and "
