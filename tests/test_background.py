@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from threading import Barrier, Event, get_ident
+from time import sleep
 
 import pytest
 
 from nca_cli.engine.background import ROOM, THREADS, Background
+from nca_cli.store import turns
+from nca_cli.store.files import locked
 
 
 def lanes(background: Background) -> list[str]:
@@ -20,13 +23,80 @@ def lanes(background: Background) -> list[str]:
     return list(served.values())
 
 
-def test_one_image_is_written_while_another_waits_for_the_disk():
+def test_one_image_is_written_while_others_wait_for_the_disk():
     background = Background()
-    one, other = lanes(background)
-    both = Barrier(THREADS, timeout=20)  # broken unless both are under way at once
-    background.later(both.wait, one)
-    background.later(both.wait, other)
+    names, all_ = lanes(background), Barrier(THREADS, timeout=20)  # broken unless all are under way
+
+    def job():
+        with turns.waiting():
+            all_.wait()
+
+    for name in names:
+        background.later(job, name)
+    assert len(names) == THREADS
     assert background.wait() == []
+
+
+def test_images_are_not_worked_on_at_once():
+    background, at_work, most = Background(), [], []
+
+    def job():
+        for _ in range(20):
+            at_work.append(1)
+            sleep(0.001)  # all threads would be here
+            most.append(len(at_work))
+            at_work.pop()
+            with turns.waiting():
+                sleep(0.001)
+
+    for name in lanes(background):
+        background.later(job, name)
+    assert background.wait() == []
+    assert max(most) == 1
+
+
+def test_who_waits_for_a_lock_keeps_nobody_from_working(tmp_path):
+    """Two images may have one lock file: the first holds it and waits for its turn again while the
+    second, whose turn it is, waits for the lock."""
+    background, held = Background(), Event()
+    one, other, *_ = lanes(background)
+
+    def first():
+        with locked(tmp_path, "it"):
+            held.set()
+            with turns.waiting():
+                sleep(0.2)
+
+    def second():
+        with turns.waiting():
+            held.wait(20)
+        with locked(tmp_path, "it"):
+            pass
+
+    background.later(first, one)
+    background.later(second, other)
+    assert background.wait() == []
+
+
+def test_a_turn_ends_with_what_its_owner_raises():
+    background = Background()
+
+    def failing():
+        with turns.waiting():
+            raise OSError
+
+    names = lanes(background)
+    for name in names:
+        background.later(failing, name)
+    assert [type(error) for error in background.wait()] == [OSError] * THREADS
+    for name in names:
+        background.later(int, name)
+    assert background.wait() == []
+
+
+def test_who_has_no_turn_waits_without_one():
+    with turns.waiting(), turns.waiting():
+        pass
 
 
 def test_what_belongs_to_one_image_is_written_in_order():

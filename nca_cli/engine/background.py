@@ -1,6 +1,6 @@
-"""Files are written while the device computes: on two threads, a few jobs at a time.
+"""Files are written while the device computes: on a few threads, a few jobs at a time.
 
-Each commit waits for the disk to have it; meanwhile the other thread makes the next file. What
+Each commit waits for the disk to have it; meanwhile another thread makes the next file. What
 belongs to one image is written in order, by one of them: its x_t before what was made of them.
 """
 
@@ -12,7 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import BoundedSemaphore
 from zlib import crc32
 
-THREADS = 2
+from nca_cli.store import turns
+
+THREADS = 4
 ROOM = 8
 """Jobs that may wait or run: they hold the samples that they write."""
 
@@ -34,7 +36,7 @@ class Background:
         thread = self._threads[crc32(of.encode()) % THREADS]
         self._room.acquire()
         try:
-            future = thread.submit(job)
+            future = thread.submit(_in_turn, job)
         except BaseException:
             self._room.release()
             raise
@@ -57,3 +59,8 @@ class Background:
             except BaseException as interrupt:
                 errors.append(interrupt)
         return errors
+
+
+def _in_turn(job: Callable[[], object]) -> object:
+    with turns.working():
+        return job()

@@ -127,12 +127,8 @@ def _fixed(x0: np.ndarray, codec: Codec) -> dict[str, np.ndarray]:
 
 def noised(origin: np.ndarray, schedule: Schedule, digest: str, keys: list[Key]) -> np.ndarray:
     """x_t `(len(keys), C, H, W)` of `origin` (x0 or z0) of an image, at each (t, seed)."""
-    return np.stack(
-        [
-            diffuse(origin, schedule.level(t), seeded_noise(seed, digest, origin.shape))
-            for t, seed in keys
-        ]
-    )
+    noise = {seed: seeded_noise(seed, digest, origin.shape) for seed in {seed for _, seed in keys}}
+    return np.stack([diffuse(origin, schedule.level(t), noise[seed]) for t, seed in keys])
 
 
 @dataclass

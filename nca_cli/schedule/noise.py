@@ -42,4 +42,4 @@ def step_noise(
 
 def diffuse(x0: np.ndarray, level: Level, noise: np.ndarray) -> np.ndarray:
     """x_t = a·x0 + s·ε, float32, shapes as `x0`. q(x_t|x0) of Ho et al. (2006.11239), eq. 4."""
-    return (np.float32(level.a) * x0 + np.float32(level.s) * noise).astype(np.float32)
+    return (np.float32(level.a) * x0 + np.float32(level.s) * noise).astype(np.float32, copy=False)

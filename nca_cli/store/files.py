@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from nca_cli.errors import StoreError
+from nca_cli.store import turns
 from nca_cli.store.layout import LOCKS, TEMPORARY
 from nca_cli.store.locks import acquired
 
@@ -38,10 +39,11 @@ def write_atomically(
     with writing(path):
         for stale in temporaries(path):
             stale.unlink(missing_ok=True)
-        with replacing(path) as temporary, _created(temporary) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        with replacing(path) as temporary:
+            with turns.waiting(), _created(temporary) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             read_back(temporary)
 
 
@@ -51,24 +53,24 @@ def replacing(path: Path) -> Iterator[Path]:
 
     What is written there must be on the disk (fsync) before the body ends.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY}"
     try:
         yield temporary
-        os.replace(temporary, path)
+        with turns.waiting():
+            os.replace(temporary, path)
+            sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
 
 
 def _created(path: Path) -> IO[bytes]:
-    """`path`, opened for writing; its folder is made again if another process just removed it."""
+    """`path`, opened for writing; its folder is made, and again if another process removes it."""
     for _ in range(10):
-        path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             return open(path, "wb")
+        path.parent.mkdir(parents=True, exist_ok=True)
     return open(path, "wb")
 
 

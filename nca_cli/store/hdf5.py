@@ -243,7 +243,7 @@ def file_image(part: Part) -> bytes:
     """The bytes of an HDF5 file that holds `part`, made in memory: disk errors stay plain."""
     written = _written(part)
     with h5py.File.in_memory(_blank(_shapes_of(written)), libver=LIBVER) as file:
-        file.attrs["format"]  # so that HDF5 knows the block of texts, and fills it up
+        objects.read_attributes(file)  # so that HDF5 knows the block of texts, and fills it up
         _fill(file, part, written)
         file.flush()
         return file.id.get_file_image()
@@ -266,7 +266,7 @@ def check_written(
 
 def _parts(file: h5py.File) -> Iterator[h5py.Group]:
     """The part that a file is, or the parts that a packed file holds as /model/image/name."""
-    if "content_sha256" in file.attrs:
+    if objects.has_attribute(file, "content_sha256"):
         yield file
         return
     for model in file.values():

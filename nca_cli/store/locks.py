@@ -11,6 +11,8 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
+from nca_cli.store import turns
+
 AUDIBLE = 1.0
 """Seconds after which it is said who is waited for."""
 SOFT = ".soft"
@@ -24,11 +26,12 @@ def acquired(path: Path, what: str) -> BaseFileLock:
     """The lock at `path`, by which processes agree who writes to `what`, once it is held here; to
     be released. Raises `OSError`."""
     lock = lock_of(path)
-    try:
-        lock.acquire(timeout=AUDIBLE)
-    except Timeout:
-        log.warning("waiting for %s, which writes to %s", _holder(Path(lock.lock_file)), what)
-        lock.acquire()
+    with turns.waiting():
+        try:
+            lock.acquire(timeout=AUDIBLE)
+        except Timeout:
+            log.warning("waiting for %s, which writes to %s", _holder(Path(lock.lock_file)), what)
+            lock.acquire()
     try:
         if not isinstance(lock, SoftFileLock):  # whose file says it anyway
             _sign(path)

@@ -86,20 +86,29 @@ def make_scale(data: h5d.DatasetID, label: str) -> None:
     h5ds.set_scale(data, label.encode())
 
 
+def has_attribute(group: h5py.Group, name: str) -> bool:
+    """Whether a group has an attribute of that name."""
+    return bool(h5a.exists(group.id, name.encode()))
+
+
 def read_attributes(group: h5py.Group) -> dict[str, Any]:
     """Every attribute of a group, as h5py tells it."""
+    every = (h5a.open(group.id, index=number) for number in range(h5a.get_num_attrs(group.id)))
+    return {each.name.decode(): _value_of(each, group) for each in every}
+
+
+def _value_of(attribute: h5a.AttrID, group: h5py.Group) -> Any:
     stored, held = _text_types()
-    found: dict[str, Any] = {}
-    for number in range(h5a.get_num_attrs(group.id)):
-        attribute = h5a.open(group.id, index=number)
-        name = attribute.name.decode()
-        if attribute.shape == () and attribute.get_type() == stored:
-            text = np.empty((), TEXT)
-            attribute.read(text, mtype=held)
-            found[name] = text.item().decode("utf-8", "surrogateescape")
-        else:
-            found[name] = group.attrs[name]
-    return found
+    single = attribute.shape == ()
+    if single and attribute.get_type() == stored:
+        text = np.empty((), TEXT)
+        attribute.read(text, mtype=held)
+        return text.item().decode("utf-8", "surrogateescape")
+    if single and attribute.dtype.kind in "iu":
+        number = np.empty((), attribute.dtype)
+        attribute.read(number, mtype=_type_of(number.dtype))
+        return number[()]
+    return group.attrs[attribute.name.decode()]
 
 
 def read_datasets(group: h5py.Group) -> dict[str, np.ndarray]:

@@ -48,6 +48,7 @@ def pack(store: Store, path: str | Path, progress: Progress = unheard) -> Path:
     if path.is_dir():
         raise StoreError(path, "is a folder", "give the name of a file, such as store.h5")
     with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         discard_left_over(path)
         with replacing(path) as temporary:
             _require_room(store, path)

@@ -215,12 +215,12 @@ class Store:
     def place(self, model: str, info: Mapping[str, object], image: str, image_digest: str) -> Place:
         """Folders for the artifacts of (model, image), made when they are not there yet.
 
-        Where they are, nothing is locked or written.
+        Where they are, nothing is written, and nothing is locked unless the image was renamed.
         """
         folder, name = self._describe(model, info), layout.image_folder(image, image_digest)
         if (folder / name).is_dir():
             return Place(model, name)
-        return Place(model, self.find_image(model, image_digest) or self._new_image(folder, name))
+        return Place(model, self._image_of(folder, name))
 
     def _describe(self, model: str, info: Mapping[str, object]) -> Path:
         """A model's folder, with its `model.json`."""
@@ -231,8 +231,9 @@ class Store:
                 write_atomically(folder / layout.MODEL_FILE, model_text(info).encode())
         return folder
 
-    def _new_image(self, model: Path, name: str) -> str:
-        """Make an image folder, unless another process was faster (with another name, perhaps)."""
+    def _image_of(self, model: Path, name: str) -> str:
+        """The image's folder, made unless there is one, with another name perhaps. That is asked
+        once, and under the lock, since it takes a listing of all images."""
         hexes = layout.split_folder(name)[1]
         with locked(self.root, model.name, hexes), writing(model):
             name = self.find_image(model.name, hexes) or name
