@@ -30,7 +30,7 @@ from nca_cli.recipe import DEFAULT_STORE
 from nca_cli.report.data.words import concept_title
 from nca_cli.store import Filters, Store, unfitted
 from nca_cli.store.child import TIME_LIMIT
-from nca_cli.store.pack import Progress, pack, unheard, unpack
+from nca_cli.store.pack import Progress, no_progress, pack, unpack
 from nca_cli.store.verify import Verification, verify
 
 
@@ -181,14 +181,14 @@ def verify_store(
     return verify(store, repair=repair, time_limit=time_limit, command=fill)
 
 
-def pack_store(store: Store, path: str | Path, progress: Progress = unheard) -> Path:
+def pack_store(store: Store, path: str | Path, progress: Progress = no_progress) -> Path:
     """Join a store into one file (see `store.pack`), where `Outputs` lets one be written. Raises
     `UsageError`, too."""
     Outputs(store).check(Path(path), HDF5)
     return pack(store, path, progress)
 
 
-def unpack_store(path: str | Path, folder: str | Path, progress: Progress = unheard) -> Store:
+def unpack_store(path: str | Path, folder: str | Path, progress: Progress = no_progress) -> Store:
     """Make a folder of a packed file, where `Outputs` lets one be filled. Raises as `pack_store`
     does."""
     Outputs(Store(path)).check(Path(folder))

@@ -1,10 +1,13 @@
 """The engine: the same tensors however the work is cut, only what is missing, nothing lost."""
 
+import gc
 import itertools
 import json
 import os
 import shutil
 import threading
+import time
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -22,8 +25,11 @@ from nca_cli.engine import (
     reconstruction_plans,
     reconstructions,
 )
+from nca_cli.engine.background import Background
 from nca_cli.engine.batching import BatchSize
+from nca_cli.engine.codec import Codec
 from nca_cli.engine.landing import Landing
+from nca_cli.engine.noise import noise_image
 from nca_cli.engine.padded import Padded
 from nca_cli.engine.state import Flight
 from nca_cli.errors import DamagedArtifact, ImageError, NcaError, StoreError, UsageError
@@ -494,15 +500,72 @@ def test_noise_that_was_made_before_an_interrupt_is_stored(
 ):
     count = itertools.count()
 
-    def interrupted(*key):
+    def interrupted(*values):
         if next(count) == 20:
             raise KeyboardInterrupt
-        return seeded_noise(*key)
+        return diffuse(*values)
 
-    monkeypatch.setattr(nca_cli.engine.noise, "seeded_noise", interrupted)
+    monkeypatch.setattr(nca_cli.engine.noise, "diffuse", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(noise_of_anna(calm_pipeline, faces, Store(tmp_path / "s")))
     assert len(Store(tmp_path / "s").select()[0]) == 16
+
+
+def test_the_noise_of_an_image_is_drawn_once_per_seed(calm_pipeline, faces, tmp_path, monkeypatch):
+    drawn = []
+
+    def counted(seed, *rest):
+        drawn.append(seed)
+        return seeded_noise(seed, *rest)
+
+    monkeypatch.setattr(nca_cli.engine.noise, "seeded_noise", counted)
+    asked = {"models": [str(calm_pipeline)], "t": LEVELS, "seeds": [0, 7]}
+    noise_images(faces / "anna.png", store=tmp_path / "s", **asked)
+    assert sorted(drawn) == [0, 7]
+
+
+def test_latent_noise_counts_as_large_by_its_pixels(latent_pipeline, faces, tmp_path):
+    """z_t of all levels would fit into a part; with x_t they fill several, and none of them may
+    wait in memory behind the device."""
+    request = Request([faces / "anna.png"], [str(latent_pipeline)], range(40))
+    store = Store(tmp_path / "s", part_bytes=40 * 4000)
+    (plan,) = noise_plans(request, store)
+    (image,), (channels, *size) = plan.images, plan.model.space.shape
+    assert 40 * 4 * channels * size[0] * size[1] < store.part_bytes, "z_t alone are less"
+    ((_, decoded),) = nca_cli.engine.noise.decoded_ahead(plan)
+    codec, background = Codec(plan.model, "cpu", []), Background()
+    made = noise_image(plan, image, decoded, codec, "float32", background)
+    assert made.x_t == {}, "what is written at once is read when it is needed"
+    assert len(store.select()[0]) == 40
+
+
+def test_a_plan_that_is_carried_out_keeps_no_network_and_no_threads(
+    calm_pipeline, faces, tmp_path, monkeypatch
+):
+    """Or those of a hundred checkpoints would lie on the device until Python happens to look."""
+    loaded = []
+
+    def noted(self):
+        denoise = real(self)
+        loaded.append(weakref.ref(denoise))
+        return denoise
+
+    real = Reconstruction._denoiser
+    monkeypatch.setattr(Reconstruction, "_denoiser", noted)
+    threads, request = threading.active_count(), Request([faces], [str(calm_pipeline)], LEVELS)
+    gc.disable()
+    try:
+        (work,) = reconstructions(request, Store(tmp_path / "s"))
+        assert len(list(work)) == work.plan.missing > 0
+        work.kept.clear()
+        assert loaded[0]() is None
+    finally:
+        gc.enable()
+    for _ in range(100):
+        if threading.active_count() <= threads:
+            break
+        time.sleep(0.05)
+    assert threading.active_count() <= threads
 
 
 # -- what is asked for -----------------------------------------------------------------------------

@@ -88,6 +88,15 @@ def test_the_worked_networks_of_the_page_run_and_are_the_closed_forms_that_they_
         assert (x0 - expected).abs().max() < 1e-5, name
 
 
+def test_a_device_without_memory_is_one_line(here, faces):
+    write(here, "own_large", answer="(_ for _ in ()).throw(torch.OutOfMemoryError('CUDA: 9 GiB'))")
+    asked = ["reconstruct", str(faces), "--model", "own_large:net", "--t", "100"]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 1
+    assert "error: not enough memory on the device (use --dtype float16" in done.stderr
+    assert "unexpected" not in done.stderr
+
+
 def test_learned_betas_may_be_a_tensor_and_a_schedule_that_is_none_is_told_what_is(here):
     import torch
 
@@ -167,7 +176,9 @@ def test_what_is_wrong_with_a_factory_is_said_in_one_line(here):
     refused(ModelError, lambda: find_model("collections:OrderedDict"), "identity")
 
 
-SCHEDULES = ("Schedule()", "FlowMatching()", "VarianceExploding(scale=2)")
+SCHEDULES = (
+    "Schedule()", "FlowMatching()", "VarianceExploding(scale=2)", "VarianceExploding(scale=1)",
+)  # fmt: skip
 FITS = {
     "epsilon": SCHEDULES, "sample": SCHEDULES, "score": SCHEDULES,
     "v_prediction": ("Schedule()",), "flow": ("FlowMatching()",),
@@ -181,12 +192,14 @@ def test_a_prediction_gives_x0_on_its_schedule_or_is_refused(here, prediction, s
     import torch
 
     levels = eval(schedule, vars(nca_cli.schedule))
-    t = levels.default_levels[0]
+    t, c = levels.default_levels[0], getattr(levels, "scale", 1)
     (_, a, s), x0, noise = levels.level(t), torch.full((2, 1, 8, 8), 0.25), 2.0
     told = {"epsilon": noise, "sample": 0.25, "v_prediction": a * noise - s * 0.25,
-            "flow": noise - 0.25, "score": -2 * noise / s}[prediction]  # fmt: skip
+            "flow": noise - 0.25, "score": -c * noise / s}[prediction]  # fmt: skip
+    seen = a * 0.25 + s * noise
+    seen = (seen + 1) / 2 if prediction == "score" and c == 2 else seen  # of pixels in [0, 1]
     name = write(here, f"own_{here.name}", prediction=prediction, schedule=schedule,
-                 answer=f"x * 0 + {told}")  # fmt: skip
+                 answer=f"x / {seen} * {told}")  # fmt: skip
     if schedule not in FITS[prediction]:
         refused(ModelError, lambda: find_model(name), prediction, type(levels).__name__)
         return

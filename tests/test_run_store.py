@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from time import sleep
 
 import numpy as np
 import pytest
@@ -11,7 +13,18 @@ import pytest
 from nca_cli.errors import ModelError
 from nca_cli.recipe import Recipe, digest
 from nca_cli.store import Filters, Names, Samples, Store
-from nca_cli.store.header import header, image_info, model_info, steps_of
+from nca_cli.store.files import locked, write_atomically
+from nca_cli.store.header import (
+    header,
+    image_info,
+    model_info,
+    model_text,
+    steps_of,
+    with_steps,
+)
+from nca_cli.store.layout import MODEL_FILE
+from nca_cli.store.steps import note_step
+from nca_cli.store.verify import verify
 
 RUN = {"name": "mine", "weights": "ema", "settings": {"batch_size": 32}}
 SPACE = {"schedule": {}, "shape": [3, 4, 4], "resolution": 4, "channels": 3}
@@ -26,7 +39,7 @@ def commit(store: Store, step: int, image: str = "face", info: dict = INFO) -> N
     recipe = Recipe(weights=f"{step:064x}", sampler="one-step")
     texts = header(info, image_info(image, "ab" * 32, f"{image}.png", "crop", 4), recipe,
                    {"run": "mine", "step": step, "weights": "ema"})  # fmt: skip
-    store.note_step(FOLDER, info, step, recipe.weights)
+    note_step(store, FOLDER, info, step, recipe.weights)
     tensor = np.full((1, 3, 4, 4), step / 1000, np.float32)
     samples = Samples(np.array([100]), np.array([0]), np.array([2.0]), {"x0_hat": tensor})
     store.commit(place, recipe.name, texts, samples)
@@ -84,20 +97,43 @@ def test_steps_tell_recipes_apart_in_words(store):
 
 def test_a_replaced_checkpoint_is_refused(store):
     with pytest.raises(ModelError, match="step 100 is stored with other weights") as caught:
-        store.note_step(FOLDER, INFO, 100, "e" * 64)
+        note_step(store, FOLDER, INFO, 100, "e" * 64)
     assert "--run NAME=PATH" in caught.value.hint
     assert steps_of(store.model_info(FOLDER))[100] == f"{100:064x}"
 
 
 def test_one_checkpoint_is_no_two_steps(store):
     with pytest.raises(ModelError, match="step 900 has the same weights as step 800"):
-        store.note_step(FOLDER, INFO, 900, f"{800:064x}")
+        note_step(store, FOLDER, INFO, 900, f"{800:064x}")
+
+
+def test_a_step_that_another_writer_noted_meanwhile_stays(tmp_path):
+    store = Store(tmp_path / "store")
+    store.require_writable()
+    path = store.root / FOLDER / MODEL_FILE
+    with ThreadPoolExecutor(1) as pool:
+        with locked(store.root, FOLDER):
+            slow = pool.submit(note_step, Store(store.root), FOLDER, INFO, 200, "b" * 64)
+            sleep(0.3)  # it found no model.json, and waits for the lock
+            write_atomically(path, model_text(with_steps(INFO, {100: "a" * 64})).encode())
+        slow.result()
+    assert steps_of(store.model_info(FOLDER)) == {100: "a" * 64, 200: "b" * 64}
+
+
+def test_a_model_file_that_is_restored_knows_its_steps(store):
+    path = store.root / FOLDER / MODEL_FILE
+    before = steps_of(store.model_info(FOLDER))
+    path.write_text("{")
+    assert any(finding.repaired for finding in verify(Store(store.root), repair=True))
+    assert steps_of(store.model_info(FOLDER)) == before
+    with pytest.raises(ModelError, match="stored with other weights"):
+        note_step(store, FOLDER, INFO, 100, "e" * 64)
 
 
 def test_a_step_that_was_removed_may_come_again_with_other_weights(store):
     for artifact in store.select(Filters(steps=[100])):
         store.remove(artifact)
-    store.note_step(FOLDER, INFO, 100, "e" * 64)
+    note_step(store, FOLDER, INFO, 100, "e" * 64)
     assert steps_of(store.model_info(FOLDER))[100] == "e" * 64
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -563,6 +564,18 @@ def test_a_truncated_file_is_not_committed(store, monkeypatch):
     monkeypatch.setattr(hdf5, "file_image", lambda part: good(part)[:-64])
     with pytest.raises(StoreError, match=r"cannot be read back.*truncated"):
         commit(store, (100,))
+    assert not list(store.root.rglob("*.h5"))
+
+
+def test_trouble_of_the_machine_is_not_taken_for_a_faulty_library(store, monkeypatch):
+    def too_many(path):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(hdf5, "open_file", too_many)
+    with pytest.raises(StoreError, match="cannot be read now") as error:
+        commit(store, (100,))
+    assert "h5py" not in f"{error.value} {error.value.hint}"
+    assert ".tmp" not in str(error.value)
     assert not list(store.root.rglob("*.h5"))
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ import nca_cli
 from nca_cli.doctor import _locks
 from nca_cli.store import Store
 from nca_cli.store.files import locked
+from nca_cli.store.locks import AUDIBLE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has other locks")
 
@@ -102,6 +106,22 @@ def test_a_lock_that_tells_no_holder_is_named_by_its_file(tmp_path, caplog):
         with locked(tmp_path, "a"):
             assert other.wait() == 0
     assert str(path) in caplog.text
+
+
+def test_another_thread_of_this_process_is_not_named(tmp_path, caplog):
+    held = threading.Event()
+
+    def hold():
+        with locked(tmp_path, "a"):
+            held.set()
+            time.sleep(AUDIBLE + 0.5)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(hold)
+        assert held.wait(20)
+        with locked(tmp_path, "a"):
+            pass
+    assert not caplog.records
 
 
 def test_a_short_wait_is_not_worth_a_word(tmp_path, caplog):

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from nca_cli.cli import app
 from nca_cli.errors import DamagedArtifact, StoreError
-from nca_cli.store import Artifact, Filters, Store
+from nca_cli.store import Artifact, Filters, Store, trust
 from nca_cli.store.hdf5 import content_digest
 
 HANGS = Path(__file__).parent / "damaged" / "hang.h5"
@@ -345,3 +345,16 @@ def test_a_commit_adds_to_the_index_and_writes_it_anew_once_only(tmp_path):
         commit(store, (100,), recipe=ONE_STEP, image=f"image{number}")
     assert (store.root / INDEX).stat().st_ino == inode
     assert looked_at(store)[0] == 0
+
+
+def test_a_part_that_could_not_be_checked_is_checked_again(tmp_path, monkeypatch):
+    """A machine that was busy says nothing of the file, for the next reader least of all."""
+    commit(Store(tmp_path / "store"), (100,))
+    (tmp_path / "store" / INDEX).unlink()
+    busy = StoreError(tmp_path, "cannot be checked (no process)")
+    with monkeypatch.context() as patch:
+        patch.setattr(trust, "_found", lambda part, what: busy)
+        store = Store(tmp_path / "store")
+        with pytest.raises(StoreError, match="no process"):
+            store.select()[0].read("x0_hat", [(100, 0)])
+    assert store.select()[0].read("x0_hat", [(100, 0)]).shape[0] == 1

@@ -1,6 +1,8 @@
 """Stores merged: what two machines computed is one store, and nothing of either is changed."""
 
+import errno
 import json
+import os
 
 import pytest
 from stores import DDIM, ONE_STEP, assert_holds, commit, full_store, snapshot
@@ -84,6 +86,20 @@ def test_what_is_damaged_is_named_and_the_rest_is_taken(tmp_path):
     assert damaged.name in done.stderr.replace("\n", "")
     assert done.stderr.count("error:") == 1
     assert "30 samples taken, 0 were there" in done.stderr
+
+
+def test_a_full_disk_ends_a_merge_at_once(tmp_path, monkeypatch):
+    mine, theirs = split(tmp_path)
+    mine.require_writable()
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    heard = []
+    with pytest.raises(StoreError, match="the disk is full"):
+        merge_stores(mine, theirs, tick=heard.append)
+    assert heard == []
 
 
 def test_trainings_whose_steps_have_other_weights_are_not_mixed(tmp_path):

@@ -13,6 +13,7 @@ from nca_cli.schedule import Level, Schedule, diffuse, seeded_noise
 from nca_cli.store import Samples, Store
 from nca_cli.store.header import header, image_info, model_info
 from nca_cli.store.layout import NOISE
+from nca_cli.store.steps import note_step
 
 SCHEDULE = Schedule()
 STEPS, LEVELS, FACES = (0, 10, 100, 1000), (100, 300, 600, 900), 5
@@ -46,7 +47,7 @@ def commit_run(
             recipe = Recipe(digest([name, step]), sampler, steps=None if sampler == "one-step"
                             else 20)  # fmt: skip
             found = {t: answer(step, x_t[t], x0, SCHEDULE.level(t)) for t in ts}
-            store.note_step(folder, info, step, recipe.weights)
+            note_step(store, folder, info, step, recipe.weights)
             checkpoint = {"run": name, "step": step, "weights": "raw"}
             store.commit(place, recipe.name, header(info, about, recipe, checkpoint),
                          _samples(found, "x0_hat"))  # fmt: skip

@@ -108,6 +108,10 @@ def _failed(error: BaseException) -> int:
     if isinstance(error, MemoryError):
         complain(NcaError("not enough memory", "use a smaller --batch or fewer images at a time"))
         return 1
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which need not be loaded to know it
+        complain(NcaError("not enough memory on the device",
+                          "use --dtype float16, a smaller --batch or --device cpu"))  # fmt: skip
+        return 1
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         complain(NcaError(f"{os.fspath(error.filename)}: {error.strerror}"))
         return 1

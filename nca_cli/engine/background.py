@@ -60,6 +60,11 @@ class Background:
                 errors.append(interrupt)
         return errors
 
+    def close(self) -> None:
+        """Have the threads end, once their jobs are done."""
+        for thread in self._threads:
+            thread.shutdown(wait=False)
+
 
 def _in_turn(job: Callable[[], object]) -> object:
     with turns.working():

@@ -96,7 +96,7 @@ class Engine:
     hears of every call and its n evaluations, after what ended with it was yielded. `denoise` is
     `None` where no trajectory will come.
 
-    When iteration stops halfway, all that ended has been yielded or is in `unheard()`.
+    When iteration stops halfway, all that ended has been yielded or is in `unyielded()`.
     """
 
     def __init__(
@@ -132,10 +132,15 @@ class Engine:
                 return
             self.tick(count)
 
-    def unheard(self) -> list[tuple[Any, np.ndarray | None]]:
+    def unyielded(self) -> list[tuple[Any, np.ndarray | None]]:
         """What ended and whose yielding is not over."""
         self._land(wait=True)
         return list(self._finished)
+
+    def let_go(self) -> None:
+        """Keep nothing of what it ran with, on the device least of all; for who is done with it."""
+        self.denoise, self.tick, self._bundles = None, lambda count: None, iter(())
+        self.flights = Flights(self.device)
 
     def _land(self, *, wait: bool) -> None:
         """Take finished samples from the device, those that are here or all."""

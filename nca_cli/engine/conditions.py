@@ -113,11 +113,11 @@ def conditions_for(request: Request, model: Model, models: Iterable[Model]) -> R
     mine = replace(
         request, label=request.label if label else None, prompt=request.prompt if prompt else None
     )
-    unheard = mine != request and mine.label is None and mine.prompt is None
-    return replace(mine, guidance=None) if unheard else mine
+    unconditional = mine != request and mine.label is None and mine.prompt is None
+    return replace(mine, guidance=None) if unconditional else mine
 
 
-def unheard(request: Request, mine: Request, model: Model) -> tuple[str, ...]:
+def ignored_options(request: Request, mine: Request, model: Model) -> tuple[str, ...]:
     """A note on the conditions that were left out for a model."""
     options = ("label", "prompt", "guidance")
     left = [f"--{name}" for name in options if getattr(mine, name) != getattr(request, name)]

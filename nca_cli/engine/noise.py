@@ -87,7 +87,8 @@ def noise_image(
     space, picture = plan.model.space, decoded()
     fixed = _fixed(picture.pixels, codec)
     origin = fixed["z0" if codec.latent else "x0"]
-    small = len(image.noise) * origin.nbytes < plan.store.part_bytes
+    each = sum(fixed[name].nbytes for name in ("x0", "z0") if name in fixed)
+    small = len(image.noise) * each < plan.store.part_bytes
     if not small or image.noised:
         background = None
     done = Noised([f"{image.source}: {note}" for note in picture.notes])

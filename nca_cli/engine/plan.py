@@ -19,6 +19,7 @@ from nca_cli.shard import WHOLE, Shard
 from nca_cli.store import Artifact, Key, Place, Store
 from nca_cli.store.header import header, image_info, model_info
 from nca_cli.store.layout import NOISE, image_folder, split_folder
+from nca_cli.store.steps import note_step
 
 
 @dataclass
@@ -177,7 +178,7 @@ class Plan:
         trained, model = self.model.trained, self.model.folder_name
         if trained is not None and self.recipes:
             weights = self.network_recipe.weights
-            self.store.note_step(model, self.model_info, trained.step, weights)
+            note_step(self.store, model, self.model_info, trained.step, weights)
 
     def look(self) -> Callable[[ImagePlan], dict[str, Artifact]]:
         """A look at the store as it is now: gives an image's artifacts, by name.

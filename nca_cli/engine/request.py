@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from nca_cli.engine.conditions import asked_of, conditions_for, several, unheard
+from nca_cli.engine.conditions import asked_of, conditions_for, ignored_options, several
 from nca_cli.engine.plan import Plan, make_plan
 from nca_cli.errors import Complain, ModelError, UsageError
 from nca_cli.images import FITS, Choice, Resolution, Source, find_images, usual_images
@@ -30,6 +30,7 @@ from nca_cli.sampler_choice import SamplerChoice, name_and_steps, sampler_named
 from nca_cli.samplers import METHODS, taking
 from nca_cli.shard import WHOLE, Shard
 from nca_cli.store import Key, Store
+from nca_cli.store.steps import check_step
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def _plans(
             group = groups.setdefault((home, mine.label, mine.prompt, mine.guidance), _Group(model))
             group.recipes.update({recipe.name: recipe for recipe in wanted})
             group.images.update(dict.fromkeys(some))
-            group.notes = unheard(said, mine, model)
+            group.notes = ignored_options(said, mine, model)
     planned = partial(make_plan, store, fit=request.fit, shard=request.shard, on_error=on_error)
     told = {run.name: run.notes for run in runs}
     plans, heard = [], set[str]()
@@ -268,7 +269,7 @@ def _fits_its_run(
     if model.trained is None or not recipes:
         return True
     try:
-        store.check_step(model.folder_name, model.trained.step, recipes[0].weights)
+        check_step(store, model.folder_name, model.trained.step, recipes[0].weights)
     except ModelError as error:
         if on_error is None:
             raise

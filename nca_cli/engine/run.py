@@ -81,9 +81,10 @@ class Reconstruction:
             self._remember(self.engine.batch, size)
         finally:
             try:
-                for finished in self.engine.unheard():
+                for finished in self.engine.unyielded():
                     self._writer.hold(*finished)
             finally:
+                self.engine.let_go()
                 self._writer.close()
 
     def _denoiser_and_batch(self) -> tuple[Callable[..., Any], int | None]:

@@ -131,6 +131,7 @@ class Writer:
             except BaseException as error:
                 errors.append(error)
         errors += self.background.wait()
+        self.background.close()
         if errors:
             raise errors[0]
 

@@ -63,11 +63,15 @@ def level_scales(
     return a, s
 
 
+def as_it_is(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
 class Parametrization(NamedTuple):
     """What a network predicts: x̂0 from x, its output, a and s; and how it sees x."""
 
     x0: Callable[..., torch.Tensor]
-    sees: Callable[[torch.Tensor], torch.Tensor] = lambda x: x
+    sees: Callable[[torch.Tensor], torch.Tensor] = as_it_is
 
 
 PARAMETRIZATIONS = {
@@ -75,16 +79,29 @@ PARAMETRIZATIONS = {
     "v_prediction": Parametrization(lambda x, v, a, s: a * x - s * v),
     "sample": Parametrization(lambda x, x0, a, s: x0.contiguous()),
     "flow": Parametrization(lambda x, velocity, a, s: x - s * velocity),
-    "score": Parametrization(lambda x, score, a, s: (x + s**2 * score / 2) / a,
-                             lambda x: (x + 1) / 2),
-}  # fmt: skip
-"""By the name of what is predicted.
+}
+"""By the name of what is predicted; a score by `parametrization`.
 
 ε: x = a·x0 + s·ε. v = a·ε - s·x0 with a² + s² = 1 (Salimans & Ho, 2202.00512). Flow: the velocity
-ε - x0 of x = (1-s)·x0 + s·ε (Lipman et al., 2210.02747). Score: Tweedie, x0 = (x + s²·∇log p(x))/a;
-the network sees pixels u = (x + 1)/2 in [0, 1], its score is theirs, and ∇_x = ∇_u/2 (Song et al.,
-2011.13456).
+ε - x0 of x = (1-s)·x0 + s·ε (Lipman et al., 2210.02747).
 """
+
+
+def parametrization(prediction: str, schedule: Schedule) -> Parametrization:
+    """How an answer on these levels gives x̂0.
+
+    Score: Tweedie, x0 = (x + s²·∇log p(x))/a (Song et al., 2011.13456). It is of what the network
+    sees: x, unless a variance-exploding schedule has another `scale` c than 1. Then it sees pixels
+    u = (x + 1)/c, from 0 to 1 where c is 2, and ∇_x = ∇_u/c.
+    """
+    if prediction != "score":
+        return PARAMETRIZATIONS[prediction]
+    c = getattr(schedule, "scale", 1.0)
+    return Parametrization(
+        lambda x, score, a, s: (x + s**2 * score / c) / a,
+        as_it_is if c == 1 else lambda x: (x + 1) / c,
+    )
+
 
 Condition = Mapping[str, torch.Tensor]
 """What a network answers under, by the names that it takes it by, one row for each sample: class
@@ -98,7 +115,7 @@ class Asked:
     network: torch.nn.Module
     schedule: Schedule
     prediction: str
-    """A key of `PARAMETRIZATIONS`."""
+    """Of `parametrization`."""
     shape: tuple[int, int, int]
     """(C, H, W) of x."""
     name: str = "as given"
@@ -124,7 +141,8 @@ class Denoiser:
         # the plain `to` of torch: that of diffusers logs a warning about any change of dtype
         layout: dict[str, Any] = {"dtype": dtype, "memory_format": torch.channels_last}
         self._network: Any = torch.nn.Module.to(asked.network, self.device, **layout).eval()
-        self._asked, self._parametrization = asked, PARAMETRIZATIONS[asked.prediction]
+        self._asked = asked
+        self._parametrization = parametrization(asked.prediction, asked.schedule)
         self._dtype, self._tf32 = dtype, tf32
 
     def __call__(

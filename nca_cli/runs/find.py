@@ -240,12 +240,12 @@ def _reader(pattern: str | None) -> StepOf:
     if known.groups < 1:
         raise UsageError(f"--step-pattern {pattern!r} has no group", r"such as 'it-(\d+)'")
 
-    def step_of(name: str) -> int | None:
+    def in_name(name: str) -> int | None:
         match = known.search(name)
         digits = match[1] if match else name if pattern is None else ""
         return int(digits) if digits and digits.isdecimal() else None
 
-    return step_of
+    return in_name
 
 
 def _saved(path: Path, named: StepOf, trusted: bool) -> Iterator[SavedStep]:

@@ -88,7 +88,9 @@ class FolderBackend:
         """Raise `StoreError` for what is read-only; stamp a place that holds no store yet."""
         if not self._marker.is_file():
             with locked(self.root, layout.MARKER):
-                write_atomically(self._marker, f"{canonical_json(layout.STORE_STAMP)}\n".encode())
+                if not self._marker.is_file():
+                    stamp = f"{canonical_json(layout.STORE_STAMP)}\n"
+                    write_atomically(self._marker, stamp.encode())
 
 
 @dataclass(frozen=True)

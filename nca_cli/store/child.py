@@ -54,7 +54,7 @@ class Child:
         self.time_limit = time_limit
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Child:
         return self
@@ -68,7 +68,7 @@ class Child:
         One that crashes HDF5, or has it compute without end, is damaged; where the child is killed
         or takes too long, nothing is known of the part.
         """
-        with self._turn:
+        with self._lock:
             return self._checked(location, what)
 
     def _checked(self, location: Location, what: str) -> Checked:

@@ -145,7 +145,8 @@ def _explained(place: Path, error: OSError) -> StoreError:
 
 @contextmanager
 def locked(root: Path, *key: str) -> Iterator[None]:
-    """Exclusive between processes for one `key`, never nested. Locks lie together, 256 at most."""
+    """Exclusive between threads and processes for one `key`, never nested. Locks lie together, 256
+    at most."""
     name = hashlib.sha256("/".join(key).encode()).hexdigest()[:2]
     with writing(root):
         folder = root / LOCKS

@@ -16,14 +16,14 @@ import h5py
 import numpy as np
 from h5py import h5d
 
-from nca_cli.errors import StoreError
+from nca_cli.errors import DamagedArtifact, StoreError
 from nca_cli.images.pixels import to_rgb
 from nca_cli.recipe import digest
 from nca_cli.store import objects
 from nca_cli.store.fields import FIELDS, INDEX, UNITS, fixed, per_sample
 from nca_cli.store.files import write_atomically
 from nca_cli.store.layout import ARTIFACT_FORMAT, FORMAT_VERSION
-from nca_cli.store.opening import UNREADABLE, open_file, reason_of
+from nca_cli.store.opening import UNREADABLE, explained, open_file, reason_of
 from nca_cli.store.samples import Key, Part, Samples
 
 STAMP = ("format", "version", "content_sha256")
@@ -258,6 +258,9 @@ def check_written(
             for part in _parts(file):
                 tell(Content.of(part).check())
     except UNREADABLE as error:
+        told = explained(written, str(path), error)
+        if not isinstance(told, DamagedArtifact):  # it is the machine's trouble
+            raise StoreError(path, told.reason, told.hint) from error
         raise StoreError(
             path, f"what h5py {h5py.__version__} wrote cannot be read back ({reason_of(error)})",
             "nothing was changed; upgrade h5py: pip install --upgrade h5py",

@@ -43,23 +43,26 @@ class PartHead:
     @classmethod
     def of(cls, group: h5py.Group) -> PartHead:
         """Read from a part. Raises `ValueError` for columns that do not go together."""
-        datasets = {
-            name: (group[name].shape, str(group[name].dtype))
-            for name, field in FIELDS.items() if field.axes and name in group
-        }  # fmt: skip
-        columns = Columns(*hdf5.read_columns(group))
-        content = str(group.attrs["content_sha256"])
-        return cls(hdf5.read_header(group), columns, datasets, content)
+        columns, content = hdf5.read_columns(group), str(group.attrs["content_sha256"])
+        return cls._told(hdf5.read_header(group), columns, group, content)
 
     @classmethod
     def in_content(cls, held: hdf5.Content) -> PartHead:
         """As `of`, in a part that is read as a whole."""
+        columns, content = hdf5.columns_of(held.datasets), str(held.attributes["content_sha256"])
+        return cls._told(held.header, columns, held.datasets, content)
+
+    @classmethod
+    def _told(
+        cls, header: dict[str, str], columns: list[np.ndarray], held: Mapping[str, Any],
+        content: str,
+    ) -> PartHead:  # fmt: skip
+        """`held`: the datasets, read or not."""
         datasets = {
-            name: (held.datasets[name].shape, str(held.datasets[name].dtype))
-            for name, field in FIELDS.items() if field.axes and name in held.datasets
+            name: (held[name].shape, str(held[name].dtype))
+            for name, field in FIELDS.items() if field.axes and name in held
         }  # fmt: skip
-        columns = Columns(*hdf5.columns_of(held.datasets))
-        return cls(held.header, columns, datasets, str(held.attributes["content_sha256"]))
+        return cls(header, Columns(*columns), datasets, content)
 
     @property
     def texts(self) -> dict[str, str]:

@@ -76,7 +76,7 @@ class Index:
         """Of the file as far as it was read; lines of parts."""
         self._own = False
         """Whether the file is one that was written here, and is worth adding to."""
-        self._turn = threading.RLock()
+        self._lock = threading.RLock()
         """Files are written by one thread while others read."""
 
     def vouches(self, part: str, stamp: Stamp) -> bool:
@@ -95,7 +95,7 @@ class Index:
 
     def add(self, part: str, stamp: Stamp, head: PartHead | None = None) -> None:
         """Remember that a part is right, and what it says of itself."""
-        with self._turn:
+        with self._lock:
             known = self._entry(part, stamp)
             if not known or (head is not None and self.head(part, stamp) is None):
                 self._add(part, stamp, head)
@@ -113,7 +113,7 @@ class Index:
     def _entry(self, part: str, stamp: Stamp) -> Vouched | None:
         entry = self._held.get(part)
         if entry is None or entry.stamp != stamp:
-            with self._turn:
+            with self._lock:
                 self._refresh()
                 entry = self._held.get(part)
         return entry if entry and entry.stamp == stamp else None

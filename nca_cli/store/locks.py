@@ -30,7 +30,8 @@ def acquired(path: Path, what: str) -> BaseFileLock:
         try:
             lock.acquire(timeout=AUDIBLE)
         except Timeout:
-            log.warning("waiting for %s, which writes to %s", _holder(Path(lock.lock_file)), what)
+            if holder := _other_holder(Path(lock.lock_file)):
+                log.warning("waiting for %s, which writes to %s", holder, what)
             lock.acquire()
     try:
         if not isinstance(lock, SoftFileLock):  # whose file says it anyway
@@ -69,10 +70,12 @@ def _sign(path: Path) -> None:
         path.write_text(f"{os.getpid()}\n{platform.node()}\n")
 
 
-def _holder(path: Path) -> str:
-    """Who holds a lock, as far as its file tells."""
+def _other_holder(path: Path) -> str:
+    """Who holds a lock, as far as its file tells; an empty text for a thread of this process."""
     with contextlib.suppress(OSError, ValueError):
         process, host, *_ = path.read_text().split("\n")
+        if (process, host) == (str(os.getpid()), platform.node()):
+            return ""
         if process.isdecimal():
             return f"process {process} on {host}"
     return f"another process ({path})"

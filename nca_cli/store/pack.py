@@ -33,11 +33,11 @@ Progress = Callable[[int], None]
 """Told the number of parts that are done, 0 first; `len(list(store.all_parts()))` in all."""
 
 
-def unheard(_: int) -> None:
+def no_progress(_: int) -> None:
     """No progress shown."""
 
 
-def pack(store: Store, path: str | Path, progress: Progress = unheard) -> Path:
+def pack(store: Store, path: str | Path, progress: Progress = no_progress) -> Path:
     """Join a store into one `.h5` file with groups /model/image/name, one part in memory at a time.
 
     Every part's content digest is checked on the way. A file at `path` is replaced at the very
@@ -108,7 +108,7 @@ def _require_room(store: Store, path: Path) -> None:
         )  # fmt: skip
 
 
-def unpack(path: str | Path, folder: str | Path, progress: Progress = unheard) -> Store:
+def unpack(path: str | Path, folder: str | Path, progress: Progress = no_progress) -> Store:
     """Make a folder of a packed file; parts and their content digests are the same again.
 
     `folder` must be absent or empty, and appears complete or not at all. Raises `StoreError`,

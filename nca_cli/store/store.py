@@ -11,22 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from nca_cli.errors import ModelError, NotAStore, NothingStored, StoreError
+from nca_cli.errors import NotAStore, NothingStored, StoreError
 from nca_cli.recipe import DEFAULT_STORE
 from nca_cli.store import hdf5, layout, merge
 from nca_cli.store.artifact import Artifact, html_table
 from nca_cli.store.backend import backend_of
 from nca_cli.store.files import locked, write_atomically, writing
 from nca_cli.store.head import PartHead
-from nca_cli.store.header import (
-    describes_model,
-    model_text,
-    signed,
-    step_clash,
-    steps_of,
-    told_by,
-    with_steps,
-)
+from nca_cli.store.header import describes_model, model_text, signed, told_by
 from nca_cli.store.index import stamp_of
 from nca_cli.store.location import Location
 from nca_cli.store.opening import check_version
@@ -217,18 +209,20 @@ class Store:
 
         Where they are, nothing is written, and nothing is locked unless the image was renamed.
         """
-        folder, name = self._describe(model, info), layout.image_folder(image, image_digest)
+        folder, name = self.describe(model, info), layout.image_folder(image, image_digest)
         if (folder / name).is_dir():
             return Place(model, name)
         return Place(model, self._image_of(folder, name))
 
-    def _describe(self, model: str, info: Mapping[str, object]) -> Path:
-        """A model's folder, with its `model.json`."""
+    def describe(self, model: str, info: Mapping[str, object]) -> Path:
+        """A model's folder, made with its `model.json` where it is not there yet."""
         self.require_writable()
         folder = self.root / model
-        if not (folder / layout.MODEL_FILE).is_file():
+        file = folder / layout.MODEL_FILE
+        if not file.is_file():
             with locked(self.root, model):
-                write_atomically(folder / layout.MODEL_FILE, model_text(info).encode())
+                if not file.is_file():  # another writer was faster, and may have added steps since
+                    write_atomically(file, model_text(info).encode())
         return folder
 
     def _image_of(self, model: Path, name: str) -> str:
@@ -239,37 +233,6 @@ class Store:
             name = self.find_image(model.name, hexes) or name
             (model / name).mkdir(parents=True, exist_ok=True)
         return name
-
-    def check_step(self, model: str, step: int, weights: str) -> None:
-        """That a step of a run may have these weights (a recipe's digest of them).
-
-        Raises `ModelError` where the step is stored with others, or another step with these: a
-        curve over steps mixes no trainings, and counts no checkpoint twice.
-        """
-        if model not in self.models():
-            return
-        info = self.model_info(model)
-        if step_clash(info, step, weights):  # what is stored still?
-            info = with_steps(info, self._steps_of(model))
-        if clash := step_clash(info, step, weights):
-            raise ModelError(layout.split_folder(model)[0], *clash)
-
-    def note_step(self, model: str, info: Mapping[str, object], step: int, weights: str) -> None:
-        """Say in the `model.json` of a run, made where it is not there yet, which weights a step
-        has. Raises `ModelError` as `check_step` does."""
-        self._describe(model, info)
-        with locked(self.root, model):
-            self.check_step(model, step, weights)
-            known = self.model_info(model)
-            if steps_of(known).get(step) != weights:
-                text = model_text(with_steps(known, {**steps_of(known), step: weights}))
-                write_atomically(self.root / model / layout.MODEL_FILE, text.encode())
-
-    def _steps_of(self, model: str) -> dict[int, str]:
-        """Step → weights of all reconstructions of a run, by their headers."""
-        every = [each for image in self.images(model) for each in self.artifacts(model, image)]
-        made = [each for each in every if not each.is_noise]
-        return {each.step: each.recipe.weights for each in made if each.step is not None}  # type: ignore[union-attr]
 
     def require_writable(self) -> None:
         """Raise `StoreError` for a packed store; stamp a folder that is no store yet."""

@@ -21,8 +21,9 @@ class Trust:
 
     def __init__(self, folder: Path | None, check: bool = True):
         self._index, self._check = Index(folder), check
-        self._refused: dict[tuple[str, Stamp], StoreError] = {}
-        """A part that is damaged stays so while its file does not change."""
+        self._damaged: dict[tuple[str, Stamp], DamagedArtifact] = {}
+        """A part that is damaged stays so while its file does not change. One that could not be
+        checked may be the next time."""
 
     def require(self, part: Location) -> None:
         """Raise `DamagedArtifact` for a part that is not what was written, `StoreError` for one
@@ -44,10 +45,11 @@ class Trust:
         stamp = stamp_of(part.path)
         if stamp is None or self._index.vouches(part.in_store, stamp):
             return  # what there is to say of no file, opening it says
-        if error := self._refused.get((part.in_store, stamp)):
-            raise error.with_traceback(None)
+        if known := self._damaged.get((part.in_store, stamp)):
+            raise known.with_traceback(None)
         if error := _found(part, what):
-            self._refused[part.in_store, stamp] = error
+            if isinstance(error, DamagedArtifact):
+                self._damaged[part.in_store, stamp] = error
             raise error
         self.vouch(part, stamp)  # where a writer has replaced it, that one vouches for it
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nca_cli.errors import NcaError, StoreError
+from nca_cli.errors import DamagedArtifact, NcaError, StoreError
 from nca_cli.store.artifact import Artifact
 from nca_cli.store.header import steps_of
 from nca_cli.store.location import Location
+from nca_cli.store.steps import check_step, note_step
 from nca_cli.store.store import NAME_HINT, Store
 
 
@@ -31,7 +32,8 @@ def merge_stores(
     result, wherever it was computed. The others are only read; each of them may be packed, and be
     merged again at any time. An artifact that is damaged, and a training whose steps have other
     weights here, is an error of its own and the rest is taken. `tick` is told of each part. Raises
-    `NothingStored` and `StoreError` before anything is written.
+    `NothingStored` and `StoreError` before anything is written, and `StoreError` where `store`
+    cannot be written any more (disk full).
     """
     sources = [other if isinstance(other, Store) else Store(other) for other in others]
     for source in sources:
@@ -61,9 +63,9 @@ def _note_training(store: Store, source: Store, model: str) -> None:
     """A run's steps and their weights; raises `ModelError` where they differ from those here."""
     info = source.model_info(model)
     for step, weights in steps_of(info).items():
-        store.check_step(model, step, weights)
+        check_step(store, model, step, weights)
     for step, weights in steps_of(info).items():
-        store.note_step(model, info, step, weights)
+        note_step(store, model, info, step, weights)
 
 
 def _take(
@@ -72,11 +74,15 @@ def _take(
     try:
         part, digest = location.read(), artifact.image_info["digest"]
         info = source.model_info(artifact.model)
-        place = store.place(artifact.model, info, artifact.image_name, digest)
-        layout = part.samples.layout
-        dtype = str(next(iter(layout.values()))[0]) if layout else "float32"
-        taken = store.commit(place, artifact.name, part.header, part.samples, part.fixed, dtype)
     except NcaError as error:
+        found.errors.append(error)
+        return
+    place = store.place(artifact.model, info, artifact.image_name, digest)
+    layout = part.samples.layout
+    dtype = str(next(iter(layout.values()))[0]) if layout else "float32"
+    try:
+        taken = store.commit(place, artifact.name, part.header, part.samples, part.fixed, dtype)
+    except DamagedArtifact as error:  # what is there already; all else would meet the next one too
         found.errors.append(error)
         return
     found.taken += taken

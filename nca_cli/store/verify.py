@@ -25,9 +25,10 @@ from nca_cli.store.files import (
     writing,
 )
 from nca_cli.store.gaps import Gap, gap_left
-from nca_cli.store.header import model_problem, model_text, parsed, space_hex, told_by
+from nca_cli.store.header import model_problem, model_text, parsed, space_hex, told_by, with_steps
 from nca_cli.store.index import stamp_of
 from nca_cli.store.location import Location
+from nca_cli.store.steps import stored_steps
 from nca_cli.store.store import Store
 
 PARTS_OF_A_CHILD = 50
@@ -187,6 +188,8 @@ class Verification:
         """Write `model.json` again, as the artifacts of the model tell it."""
         fitting = layout.split_folder(model)[1]
         info = next((each for each in self._told(model) if space_hex(each) == fitting), None)
+        if info is not None and "run" in info:
+            info = with_steps(info, stored_steps(self.store, model))
         with locked(self.store.root, model), writing(lost.path):
             aside = _renamed(lost.path) if lost.path.exists() else None
             if info is not None:
