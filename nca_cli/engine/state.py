@@ -103,10 +103,7 @@ class Flights:
                 self.table.place(course)
         others = sum(len(flights) - 1 for _, flights in starts)
         self._make_room(max(self.count, rows[-1] + 1) + others, xs[0].size)
-        into = to_device(np.array(rows), self.device)
-        if len(self.state) > 2:  # x and x̂0 are replaced anyway
-            self._kept.index_fill_(1, into, 0)
-        self._x.index_copy_(0, into, to_device(xs.reshape(len(xs), -1), self.device))
+        self._put(rows, to_device(xs.reshape(len(xs), -1), self.device))
         for row, (_, (leader, *following)) in zip(rows, starts, strict=True):
             self.flights[row : row + 1] = [leader]
             if following:
@@ -115,12 +112,31 @@ class Flights:
         del self.ended[: len(rows)]
         self.count = len(self.flights)
 
+    def _put(self, rows: Sequence[int], x: torch.Tensor) -> None:
+        """x `(N, C·H·W)` into rows that rise, zeros into their other planes. Rows that lie side by
+        side, as they mostly do, are one piece of memory."""
+        first, count = rows[0], len(rows)
+        others = self._kept if len(self.state) > 2 else None  # x̂0 is replaced anyway
+        if rows[-1] - first == count - 1:
+            self._x.narrow(0, first, count).copy_(x)
+            if others is not None:
+                others.narrow(1, first, count).zero_()
+            return
+        into = to_device(np.array(rows), self.device)
+        self._x.index_copy_(0, into, x)
+        if others is not None:
+            others.index_fill_(1, into, 0)
+
     def _enter(self, rows: Sequence[int]) -> None:
         """Have the flights in new rows begin."""
         courses = [self.flights[row].course for row in rows]
-        at = [self.table.place(one) if isinstance(one, Programme) else HOLD for one in courses]
+        places = {one: self.table.place(one) if isinstance(one, Programme) else HOLD
+                  for one in set(courses)}  # fmt: skip
+        at = [places[one] for one in courses]
         self.at[rows], self.t[rows] = at, self.table.t[at]
         self._make_room(len(self.at), self.state.shape[2])
+        if HOLD not in places.values():
+            return
         for row, course in zip(rows, courses, strict=True):
             if not isinstance(course, Programme):
                 x, level = next(course)
