@@ -19,7 +19,7 @@ help:  ## List the targets
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable .
+	$(PIP) --editable '.[figures]'
 	@touch $@
 
 $(TOOLS): $(READY)

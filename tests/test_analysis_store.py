@@ -117,15 +117,19 @@ CHAINS = [
     Recipe("w", "plms", steps=20, final_alpha="one"),
     Recipe("w", "heun", steps=20, final_alpha="one"),
     Recipe("w", "dpmpp-2m", steps=20, final_alpha="one"),
-]
+    *(Recipe("w", sampler, steps=8, final_alpha="one", spacing="karras")
+      for sampler in ("ddim", "ddpm", "dpmpp-2m")),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("recipe", CHAINS, ids=lambda r: f"{r.sampler}-{r.eta}-{r.variance}")
+@pytest.mark.parametrize(
+    "recipe", CHAINS, ids=lambda r: "-".join(map(str, (r.sampler, r.eta, r.variance, r.spacing)))
+)
 @pytest.mark.parametrize("t", [30, 500, 999])
 def test_chains_are_what_the_samplers_do_to_every_source_of_noise(recipe, t):
     """The sampler itself, run on coefficients: a column for x_t and one for each fresh noise."""
     modes = np.array([0.0, 1e-4, 0.03, 1.0, 40.0])
-    columns = 1 + len(LINEAR.chain(t, recipe.steps))
+    columns = 1 + len(LINEAR.spaced(recipe.spacing, t, recipe.steps))
     x, drawn = np.zeros((5, columns)), iter(range(1, columns))
     x[:, 0] = 1
 

@@ -14,6 +14,7 @@ from nca_cli.figures.curves.plots import uneven
 from nca_cli.figures.curves.titles import full_title, known_metric
 from nca_cli.report import collect, render
 from nca_cli.report.data import findings
+from nca_cli.report.data.findings import _compared
 from nca_cli.report.page.charts import entries
 from nca_cli.report.page.halves import half_chart
 from nca_cli.schedule import Schedule
@@ -139,13 +140,28 @@ def test_what_is_gained_is_told_over_the_gaussian_that_comes_closest(fitted):
     title = {"reference:gaussian": "Gaussian of 29 other images (28 of 192 directions)",
              "reference:wiener": "Wiener filter of 29 other images"}[closest]  # fmt: skip
     gain, sentence = gains[closest], findings(fitted)[-1]
-    assert f" by {gain.value:.1f} dB [{gain.low:.1f},\N{NO-BREAK SPACE}" in sentence
-    assert f"({title}; n\N{NO-BREAK SPACE}=" in sentence
-    assert "beats the best Gaussian denoiser" in render(fitted)
+    assert gain.low > 0
+    assert f" is {gain.value:.1f} dB [{gain.low:.1f},\N{NO-BREAK SPACE}" in sentence
+    assert " better at SNR" in sentence
+    assert f"than the {title} (an upper bound; n\N{NO-BREAK SPACE}=" in sentence
+
+
+def test_a_gain_whose_interval_holds_zero_is_none(fitted):
+    def told(value, low, high):
+        return _compared(Estimate(value, low, high, 30)).replace("\N{NO-BREAK SPACE}", " ")
+
+    assert told(5.0, 4.8, 5.2) == "5.0 dB [4.8, 5.2] better"
+    assert told(-1.5, -1.75, -1.25) == "1.5 dB [1.2, 1.8] worse"
+    assert told(0.2, -0.2, 0.5) == "no better"
+    changed = replace(fitted, analysis=replace(fitted.analysis, excess=[
+        replace(each, gain=replace(each.gain, low=-0.1)) for each in fitted.analysis.excess
+    ]))  # fmt: skip
+    assert "no better at SNR" in findings(changed)[-1]
+    assert "dB" not in findings(changed)[-1]
 
 
 def test_nothing_is_gained_over_gaussians_of_three_images(report):
-    assert not any("beats" in sentence for sentence in findings(report))
+    assert not any("better" in sentence for sentence in findings(report))
 
 
 # -- titles ----------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from nca_cli.analysis import Curve, Estimate, Point, curves
 from nca_cli.cli import app
 from nca_cli.errors import NcaError, NothingStored, UsageError
-from nca_cli.figures.curves import style, svg
+from nca_cli.figures.curves import sides, style, svg
 from nca_cli.figures.curves.panel import (
     COLOUR_COUNT,
     DASH_COUNT,
@@ -354,6 +354,23 @@ def test_per_pixel_levels_are_shifted_by_the_side(sizes, tmp_path):
     words = ["plot", "--store", str(sizes.root), "--per-pixel", "-o", str(out)]
     assert CliRunner().invoke(app, words).exit_code == 0
     assert "log SNR per pixel at 256 px" in out.read_text()
+
+
+def test_what_lies_in_latents_has_no_place_on_the_axis_per_pixel():
+    """Averaging 2×2 pixels is what moves content by 2 ln 2; a latent is no mean of pixels."""
+    space = {"shape": [3, 64, 64], "channels": 3}
+    assert sides.side_of(space) == 64
+    assert sides.side_of({**space, "autoencoder": "ab"}) is None
+    both, alone = {"ddpm": 256, "ldm": None}, {"ldm": None, "sd": None}
+    said = sides.advice(both, corrected=False)
+    assert said.startswith("The noise of ldm is in latents, that of the other models in pixels")
+    assert "--per-pixel" not in said
+    assert sides.advice({**both, "demo": 64}, corrected=False).endswith(
+        "(--per-pixel corrects that)."
+    )
+    assert sides.advice(alone, corrected=False) == sides.apart(alone) == ""
+    with pytest.raises(UsageError, match="the noise of ldm is in no pixels"):
+        sides.per_pixel([], both)
 
 
 @needs_matplotlib

@@ -56,7 +56,7 @@ def linear(recipe: Recipe, schedule: Schedule, t: int | float, spectrum: np.ndar
     if not METHODS[recipe.sampler].chain:
         return Linear(level, wiener_gain(level, spectrum), np.zeros_like(spectrum))
     schedule = schedule.ending(recipe.final_alpha or "one").shifted(recipe.shift, recipe.last)
-    levels = schedule.chain(t, recipe.steps or schedule.steps)
+    levels = schedule.spaced(recipe.spacing, t, recipe.steps or schedule.steps)
     if METHODS[recipe.sampler].step:
         return Linear(level, *_recursion(recipe, levels, spectrum), levels[-1].a)
     return Linear(level, *_driven(recipe, schedule, t, spectrum), levels[-1].a)

@@ -99,8 +99,7 @@ def demo(
     )] = Path("nca-demo"),
     output: Output,
 ) -> None:  # fmt: skip
-    """Run everything on sample portraits, offline, in a minute or two: what a model knows at each
-    noise level, and when it was learned in training."""
+    """Run everything on sample portraits, offline, in a minute or two."""
     from nca_cli.commands import at
     from nca_cli.engine import Request, reconstructions
     from nca_cli.figures.grid import GridRequest, compose

@@ -49,10 +49,12 @@ def model_info(
     return {**info, **{key: value for key, value in more.items() if value}}
 
 
-def side_of(space: Mapping[str, Any]) -> int:
-    """The side of x_t (of latent models, in latents) in the space of a `model_info`: of what is no
-    square the longer one, as for bands. Raises `LookupError`, `TypeError`, `ValueError`."""
-    return max(map(int, space["shape"][-2:]))
+def side_of(space: Mapping[str, Any]) -> int | None:
+    """The side of x_t in pixels in the space of a `model_info`: of what is no square the longer
+    one, as for bands. None for latent models, whose noise is not in pixels. Raises `LookupError`,
+    `TypeError`, `ValueError`."""
+    side = max(map(int, space["shape"][-2:]))
+    return None if "autoencoder" in space else side
 
 
 def image_info(

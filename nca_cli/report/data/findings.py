@@ -179,21 +179,22 @@ def _best_gain(report: Report, analysis: Analysis) -> Iterator[str]:
     """Of the model that gains most: how much near SNR 1, and at the noisiest level.
 
     Over the Gaussian that comes closest there: what is gained over the other may be its lack of
-    images. Of one-step where there is one; nothing without intervals.
+    images, as some of this may be: one of all images that there are would be closer still. Of
+    one-step where there is one; nothing without intervals.
     """
     found = (_closest(analysis, series) for series in leading(report))
     gains = [some for some in found if some]
     if not gains:
         return
     near, noisiest = max(gains, key=lambda some: some[0].gain.value)
-    told = [f"{_decibels(each.gain)} at SNR {at(each.log_snr)}"
+    told = [f"{_compared(each.gain)} at SNR {at(each.log_snr)}"
             for each in dict.fromkeys((near, noisiest))]  # fmt: skip
     fitted = titles.fitted(analysis.references, near.model, near.reference)
     gaussian = titles.reference_title(near.reference, fitted)
     images = count(near.gain.n, "image")
     name = next(s.name for s in leading(report) if s.model == near.model)
-    yield (f"{isolated(name)} beats the best Gaussian denoiser by {listed(told)} "
-           f"({gaussian}; n{BLANK}={BLANK}{images}).")  # fmt: skip
+    yield (f"{isolated(name)} is {listed(told)} than the {gaussian} "
+           f"(an upper bound; n{BLANK}={BLANK}{images}).")  # fmt: skip
 
 
 def _closest(analysis: Analysis, series: Series) -> tuple[Excess, Excess] | None:
@@ -210,7 +211,10 @@ def _closest(analysis: Analysis, series: Series) -> tuple[Excess, Excess] | None
     return near, min(same, key=lambda each: each.log_snr)
 
 
-def _decibels(gain: Estimate) -> str:
-    """`5.0 dB [4.8, 5.2]`."""
-    value, low, high = (titles.number(each, 1) for each in (gain.value, gain.low, gain.high))
-    return f"{value} dB [{low},{BLANK}{high}]"
+def _compared(gain: Estimate) -> str:
+    """`5.0 dB [4.8, 5.2] better`, or `no better` where the interval does not say so."""
+    if gain.low <= 0 <= gain.high:
+        return "no better"
+    ends = sorted((gain.low, gain.high), key=abs)
+    value, low, high = (titles.number(abs(each), 1) for each in (gain.value, *ends))
+    return f"{value} dB [{low},{BLANK}{high}] {'better' if gain.value > 0 else 'worse'}"
