@@ -106,3 +106,17 @@ def _rows(path: Path, width: int, lines: Iterable[Line]) -> Iterator[tuple[str, 
     for number, cells in lines:
         cells = [cell.strip() for cell in cells] + [""] * (width - len(cells))
         yield f"{path}:{number}", cells
+
+
+def as_csv(columns: Iterable[str], rows: Iterable[tuple]) -> str:
+    """A table as CSV with commas. Floats in full, so that they read back as the same numbers; NaN
+    is an empty cell."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(cell) for cell in row] for row in rows)
+    return file.getvalue()
+
+
+def _cell(cell: str | float) -> str:
+    return "" if cell != cell else str(cell)

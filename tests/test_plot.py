@@ -1,6 +1,8 @@
 """Curves for a paper: what is drawn is what was measured, on the page that was asked for."""
 
+import csv
 import importlib.util
+import json
 import math
 import re
 import subprocess
@@ -14,7 +16,7 @@ from galleries import portrait_store
 from stores import DDIM, ONE_STEP, commit
 from typer.testing import CliRunner
 
-from nca_cli.analysis import Curve, Estimate, Point, curves
+from nca_cli.analysis import Curve, Estimate, Point, Turn, curves
 from nca_cli.cli import app
 from nca_cli.errors import NcaError, NothingStored, UsageError
 from nca_cli.figures.curves import sides, style, svg
@@ -311,6 +313,61 @@ def test_the_legend_says_how_much_a_fitted_gaussian_knows(tmp_path):
     names = {text.get_text() for text in drawn.figure().legends[0].get_texts()}
     assert "Gaussian of 29 other images (28 of 192 directions)" in names
     assert {"x_t itself", "Wiener filter of 29 other images", "one-step"} <= names
+
+
+# -- numbers ---------------------------------------------------------------------------------------
+
+
+def numbers_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@needs_matplotlib
+def test_the_numbers_of_a_figure_are_those_that_it_draws(store, tmp_path):
+    from nca_cli.figures.curves import plot_curves
+
+    words = ["plot", "--store", str(store.root), "-o", str(tmp_path / "a.svg"), "--csv",
+             str(tmp_path / "a.csv"), "--measure", "psnr", "--references", "--json"]  # fmt: skip
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert [Path(each).name for each in json.loads(done.stdout)["files"]] == ["a.svg", "a.csv"]
+    plot = plot_curves(store, measures=["psnr"], references=True)
+    drawn = [(entry.name, point) for entry in plot.entries for point in entry.points("psnr")]
+    rows = numbers_of(tmp_path / "a.csv")
+    assert [row["series"] for row in rows] == [name for name, _ in drawn]
+    for row, (_, point) in zip(rows, drawn, strict=True):
+        assert row["measure"] == "psnr"
+        assert row["step"] == ""
+        assert float(row["t"]) == point.t
+        assert float(row["log_snr"]) == point.log_snr
+        assert float(row["value"]) == point.mean
+        assert int(row["n"]) == point.images
+        low = float(row["low"] or "nan")
+        assert low == point.low or (math.isnan(low) and math.isnan(point.low))
+
+
+@needs_matplotlib
+def test_half_levels_are_written_and_those_beyond_the_levels_are_infinite(store, tmp_path):
+    from nca_cli.twins import plot_half_levels
+
+    figure = plot_half_levels(store, of="bands")
+    figure.save_numbers(tmp_path / "half.csv")
+    rows = numbers_of(tmp_path / "half.csv")
+    assert len(rows) == len(figure.marks) > 0
+    for row, mark in zip(rows, figure.marks, strict=True):
+        ends = {Turn.GONE: math.inf, Turn.LASTS: -math.inf}
+        assert float(row["value"]) == ends.get(mark.turn, mark.half.log_snr.value)
+        assert (row["measure"], row["log_snr"]) == (mark.half.measure, "")
+
+
+@needs_matplotlib
+def test_numbers_are_not_written_over_the_figure_or_the_store(store, tmp_path):
+    for out, csv_ in (("a.pdf", tmp_path / "a.pdf"), ("b.pdf", store.root / "a.csv")):
+        words = ["plot", "--store", str(store.root), "-o", str(tmp_path / out), "--csv", str(csv_)]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 2, done.output
+        assert not csv_.exists()
 
 
 # -- several resolutions ---------------------------------------------------------------------------

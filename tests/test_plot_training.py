@@ -174,6 +174,20 @@ def test_one_level_is_a_map_of_one_column():
     plot_learning([one]).figure()
 
 
+# -- numbers ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plot", [plot_emergence, plot_learning])
+def test_the_numbers_of_a_training_are_the_measure_at_each_level_and_step(plot):
+    found = exponential()
+    rows = plot([found]).numbers
+    assert len(rows) == len(found.t) * len(found.steps)
+    assert {(row.t, row.step): row.value for row in rows} == {
+        (t, step): found.mean[i][j]
+        for i, t in enumerate(found.t) for j, step in enumerate(found.steps)
+    }  # fmt: skip
+
+
 # -- resolutions -----------------------------------------------------------------------------------
 
 

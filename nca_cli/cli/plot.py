@@ -14,6 +14,7 @@ from nca_cli.cli.groups import grouped, option_group
 from nca_cli.cli.options import (
     DEFAULT_STORE,
     StoreDir,
+    named,
     opened,
     option,
     paper_option,
@@ -24,7 +25,7 @@ from nca_cli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nca_cli.figures.curves import HalfFigure, Page, TrainingFigure
+    from nca_cli.figures.curves import HalfFigure, Page, Plot, TrainingFigure
     from nca_cli.store import Filters, Store
 
 
@@ -148,6 +149,9 @@ def plot(
     *, out: Annotated[Path, option(
         "--out", "-o", metavar="FILE", help="PDF, SVG or PNG, by the suffix."
     )] = Path("curves.pdf"),
+    csv: Annotated[Path | None, option(
+        "--csv", metavar="FILE", variable="NCA_PLOT_CSV", callback=named, show_default="none",
+        help="Also write the numbers of the figure, one per row.")] = None,
     filters: FilterOptions,
     measure: Annotated[list[str] | None, option(
         "--measure", metavar="NAME", show_default="psnr, ssim", autocompletion=complete.metrics,
@@ -168,25 +172,27 @@ def plot(
     from nca_cli.figures.curves import Page, plot_curves
 
     opened_store, paper = opened(store), Paper(page=Page(**vars(page)), title=title)
-    _check_references(references, half, training)
+    _check(references, half, training, out, csv)
+    figure: HalfFigure | TrainingFigure | Plot
     if half.half_levels:
-        lost = half.drawn(opened_store, filters.parsed(latest=True), training, per_pixel, paper)
-        output.results([lost.save(out)], half_levels=len(lost.marks))
-        output.note(*filter(None, [lost.note]))
-        return
-    if training.wanted:
+        figure = half.drawn(opened_store, filters.parsed(latest=True), training, per_pixel, paper)
+    elif training.wanted:
         figure = training.drawn(opened_store, filters.parsed(), measure, per_pixel, paper,
                                 output.note)  # fmt: skip
-        output.results([figure.save(out)], measures=figure.measures, runs=figure.runs)
-        output.note(*filter(None, [figure.note]))
-        return
-    drawn = plot_curves(opened_store, filters.parsed(latest=True), measure, references=references,
-                        per_pixel=per_pixel, **paper)  # fmt: skip
-    output.results([drawn.save(out)], measures=drawn.measures, curves=len(drawn.curves))
-    output.note(*filter(None, [drawn.note]))
+    else:
+        figure = plot_curves(opened_store, filters.parsed(latest=True), measure,
+                             references=references, per_pixel=per_pixel, **paper)  # fmt: skip
+    files = [figure.save(out), *([figure.save_numbers(csv)] if csv else [])]
+    output.results(files, **figure.summary)
+    output.note(*filter(None, [figure.note]))
 
 
-def _check_references(references: bool, half: HalfLevelOptions, training: TrainingOptions) -> None:
-    """Raises `UsageError` for figures that have none."""
+def _check(
+    references: bool, half: HalfLevelOptions, training: TrainingOptions, out: Path,
+    csv: Path | None,
+) -> None:  # fmt: skip
+    """Raises `UsageError` for references of figures that have none, and for one file as two."""
     if references and (training.wanted or half.half_levels):
         raise UsageError("--references applies only to metrics over log SNR", "leave it out")
+    if csv and csv.absolute() == out.absolute():
+        raise UsageError(f"{out}: both the figure and its numbers", "give --csv another name")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from nca_cli.csv_files import as_csv
 from nca_cli.errors import UsageError
 from nca_cli.figures.curves import style
 from nca_cli.figures.curves.style import Page
@@ -16,6 +17,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".pdf", ".svg", ".png")
+
+
+class Drawn(NamedTuple):
+    """A number of a figure; the field names are the columns of its table. What does not apply is
+    NaN, an empty cell."""
+
+    series: str
+    measure: str
+    t: float
+    log_snr: float
+    """Of the level, as the axis has it; of half-levels none, since they are one."""
+    step: float
+    """Of a training, or images seen where the axis counts those."""
+    value: float
+    """Mean over images, or a half-level: logSNR at which half is lost, infinite where that is
+    beyond the measured levels."""
+    low: float
+    high: float
+    """95 % interval."""
+    n: int
+    """Images."""
 
 
 class PaperFigure(ABC):
@@ -28,6 +50,22 @@ class PaperFigure(ABC):
     @abstractmethod
     def drawn(self) -> Figure:
         """The figure, where matplotlib is set as the page wants it."""
+
+    @property
+    @abstractmethod
+    def numbers(self) -> list[Drawn]:
+        """What is drawn."""
+
+    @property
+    @abstractmethod
+    def summary(self) -> dict[str, object]:
+        """What a program is told of it."""
+
+    def save_numbers(self, path: str | Path) -> Path:
+        """Write `numbers` as CSV. Raises `UsageError`."""
+        text = as_csv(Drawn._fields, self.numbers)
+        self.outputs.write(Path(path), text.encode())
+        return Path(path)
 
     def figure(self) -> Figure:
         """As a matplotlib figure, to be changed at will. Raises `NcaError` without matplotlib."""

@@ -13,7 +13,7 @@ from nca_cli.analysis.emergence import Emergence
 from nca_cli.errors import NothingStored
 from nca_cli.figures.curves import charts, style
 from nca_cli.figures.curves.charts import PanelSize
-from nca_cli.figures.curves.drawn import PaperFigure
+from nca_cli.figures.curves.drawn import Drawn, PaperFigure
 from nca_cli.figures.curves.panel import AxisRange
 from nca_cli.figures.curves.sides import advice, stages_stated, trained_per_pixel
 from nca_cli.figures.curves.style import PAGE, TALLEST, Page, balanced
@@ -61,6 +61,18 @@ class TrainingFigure(PaperFigure):
     @abstractmethod
     def caption(self) -> str:
         """What is to be known of the panels, below them."""
+
+    @property
+    def summary(self) -> dict[str, object]:
+        return {"measures": self.measures, "runs": self.runs}
+
+    @property
+    def numbers(self) -> list[Drawn]:
+        return [
+            Drawn(f"{one.run} · {one.sampler}", one.metric, one.t[i], one.log_snr[i], step,
+                  one.mean[i][j], one.low[i][j], one.high[i][j], one.images)
+            for one in self.found for i in range(len(one.t)) for j, step in enumerate(one.steps)
+        ]  # fmt: skip
 
     @property
     def measures(self) -> list[str]:

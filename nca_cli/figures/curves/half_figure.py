@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nca_cli.analysis import HalfLevel, Turn
 from nca_cli.errors import NothingStored
 from nca_cli.figures.curves import style
-from nca_cli.figures.curves.drawn import PaperFigure
+from nca_cli.figures.curves.drawn import Drawn, PaperFigure
 from nca_cli.figures.curves.foot import Foot, Legend, shortened, wide
 from nca_cli.figures.curves.halves import HalfMark, HalfRows, Key, half_rows
 from nca_cli.figures.curves.panel import AxisRange, Look, series_looks, stage_areas
@@ -63,6 +63,19 @@ class HalfFigure(PaperFigure):
     def marks(self) -> list[HalfMark]:
         """All that are drawn."""
         return [mark for _, found in self.groups for _, marks in found.rows for mark in marks]
+
+    @property
+    def summary(self) -> dict[str, object]:
+        return {"half_levels": len(self.marks)}
+
+    @property
+    def numbers(self) -> list[Drawn]:
+        beyond = {Turn.GONE: math.inf, Turn.LASTS: -math.inf}
+        return [
+            Drawn(" · ".join(mark.key), mark.half.measure, mark.half.t, math.nan, math.nan,
+                  beyond.get(mark.turn, found.value), found.low, found.high, found.n)
+            for mark in self.marks for found in [mark.half.log_snr]
+        ]  # fmt: skip
 
     @property
     def caption(self) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nca_cli.analysis import Curve, Point
 from nca_cli.figures.curves import style
-from nca_cli.figures.curves.drawn import PaperFigure
+from nca_cli.figures.curves.drawn import Drawn, PaperFigure
 from nca_cli.figures.curves.foot import Foot, Legend, wide
 from nca_cli.figures.curves.panel import Panel, Trace, ends, every_point, named_levels, stage_areas
 from nca_cli.figures.curves.sides import Sides, stages_stated
@@ -52,6 +52,17 @@ class Plot(PaperFigure):
     def measures(self) -> list[str]:
         """A panel for each."""
         return [panel.measure for panel in self.panels]
+
+    @property
+    def summary(self) -> dict[str, object]:
+        return {"measures": self.measures, "curves": len(self.curves)}
+
+    @property
+    def numbers(self) -> list[Drawn]:
+        return [
+            Drawn(entry.name, measure, p.t, p.log_snr, math.nan, p.mean, p.low, p.high, p.images)
+            for entry in self.entries for measure in entry.curves for p in entry.points(measure)
+        ]  # fmt: skip
 
     @property
     def series(self) -> list[Trace]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable
@@ -11,6 +9,7 @@ from dataclasses import asdict
 from itertools import chain
 
 from nca_cli.analysis import Value
+from nca_cli.csv_files import as_csv
 from nca_cli.report.data.findings import findings, headlines, title
 from nca_cli.report.data.report import Report
 from nca_cli.report.data.training_rows import TrainingRow, training_rows
@@ -25,7 +24,7 @@ def csv_text(report: Report) -> str:
 
     Floats in full; NaN is an empty cell, the PSNR of equal pictures is `inf`.
     """
-    return _table(COLUMNS, _values(report))
+    return as_csv(COLUMNS, _values(report))
 
 
 def training_csv_text(report: Report) -> str:
@@ -34,26 +33,13 @@ def training_csv_text(report: Report) -> str:
     The header alone where the store holds no training.
     """
     rows = training_rows(report.training) if report.training else ()
-    return _table(TrainingRow._fields, rows)
-
-
-def _table(columns: Iterable[str], rows: Iterable[tuple]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(cell) for cell in row] for row in rows)
-    return file.getvalue()
+    return as_csv(TrainingRow._fields, rows)
 
 
 def _values(report: Report) -> Iterable[Value]:
     """What was measured, what references reach, then what was read of concepts."""
     read = report.concepts.values if report.concepts else ()
     return chain(report.values, report.reference_values, read)
-
-
-def _cell(cell: str | float) -> str:
-    """Shortest text that reads back as the same number."""
-    return "" if cell != cell else str(cell)
 
 
 def json_text(report: Report) -> str:
