@@ -193,7 +193,7 @@ def _best_gain(report: Report, analysis: Analysis) -> Iterator[str]:
     gaussian = titles.reference_title(near.reference, fitted)
     images = count(near.gain.n, "image")
     name = next(s.name for s in leading(report) if s.model == near.model)
-    yield (f"{isolated(name)} is {listed(told)} than the {gaussian} "
+    yield (f"Compared with the {gaussian}, {isolated(name)} is {listed(told)} "
            f"(an upper bound; n{BLANK}={BLANK}{images}).")  # fmt: skip
 
 
