@@ -78,10 +78,11 @@ class TrainingOptions:
     batch_size: Annotated[int | None, training_option(
         "--batch-size", min=1, show_default="what its run.toml says",
         help="Images per training step.")] = None
-    labels: Annotated[Path | None, training_option(
+    labels: Annotated[Path | None, option(
         "--labels", metavar="CSV", show_default="for the bundled portraits",
-        help="Concepts in the images, for --measure concept/NAME: see nca report.")] = None
-    probe: Annotated[str | None, training_option(
+        help="Concepts in the images, for --half-levels and, of trainings, --measure "
+        "concept/NAME: see nca report.")] = None
+    probe: Annotated[str | None, option(
         "--probe", metavar="MODULE:FUNCTION", show_default="for portraits",
         help="Probe that reads concepts: see nca report.")] = None
     # fmt: on
