@@ -57,13 +57,13 @@ class SheetOptions:
 
     # fmt: off
     cell: Annotated[int | None, option(
-        "--cell", min=16, show_default="by resolution", help="Side of a picture, in pixels."
+        "--cell", metavar="PIXELS", min=16, show_default="by resolution", help="Side of a picture, in pixels."
     )] = None
     width: Annotated[float | None, paper_option(
         "--width", metavar="MM", show_default="by the cells",
         help="Width of the whole figure, such as 84 for a column or 174 for a page.")] = None
     dpi: Annotated[float | None, paper_option(
-        "--dpi", show_default="300; in PDF and SVG as stored",
+        "--dpi", metavar="DPI", show_default="300; in PDF and SVG as stored",
         help="Resolution of the pictures, in pixels per inch.")] = None
     pixelated: Annotated[bool, paper_option(
         "--pixelated", help="Enlarge pictures without smoothing, as is always done for x_t."
@@ -75,9 +75,9 @@ class SheetOptions:
         "--font", metavar="FILE", show_default="the system's",
         help="Font for characters that the shipped fonts lack. Repeatable.")] = None
     title: Annotated[str | None, paper_option(
-        "--title", show_default="none", help="A line above the grid.")] = None
+        "--title", metavar="TEXT", show_default="none", help="A line above the grid.")] = None
     caption: Annotated[str | None, paper_option(
-        "--caption", show_default="none", help="Text below the grid.")] = None
+        "--caption", metavar="TEXT", show_default="none", help="Text below the grid.")] = None
     # fmt: on
 
 

@@ -112,7 +112,10 @@ ShardOption = Annotated[
 ]  # fmt: skip
 Offline = Annotated[bool, compute_option("--offline", help="Do not use the network.")]
 Device = Annotated[
-    str, compute_option("--device", help="Device for networks: auto, cpu, cuda, cuda:1, mps.")
+    str,
+    compute_option(
+        "--device", metavar="DEVICE", help="Device for networks: auto, cpu, cuda, cuda:1, mps."
+    ),
 ]
 Fit = Annotated[
     str,

@@ -53,7 +53,7 @@ class PageOptions:
     font_size: Annotated[float, paper_option(
         "--font-size", metavar="PT", help="Size of type, in points.")] = 8
     dpi: Annotated[float, paper_option(
-        "--dpi", help="Resolution of a PNG, in pixels per inch.")] = 300
+        "--dpi", metavar="DPI", help="Resolution of a PNG, in pixels per inch.")] = 300
     columns: Annotated[int | None, paper_option(
         "--columns", metavar="N", variable="NCA_PLOT_COLUMNS", show_default="as many as fit",
         help="Number of panels side by side.")] = None
@@ -76,7 +76,7 @@ class TrainingOptions:
         "--axis", metavar="steps|images",
         help="Whether the axis counts training steps or images seen.")] = "steps"
     batch_size: Annotated[int | None, training_option(
-        "--batch-size", min=1, show_default="what its run.toml says",
+        "--batch-size", metavar="N", min=1, show_default="what its run.toml says",
         help="Images per training step.")] = None
     labels: Annotated[Path | None, option(
         "--labels", metavar="CSV", show_default="for the bundled portraits",
@@ -166,7 +166,7 @@ def plot(
         "to compare models of several resolutions.")] = False,
     half: HalfLevelOptions, training: TrainingOptions, page: PageOptions,
     title: Annotated[str | None, paper_option(
-        "--title", show_default="none", help="A line above the curves.")] = None,
+        "--title", metavar="TEXT", show_default="none", help="A line above the curves.")] = None,
     store: StoreDir = DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip
     """Draw metrics over log SNR or over a training, with 95 % intervals. Needs matplotlib."""
