@@ -112,7 +112,8 @@ def measure(
         "--workers", metavar="N", min=1, show_default="one per processor",
         help="Number of processes that measure.")] = None,
     device: Annotated[str, opt.measure_option(
-        "--device", metavar="DEVICE", help="Device for networks: auto, cpu, cuda, cuda:1, mps.")] = "auto",
+        "--device", metavar="DEVICE",
+        help="Device for networks: auto, cpu, cuda, cuda:1, mps.")] = "auto",
     shard: opt.ShardOption = None, offline: opt.Offline = False,
     store: opt.StoreDir = opt.DEFAULT_STORE, output: Output,
 ) -> None:  # fmt: skip

@@ -57,7 +57,8 @@ class SheetOptions:
 
     # fmt: off
     cell: Annotated[int | None, option(
-        "--cell", metavar="PIXELS", min=16, show_default="by resolution", help="Side of a picture, in pixels."
+        "--cell", metavar="PIXELS", min=16, show_default="by resolution",
+        help="Side of a picture, in pixels."
     )] = None
     width: Annotated[float | None, paper_option(
         "--width", metavar="MM", show_default="by the cells",

@@ -44,7 +44,8 @@ class ReportOptions:
         "--batch-size", metavar="N", min=1, show_default="what its run.toml says",
         help="Images per training step.")] = None
     max_mb: Annotated[float, option(
-        "--max-mb", metavar="MB", min=0.1, help="Largest size of the page, pictures included.")] = 20.0
+        "--max-mb", metavar="MB", min=0.1,
+        help="Largest size of the page, pictures included.")] = 20.0
     assets: Annotated[Path | None, option(
         "--assets", metavar="DIR",
         help="Folder for pictures as files, instead of inside the page.")] = None
