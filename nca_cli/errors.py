@@ -6,8 +6,9 @@ Errors carry data; the command line turns them into text and an exit code, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class NcaError(Exception):
@@ -40,13 +41,33 @@ class Unconfirmed(UsageError):
 
 def one_of(given: str, known: Iterable[str]) -> str:
     """What to do about an unknown word: the nearest known ones, else all of them."""
+    names = list(known)
+    return _did_you_mean(nearest(given, names)) or f"one of: {', '.join(names)}"
+
+
+def meant(given: Sequence[Any], stored: Sequence[Any]) -> str:
+    """What to do about values that are not stored: the nearest names that are, else some of all."""
+    texts, each = [str(one) for one in stored if isinstance(one, str)], 3 - min(len(given), 2)
+    near = [name for one in given for name in nearest(str(one), texts)[:each]]
+    return _did_you_mean([*dict.fromkeys(near)]) or f"stored: {few(stored) or 'none'}"
+
+
+def nearest(given: str, names: Sequence[str]) -> list[str]:
+    """Of names, two at most that a word may be a slip of, the nearer first."""
     from difflib import get_close_matches
 
-    names = list(known)
-    near = get_close_matches(given.lower().replace("_", "-"), names, 2) or get_close_matches(
-        given, names, 2
-    )
-    return f"did you mean {' or '.join(near)}?" if near else f"one of: {', '.join(names)}"
+    plain = given.lower().replace("_", "-")
+    return get_close_matches(plain, names, 2) or get_close_matches(given, names, 2)
+
+
+def _did_you_mean(near: Sequence[str]) -> str:
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def few(values: Sequence[Any]) -> str:
+    """`0, 100, …, 900`; four values in full."""
+    texts = [f"{each:g}" if isinstance(each, float) else str(each) for each in values]
+    return ", ".join(texts if len(texts) <= 4 else [*texts[:2], "…", texts[-1]])
 
 
 class ImageError(NcaError):

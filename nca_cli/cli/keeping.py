@@ -155,7 +155,8 @@ def rm(
     from nca_cli.store import NAME_HINT, unmet
     from nca_cli.store.remove import kept_noise, removal
 
-    place, wanted = opened(store).require(NAME_HINT), filters.parsed()
+    place = opened(store).require(NAME_HINT)
+    wanted = filters.of(place, output)
     problems: list[NcaError] = []
     doomed = removal(place, wanted, problems.append)
     if not doomed and problems:

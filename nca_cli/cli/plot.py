@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from nca_cli.cli import complete
 from nca_cli.cli.app import app
@@ -24,7 +24,7 @@ from nca_cli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nca_cli.figures.curves import HalfFigure, Page, TrainingFigure
+    from nca_cli.figures.curves import HalfFigure, Page, Plot, TrainingFigure
     from nca_cli.store import Filters, Store
 
 
@@ -167,23 +167,28 @@ def plot(
     """Draw metrics over log SNR or over a training, with 95 % intervals. Needs matplotlib."""
     from nca_cli.figures.curves import Page, plot_curves
 
-    opened_store, paper = opened(store), Paper(page=Page(**vars(page)), title=title)
+    place, paper = opened(store), Paper(page=Page(**vars(page)), title=title)
     _check_references(references, half, training)
+    latest = bool(half.half_levels) or not training.wanted
+    wanted = filters.of(place, output, latest=latest, made=True)
     if half.half_levels:
-        lost = half.drawn(opened_store, filters.parsed(latest=True), training, per_pixel, paper)
-        output.results([lost.save(out)], half_levels=len(lost.marks))
-        output.note(*filter(None, [lost.note]))
-        return
-    if training.wanted:
-        figure = training.drawn(opened_store, filters.parsed(), measure, per_pixel, paper,
-                                output.note)  # fmt: skip
-        output.results([figure.save(out)], measures=figure.measures, runs=figure.runs)
-        output.note(*filter(None, [figure.note]))
-        return
-    drawn = plot_curves(opened_store, filters.parsed(latest=True), measure, references=references,
-                        per_pixel=per_pixel, **paper)  # fmt: skip
-    output.results([drawn.save(out)], measures=drawn.measures, curves=len(drawn.curves))
-    output.note(*filter(None, [drawn.note]))
+        lost = half.drawn(place, wanted, training, per_pixel, paper)
+        _save(lost, out, output, half_levels=len(lost.marks))
+    elif training.wanted:
+        figure = training.drawn(place, wanted, measure, per_pixel, paper, output.note)
+        _save(figure, out, output, measures=figure.measures, runs=figure.runs)
+    else:
+        drawn = plot_curves(place, wanted, measure, references=references, per_pixel=per_pixel,
+                            **paper)  # fmt: skip
+        _save(drawn, out, output, measures=drawn.measures, curves=len(drawn.curves))
+
+
+def _save(
+    figure: HalfFigure | TrainingFigure | Plot, out: Path, output: Output, **told: Any
+) -> None:
+    """Write a figure, and say where it is and what is to be known of it."""
+    output.results([figure.save(out)], **told)
+    output.note(*filter(None, [figure.note]))
 
 
 def _check_references(references: bool, half: HalfLevelOptions, training: TrainingOptions) -> None:

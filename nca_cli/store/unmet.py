@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from nca_cli.errors import StoreError
+from nca_cli.errors import StoreError, few
 from nca_cli.recipe import Number
 from nca_cli.store.artifact import Artifact
 from nca_cli.store.layout import split_folder
-from nca_cli.store.select import Filters, few, lacking
+from nca_cli.store.select import Filters, lacking
 from nca_cli.store.store import Store
 
 
