@@ -175,6 +175,7 @@ class Job:
     def __post_init__(self) -> None:
         self.output = self.together.output(self.output)
         self.together.note(self.output)
+        self.output.begins(self.store)
         if self.stamp:
             from nca_cli.outputs import STAMP, Outputs
 

@@ -128,6 +128,7 @@ def merge(
     from nca_cli.store.union import merge_stores
 
     sources, target = [opened(each).require(NAME_HINT) for each in others], opened(store)
+    output.begins(target)
     total = sum(1 for source in sources for _ in source.all_parts())
     with output.bar("merge", total, "files") as advance:
         found = merge_stores(target, *sources, tick=advance)
