@@ -42,25 +42,19 @@ class Unconfirmed(UsageError):
 def one_of(given: str, known: Iterable[str]) -> str:
     """What to do about an unknown word: the nearest known ones, else all of them."""
     names = list(known)
-    return _did_you_mean(nearest(given, names)) or f"one of: {', '.join(names)}"
+    return did_you_mean([given], names) or f"one of: {', '.join(names)}"
 
 
-def meant(given: Sequence[Any], stored: Sequence[Any]) -> str:
-    """What to do about values that are not stored: the nearest names that are, else some of all."""
-    texts, each = [str(one) for one in stored if isinstance(one, str)], 3 - min(len(given), 2)
-    near = [name for one in given for name in nearest(str(one), texts)[:each]]
-    return _did_you_mean([*dict.fromkeys(near)]) or f"stored: {few(stored) or 'none'}"
-
-
-def nearest(given: str, names: Sequence[str]) -> list[str]:
-    """Of names, two at most that a word may be a slip of, the nearer first."""
+def did_you_mean(given: Sequence[str], known: Iterable[str]) -> str:
+    """`did you mean cat or dog?`: of the known names, those that are nearest to the given ones."""
     from difflib import get_close_matches
 
-    plain = given.lower().replace("_", "-")
-    return get_close_matches(plain, names, 2) or get_close_matches(given, names, 2)
-
-
-def _did_you_mean(near: Sequence[str]) -> str:
+    names, most = list(known), 2 if len(given) == 1 else 1
+    near: dict[str, None] = {}
+    for word in given:
+        plain = word.lower().replace("_", "-")
+        some = get_close_matches(plain, names, most) or get_close_matches(word, names, most)
+        near.update(dict.fromkeys(some))
     return f"did you mean {' or '.join(near)}?" if near else ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from nca_cli.errors import StoreError, few, meant
+from nca_cli.errors import StoreError, did_you_mean, few
 from nca_cli.store.artifact import Artifact
 from nca_cli.store.layout import split_folder
 from nca_cli.store.select import Filters
@@ -75,7 +75,9 @@ def _lines(
     what = "no reconstruction" if made else "nothing"
     for option, values in _by_option(field, missing):
         if nowhere := [_text(value) for value in values if value not in held]:
-            hint = meant(nowhere, _names(field, option, every))
+            names = _names(field, option, every)
+            near = did_you_mean(nowhere, [name for name in names if isinstance(name, str)])
+            hint = near or f"stored: {few(names) or 'none'}"
             yield f"{what} is stored for --{option} {few(nowhere)} ({hint})"
         if apart := [_text(value) for value in values if value in held]:
             yield f"{what} is stored for --{option} {few(apart)} with the other filters"
