@@ -41,7 +41,7 @@ def nca(store, tmp_path, command, *words):
     ("words", "says"),
     [
         ("--sampler one-step --sampler dddim", "--sampler dddim (did you mean ddim or ddim-50?)"),
-        ("--model toy --model toy-tow", "--model toy-tow (did you mean toy-two or toy?)"),
+        ("--model toy --model toy-tow", "--model toy-tow (did you mean toy-two?)"),
         ("--image cat --image dgo", "--image dgo (did you mean dog?)"),
         ("--image cat --image zzz", "--image zzz (stored: cat, dog)"),
         ("--t 300,333,444", "--t 333, 444 (stored: 100, 300, 600, 900)"),
@@ -65,14 +65,19 @@ def test_a_recipe_that_is_not_stored(store):
 
 
 def test_several_values_share_a_line(store):
-    (line,) = unstored(store, Filters(images=["cat", "dgo", "caat"]))
-    assert line == "nothing is stored for --image dgo, caat (did you mean dog or cat?)"
+    (line,) = unstored(store, Filters(models=["toy", "toy-tow", "friut"]))
+    assert line == "nothing is stored for --model toy-tow, friut (did you mean toy-two or fruit?)"
+
+
+def test_a_name_that_was_asked_for_too_is_not_what_a_slip_was_meant_as(store):
+    (line,) = unstored(store, Filters(images=["cat", "caat"]))
+    assert line == "nothing is stored for --image caat (stored: cat, dog)"
 
 
 def test_what_is_stored_but_not_with_the_other_filters_is_told_apart(store):
     filters = Filters(models=["toy-two"], samplers=["one-step", "ddim", "dddim"])
     assert list(unstored(store, filters)) == [
-        "nothing is stored for --sampler dddim (did you mean ddim or ddim-50?)",
+        "nothing is stored for --sampler dddim (did you mean ddim-50?)",
         "nothing is stored for --sampler ddim with the other filters",
     ]
 

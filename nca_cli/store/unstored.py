@@ -33,9 +33,9 @@ def unstored(store: Store, filters: Filters, *, made: bool = False) -> Iterator[
     found = _readable(store.select(filters), made)
     for field in several:
         asked, held = getattr(filters, field), _held(field, found, filters)
-        if not held.isdisjoint(asked):
-            missing = [value for value in asked if value not in held]
-            yield from _lines(field, missing, _readable(store.select(), made), made)
+        missing = [value for value in asked if value not in held]
+        if 0 < len(missing) < len(asked):
+            yield from _lines(field, asked, missing, _readable(store.select(), made), made)
 
 
 def _readable(artifacts: Iterable[Artifact], made: bool) -> list[Artifact]:
@@ -67,7 +67,7 @@ def _held(field: str, artifacts: Sequence[Artifact], filters: Filters) -> set[An
 
 
 def _lines(
-    field: str, missing: Sequence[Any], every: Sequence[Artifact], made: bool
+    field: str, asked: Sequence[Any], missing: Sequence[Any], every: Sequence[Artifact], made: bool
 ) -> Iterator[str]:
     """One for what is stored nowhere, one for what is not stored beside the other filters."""
     alone: dict[str, Any] = {field: missing}
@@ -75,12 +75,17 @@ def _lines(
     what = "no reconstruction" if made else "nothing"
     for option, values in _by_option(field, missing):
         if nowhere := [_text(value) for value in values if value not in held]:
-            names = _names(field, option, every)
-            near = did_you_mean(nowhere, [name for name in names if isinstance(name, str)])
-            hint = near or f"stored: {few(names) or 'none'}"
+            hint = _hint(nowhere, _names(field, option, every), asked)
             yield f"{what} is stored for --{option} {few(nowhere)} ({hint})"
         if apart := [_text(value) for value in values if value in held]:
             yield f"{what} is stored for --{option} {few(apart)} with the other filters"
+
+
+def _hint(unknown: Sequence[str], names: Sequence[Any], asked: Iterable[Any]) -> str:
+    """The nearest names, without those that were asked for too: they are meant as they are."""
+    taken = {*map(_text, asked)}
+    others = [name for name in names if isinstance(name, str) and name not in taken]
+    return did_you_mean(unknown, others) or f"stored: {few(names) or 'none'}"
 
 
 def _by_option(field: str, values: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
