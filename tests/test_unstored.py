@@ -13,7 +13,6 @@ from nca_cli.store import Filters, Store, unstored
 
 FILES = {"plot": "curves.svg", "report": "report.html", "export": "folder"}
 READERS = ("ls", "plot", "report", "measure", "export", "rm")
-pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture
