@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from nca_cli.errors import LIST_HINT, NothingStored
+from nca_cli.errors import LIST_HINT, NothingStored, did_you_mean
 from nca_cli.images import resolution_of, size_text, usual_images
 from nca_cli.images.paths import PLACEHOLDER, Paths, found
 from nca_cli.models.aliases import ALIASES
@@ -87,7 +87,8 @@ def lasting(gap: Gap) -> bool:
 def suggestion(store: Store, filters: Filters, log_snr: Sequence[float] = ()) -> str:
     """What an error says to run when nothing at all fits the filters.
 
-    No command computes what is known by a digest alone, or a level that the model does not have.
+    No command computes what is known by a digest alone, or a level that the model does not have;
+    an image that is nearly called as one that is stored is a slip.
     Raises as `check_models`, and `UsageError` for a sampler that there is not.
     """
     check_models(store, filters)
@@ -106,7 +107,15 @@ def suggestion(store: Store, filters: Filters, log_snr: Sequence[float] = ()) ->
     ]
     runs = [replace(run, at=tuple(filters.steps)) if run.runs else run for run in runs]
     impossible = filters.recipes or (filters.t and not any(run.t for run in runs))
-    return at(LIST_HINT, store.named) if impossible else next_step(_lines(runs, store))
+    idle = impossible or _slip(store, filters)
+    return at(LIST_HINT, store.named) if idle else next_step(_lines(runs, store))
+
+
+def _slip(store: Store, filters: Filters) -> bool:
+    """Whether no image that the filters name is stored, and one is nearly called so."""
+    stored = [image for model in store.models() for image in store.images(model)]
+    names = [split_folder(image)[0] for image in stored]
+    return not any(map(filters.fits_image, stored)) and bool(did_you_mean(filters.images, names))
 
 
 def check_samplers(names: Iterable[str]) -> None:

@@ -6,8 +6,9 @@ Errors carry data; the command line turns them into text and an exit code, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class NcaError(Exception):
@@ -40,13 +41,27 @@ class Unconfirmed(UsageError):
 
 def one_of(given: str, known: Iterable[str]) -> str:
     """What to do about an unknown word: the nearest known ones, else all of them."""
+    names = list(known)
+    return did_you_mean([given], names) or f"one of: {', '.join(names)}"
+
+
+def did_you_mean(given: Sequence[str], known: Iterable[str]) -> str:
+    """`did you mean cat or dog?`: of the known names, those that are nearest to the given ones."""
     from difflib import get_close_matches
 
-    names = list(known)
-    near = get_close_matches(given.lower().replace("_", "-"), names, 2) or get_close_matches(
-        given, names, 2
-    )
-    return f"did you mean {' or '.join(near)}?" if near else f"one of: {', '.join(names)}"
+    names, most = list(known), 2 if len(given) == 1 else 1
+    near: dict[str, None] = {}
+    for word in given:
+        plain = word.lower().replace("_", "-")
+        some = get_close_matches(plain, names, most) or get_close_matches(word, names, most)
+        near.update(dict.fromkeys(some))
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def few(values: Sequence[Any]) -> str:
+    """`0, 100, …, 900`; four values in full."""
+    texts = [f"{each:g}" if isinstance(each, float) else str(each) for each in values]
+    return ", ".join(texts if len(texts) <= 4 else [*texts[:2], "…", texts[-1]])
 
 
 class ImageError(NcaError):

@@ -290,7 +290,11 @@ METHODS: dict[str, Method] = {
 def method(name: str) -> Method:
     """The sampler of that name. Raises `UsageError` where there is none."""
     if name not in METHODS:
-        raise UsageError(f"unknown sampler {name!r}", one_of(name, [*METHODS, "module:name"]))
+        stem = name.lower().rstrip("0123456789")  # of `ddim50`: its steps have a hyphen before them
+        chain, steps = stem.rstrip("-_"), name[len(stem) :]
+        meant = steps and chain in METHODS and METHODS[chain].chain
+        known = [f"{chain}-{steps}"] if meant else [*METHODS, "module:name"]
+        raise UsageError(f"unknown sampler {name!r}", one_of(name, known))
     return METHODS[name]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from nca_cli.analysis import HalfLevel, half_levels
 from nca_cli.analysis.checkpoints import Tell, silent
 from nca_cli.analysis.emergence import Emergence, emergences, of_tables
-from nca_cli.commands import fill
+from nca_cli.commands import at, fill, fills, next_step
 from nca_cli.concepts import concept_curves, concept_retention, load_probe, read_labels
 from nca_cli.concepts.curves import ConceptCurves
 from nca_cli.concepts.learned import concept_tables, no_curve_of
@@ -30,7 +30,9 @@ from nca_cli.recipe import DEFAULT_STORE
 from nca_cli.report.data.words import concept_title
 from nca_cli.store import Filters, Store, unfitted
 from nca_cli.store.child import TIME_LIMIT
+from nca_cli.store.gaps import gaps_of
 from nca_cli.store.pack import Progress, no_progress, pack, unpack
+from nca_cli.store.select import holding
 from nca_cli.store.verify import Verification, verify
 
 
@@ -122,6 +124,8 @@ def _is_of(found: Emergence, name: str) -> bool:
     return name in (found.metric, found.metric.partition("/")[0])
 
 
+ENOUGH = (100, 300, 600, 900)
+"""Levels between which half-levels are found."""
 HALF_LEVELS = ("bands", "concepts", "both")
 """Of what `plot_half_levels` tells where half is lost."""
 
@@ -157,8 +161,22 @@ def plot_half_levels(
         titles |= {each.measure: concept_title(each.measure, found) for each in found.half_levels}
         levels += [value.log_snr for value in found.values]
     outputs = Outputs(store, (Path(labels),) if labels else ())
-    return half_figure(groups, levels, titles, sides=sides, per_pixel=per_pixel, outputs=outputs,
-                       **paper)  # fmt: skip
+    try:
+        return half_figure(groups, levels, titles, sides=sides, per_pixel=per_pixel,
+                           outputs=outputs, **paper)  # fmt: skip
+    except NothingStored as nothing:
+        raise NothingStored(nothing.what, _more_levels(store, filters)) from nothing
+
+
+def _more_levels(store: Store, filters: Filters) -> str:
+    """What to do where levels are too few: take those that are stored, or compute some."""
+    every, asked = replace(filters, t=()), replace(filters, t=ENOUGH)
+    readable = holding(store.select(every), every, lambda error: None)
+    made = [one for one in readable if not one.is_noise]
+    if filters.t and len({t for one in made for t, _ in one.keys}) > 1:
+        return "leave out --t"
+    lines = fills(store, gaps_of(made, asked))
+    return next_step(lines) if lines else at(LIST_HINT, store.named)
 
 
 def _read(

@@ -185,3 +185,19 @@ def test_a_table_says_which_prompt_each_image_has(faces, prompted):
     told = {recipe.prompt: [image.name for image in plan.images]
             for plan in plans for recipe in plan.recipes.values()}  # fmt: skip
     assert told == {"a cat, grey": ["anna"], "": ["ben"]}
+
+
+# -- the environment -------------------------------------------------------------------------------
+
+
+def test_the_labels_of_a_reconstruction_have_a_variable_of_their_own(faces, monkeypatch):
+    """NCA_LABELS is the table of concepts that figures read: no row of it is a condition."""
+    Path("concepts.csv").write_text("image,smile\nanna,1\n")
+    rows = [f"{path.stem},{label}" for label, path in enumerate(sorted(faces.iterdir()))]
+    Path("conditions.csv").write_text("\n".join(["image,label", *rows]))
+    monkeypatch.setenv("NCA_LABELS", "concepts.csv")
+    reconstruct("--label", "5")
+    assert set(map(tuple, labelled().values())) == {(5,)}
+    monkeypatch.setenv("NCA_CONDITIONS", "conditions.csv")
+    reconstruct("--store", "other")
+    assert sorted(labelled("other").values()) == [[0], [1], [2]]

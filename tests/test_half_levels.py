@@ -20,7 +20,7 @@ from nca_cli.report.data import ReportRequest
 from nca_cli.report.page.charts import entries
 from nca_cli.report.page.halves import answers
 from nca_cli.report.page.orders import band_orders
-from nca_cli.store import Store
+from nca_cli.store import Filters, Store
 from nca_cli.twins import plot_half_levels
 
 KEY = ("demo", "one-step")
@@ -117,6 +117,26 @@ def test_images_without_known_concepts_have_bands_alone(portraits, of, groups):
     else:
         with pytest.raises(NothingStored):
             plot_half_levels(portraits[0], of=of)
+
+
+def test_too_few_levels_are_answered_by_the_command_that_computes_more(tmp_path):
+    pytest.importorskip("matplotlib")
+    store = portrait_store(tmp_path / "store", images=["anna"], levels=(300,), recipes=(ONE_STEP,))
+    asked = ["plot", "--half-levels", "bands", "--store", str(store.root)]
+    line = CliRunner().invoke(app, asked).stderr
+    assert (
+        "half-levels need two or more noise levels of known SNR (compute it: nca reconstruct "
+        in (line)
+    )
+    assert " IMAGES --model demo --sampler one-step " in line
+    assert f" --t 100,600,900 --seed 0 --store {store.root})" in line
+
+
+def test_levels_that_are_stored_but_left_out_are_only_to_be_taken(portraits):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(NothingStored, match="two or more noise levels") as caught:
+        plot_half_levels(portraits[0], Filters(t=[300]), "bands")
+    assert caught.value.hint == "leave out --t"
 
 
 @pytest.mark.parametrize("suffix", ["pdf", "svg", "png"])

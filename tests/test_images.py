@@ -639,6 +639,13 @@ def test_a_stdin_without_paths_is_wrong_usage(content):
     assert "one per line" in caught.value.hint
 
 
+@pytest.mark.parametrize("number", ["300", "0.25"])
+def test_a_number_that_is_no_file_is_a_level_of_a_list(number):
+    with pytest.raises(ImageError, match="no such file or folder") as caught:
+        find_images([number])
+    assert caught.value.hint == "separate levels by commas: --t 100,300"
+
+
 @pytest.mark.parametrize(
     ("argument", "problem"),
     [

@@ -18,6 +18,7 @@ from nca_cli.analysis import analyse, curves
 from nca_cli.cli import app
 from nca_cli.concepts import FunctionProbe, Truth, concept_curves
 from nca_cli.figures.curves import plot_curves
+from nca_cli.figures.grid import compose_grid
 from nca_cli.metrics import measure_store
 from nca_cli.report import collect, csv_text, render
 from nca_cli.store import Filters, Names, Store
@@ -47,6 +48,16 @@ def samplers(tmp_path, *recipes, **options):
          ["one-step no prompt guidance 1", "one-step “a cat” guidance 1",
           "one-step “a cat” guidance 2.5"]),
         ([DDIM, replace(DDIM, steps=10)], ["ddim-50", "ddim-10"]),
+        ([DDIM, replace(DDIM, spacing="karras")],
+         ["ddim-50 spacing even", "ddim-50 spacing karras"]),
+        ([DDIM, replace(DDIM, clip=None)], ["ddim-50 clip ±1", "ddim-50 no clip"]),
+        ([DDIM, replace(DDIM, clip_epsilon="recomputed")],
+         ["ddim-50 ε kept", "ddim-50 ε recomputed"]),
+        ([replace(ONE_STEP, dtype=kind) for kind in ("float32", "float16")],
+         ["one-step float32", "one-step float16"]),
+        ([ONE_STEP, replace(ONE_STEP, tf32=True)], ["one-step no TF32", "one-step TF32"]),
+        ([DDIM, replace(DDIM, eta=0.5, spacing="karras")],
+         ["ddim-50 η=0 spacing even", "ddim-50 η=0.5 spacing karras"]),
     ],
 )  # fmt: skip
 def test_recipes_of_one_label_are_told_apart_by_what_differs(tmp_path, recipes, words):
@@ -58,7 +69,8 @@ def test_recipes_of_one_label_are_told_apart_by_what_differs(tmp_path, recipes, 
     [
         replace(DDIM, weights="1" * 40),
         replace(DDIM, weights="1" * 40, eta=0.5),  # η tells them apart, and hides the weights
-        replace(DDIM, clip=None),
+        replace(DDIM, final_alpha="schedule"),
+        replace(DDIM, final_alpha="schedule", clip=None),  # clipping tells them apart alone
     ],
 )
 def test_what_words_do_not_tell_the_digest_does(tmp_path, other):
@@ -179,3 +191,18 @@ def test_statistics_of_tensors_and_concepts_have_the_names_of_the_values(compare
     probe = FunctionProbe(lambda pictures: {"mean": pictures.mean((1, 2, 3))}, "probe")
     read = concept_curves(compared, truth=truth, probe=probe).points
     assert {(point.model, point.sampler) for point in read} == own
+
+
+def test_every_figure_says_which_spacing_a_chain_has(tmp_path):
+    store = Store(tmp_path / "store")
+    for recipe in (None, *(replace(DDIM, spacing=spacing) for spacing in (None, "karras"))):
+        commit(store, [100, 300], recipe=recipe)
+    plotted = plot_curves(store, measures=["psnr"]).save(tmp_path / "plot.svg").read_text("utf-8")
+    drawn = compose_grid(store).sheet.texts
+    grid = " ".join(run.text for each in drawn for run in each.label)
+    for place in (plotted, grid, render(collect(store))):
+        assert "spacing even" in place
+        assert "spacing karras" in place
+        assert not [
+            a for a in store.select() if not a.is_noise and f"ddim-50 {a.name[-8:]}" in place
+        ]

@@ -217,7 +217,11 @@ def test_a_bar_fits_the_terminal_and_says_how_fast_and_how_long(monkeypatch, wid
     [
         (["--zzz"], "No such option: --zzz (see: nca --help)"),
         (["reconstuct"], "Did you mean 'reconstruct'? (see: nca --help)"),
-        (["reconstruct", "--limit", "0"], "'--limit'"),
+        (["reconstruct", "--limit", "0"], "--limit must be at least 1 (see: nca reconstruct"),
+        (["plot", "--batch-size", "0"], "--batch-size must be at least 1 (see: nca plot --help)"),
+        (["grid", "--cell", "3"], "--cell must be at least 16 (see: nca grid --help)"),
+        (["grid", "--cell", "x"], "--cell must be a whole number (see: nca grid --help)"),
+        (["plot", "--dpi", "x"], "--dpi must be a number (see: nca plot --help)"),
         (["reconstruct", "--size", "1"], "(--size)"),
         (["show"], "Missing argument 'ARTIFACT' (see: nca show --help)"),
         (["report", "--max-mb", "many"], "(see: nca report --help)"),
@@ -305,6 +309,18 @@ def test_a_filter_that_nothing_fits_is_named_beside_what_is_stored(
     assert len(line.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", ["grid", "plot", "report", "measure", "ls", "rm", "export"])
+def test_an_image_with_a_slip_in_its_name_is_answered_by_the_nearest(tmp_path, command):
+    store = full_store(tmp_path / "store", ["portrait-01001", "cat"])
+    files = {"grid": "grid.png", "plot": "curves.pdf", "report": "report.html", "export": "folder"}
+    out = ["-o", str(tmp_path / files[command])] if command in files else []
+    done = nca(store, command, "--image", "portrait-0100", *out)
+    assert done.exit_code == 1
+    assert "; stored: cat, portrait-01001; did you mean portrait-01001? (list " in done.stderr
+    assert "(list what is stored: nca ls)" in done.stderr
+    assert "reconstruct" not in done.stderr
+
+
 def test_filters_that_nothing_fits_together_are_all_named(store):
     together = ("--image", "a-rather-long-name-of-an-image", "--sampler", "one-step")
     done = nca(store, "ls", *together)
@@ -317,6 +333,13 @@ def test_filters_that_nothing_fits_together_are_all_named(store):
     [
         (["noise", "--sampler", "ddim"], "No such option: --sampler"),
         (["reconstruct", "--sampler", "DDIM"], "did you mean ddim"),
+        (["reconstruct", "--sampler", "ddim50"], "(did you mean ddim-50?)"),
+        (["reconstruct", "--sampler", "DDIM_50"], "(did you mean ddim-50?)"),
+        (["reconstruct", "--sampler", "dpmpp-2m20"], "(did you mean dpmpp-2m-20?)"),
+        (
+            ["reconstruct", "--sampler", "ddpm", "--eta", "1"],
+            "(leave it out, or add --sampler ddim)",
+        ),
         (["grid", "--show", "x0hat"], "did you mean x0_hat?"),
         (["plot", "--measure", "pnsr"], "did you mean psnr?"),
         (["ls", "extra"], "unexpected argument: extra"),

@@ -130,8 +130,27 @@ def _one_line(error: typer.TyperException, command: str | None = None) -> None:
     path = context.command_path if context else " ".join(filter(None, ("nca", command)))
     help_ = f"see: {path} --help"
     message = error.format_message().rstrip(".")
+    message = _plain(message)
     extra = re.fullmatch(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", message)
     complain(NcaError(f"unexpected argument: {extra[1]}" if extra else message, help_))
+
+
+BOUNDS = {
+    r"greater than or equal to (.+)": r"must be at least \1",
+    r"less than or equal to (.+)": r"must be at most \1",
+    r"a valid integer.*": "must be a whole number",
+    r"a valid number.*": "must be a number",
+}
+"""What the parser wishes of a value, and how it is said."""
+
+
+def _plain(message: str) -> str:
+    """`--limit must be at least 1`, of what the parser says in words of its own."""
+    wrong = re.fullmatch(r"Invalid value for '(.+)': Input should be (.+)", message)
+    for wish, said in BOUNDS.items() if wrong else ():
+        if wrong and (found := re.fullmatch(wish, wrong[2])):
+            return f"{wrong[1]} {found.expand(said)}"
+    return message
 
 
 def _option_as_value(context: Context) -> tuple[str, str] | None:

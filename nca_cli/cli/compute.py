@@ -121,12 +121,13 @@ def measure(
     from nca_cli.metrics import REFERENCES, Measuring, Settings
     from nca_cli.store import unmet
 
-    chosen, together = filters.parsed(), Together.with_share(shard)
-    output, place = together.output(output), opt.opened(store)
+    together, place = Together.with_share(shard), opt.opened(store)
+    output = together.output(output)
     if place.packed:
         raise StoreError(place.root, "values cannot be kept in a packed store",
                          "nca report --csv measures without keeping them, or unpack it: "
                          "nca pack --unpack")  # fmt: skip
+    chosen = filters.of(place, output, made=True)
     together.note(output)
     networks = together.device(device)
     weights = tuple(wanted.lpips_weights or ())
@@ -175,6 +176,7 @@ class Job:
     def __post_init__(self) -> None:
         self.output = self.together.output(self.output)
         self.together.note(self.output)
+        self.output.begins(self.store)
         if self.stamp:
             from nca_cli.outputs import STAMP, Outputs
 

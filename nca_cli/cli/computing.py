@@ -105,7 +105,7 @@ class ChainOptions:
         "--prompt", metavar="TEXT", show_default="the empty prompt",
         help="Text, for text-conditional models. Repeatable: reconstructs with each.")] = None
     labels: Annotated[Path | None, compute_option(
-        "--labels", metavar="FILE", show_default="none",
+        "--labels", metavar="FILE", variable="NCA_CONDITIONS", show_default="none",
         help="CSV with a label or prompt for each image: columns image, and "
         "label or prompt.")] = None
     guidance: Annotated[list[str] | None, compute_option(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+    from nca_cli.store import Store
+
 UNWRAPPED = 1000
 """Columns of a table that nobody looks at in a terminal."""
 NARROW = 72
@@ -53,6 +55,11 @@ class Output:
         """Say how far `levels` lie from what was wanted, at most, in logSNR."""
         if distance >= EXACT:
             self.note(f"{levels} lie up to {distance:.2g} from {wanted} in log SNR")
+
+    def begins(self, store: Store) -> None:
+        """Say that a store begins in a folder of other things, which may be a slip."""
+        if store.among_others:
+            self.note(f"{store.root} is not empty; the store is made among what lies there")
 
     def results(self, paths: Sequence[Path], **data: Any) -> None:
         """Print results: a path a line, or one JSON object that holds them as `files`."""

@@ -12,7 +12,8 @@ from nca_cli.errors import UsageError
 from nca_cli.recipe import parse_at, parse_list, parse_seeds
 
 if TYPE_CHECKING:
-    from nca_cli.store import Filters, ModelFilter
+    from nca_cli.cli.console import Output
+    from nca_cli.store import Filters, ModelFilter, Store
 
 
 @option_group
@@ -62,6 +63,17 @@ class FilterOptions:
             steps=() if every else tuple(parse_at(self.at or ())),
             latest=latest and not every,
         )
+
+    def of(
+        self, store: Store, output: Output, *, latest: bool = False, made: bool = False
+    ) -> Filters:
+        """As `parsed`, with a note of values that nothing in a store fits; `made` is for readers
+        of reconstructions alone."""
+        from nca_cli.store import unstored
+
+        wanted = self.parsed(latest=latest)
+        output.note(*unstored(store, wanted, made=made))
+        return wanted
 
 
 def _digits(text: str) -> str:

@@ -95,6 +95,7 @@ def import_(
     levels, pairs = named_schedule(schedule), given.parsed(failed)
     work = Importing(opened(store), given.model, pairs, levels, fit=fit, replace=replace,
                      store_dtype=store_dtype, on_error=failed if given.csv else None)  # fmt: skip
+    output.begins(work.store)
     with output.bar(work.model, len(work), "pairs") as advance:
         for _ in work:
             advance(1)

@@ -128,6 +128,7 @@ def merge(
     from nca_cli.store.union import merge_stores
 
     sources, target = [opened(each).require(NAME_HINT) for each in others], opened(store)
+    output.begins(target)
     total = sum(1 for source in sources for _ in source.all_parts())
     with output.bar("merge", total, "files") as advance:
         found = merge_stores(target, *sources, tick=advance)
@@ -155,7 +156,8 @@ def rm(
     from nca_cli.store import NAME_HINT, unmet
     from nca_cli.store.remove import kept_noise, removal
 
-    place, wanted = opened(store).require(NAME_HINT), filters.parsed()
+    place = opened(store).require(NAME_HINT)
+    wanted = filters.of(place, output)
     problems: list[NcaError] = []
     doomed = removal(place, wanted, problems.append)
     if not doomed and problems:

@@ -50,7 +50,8 @@ def export(
 
     if out is None:
         raise UsageError("--out is missing", "nca export -o DIR")
-    work = export_tensors(opened(store), out, filters.parsed(), format=format)
+    place = opened(store)
+    work = export_tensors(place, out, filters.of(place, output), format=format)
     output.results(list(work))
     fail_for(work.problems)
 
@@ -62,7 +63,8 @@ def ls(*, filters: FilterOptions, store: StoreDir = DEFAULT_STORE, json: Json = 
     from nca_cli.store import Names, unmet
     from nca_cli.store.select import holding
 
-    wanted, place = filters.parsed(), opened(store).require()
+    place = opened(store).require()
+    wanted = filters.of(place, Output())
     problems: list[NcaError] = []
     found = holding(place.select(wanted), wanted, problems.append)
     names = Names(found)

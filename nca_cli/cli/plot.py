@@ -172,17 +172,18 @@ def plot(
     """Draw metrics over log SNR or over a training, with 95 % intervals. Needs matplotlib."""
     from nca_cli.figures.curves import Page, plot_curves
 
-    opened_store, paper = opened(store), Paper(page=Page(**vars(page)), title=title)
+    place, paper = opened(store), Paper(page=Page(**vars(page)), title=title)
     _check(references, half, training, out, csv)
+    latest = bool(half.half_levels) or not training.wanted
+    wanted = filters.of(place, output, latest=latest, made=True)
     figure: HalfFigure | TrainingFigure | Plot
     if half.half_levels:
-        figure = half.drawn(opened_store, filters.parsed(latest=True), training, per_pixel, paper)
+        figure = half.drawn(place, wanted, training, per_pixel, paper)
     elif training.wanted:
-        figure = training.drawn(opened_store, filters.parsed(), measure, per_pixel, paper,
-                                output.note)  # fmt: skip
+        figure = training.drawn(place, wanted, measure, per_pixel, paper, output.note)
     else:
-        figure = plot_curves(opened_store, filters.parsed(latest=True), measure,
-                             references=references, per_pixel=per_pixel, **paper)  # fmt: skip
+        figure = plot_curves(place, wanted, measure, references=references, per_pixel=per_pixel,
+                             **paper)  # fmt: skip
     files = [figure.save(out), *([figure.save_numbers(csv)] if csv else [])]
     output.results(files, **figure.summary)
     output.note(*filter(None, [figure.note]))

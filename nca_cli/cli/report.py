@@ -69,8 +69,9 @@ def report(
             f"{out}: a report is an .html file", "use -o report.html; a browser prints it as PDF"
         )
     asked = vars(wanted) | {"train_images": tuple(wanted.train_images or ())}
+    place = opened(store)
     made = build_report(
-        opened(store), out, filters.parsed(latest=True), **asked,
+        place, out, filters.of(place, output, latest=True, made=True), **asked,
         progress=lambda total: output.bar("measure", total, "samples"),
     )  # fmt: skip
     files = (out, wanted.csv, wanted.json, wanted.training_csv)

@@ -294,7 +294,8 @@ def recipes_of(request: Request, model: Model) -> list[Recipe]:
         raise UsageError(f"--steps does not apply to {', '.join(names)}", "add --sampler ddim")
     able = taking("eta")
     if request.eta is not None and not set(names) & set(able):
-        raise UsageError(f"--eta applies to {', '.join(able)}, not to {', '.join(names)}")
+        what = f"--eta applies to {', '.join(able)}, not to {', '.join(names)}"
+        raise UsageError(what, f"leave it out, or add --sampler {able[0]}")
     shared = ("dtype", "tf32", "label", "guidance", "prompt")
     common = {name: getattr(request, name) for name in shared}
     settings = {name: getattr(request, name) for name in ("clip", "clip_epsilon", "spacing")}

@@ -179,7 +179,9 @@ class _Finder:
             images, problem = self.matching(argument), "no images match"
             hint = "check the pattern; only files with an image suffix are taken"
         else:
-            images, problem, hint = [], "no such file or folder", "check the path"
+            images, problem = [], "no such file or folder"
+            number = argument.replace(".", "", 1).isdecimal()
+            hint = "separate levels by commas: --t 100,300" if number else "check the path"
         if not images:
             self.complain(ImageError(argument or "''", problem, hint))
         return images

@@ -8,3 +8,4 @@ from nca_cli.store.samples import Key, Part, Samples
 from nca_cli.store.select import Filters, ModelFilter
 from nca_cli.store.store import NAME_HINT, Place, Store
 from nca_cli.store.unmet import unfitted, unmet
+from nca_cli.store.unstored import unstored

@@ -23,11 +23,11 @@ class Names:
     """Short names of the artifacts of one table. Two things of one name get longer ones.
 
     An image is called by its folder then, and so is a model, but where models differ in their
-    resolution: `demo 64 px`. A recipe is called by what tells it from the
-    others of its model and label, `ddim-50 η=0.5`, `one-step no prompt`, by the step of a training,
-    `one-step step 800`, or by the part of the path that tells checkpoints of one file name apart,
-    `one-step runA`; where that does not tell all of them apart, or where they differ in more, by
-    the name of its files, `ddim-50-7f31c02a`.
+    resolution: `demo 64 px`. A recipe is called by what tells it from the others of its model and
+    label, `ddim-50 η=0.5`, `ddim-50 spacing karras`, `one-step no prompt`, by the step of a
+    training, `one-step step 800`, or by the part of the path that tells checkpoints of one file
+    name apart, `one-step runA`; where that does not tell all of them apart, or where they differ in
+    more, by the name of its files, `ddim-50-7f31c02a`.
     What is not in the table makes no name longer.
     """
 
@@ -109,7 +109,7 @@ def told(
     which step of a training they were saved.
     """
     parts = _steps_that_differ(recipes, steps or {}) or _parts_that_differ(recipes, sources or {})
-    fields = [field for field in _WORDS if len({getattr(r, field) for r in recipes.values()}) > 1]
+    fields = _fields_that_differ(recipes)
     words = {
         name: (*([parts[recipe.weights]] if parts else []), *(_WORDS[f](recipe) for f in fields))
         for name, recipe in recipes.items()
@@ -125,15 +125,14 @@ def differences(
 ) -> dict[str, tuple[str, ...]]:  # fmt: skip
     """How recipes of one label differ, in words, whether or not that tells all of them apart."""
     parts = _steps_that_differ(recipes, steps or {}) or _parts_that_differ(recipes, sources or {})
-    words = {**_WORDS, **_MORE_WORDS}
-    fields = [field for field in words if len({getattr(r, field) for r in recipes.values()}) > 1]
+    fields = _fields_that_differ(recipes)
     mixed = len({recipe.weights for recipe in recipes.values()}) > 1
 
     def weights(recipe: Recipe) -> list[str]:
         return [parts.get(recipe.weights) or f"weights {digest(recipe.weights)[:6]}"]
 
     return {
-        name: (*(weights(recipe) if mixed else ()), *(words[field](recipe) for field in fields))
+        name: (*(weights(recipe) if mixed else ()), *(_WORDS[field](recipe) for field in fields))
         for name, recipe in recipes.items()
     }
 
@@ -220,6 +219,12 @@ def _several(
     return {name: held for name, held in things.items() if len(held) > 1}
 
 
+def _fields_that_differ(recipes: Mapping[str, Recipe]) -> list[str]:
+    """Of those that names say."""
+    every = recipes.values()
+    return [field for field in _WORDS if len({getattr(recipe, field) for recipe in every}) > 1]
+
+
 def _quoted(prompt: str | None) -> str:
     """A prompt in one line that fits into a legend."""
     text = " ".join("".join(c if c.isprintable() else " " for c in prompt or "").split())
@@ -234,9 +239,6 @@ _WORDS: dict[str, Callable[[Recipe], str]] = {
         "no label" if recipe.class_label is None else f"label {recipe.class_label}"
     ),
     "guidance": lambda recipe: f"guidance {1 if recipe.guidance is None else recipe.guidance:g}",
-}
-"""Fields of a recipe that a name may say, and how it says them."""
-_MORE_WORDS: dict[str, Callable[[Recipe], str]] = {
     "clip": lambda recipe: "no clip" if recipe.clip is None else f"clip ±{recipe.clip:g}",
     "threshold": lambda recipe: (
         "fixed range" if recipe.threshold is None else f"dynamic thresholding {recipe.threshold:g}"
@@ -248,4 +250,4 @@ _MORE_WORDS: dict[str, Callable[[Recipe], str]] = {
     "dtype": lambda recipe: recipe.dtype,
     "tf32": lambda recipe: "TF32" if recipe.tf32 else "no TF32",
 }
-"""Fields that listings say as well."""
+"""Fields of a recipe that names say, and how; what else differs, only the digest tells."""

@@ -9,8 +9,7 @@ from functools import cached_property
 from numbers import Real
 from typing import Any, NamedTuple
 
-from nca_cli.errors import Complain, StoreError
-from nca_cli.recipe import Number
+from nca_cli.errors import Complain, StoreError, few
 from nca_cli.store.artifact import Artifact
 from nca_cli.store.layout import split_folder
 from nca_cli.store.samples import Key
@@ -165,12 +164,6 @@ def lacking(artifacts: Iterable[Artifact], filters: Filters) -> str:
         if asked and stored and not stored & {*asked}:
             return f"no samples {what} {few(asked)}; stored: {few(sorted(stored))}"
     return ""
-
-
-def few(values: Sequence[Number | str]) -> str:
-    """`0, 100, …, 900`; four values in full."""
-    texts = [f"{each:g}" if isinstance(each, float) else str(each) for each in values]
-    return ", ".join(texts if len(texts) <= 4 else [*texts[:2], "…", texts[-1]])
 
 
 def _may_be_at(artifact: Artifact, steps: Sequence[int]) -> bool:

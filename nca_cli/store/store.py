@@ -90,6 +90,13 @@ class Store:
         """Whether there is a store at `root`."""
         return self.backend.exists
 
+    @property
+    def among_others(self) -> bool:
+        """Whether `root` is a folder of other things, where a store has yet to begin."""
+        if self.exists or not self.root.is_dir():
+            return False
+        return any(not path.name.startswith(".") for path in self.root.iterdir())
+
     def _check_format(self) -> None:
         if not self.exists:
             return
@@ -193,9 +200,12 @@ class Store:
         return True  # then their headers say it
 
     def require(self, hint: str = START_HINT) -> Store:
-        """This store, or `NothingStored`, with `hint`, where there is none."""
+        """This store, or `NothingStored`, with `hint`, where there is none. A folder of other
+        things was hardly meant to become one."""
         if self.exists and self.models():
             return self
+        if self.among_others:
+            raise NothingStored(f"{self.root} is a folder without a store", NAME_HINT)
         what = f"{self.root} holds nothing yet" if self.exists else f"no store at {self.root}"
         raise NothingStored(what, hint, self.named if hint == START_HINT else None)
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from nca_cli.errors import StoreError
+from nca_cli.errors import StoreError, did_you_mean, few
 from nca_cli.recipe import Number
 from nca_cli.store.artifact import Artifact
 from nca_cli.store.layout import split_folder
-from nca_cli.store.select import Filters, few, lacking
+from nca_cli.store.select import Filters, lacking
 from nca_cli.store.store import Store
 
 
@@ -55,7 +55,8 @@ def _unfitted(store: Store, filters: Filters, every: Sequence[Artifact]) -> Iter
     )  # fmt: skip
     for kind, asked, stored, fits in kinds:
         if asked and not fits:
-            yield _no(f"{kind} {few(asked)}", store, sorted({*stored}))
+            near = did_you_mean(asked, names := sorted({*stored}))
+            yield _no(f"{kind} {few(asked)}", store, names) + (near and f"; {near}")
     steps = _steps(one for one in of_runs if replace(filters, steps=()).fits(one))
     if filters.steps and not {*filters.steps} & {*steps}:
         yield _no(f"checkpoint at step {few(filters.steps)}", store, steps)

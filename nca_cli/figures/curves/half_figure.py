@@ -215,6 +215,5 @@ def half_figure(
     made = ((name, half_rows(some, keys, span)) for name, some in groups.items())
     found = tuple((name, rows) for name, rows in made if rows)
     if not found:
-        raise NothingStored("half-levels need two or more noise levels of known SNR",
-                            "compute more levels: nca reconstruct --t 100,300,600,900")  # fmt: skip
+        raise NothingStored("half-levels need two or more noise levels of known SNR")
     return HalfFigure(found, dict(titles), keys, page, title, outputs, sides, per_pixel)

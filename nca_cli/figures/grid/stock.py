@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from nca_cli.errors import LIST_HINT, NcaError, NothingStored, StoreError, UsageError
+from nca_cli.errors import LIST_HINT, NcaError, NothingStored, StoreError, UsageError, one_of
 from nca_cli.figures.grid.selection import Sampling, Subject
 from nca_cli.figures.grid.training import lacking as steps_lacking
 from nca_cli.recipe import Number
@@ -106,7 +106,7 @@ def samplings(
     known = {*METHODS, *(name for each in stored for name in _names(each))}
     for name in filters.samplers:
         if not {name, split_label(name)[0]} & known:
-            raise UsageError(f"unknown sampler {name!r}", f"one of: {', '.join(sorted(known))}")
+            raise UsageError(f"unknown sampler {name!r}", one_of(name, sorted(known)))
     return found
 
 
