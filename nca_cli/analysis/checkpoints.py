@@ -87,9 +87,12 @@ class MadeBy(NamedTuple):
 def made_by(store: Store, artifacts: Iterable[Artifact]) -> dict[Artifact, MadeBy]:
     """The artifacts that checkpoints of runs made, and which of them made each.
 
-    A sampler is called as in a table of the last step alone: nothing of the step is in its name.
+    A run is called as in a table of all `artifacts`, a sampler as in one of the last step alone:
+    nothing of the step is in its name.
     Artifacts that cannot be read are left out.
     """
+    artifacts = list(artifacts)
+    called = Names(artifacts)
     read = {artifact: found for artifact in artifacts if (found := _step_and_recipe(artifact))}
     steps = {artifact: step for artifact, (step, _) in read.items()}
     recipes = {artifact: recipe for artifact, (_, recipe) in read.items()}
@@ -97,7 +100,7 @@ def made_by(store: Store, artifacts: Iterable[Artifact]) -> dict[Artifact, MadeB
     for artifact in sorted(steps, key=lambda one: steps[one]):
         last[artifact.model, recipes[artifact]] = artifact
     names = Names(last.values())
-    runs = {folder: stored_run(store, folder, names.model(one))
+    runs = {folder: stored_run(store, folder, called.model(one))
             for (folder, _), one in last.items()}  # fmt: skip
     return {
         artifact: MadeBy(

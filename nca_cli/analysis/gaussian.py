@@ -65,6 +65,7 @@ def full(images: np.ndarray) -> Modes:
 def _held_out(products: np.ndarray, index: int, d: int) -> np.ndarray:
     """Sums of one image under the Gaussian of those that are neither it nor its twins."""
     others = _others(products, index, d)
+    _require_two(others)
     inner, mine = products[np.ix_(others, others)], products[others, index]
     m = len(others)
     mean_inner, mean = inner.mean(axis=1), inner.mean()  # ⟨x_j, μ⟩ and ⟨μ, μ⟩
@@ -89,6 +90,12 @@ def _others(products: np.ndarray, index: int, d: int) -> np.ndarray:
     return np.flatnonzero(apart > _TWIN)
 
 
+def _require_two(others: np.ndarray) -> None:
+    """Raise `ValueError` where images are all the same but one: that has no variance."""
+    if len(others) < 2:
+        raise ValueError("too few different images to fit a Gaussian")
+
+
 def power(images: np.ndarray) -> Modes:
     """The mean and the power spectrum of all other images; `images (n, C, H, W)`."""
     apart = gram(images.reshape(len(images), -1))
@@ -99,6 +106,7 @@ def power(images: np.ndarray) -> Modes:
     sums = np.empty((len(images), 4, 1 + NODES))
     for index, wave in enumerate(waves):
         others = _others(apart, index, d)
+        _require_two(others)
         gone = [waves[j] for j in set(range(len(waves))) - set(others.tolist())]
         m = len(others)
         mean = (total - np.sum(gone, axis=0)) / m

@@ -155,8 +155,11 @@ def kinds_of(
     if training is None:
         return {ALL: np.ones(len(table.images), bool)}
     noises = stored_noises(store, table.run.folder, filters)
-    seen = np.array([training.holds(noises[image].image) for image in table.images])
-    return {kind: rows for kind, rows in ((TRAINING, seen), (HELD_OUT, ~seen)) if rows.any()}
+    told = np.array([image in noises for image in table.images])
+    seen = np.array([image in noises and training.holds(noises[image].image)
+                     for image in table.images])  # fmt: skip
+    kinds = (TRAINING, seen), (HELD_OUT, told & ~seen)
+    return {kind: rows for kind, rows in kinds if rows.any()}
 
 
 def excesses(
@@ -210,7 +213,10 @@ def copied_shares(
     store: Store, artifacts: Sequence[Artifact], training: TrainingImages,
     filters: Filters = Filters(),  # noqa: B008
 ) -> Iterator[CopiedShare]:  # fmt: skip
-    """Of all chains of runs that begin where logSNR is below `PURE`, per level and step."""
+    """Of all chains of runs that begin where logSNR is below `PURE`, per level and step; none of a
+    single training image, since there is no second nearest."""
+    if len(training.pixels) < 2:
+        return
     held: dict[tuple, list[float]] = {}
     for artifact, (run, sampler, step) in made_by(store, artifacts).items():
         if artifact.sampler == "one-step":

@@ -109,7 +109,11 @@ def _gaussians(stored: StoredModel, filters: Filters, fits: _Fits) -> Iterator[_
     unfit = _unfit(stored, x0)
     images = None if unfit else np.stack(list(x0.values()))
     for kind in GAUSSIANS:
-        modes = None if images is None else fits.of(kind, images)
+        modes = None
+        try:
+            modes = None if images is None else fits.of(kind, images)
+        except ValueError as error:
+            unfit = str(error)
         for sampler, artifacts in stored.recipes.items():
             recipe = stored.recipe(sampler)
             name = reference_name(kind, sampler, recipe)

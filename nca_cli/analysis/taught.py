@@ -55,10 +55,11 @@ def transfer_matrix(
     `reference` names the settings of the runs on all levels: by default `uniform`, or the only
     ones that name all bands. Nothing where no runs differ, or none was trained on all levels.
     """
-    fitting: dict[tuple[str, str, str], dict[str, list[StepTable]]] = {}
+    fitting: dict[tuple, dict[str, list[StepTable]]] = {}
     for table in tables:
         if table.one_step and table.run.bands and table.run.settings and _told(table.metric):
-            rows = fitting.setdefault((table.metric, table.sampler, table.run.weights), {})
+            alike = table.metric, table.sampler, table.run.weights, table.run.side
+            rows = fitting.setdefault(alike, {})
             rows.setdefault(table.run.settings, []).append(table)
     found: list[Taught] = []
     for rows in fitting.values():
@@ -68,7 +69,7 @@ def transfer_matrix(
         if on_all not in rows:
             tell("transfer: no run on all levels to compare with "
                  '(one with settings = "uniform" in its run.toml)')  # fmt: skip
-            break
+            continue
         found += _matrix(rows, on_all)
     return found
 
@@ -105,11 +106,12 @@ def _entries(
     every = [*mine, *reference]
     steps = set.intersection(*(set(one.steps) for one in every))
     images = sorted(set.intersection(*(set(one.images) for one in every)))
-    known = [t for t in every[0].t if all(t in one.t for one in every)]
+    levels = [dict(zip(one.t, one.log_snr, strict=True)) for one in every]
+    log_snr = levels[0]
+    known = [t for t, at in log_snr.items() if all(_same(at, one.get(t)) for one in levels)]
     if not steps or not images or not known:
         return {}
     step, first = max(steps), every[0]
-    log_snr = dict(zip(first.t, first.log_snr, strict=True))
     bands = [stage(math.exp(min(log_snr[t], 700))) for t in known]
     cells = {
         name: np.mean([_cells(one, step, images, known) for one in some], axis=0)
@@ -117,6 +119,11 @@ def _entries(
     }
     found = transfer(cells, bands, "all", relative=first.metric == "mse")
     return {one.band: (one.change, one.levels, step) for one in found if one.run == "mine"}
+
+
+def _same(log_snr: float, other: float | None) -> bool:
+    """Whether two runs mean the same noise by a t; both may have an end without a finite SNR."""
+    return other is not None and (log_snr == other or abs(log_snr - other) < 1e-6)
 
 
 def _cells(

@@ -40,18 +40,20 @@ class OverTrainings:
 def over_trainings(found: Iterable[Emergence]) -> list[OverTrainings]:
     """Of all runs whose settings are told, where at least two have the same.
 
-    Raw and averaged weights of one training are no two trainings, and are kept apart.
+    Raw and averaged weights of one training are no two trainings, and are kept apart, as are sizes
+    and schedules.
     """
-    groups: dict[tuple[str, str, str, str, Number], list[tuple[Emergence, int]]] = {}
+    groups: dict[tuple[tuple, tuple[str, str, str, Number]], list[tuple[Emergence, int]]] = {}
     for one in found:
         for level, t in enumerate(one.t):
-            key = one.weights, one.settings, one.sampler, one.metric, t
-            groups.setdefault(key, []).append((one, level))
+            apart = one.weights, one.side, f"{one.log_snr[level]:.6g}"  # NaN is unlike itself
+            key = one.settings, one.sampler, one.metric, t
+            groups.setdefault((apart, key), []).append((one, level))
     return [
-        OverTrainings(*key[1:], some[0][0].log_snr[some[0][1]], tuple(one.run for one, _ in some),
+        OverTrainings(*key, some[0][0].log_snr[some[0][1]], tuple(one.run for one, _ in some),
                       geometric_mean([one.learned[level].step for one, level in some]))
-        for key, some in groups.items()
-        if key[1] and len({one.run for one, _ in some}) >= FEWEST_TRAININGS
+        for (_, key), some in groups.items()
+        if key[0] and len({one.run for one, _ in some}) >= FEWEST_TRAININGS
     ]  # fmt: skip
 
 

@@ -7,6 +7,8 @@ prior (`wiener`), which knows pictures in general and no training set at all.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 
 from nca_cli.analysis.checkpoints import StepTable, info_of
@@ -81,7 +83,8 @@ class Untaught:
         return self._found[key]
 
     def _measure(self, image: str, t: Number) -> dict[str, float]:
-        noise = self.noises[image]
+        if (noise := self.noises.get(image)) is None:
+            return {}
         x0 = noise.fixed("x0")
         if self.kind == MEAN_IMAGE:
             return measure(x0, self._mean_without(image).astype(np.float32))
@@ -100,7 +103,7 @@ class Untaught:
 
 def filtered(x_t: np.ndarray, level: Level) -> np.ndarray:
     """E[x0|x_t] `(3, H, W)` under the spectral prior of `models.wiener`."""
-    share = gain(spectrum(x_t.shape[-1]), level.a, level.s)
+    share = gain(spectrum(x_t.shape[-2:]), level.a, level.s)
     opponent = np.einsum("oc,chw->ohw", OPPONENT, x_t.astype(np.float64))
     opponent = np.fft.ifft2(np.fft.fft2(opponent, norm="ortho") * share, norm="ortho").real
     return np.einsum("oc,ohw->chw", OPPONENT, opponent).astype(np.float32)
@@ -108,14 +111,12 @@ def filtered(x_t: np.ndarray, level: Level) -> np.ndarray:
 
 def stored_noises(store: Store, folder: str, filters: Filters) -> dict[str, Artifact]:
     """Image, as tables call it, → its noise, of whatever can be read."""
-    images = filter(filters.fits_image, store.images(folder))
-    found = [store.artifact(Place(folder, image), NOISE) for image in images]
-    names = Names([noise for noise in found if noise])
+    made = [one for one in store.select(filters) if not one.is_noise and one.model == folder]
+    names = Names(made)  # an image of which there is noise alone has no part in what these say
     known: dict[str, Artifact] = {}
-    for noise in filter(None, found):
-        try:
-            noise.fixed("x0")
-        except (StoreError, NothingStored):
-            continue
-        known[names.image(noise)] = noise
+    for image, name in {one.image: names.image(one) for one in made}.items():
+        with suppress(StoreError, NothingStored):
+            if noise := store.artifact(Place(folder, image), NOISE):
+                noise.fixed("x0")
+                known[name] = noise
     return known

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nca_cli.figures.curves import HalfFigure, Page, Plot, TrainingFigure
+    from nca_cli.figures.curves.drawn import PaperFigure
     from nca_cli.store import Filters, Store
 
 
@@ -172,10 +173,10 @@ def plot(
     """Draw metrics over log SNR or over a training, with 95 % intervals. Needs matplotlib."""
     from nca_cli.figures.curves import Page, plot_curves
 
-    place, paper = opened(store), Paper(page=Page(**vars(page)), title=title)
     _check(references, half, training, out, csv)
-    latest = bool(half.half_levels) or not training.wanted
-    wanted = filters.of(place, output, latest=latest, made=True)
+    place, paper = opened(store), Paper(page=Page(**vars(page)), title=title)
+    last = bool(half.half_levels) or not training.wanted
+    wanted = filters.of(place, output, latest=last, made=True)
     figure: HalfFigure | TrainingFigure | Plot
     if half.half_levels:
         figure = half.drawn(place, wanted, training, per_pixel, paper)
@@ -184,9 +185,13 @@ def plot(
     else:
         figure = plot_curves(place, wanted, measure, references=references, per_pixel=per_pixel,
                              **paper)  # fmt: skip
-    files = [figure.save(out), *([figure.save_numbers(csv)] if csv else [])]
-    output.results(files, **figure.summary)
+    output.results(_saved(figure, out, csv), **figure.summary)
     output.note(*filter(None, [figure.note]))
+
+
+def _saved(figure: PaperFigure, out: Path, csv: Path | None) -> list[Path]:
+    """The files of a figure, written."""
+    return [figure.save(out), *([figure.save_numbers(csv)] if csv else [])]
 
 
 def _check(

@@ -191,8 +191,12 @@ def concept_points(readings: Iterable[Reading]) -> list[ConceptPoint]:
 
 
 def _retention(some: Sequence[Reading]) -> float:
-    columns = zip(*((each.truth, each.read, each.clean) for each in some), strict=True)
-    return retention(*(np.array(column) for column in columns))
+    """Over images, their seeds averaged first."""
+    of_image: dict[str, list[np.ndarray]] = {}
+    for each in some:
+        of_image.setdefault(each.image, []).append(np.array([each.truth, each.read, each.clean]))
+    means = np.stack([np.mean(seeds, axis=0) for seeds in of_image.values()])
+    return retention(*np.moveaxis(means, 1, 0))
 
 
 def concept_curves(

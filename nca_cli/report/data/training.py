@@ -77,8 +77,8 @@ class TrainingRequest:
     """How they became square."""
     reference: str | None = None
     """Settings of the runs on all levels, for the transfer matrix."""
-    known: dict[Resolution, TrainingImages] = field(default_factory=dict)
-    """Resolution → training images that were read before."""
+    known: dict[tuple[Resolution, int], TrainingImages] = field(default_factory=dict)
+    """Resolution and channels → training images that were read before."""
 
 
 def has_runs(store: Store, filters: Filters = Filters()) -> bool:  # noqa: B008
@@ -115,14 +115,15 @@ def training_numbers(
     tables += _concepts(store, filters, wanted, tell)
     seen = {one.run.folder: _seen(store, one.run.folder, wanted) for one in tables}
     found = tuple(_emergences(tables, store, filters, wanted, seen, tell))
-    known = next((one for one in seen.values() if one is not None), None)
+    sets = {id(one): one for one in seen.values() if one is not None}.values()
     return Training(
         found, tuple(learned_orders(found)), tuple(over_trainings(found)),
         tuple(transfer_matrix(tables, wanted.reference, tell)),
         tuple(_excesses(tables, store, filters, seen)),
         tuple(gap for one in _errors(tables)
               for gap in gaps(one, kinds_of(store, one, seen[one.run.folder], filters))),
-        tuple(copied_shares(store, work.artifacts, known, filters)) if known else (),
+        tuple(share for one in sets
+              for share in copied_shares(store, work.artifacts, one, filters)),
         tuple(notes),
     )  # fmt: skip
 
@@ -187,11 +188,11 @@ def _seen(store: Store, folder: str, wanted: TrainingRequest) -> TrainingImages 
     space = info_of(store, folder).get("space") or {}
     if not (wanted.images and space.get("resolution")):
         return None
-    if (resolution := resolution_of(space["resolution"])) not in wanted.known:
+    resolution, channels = resolution_of(space["resolution"]), int(space.get("channels") or 3)
+    if (resolution, channels) not in wanted.known:
         sources = find_images(wanted.images)
-        channels = int(space.get("channels") or 3)
-        wanted.known[resolution] = TrainingImages(
+        wanted.known[resolution, channels] = TrainingImages(
             np.stack([load_image(one, resolution, wanted.fit, channels).pixels for one in sources]),
             frozenset(image_digest(one, resolution, wanted.fit) for one in sources),
         )
-    return wanted.known.get(resolution)
+    return wanted.known[resolution, channels]
