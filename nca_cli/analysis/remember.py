@@ -25,7 +25,7 @@ from nca_cli.store.files import locked, write_atomically
 from nca_cli.store.layout import DERIVED, NOISE
 from nca_cli.store.sealed import sealed, unsealed
 
-VERSION = 3
+VERSION = 4
 """Rises when the same tensors give other numbers."""
 KEPT = 8
 """Results of a kind that stay, each for other filters; the oldest go."""
