@@ -172,6 +172,14 @@ def test_the_order_of_levels_and_of_measures_has_a_probability(store):
     assert all(0 <= one.probability <= 1 for one in orders)
 
 
+def test_levels_that_lack_different_images_have_an_order_too():
+    cells = np.concatenate([falling(20, images=9), falling(60, images=9)], axis=1)
+    cells[0, 0, 2] = cells[7:, 1, 1] = np.nan
+    (order,) = learned_orders([emergence(table(StoredRun("mine", "mine"), cells))])
+    assert order.probability == 1.0
+    assert order.certain
+
+
 def test_settings_that_cannot_be_read_leave_a_run_its_name(store):
     (store.root / store.models()[0] / "model.json").write_text("{")
     found = tables_of(store)

@@ -6,7 +6,6 @@ a store. Steps are the optimiser's; images seen are steps times `batch_size`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -206,8 +205,6 @@ def learned_orders(found: Sequence[Emergence]) -> Iterator[LearnedOrder]:
 
 
 def _order(one: Emergence, first: int, other: Emergence, then: int) -> LearnedOrder:
-    mine, theirs = one.learned[first], other.learned[then]
-    joint = mine.step.n == theirs.step.n
-    probability = precedes(mine, theirs) if joint else math.nan
+    probability = precedes(one.learned[first], other.learned[then])
     return LearnedOrder(one.run, one.sampler, one.metric, one.t[first], other.metric,
                         other.t[then], probability)  # fmt: skip
