@@ -247,6 +247,33 @@ def test_one_image_has_a_half_level_without_an_interval():
     assert "too few images" in found.log_snr.blank
 
 
+@pytest.mark.parametrize(
+    ("measure", "numbers_of"),
+    [
+        ("coherence/0", half_levels),
+        ("ssim", lambda table: weight_shares(table, {"m": LINEAR})),
+        ("mse", bits),
+    ],
+)
+def test_a_level_that_few_images_have_costs_the_others_nothing(measure, numbers_of):
+    table = rows(logistic(-2), measure)
+    extra = rows([[0.5]] * 14, measure, t=(150,))
+    assert repr(numbers_of([*table, *extra])) == repr(numbers_of(table))
+
+
+def test_half_of_the_images_make_a_level_that_counts():
+    extra = rows([[0.9]] * 15, "coherence/0", t=(150,))
+    (found,) = half_levels([*rows(logistic(-2), "coherence/0"), *extra])
+    assert found.log_snr.n == 15
+
+
+def test_one_image_may_have_all_levels_where_the_others_have_one():
+    one, others = logistic(-2, 1, 0), logistic(-2)[:, :1]
+    (found,) = half_levels([*rows(others, "coherence/0", t=LEVELS[:1]), *rows(one, "coherence/0")])
+    assert found.log_snr.value == pytest.approx(-2, abs=0.2)
+    assert found.log_snr.n == 1
+
+
 def test_isotonic_regression_is_the_nearest_monotone_curve():
     random = np.random.default_rng(3)
     x = random.standard_normal((50, 7))

@@ -149,6 +149,12 @@ def test_images_that_lack_a_level_and_readings_that_are_not_numbers_are_left_out
     assert [p.images for p in found.curves[0].points if p.images < 20] == [19, 19]
 
 
+def test_a_level_that_one_image_has_costs_the_others_nothing():
+    some = readings(20, {"hair": -3.0})
+    extra = some[0]._replace(t=975, log_snr=SCHEDULE.log_snr(975))
+    assert concept_retention([*some, extra]).half_levels == concept_retention(some).half_levels
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("size", [1, 3])
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ from nca_cli.concepts.learned import shares
 from nca_cli.engine.plan import Shard
 from nca_cli.metrics import Measuring, measure
 from nca_cli.report import build_report
-from nca_cli.report.data.training import TrainingRequest, training_numbers
-from nca_cli.report.data.training_rows import TrainingRow
+from nca_cli.report.data.training import Training, TrainingRequest, training_numbers
+from nca_cli.report.data.training_rows import TrainingRow, training_rows
 from nca_cli.store import Filters, Store
 
 TS = (200, 500)
@@ -172,6 +172,14 @@ def test_the_order_of_levels_and_of_measures_has_a_probability(store):
     assert all(0 <= one.probability <= 1 for one in orders)
 
 
+def test_levels_that_lack_different_images_have_an_order_too():
+    cells = np.concatenate([falling(20, images=9), falling(60, images=9)], axis=1)
+    cells[0, 0, 2] = cells[7:, 1, 1] = np.nan
+    (order,) = learned_orders([emergence(table(StoredRun("mine", "mine"), cells))])
+    assert order.probability == 1.0
+    assert order.certain
+
+
 def test_settings_that_cannot_be_read_leave_a_run_its_name(store):
     (store.root / store.models()[0] / "model.json").write_text("{")
     found = tables_of(store)
@@ -224,6 +232,33 @@ def falling(half, spread=0.05, images=6):
     """Errors of one level that are half learned near a step, of images that differ a little."""
     curve = 1 / (1 + np.array(STEPS) / half)
     return np.abs(1 + spread * RANDOM.standard_normal((images, 1, 1))) * curve[None, None]
+
+
+def test_an_image_without_a_value_leaves_the_learning_curve_of_the_others():
+    cells = falling(30, images=7)
+    cells = np.concatenate([cells, cells], axis=1)
+    holed = cells.copy()
+    holed[2, 0, 1] = np.nan
+    one = emergence(table(StoredRun("mine", "mine"), holed))
+    others = emergence(table(StoredRun("mine", "mine"), np.delete(cells, 2, axis=0)))
+    assert one.mean[0] == pytest.approx(others.mean[0])
+    assert one.mean[1] == pytest.approx(cells[:, 1].mean(axis=0))
+    assert one.counts == (6, 7)
+    for low, mean, high in zip(one.low[0], one.mean[0], one.high[0], strict=True):
+        assert low < mean < high
+    rows = [row for row in training_rows(Training((one,))) if row.kind == "mean"]
+    assert [row.n for row in rows] == [6] * 4 + [7] * 4
+    assert {row.blank for row in rows} == {""}
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_level_that_no_image_has_whole_is_blank_with_a_reason():
+    holed = falling(30)
+    holed[:, 0, 2] = np.nan
+    one = emergence(table(StoredRun("mine", "mine"), holed))
+    assert np.isnan(one.mean).all()
+    rows = [row for row in training_rows(Training((one,))) if row.kind == "mean"]
+    assert {(row.n, row.blank) for row in rows} == {(0, "too few images for an interval: 0 of 3")}
 
 
 def test_trainings_of_the_same_settings_have_an_interval_of_their_own():

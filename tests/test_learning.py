@@ -160,6 +160,29 @@ def test_images_that_lack_a_checkpoint_are_left_out():
     assert learned(STEPS, holed).step.n == 3
 
 
+def later_by_6_percent(images=12):
+    """Errors of two measures; every image learns the second 6 % later, and images differ more."""
+    random = np.random.default_rng(3)
+    halves = 30 * np.exp(0.5 * random.standard_normal((images, 1)))
+    return [1 / (1 + np.array(STEPS) / (halves * factor)) for factor in (1.0, 1.06)]
+
+
+def test_the_order_is_of_the_same_images_where_each_lacks_another():
+    one, other = later_by_6_percent()
+    assert precedes(learned(STEPS, one), learned(STEPS, other)) == 1.0
+    one[0, 3] = other[-1, 5] = np.nan
+    assert precedes(learned(STEPS, one), learned(STEPS, other)) > 0.95
+
+
+@pytest.mark.filterwarnings("error")
+def test_draws_without_a_complete_image_say_nothing_of_an_order():
+    one, other = later_by_6_percent()
+    one[3:, 3] = other[3:, 5] = np.nan
+    found = [learned(STEPS, each) for each in (one, other)]
+    assert np.isnan(found[0].halves).any()
+    assert precedes(*found) == 1.0
+
+
 def test_the_order_of_images_changes_nothing_but_rounding():
     cells = errors(0.1, 1.0)
     one, other = learned(STEPS, cells), learned(STEPS, cells[::-1])

@@ -21,7 +21,7 @@ import numpy as np
 
 from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means
 from nca_cli.analysis.p2 import BOUNDS
-from nca_cli.analysis.values import Matrices, Value, tables
+from nca_cli.analysis.values import Matrices, Value, common_levels, tables
 from nca_cli.metrics.tidy import TidyTable
 
 CHANNELS = 3
@@ -72,9 +72,9 @@ def _one_step(sampler: str) -> bool:
 def _of_table(table: Matrices, channels: int) -> Iterable[Bits]:
     cells = table.grids["mse"].mean
     with np.errstate(invalid="ignore"):
-        known = np.isfinite(table.log_snr) & (np.isfinite(cells) & (cells > 0)).any(axis=0)
-    levels = np.flatnonzero(known)
-    levels = levels[np.argsort(table.log_snr[levels], kind="stable")]
+        there = np.isfinite(cells)
+        there &= (there & (cells > 0)).any(axis=0)
+    levels = common_levels(there, table.log_snr)[::-1]
     complete = np.isfinite(cells[:, levels]).all(axis=1)
     cells = np.where(complete[:, None], cells[:, levels], np.nan) * channels
     for name, bounds in {**BOUNDS, ALL: (-math.inf, math.inf)}.items():

@@ -6,7 +6,6 @@ a store. Steps are the optimiser's; images seen are steps times `batch_size`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -62,6 +61,8 @@ class Emergence:
     """`ema`, `raw`, or nothing where that is not said."""
     side: int | None = None
     """Of x_t in pixels (of latent models, in latents), where that is said."""
+    counts: tuple[int, ...] = ()
+    """Per level, how many images have all steps: what `mean` is over."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without the draws of `learned`."""
@@ -134,25 +135,32 @@ def emergence(
                 baseline[:, level], higher_is_better=table.higher_is_better)
         for level in range(len(table.t))
     )  # fmt: skip
-    with np.errstate(invalid="ignore"):
-        mean = table.cells.mean(axis=0)
+    whole = np.isfinite(table.cells).all(axis=2)
+    cells = np.where(whole[:, :, None], table.cells, np.nan)
+    mean, counts = _means(cells), tuple(whole.sum(axis=0).tolist())
     return Emergence(
         table.run.name, table.sampler, table.metric, table.t, table.log_snr, table.steps,
         tuple(map(tuple, mean.tolist())), tuple(level.baseline for level in found), baseline_kind,
         found, batch_size or table.run.batch_size, len(table.images), table.run.settings,
-        table.images, *_intervals(table.cells), table.run.weights, table.run.side,
+        table.images, *_intervals(cells, mean, counts), table.run.weights, table.run.side, counts,
     )  # fmt: skip
 
 
 Rows = tuple[tuple[float, ...], ...]
 
 
-def _intervals(cells: np.ndarray) -> tuple[Rows, Rows]:
-    """Low and high ends `(levels, steps)` of means over images, of `(images, levels, steps)`."""
+def _means(cells: np.ndarray) -> np.ndarray:
+    """`(levels, steps)` of `(images, levels, steps)`; NaN cells are absent."""
+    count = np.isfinite(cells).sum(axis=0)
+    return np.nansum(cells, axis=0) / np.where(count, count, np.nan)
+
+
+def _intervals(cells: np.ndarray, mean: np.ndarray, counts: Sequence[int]) -> tuple[Rows, Rows]:
+    """Low and high ends of `mean` `(levels, steps)`, of `cells` `(images, levels, steps)`."""
     ends = [
-        [interval(mean, draws, len(level), mean=True)
-         for mean, draws in zip(level.mean(axis=0).tolist(), resampled_means(level).T, strict=True)]
-        for level in np.moveaxis(cells, 1, 0)
+        [interval(value, draws, n, mean=True)
+         for value, draws in zip(values, resampled_means(level).T, strict=True)]
+        for level, values, n in zip(np.moveaxis(cells, 1, 0), mean.tolist(), counts, strict=True)
     ]  # fmt: skip
     low, high = (tuple(tuple(each[end] for each in row) for row in ends) for end in (0, 1))
     return low, high
@@ -197,8 +205,6 @@ def learned_orders(found: Sequence[Emergence]) -> Iterator[LearnedOrder]:
 
 
 def _order(one: Emergence, first: int, other: Emergence, then: int) -> LearnedOrder:
-    mine, theirs = one.learned[first], other.learned[then]
-    joint = mine.step.n == theirs.step.n
-    probability = precedes(mine, theirs) if joint else math.nan
+    probability = precedes(one.learned[first], other.learned[then])
     return LearnedOrder(one.run, one.sampler, one.metric, one.t[first], other.metric,
                         other.t[then], probability)  # fmt: skip

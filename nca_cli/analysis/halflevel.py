@@ -23,7 +23,7 @@ from itertools import combinations
 import numpy as np
 
 from nca_cli.analysis.bootstrap import Estimate, estimate, interval, resampled_means, too_few
-from nca_cli.analysis.values import Matrices, Value, made_by_networks, tables
+from nca_cli.analysis.values import Matrices, Value, common_levels, made_by_networks, tables
 from nca_cli.metrics.registry import Ends, ends_of, family
 
 HALF, SURE = 0.5, 0.975
@@ -125,9 +125,10 @@ Found = tuple[HalfLevel, float, np.ndarray]
 
 
 def _found(table: Matrices, measure: str) -> Found:
-    """Images that lack one of the levels are left out: a mean must not jump with its images."""
+    """Images that lack a common level are left out: a mean must not jump with its images."""
     names, theory = (table.model, table.sampler, measure), ends_of(measure)
-    levels, grid = _levels(table, measure), table.grids[measure].mean
+    grid = table.grids[measure].mean
+    levels = common_levels(np.isfinite(grid), table.log_snr)
     log_snr, cells = table.log_snr[levels], grid[:, levels]
     complete = np.isfinite(cells).all(axis=1) & (len(levels) > 0)
     n = int(complete.sum())
@@ -165,13 +166,6 @@ def unlevelled(any_value: bool, levels: int, complete: bool) -> str:
     if levels < 2:
         return "fewer than two levels of known SNR"
     return "" if complete else "no image at all levels"
-
-
-def _levels(table: Matrices, measure: str) -> np.ndarray:
-    """Levels with a finite logSNR and any finite value, from the cleanest to the noisiest."""
-    known = np.isfinite(table.grids[measure].mean).any(axis=0) & np.isfinite(table.log_snr)
-    levels = np.flatnonzero(known)
-    return levels[np.argsort(-table.log_snr[levels], kind="stable")]
 
 
 def _lost(means: np.ndarray, theory: Ends) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

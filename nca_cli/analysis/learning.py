@@ -54,7 +54,9 @@ class Learned:
     """Share of what was learned that the last checkpoint has lost again; 0 where it is the best.
     Learned, then lost: where its interval lies above 0."""
     halves: np.ndarray
-    """Draws `(draws,)` of ln(step), for `precedes`: -inf before the first, +inf never."""
+    """Draws `(draws,)` of ln(step), for `precedes`: -inf before the first, +inf never. They are of
+    all images, complete or not, so that what lacks other images is resampled jointly; NaN where no
+    complete image was drawn."""
     share_low: tuple[float, ...] = ()
     """Ends of the 95 % intervals of `share`: low …"""
     share_high: tuple[float, ...] = ()
@@ -84,20 +86,22 @@ def learned(
     n, later = int(complete.sum()), [steps[column] for column in trained]
     if not n:
         return _blank("no image at all checkpoints", n, len(later))
-    lower = -both[complete] if higher_is_better else both[complete]
     sign = -1 if higher_is_better else 1
-    mean, draws = lower.mean(axis=0)[None], resampled_means(lower)
+    lower = sign * both
+    mean, draws = lower[complete].mean(axis=0)[None], resampled_means(lower[complete])
     if not _gained(mean, draws, n):
         return _blank(NOTHING_TO_LEARN, n, len(later), sign * float(mean[0, 0]))
     found = _learned(later, mean, draws, n)
+    if n < len(cells):
+        joint = resampled_means(np.where(complete[:, None], lower, np.nan))
+        found = replace(found, halves=_halves(later, _shares(joint)))
     return replace(found, baseline=sign * found.baseline, best=sign * found.best)
 
 
 def _learned(steps: Sequence[int], mean: np.ndarray, draws: np.ndarray, n: int) -> Learned:
     """From means `(1, 1 + checkpoints)` and their draws; the baseline is first, less is better."""
     share, shares = _shares(mean), _shares(draws)
-    log_step = np.log(np.asarray(steps, float))
-    value, halves = -crossings(share, -log_step)[0], -crossings(shares, -log_step)
+    value, halves = _halves(steps, share)[0], _halves(steps, shares)
     best = int(np.argmax(share[0]))
     ends = [
         interval(each, drawn, n) for each, drawn in zip(share[0].tolist(), shares.T, strict=True)
@@ -129,6 +133,11 @@ def _shares(means: np.ndarray) -> np.ndarray:
         return (base - run) / (base - run.min(axis=1, keepdims=True))
 
 
+def _halves(steps: Sequence[int], shares: np.ndarray) -> np.ndarray:
+    """ln(step) `(draws,)` at which half is learned, of G `(draws, checkpoints)`."""
+    return -crossings(shares, -np.log(np.asarray(steps, float)))
+
+
 def _located(value: float, halves: np.ndarray, n: int) -> Estimate:
     """The step of a ln(step), its interval taken on the logarithm; blank beyond the checkpoints."""
     if math.isinf(value):
@@ -148,12 +157,13 @@ def _blank(why: str, n: int, count: int, baseline: float = math.nan) -> Learned:
 def precedes(one: Learned, other: Learned) -> float:
     """Probability that `one` is learned before `other`: the share of joint draws; ties are halved.
 
-    NaN where one of the two is blank for another reason than lying beyond the checkpoints, or is
-    of too few images.
+    Both are of the same images, though each may lack some. NaN where one of the two is blank for
+    another reason than lying beyond the checkpoints, or is of too few images.
     """
-    unknown = any(np.isnan(each.halves).all() for each in (one, other))
-    if unknown or too_few(min(one.step.n, other.step.n)):
+    known = ~(np.isnan(one.halves) | np.isnan(other.halves))
+    if not known.any() or too_few(min(one.step.n, other.step.n)):
         return math.nan
     with np.errstate(invalid="ignore"):
-        gap = np.nan_to_num(other.halves - one.halves, nan=0.0, posinf=np.inf, neginf=-np.inf)
+        gap = (other.halves - one.halves)[known]
+        gap = np.nan_to_num(gap, nan=0.0, posinf=np.inf, neginf=-np.inf)
     return float(np.mean(gap > 0) + np.mean(gap == 0) / 2)

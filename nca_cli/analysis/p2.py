@@ -16,7 +16,7 @@ import numpy as np
 
 from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means
 from nca_cli.analysis.halflevel import isotonic
-from nca_cli.analysis.values import Matrices, Value, made_by_networks, tables
+from nca_cli.analysis.values import Matrices, Value, common_levels, made_by_networks, tables
 from nca_cli.metrics.registry import ends_of
 from nca_cli.schedule import Schedule
 
@@ -120,7 +120,7 @@ def weight_shares(
 
 def _shares(table: Matrices, measure: str, schedule: Schedule) -> Iterable[WeightShare]:
     cells = table.grids[measure].mean
-    levels = np.flatnonzero(np.isfinite(cells).any(axis=0) & np.isfinite(table.log_snr))
+    levels = common_levels(np.isfinite(cells), table.log_snr)
     cells = cells[:, levels][np.isfinite(cells[:, levels]).all(axis=1)]
     if len(levels) < 2 or not len(cells):
         return

@@ -63,6 +63,19 @@ def made_by_networks(values: Iterable[Value]) -> TidyTable:
     return TidyTable.of(values).where(lambda name: not name.startswith(REFERENCE), "sampler")
 
 
+def common_levels(there: np.ndarray, log_snr: np.ndarray) -> np.ndarray:
+    """Levels of known SNR that most images have, from the cleanest to the noisiest.
+
+    `there` `(images, levels)` says which image has which. At least half as many must have a level
+    as have the second best (one level alone is nothing to follow): what one image has besides must
+    not cost all the others.
+    """
+    count = np.where(np.isfinite(log_snr), there.sum(axis=0), 0)
+    enough = np.sort(count)[-2:-1].max(initial=1)
+    levels = np.flatnonzero(2 * count >= enough)
+    return levels[np.argsort(-log_snr[levels], kind="stable")]
+
+
 def _is(*wanted: object) -> Callable[..., bool]:
     return lambda *names: names == wanted
 

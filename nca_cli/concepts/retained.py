@@ -28,7 +28,7 @@ from nca_cli.analysis.halflevel import (
     ordered,
     unlevelled,
 )
-from nca_cli.analysis.values import Value
+from nca_cli.analysis.values import Value, common_levels
 from nca_cli.concepts.curves import READABLE, Reading
 from nca_cli.concepts.probe import Concept
 from nca_cli.concepts.truth import CHANNELS
@@ -175,9 +175,9 @@ def _curve(names: tuple[str, str, str], table: _Reading) -> Curve:
 
 
 def _half(names: tuple[str, str, str], table: _Reading) -> Found:
-    levels = np.flatnonzero(np.isfinite(table.log_snr) & (table.samples > 0).any(0))
-    levels = levels[np.argsort(-table.log_snr[levels], kind="stable")]
-    known = np.all(table.samples[:, levels] > 0, axis=1) & (len(levels) > 0)
+    there = table.samples > 0
+    levels = common_levels(there, table.log_snr)
+    known = np.all(there[:, levels], axis=1) & (len(levels) > 0)
     value, draws = _retention(table, known, levels)
     why = unlevelled(bool(table.samples.any()), len(levels), bool(known.any()))
     why = why or _untellable(table.truth[known], value)

@@ -70,7 +70,7 @@ class TrainingFigure(PaperFigure):
     def numbers(self) -> list[Drawn]:
         return [
             Drawn(f"{one.run} · {one.sampler}", one.metric, one.t[i], one.log_snr[i], step,
-                  one.mean[i][j], one.low[i][j], one.high[i][j], one.images)
+                  one.mean[i][j], one.low[i][j], one.high[i][j], one.counts[i])
             for one in self.found for i in range(len(one.t)) for j, step in enumerate(one.steps)
         ]  # fmt: skip
 
@@ -169,7 +169,7 @@ class TrainingFigure(PaperFigure):
     @property
     def over_images(self) -> str:
         """Behind every number."""
-        counts = sorted({each.images for each in self.found})
+        counts = sorted({count for each in self.found for count in each.counts})
         if counts == [1]:
             return "one image"
         return f"{counts[0]} images" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} images"

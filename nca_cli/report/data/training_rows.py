@@ -21,7 +21,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from nca_cli.analysis.bootstrap import Estimate
+from nca_cli.analysis.bootstrap import Estimate, too_few
 from nca_cli.analysis.emergence import Emergence
 from nca_cli.report.data.training import Training
 
@@ -74,7 +74,8 @@ def _learned(one: Emergence) -> Iterator[TrainingRow]:
     for level, place in enumerate(zip(one.t, one.log_snr, strict=True)):
         name, found = (one.run, one.sampler, one.metric, place), one.learned[level]
         means = zip(one.mean[level], one.low[level], one.high[level], strict=True)
-        rows = [_row("mean", *name, Estimate(*mean, one.images), step)
+        n = one.counts[level]
+        rows = [_row("mean", *name, Estimate(*mean, n, too_few(n)), step)
                 for step, mean in zip(one.steps, means, strict=True)]  # fmt: skip
         shares = zip(found.share, found.share_low, found.share_high, strict=True)
         rows += [_row("share", *name, Estimate(*share, found.step.n), step, one.baseline_kind)
