@@ -60,7 +60,7 @@ class Emergence:
     weights: str = ""
     """`ema`, `raw`, or nothing where that is not said."""
     side: int | None = None
-    """Of x_t in pixels (of latent models, in latents), where that is said."""
+    """Of x_t in pixels, where that is said; None for latent models."""
     counts: tuple[int, ...] = ()
     """Per level, how many images have all steps: what `mean` is over."""
 
