@@ -47,7 +47,7 @@ class StoredRun:
     weights: str = ""
     """`ema`, `raw`, or nothing where that is not said."""
     side: int | None = None
-    """Of its x_t in pixels (of latent models, in latents), where that is said."""
+    """Of its x_t in pixels, where that is said; None for latent models."""
 
 
 @dataclass(frozen=True, eq=False)
