@@ -26,6 +26,7 @@ WRITERS = {
     "curves.pdf": ["plot", "-o"],
     "curves.svg": ["plot", "-o"],
     "curves.png": ["plot", "-o"],
+    "numbers.csv": ["plot", "-o", "curves.pdf", "--csv"],
     "report.html": ["report", "-o"],
     "values.csv": ["report", "-o", "page.html", "--csv"],
     "training.csv": ["report", "-o", "page.html", "--training-csv"],

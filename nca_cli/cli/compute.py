@@ -123,11 +123,11 @@ def measure(
 
     together, place = Together.with_share(shard), opt.opened(store)
     output = together.output(output)
+    chosen = filters.of(place, output, made=True)
     if place.packed:
         raise StoreError(place.root, "values cannot be kept in a packed store",
                          "nca report --csv measures without keeping them, or unpack it: "
                          "nca pack --unpack")  # fmt: skip
-    chosen = filters.of(place, output, made=True)
     together.note(output)
     networks = together.device(device)
     weights = tuple(wanted.lpips_weights or ())

@@ -156,8 +156,9 @@ def rm(
     from nca_cli.store import NAME_HINT, unmet
     from nca_cli.store.remove import kept_noise, removal
 
-    place = opened(store).require(NAME_HINT)
+    place = opened(store)
     wanted = filters.of(place, output)
+    place.require(NAME_HINT)
     problems: list[NcaError] = []
     doomed = removal(place, wanted, problems.append)
     if not doomed and problems:

@@ -63,8 +63,9 @@ def ls(*, filters: FilterOptions, store: StoreDir = DEFAULT_STORE, json: Json = 
     from nca_cli.store import Names, unmet
     from nca_cli.store.select import holding
 
-    place = opened(store).require()
+    place = opened(store)
     wanted = filters.of(place, Output())
+    place.require()
     problems: list[NcaError] = []
     found = holding(place.select(wanted), wanted, problems.append)
     names = Names(found)

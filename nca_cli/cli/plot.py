@@ -190,7 +190,9 @@ def plot(
 
 
 def _saved(figure: PaperFigure, out: Path, csv: Path | None) -> list[Path]:
-    """The files of a figure, written."""
+    """The files of a figure, written; none where one of them may not be."""
+    if csv:
+        figure.outputs.check(csv, figure.table)
     return [figure.save(out), *([figure.save_numbers(csv)] if csv else [])]
 
 

@@ -61,10 +61,14 @@ class PaperFigure(ABC):
     def summary(self) -> dict[str, object]:
         """What a program is told of it."""
 
+    @property
+    def table(self) -> bytes:
+        """`numbers` as CSV."""
+        return as_csv(Drawn._fields, self.numbers).encode()
+
     def save_numbers(self, path: str | Path) -> Path:
-        """Write `numbers` as CSV. Raises `UsageError`."""
-        text = as_csv(Drawn._fields, self.numbers)
-        self.outputs.write(Path(path), text.encode())
+        """Write `table`. Raises `UsageError`."""
+        self.outputs.write(Path(path), self.table)
         return Path(path)
 
     def figure(self) -> Figure:
