@@ -54,6 +54,10 @@ def spectrum() -> np.ndarray:
     return np.concatenate([[0.0], np.exp(np.linspace(LOWEST, HIGHEST, NODES))])
 
 
+class TooAlike(ValueError):
+    """Images of which fewer than two are others than one of them."""
+
+
 def full(images: np.ndarray) -> Modes:
     """The sample mean and covariance of all other images; `images (n, …)`."""
     rows = images.reshape(len(images), -1)
@@ -91,9 +95,9 @@ def _others(products: np.ndarray, index: int, d: int) -> np.ndarray:
 
 
 def _require_two(others: np.ndarray) -> None:
-    """Raise `ValueError` where images are all the same but one: that has no variance."""
+    """Raise `TooAlike` where images are all the same but one: that has no variance."""
     if len(others) < 2:
-        raise ValueError("too few different images to fit a Gaussian")
+        raise TooAlike("too few different images to fit a Gaussian")
 
 
 def power(images: np.ndarray) -> Modes:

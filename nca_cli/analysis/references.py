@@ -23,7 +23,7 @@ import numpy as np
 
 from nca_cli.analysis.bootstrap import Estimate, estimate, resampled_means
 from nca_cli.analysis.chains import linear, why_not
-from nca_cli.analysis.gaussian import MIN_REFERENCE, Modes, full, power, spectrum
+from nca_cli.analysis.gaussian import MIN_REFERENCE, Modes, TooAlike, full, power, spectrum
 from nca_cli.analysis.read import StoredModel, levels, stored_models
 from nca_cli.analysis.values import ANY_SEED, NO_LEVEL, REFERENCE, Matrices, Value, tables
 from nca_cli.metrics.fidelity import PEAK
@@ -106,14 +106,9 @@ class _Fits:
 
 def _gaussians(stored: StoredModel, filters: Filters, fits: _Fits) -> Iterator[_Found]:
     x0 = _images(stored)
-    unfit = _unfit(stored, x0)
-    images = None if unfit else np.stack(list(x0.values()))
+    fitted, unfit = _fitted(stored, x0, fits)
     for kind in GAUSSIANS:
-        modes = None
-        try:
-            modes = None if images is None else fits.of(kind, images)
-        except ValueError as error:
-            unfit = str(error)
+        modes = fitted.get(kind)
         for sampler, artifacts in stored.recipes.items():
             recipe = stored.recipe(sampler)
             name = reference_name(kind, sampler, recipe)
@@ -139,6 +134,19 @@ def _images(stored: StoredModel) -> dict[str, np.ndarray]:
     common = max(set(shapes), key=shapes.count) if shapes else ()
     return {image: x0 for image, x0 in found.items()
             if x0.shape == common and np.isfinite(x0).all()}  # fmt: skip
+
+
+def _fitted(
+    stored: StoredModel, x0: dict[str, np.ndarray], fits: _Fits
+) -> tuple[dict[str, Modes], str]:
+    """The Gaussian of each kind, or why there is none."""
+    if why := _unfit(stored, x0):
+        return {}, why
+    images = np.stack(list(x0.values()))
+    try:
+        return {kind: fits.of(kind, images) for kind in GAUSSIANS}, ""
+    except TooAlike as error:
+        return {}, str(error)
 
 
 def _unfit(stored: StoredModel, x0: dict[str, np.ndarray]) -> str:

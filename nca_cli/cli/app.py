@@ -129,8 +129,7 @@ def _one_line(error: typer.TyperException, command: str | None = None) -> None:
         return
     path = context.command_path if context else " ".join(filter(None, ("nca", command)))
     help_ = f"see: {path} --help"
-    message = error.format_message().rstrip(".")
-    message = _plain(message)
+    message = _plain(error.format_message().rstrip("."))
     extra = re.fullmatch(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", message)
     complain(NcaError(f"unexpected argument: {extra[1]}" if extra else message, help_))
 

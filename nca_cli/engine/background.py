@@ -15,6 +15,7 @@ from zlib import crc32
 from nca_cli.store import turns
 
 THREADS = 4
+"""At most one of them works at a time (`turns`); the others wait for the disk."""
 ROOM = 8
 """Jobs that may wait or run: they hold the samples that they write."""
 
